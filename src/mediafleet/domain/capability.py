@@ -1,0 +1,56 @@
+"""Capabilities, requirements, and when one covers the other."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mediafleet.domain.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_CAPABILITY = re.compile(r"[a-z][a-z0-9]*:[A-Za-z0-9_.>@/+-]{1,80}")
+
+
+def check_capabilities(capabilities: Iterable[str]) -> tuple[str, ...]:
+    """Return the capabilities sorted and without repeats.
+
+    Raises:
+        InvalidRequest: One is not of the form `encoder:libx264`.
+    """
+    found = sorted(set(capabilities))
+    for capability in found:
+        if not _CAPABILITY.fullmatch(capability):
+            raise InvalidRequest(f"{capability!r} is not a capability; write it like 'encoder:libx264' or 'label:studio-b'.")
+    return tuple(found)
+
+
+class Requirement(msgspec.Struct, frozen=True):
+    """What an executor must offer for a task, and how much of it the task takes."""
+
+    capabilities: tuple[str, ...] = ()
+    """Sorted, without repeats."""
+    slots: int = 1
+    """Slots the task takes while it is placed, 1 or more."""
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """What all executors of one pool have in common (DESIGN.md §3, rule 1)."""
+
+    capabilities: tuple[str, ...]
+    slots: int
+    live_reserve: int = 0
+
+    @property
+    def pool(self) -> str:
+        """Name of the pool: 16 hexadecimal digits of a hash of the signature."""
+        return hashlib.blake2b(msgspec.json.encode(self), digest_size=8).hexdigest()
+
+
+def is_covered(requirement: Requirement, signature: Signature) -> bool:
+    """Tell whether the pool of that signature matches the requirement."""
+    return requirement.slots <= signature.slots and set(requirement.capabilities) <= set(signature.capabilities)

@@ -1,0 +1,38 @@
+"""What the fleet tells those who watch it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class EventType(StrEnum):
+    """Names of events, in the past tense; also the `event:` field of the SSE routes."""
+
+    JOB_ACCEPTED = "job.accepted"
+    JOB_STARTED = "job.started"
+    JOB_PROGRESSED = "job.progressed"
+    JOB_COMPLETED = "job.completed"
+    JOB_FAILED = "job.failed"
+    JOB_CANCELLED = "job.cancelled"
+    JOB_REVIVED = "job.revived"
+    TASK_RETRIED = "task.retried"
+    NODE_REGISTERED = "node.registered"
+    NODE_UNLINKED = "node.unlinked"
+    NODE_DRAINING = "node.draining"
+    NODE_LOST = "node.lost"
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One transition, in the order of the store's event stream."""
+
+    id: str
+    """Position in the stream; what a client sends back as `Last-Event-ID`."""
+    type: EventType
+    at_ms: int
+    job: str = ""
+    node: str = ""
+    data: dict[str, Any] = {}
+    """`status`, `progress`, `stage`, `speed`, `eta_ms`, `error` … whatever the type has."""

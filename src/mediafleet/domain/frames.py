@@ -1,0 +1,184 @@
+"""The messages of `/ws/node`: JSON frames tagged by `type`, many attempts in one frame.
+
+Public protocol, described for other implementers in `docs/reference/node-protocol.md`. Fields are
+only ever added; a receiver ignores those it does not know.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mediafleet.domain.errors import ErrorInfo
+from mediafleet.domain.node import Executor
+from mediafleet.domain.plan import TaskResult
+
+PROTOCOL_VERSION = 1
+MAX_FRAME_BYTES = 4 * 1024 * 1024
+"""A frame larger than this closes the socket: 64 assignments take well under 1 MiB."""
+
+
+class AttemptRef(msgspec.Struct, frozen=True, array_like=False):
+    """Names one attempt: every message about work carries it."""
+
+    task: str
+    grant: str
+
+
+# --- from the node -------------------------------------------------------------------------
+
+
+class Register(msgspec.Struct, frozen=True, tag="register", tag_field="type"):
+    """First frame on a link: who the node is, what it offers and what it still does."""
+
+    protocol: int
+    node: str
+    incarnation: str
+    """Random, new at each start of the node's process."""
+    host: str
+    version: str
+    executors: tuple[Executor, ...]
+    running: tuple[AttemptRef, ...] = ()
+    holding: tuple[AttemptRef, ...] = ()
+    """Attempts whose result waits in the node's outbox."""
+    draining: bool = False
+    facts: dict[str, Any] = {}
+
+
+class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat", tag_field="type"):
+    """Renews the node's lease; names what it runs so that both sides agree."""
+
+    running: tuple[AttemptRef, ...] = ()
+    load: dict[str, float] = {}
+    """Shares 0..1 of the machine in use: `cpu`, `memory`, `disk`."""
+
+
+class JobAck(msgspec.Struct, frozen=True, tag="job_ack", tag_field="type"):
+    """The node has these attempts and starts them."""
+
+    attempts: tuple[AttemptRef, ...]
+
+
+class JobReject(msgspec.Struct, frozen=True, tag="job_reject", tag_field="type"):
+    """The node cannot take this attempt; the task goes elsewhere and spends no try."""
+
+    task: str
+    grant: str
+    reason: str
+    missing: str = ""
+    """The capability that is missing, if that is the reason."""
+
+
+class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How far one attempt is."""
+
+    task: str
+    grant: str
+    fraction: float
+    """0..1, never falling within an attempt."""
+    stage: str = ""
+    speed: float | None = None
+    """Media seconds per second."""
+    eta_ms: int | None = None
+
+
+class JobProgress(msgspec.Struct, frozen=True, tag="job_progress", tag_field="type"):
+    """Progress of several attempts; the latest of each counts."""
+
+    updates: tuple[Progress, ...]
+
+
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How one attempt ended: exactly one of `result`, `error` and `cancelled` is set."""
+
+    task: str
+    grant: str
+    result: TaskResult | None = None
+    error: ErrorInfo | None = None
+    cancelled: bool = False
+    """The node stopped it because it was told to; frees its slots."""
+
+
+class JobResults(msgspec.Struct, frozen=True, tag="job_result", tag_field="type"):
+    """Outcomes; each stays in the node's outbox until a `job_result_ack` names it."""
+
+    outcomes: tuple[Outcome, ...]
+
+
+class Misc(msgspec.Struct, frozen=True, tag="misc", tag_field="type"):
+    """Everything else: log lines, changed capabilities, a goodbye."""
+
+    event: str
+    """`log`, `executors` (capabilities changed), `draining`, `goodbye`."""
+    data: dict[str, Any] = {}
+    executors: tuple[Executor, ...] = ()
+    """With `executors`: the whole new list."""
+
+
+NodeFrame = Register | Heartbeat | JobAck | JobReject | JobProgress | JobResults | Misc
+
+# --- to the node ---------------------------------------------------------------------------
+
+
+class Registered(msgspec.Struct, frozen=True, tag="registered", tag_field="type"):
+    """Answer to `register`."""
+
+    node: str
+    heartbeat_ms: int
+    lease_ms: int
+    keep: tuple[AttemptRef, ...] = ()
+    """Go on with these."""
+    drop: tuple[AttemptRef, ...] = ()
+    """Stop these, or forget their result: they were revoked or somebody else's result was accepted."""
+    draining: bool = False
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """One attempt for one executor of the node."""
+
+    task: str
+    grant: str
+    attempt: int
+    executor: str
+    """Name of the executor on the node."""
+    cost: int
+    job: str
+    spec: msgspec.Raw
+    """A `TaskSpec`, as it was stored."""
+
+
+class JobAssign(msgspec.Struct, frozen=True, tag="job_assign", tag_field="type"):
+    """Start these."""
+
+    assignments: tuple[Assignment, ...]
+
+
+class JobCancel(msgspec.Struct, frozen=True, tag="job_cancel", tag_field="type"):
+    """Stop these and confirm each with an outcome `cancelled`."""
+
+    attempts: tuple[AttemptRef, ...]
+    reason: str = ""
+
+
+class JobResultAck(msgspec.Struct, frozen=True, tag="job_result_ack", tag_field="type"):
+    """These outcomes were recorded, or will never be wanted: drop them from the outbox."""
+
+    attempts: tuple[AttemptRef, ...]
+
+
+class Drain(msgspec.Struct, frozen=True, tag="drain", tag_field="type"):
+    """Take nothing new (or, with `draining` false, take work again)."""
+
+    draining: bool = True
+
+
+class Ping(msgspec.Struct, frozen=True, tag="ping", tag_field="type"):
+    """Ask for a heartbeat now."""
+
+
+SchedulerFrame = Registered | JobAssign | JobCancel | JobResultAck | Drain | Ping
+
+decode_node_frame = msgspec.json.Decoder(NodeFrame).decode
+decode_scheduler_frame = msgspec.json.Decoder(SchedulerFrame).decode
+encode_frame = msgspec.json.Encoder().encode

@@ -1,0 +1,108 @@
+"""Jobs: what a user submits, and what is known of it later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mediafleet.domain.artifact import ArtifactRef
+from mediafleet.domain.errors import ErrorInfo
+from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
+
+DEFAULT_TENANT = "default"
+LOCAL_PRINCIPAL = "local"
+"""Who acts where no credential is asked for: anybody on this machine."""
+
+
+class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A request for work, as it arrives through REST, the CLI or a source."""
+
+    kind: str
+    input: str | list[str] | None = None
+    """`file:///…` or `artifact:<id>`; several where the kind takes several."""
+    params: dict[str, Any] = {}
+    """Checked against the params type of the kind."""
+    priority: PriorityClass = PriorityClass.BATCH
+    tenant: str = DEFAULT_TENANT
+    idempotency_key: str = ""
+    """A second submission of the tenant with the same key returns the first job."""
+    webhook: str = ""
+    name: str = ""
+    """A word for people; the input's file name where it is empty."""
+
+    @property
+    def input_uris(self) -> list[str]:
+        """The inputs as a list, whatever form they came in."""
+        if self.input is None:
+            return []
+        return [self.input] if isinstance(self.input, str) else self.input
+
+
+class Job(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An accepted submission; never changes. Kind and version stay pinned for its whole life."""
+
+    id: str
+    cell: str
+    tenant: str
+    principal: str
+    kind: str
+    kind_version: int
+    name: str
+    inputs: tuple[ArtifactRef, ...]
+    params: dict[str, Any]
+    priority: PriorityClass
+    created_ms: int
+
+
+class TaskSummary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a user sees of one task of a job."""
+
+    id: str
+    state: TaskState
+    attempt: int = 0
+    tries: int = 0
+    executor: str = ""
+    error: ErrorInfo | None = None
+
+
+class JobView(msgspec.Struct, frozen=True):
+    """A job with all that is known of it now; the body of `GET /api/v1/jobs/{id}`."""
+
+    id: str
+    kind: str
+    name: str
+    status: JobStatus
+    progress: float
+    """0..1."""
+    stage: str
+    """One word for what happens now: `probing`, `encoding`, `verifying` …"""
+    priority: PriorityClass
+    tenant: str
+    created_ms: int
+    version: int
+    inputs: tuple[ArtifactRef, ...] = ()
+    params: dict[str, Any] = {}
+    outputs: tuple[ArtifactRef, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """Sentences about what the result lacks against the input, for example a dropped stream."""
+    eta_ms: int | None = None
+    """Milliseconds of work left, as measured; None while nobody can say."""
+    speed: float | None = None
+    """Media seconds per second, for kinds that have such a thing."""
+    error: ErrorInfo | None = None
+    result: dict[str, Any] | None = None
+    """The kind's own account of the finished work."""
+    started_ms: int | None = None
+    finished_ms: int | None = None
+    tasks: tuple[TaskSummary, ...] = ()
+    """Only where a single job is asked for."""
+
+
+class JobPage(msgspec.Struct, frozen=True):
+    """One page of jobs, newest first."""
+
+    jobs: list[JobView]
+    total: int
+    offset: int
+    limit: int

@@ -1,0 +1,81 @@
+"""Nodes, their executors and pools."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from mediafleet.domain.capability import Signature
+
+
+class NodeState(StrEnum):
+    """Whether a node takes work."""
+
+    READY = "ready"
+    DRAINING = "draining"
+    """Finishes what it runs and takes nothing new."""
+    UNLINKED = "unlinked"
+    """Its link is down but its lease is not over: it may still be working."""
+    OFFLINE = "offline"
+    """Its lease has ended, or it said goodbye."""
+
+
+class Executor(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """A schedulable unit of a node."""
+
+    name: str
+    """Unique on the node: `cpu`, `gpu0` …"""
+    slots: int
+    capabilities: tuple[str, ...]
+    live_reserve: int = 0
+
+    @property
+    def signature(self) -> Signature:
+        """The signature of the pool that this executor belongs to."""
+        return Signature(tuple(sorted(set(self.capabilities))), self.slots, self.live_reserve)
+
+
+class RunningView(msgspec.Struct, frozen=True):
+    """One attempt that an executor holds slots for."""
+
+    task: str
+    job: str
+    cost: int
+
+
+class ExecutorView(msgspec.Struct, frozen=True):
+    """An executor as the API shows it."""
+
+    id: str
+    name: str
+    pool: str
+    slots: int
+    used: int
+    capabilities: tuple[str, ...]
+    running: tuple[RunningView, ...] = ()
+
+
+class NodeView(msgspec.Struct, frozen=True):
+    """A node as the API shows it."""
+
+    id: str
+    host: str
+    version: str
+    state: NodeState
+    registered_ms: int
+    seen_ms: int
+    executors: tuple[ExecutorView, ...]
+    facts: dict[str, Any] = {}
+    """What the node says of its machine: platform, cores, memory, FFmpeg version …"""
+
+
+class PoolView(msgspec.Struct, frozen=True):
+    """A pool as the API shows it."""
+
+    pool: str
+    capabilities: tuple[str, ...]
+    slots: int
+    executors: int
+    free: int

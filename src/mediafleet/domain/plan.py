@@ -1,0 +1,111 @@
+"""What a plan returns: the next tasks of a job, or its outcome.
+
+A plan is a pure function `(job, finished tasks) -> Step`. It is called with what is final so far,
+names every task that should exist by now, and need not remember what it named before: a task that
+already exists is left as it is, because its id follows from its name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mediafleet.domain.artifact import ArtifactRef
+from mediafleet.domain.capability import Requirement
+from mediafleet.domain.errors import ErrorInfo
+from mediafleet.domain.lifecycle import TaskState
+
+
+class TaskLimits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How long a task may take and how often it is tried."""
+
+    max_tries: int = 3
+    """Tries before the task fails for good, 1 or more."""
+    total_ms: int = 0
+    """Longest run of one attempt, milliseconds from its ACK; 0 for no limit."""
+
+
+class NewTask(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A task that a plan wants."""
+
+    name: str
+    """Unique inside the job, 1 to 40 of a-z, 0-9, `_` and `-`."""
+    step: str
+    """Which handler of the kind runs it."""
+    requirement: Requirement = Requirement()
+    """Beside `kind:<name>`, which the scheduler adds."""
+    inputs: tuple[ArtifactRef, ...] = ()
+    payload: dict[str, Any] = {}
+    """Handed to the handler as it is."""
+    after: tuple[str, ...] = ()
+    """Names of tasks of the same job that must be DONE first."""
+    weight: float = 1.0
+    """Share of the job's progress that this task stands for, relative to its siblings."""
+    limits: TaskLimits = TaskLimits()
+
+
+class FinishedTask(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A task that is final, as the plan sees it."""
+
+    name: str
+    step: str
+    state: TaskState
+    result: dict[str, Any] = {}
+    outputs: tuple[ArtifactRef, ...] = ()
+    warnings: tuple[str, ...] = ()
+    error: ErrorInfo | None = None
+
+
+class Expand(msgspec.Struct, frozen=True, tag="expand"):
+    """These tasks should exist."""
+
+    tasks: tuple[NewTask, ...]
+    outcome_of: str = ""
+    """Name of the task whose result is the job's: when all tasks are DONE the job completes with it,
+    and when one fails the job fails with its error, without asking the plan again."""
+
+
+class Complete(msgspec.Struct, frozen=True, tag="complete"):
+    """The job is done."""
+
+    result: dict[str, Any] = {}
+    outputs: tuple[ArtifactRef, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Fail(msgspec.Struct, frozen=True, tag="fail"):
+    """The job has failed; tasks that still run are cancelled."""
+
+    error: ErrorInfo
+
+
+class Wait(msgspec.Struct, frozen=True, tag="wait"):
+    """Nothing to add until another task is final."""
+
+
+Step = Expand | Complete | Fail | Wait
+
+
+class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a node needs to run a task; stored with it and sent unchanged in every assignment."""
+
+    kind: str
+    kind_version: int
+    step: str
+    name: str
+    tenant: str
+    inputs: tuple[ArtifactRef, ...] = ()
+    payload: dict[str, Any] = {}
+    params: dict[str, Any] = {}
+    """The job's params, already checked."""
+    weight: float = 1.0
+    limits: TaskLimits = TaskLimits()
+
+
+class TaskResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a handler returns."""
+
+    result: dict[str, Any] = {}
+    outputs: tuple[ArtifactRef, ...] = ()
+    warnings: tuple[str, ...] = ()

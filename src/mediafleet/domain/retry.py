@@ -1,0 +1,34 @@
+"""When a failed task is tried again."""
+
+from __future__ import annotations
+
+BASE_DELAY_MS = 500
+"""First back-off: long enough that a busy file or a full disk may have cleared."""
+LONGEST_DELAY_MS = 60_000
+"""Cap: a user who watches should see the next try within a minute."""
+
+
+def back_off_ms(tries: int, *, draw: float) -> int:
+    """Return how long to wait before the next try, milliseconds.
+
+    Exponential with full jitter (Amazon Builders' Library, "Timeouts, retries, and backoff with jitter").
+
+    Args:
+        tries: Tries spent so far, 1 or more.
+        draw: A random number, 0 ≤ draw < 1.
+    """
+    ceiling = min(LONGEST_DELAY_MS, BASE_DELAY_MS * 2 ** min(tries - 1, 20))
+    return int(ceiling * draw)
+
+
+def back_off_table(draws: tuple[float, ...]) -> list[int]:
+    """Return the waits after try 1, 2, … as the store's scripts want them."""
+    return [back_off_ms(index + 1, draw=draw) for index, draw in enumerate(draws)]
+
+
+def score_ms(due_ms: int, *, urgency: int = 0, ageing_ms: int = 60_000) -> int:
+    """Return a task's place in its tenant's queue: smaller goes first.
+
+    A static score that ages by itself: waiting `ageing_ms` longer weighs as much as one step of urgency.
+    """
+    return due_ms - urgency * ageing_ms

@@ -1,0 +1,72 @@
+"""Finds the installed job kinds."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mediafleet.domain.errors import ConfigError, InvalidParams, UnknownKind
+from mediafleet.kinds.seam import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+GROUP = "mediafleet.kinds"
+
+
+class KindRegistry:
+    """The job kinds that this process knows, by name."""
+
+    def __init__(self, kinds: Iterable[Kind]) -> None:
+        self._kinds = {kind.name: kind for kind in kinds}
+
+    @classmethod
+    def installed(cls) -> KindRegistry:
+        """Load every kind that an installed package offers.
+
+        Raises:
+            ConfigError: An entry point does not load, or does not name a `Kind`.
+        """
+        return cls(_load(point) for point in entry_points(group=GROUP))
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(self._kinds.values())
+
+    def get(self, name: str) -> Kind:
+        """Return the kind of that name.
+
+        Raises:
+            UnknownKind: None is installed; the sentence names the nearest.
+        """
+        if kind := self._kinds.get(name):
+            return kind
+        nearest = get_close_matches(name, self._kinds, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"installed are {', '.join(sorted(self._kinds))}."
+        raise UnknownKind(f"There is no job kind {name!r}; {hint}")
+
+    def check_params(self, name: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Return the params as the kind reads them, with its defaults filled in.
+
+        Raises:
+            UnknownKind: No such kind.
+            InvalidParams: They do not fit; the sentence names the field.
+        """
+        kind = self.get(name)
+        try:
+            typed = msgspec.convert(params, kind.params)
+        except msgspec.ValidationError as error:
+            raise InvalidParams(f"The params do not fit the kind {name!r}: {error}.") from error
+        return msgspec.to_builtins(typed)
+
+
+def _load(point: Any) -> Kind:
+    try:
+        kind = point.load()
+    except Exception as error:  # noqa: BLE001 - the boundary to foreign packages: any fault of theirs becomes our sentence
+        raise ConfigError(f"The job kind {point.name!r} ({point.value}) could not be loaded: {error}.") from error
+    if not isinstance(kind, Kind):
+        raise ConfigError(f"The entry point {point.name!r} ({point.value}) is no mediafleet.kinds.Kind.")
+    return kind

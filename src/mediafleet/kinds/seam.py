@@ -1,0 +1,163 @@
+"""What a job kind is: the one door through which built-in and third-party kinds come.
+
+A kind is params (a typed struct), a plan (pure, runs in the scheduler) and handlers (async, run on
+a node). `docs/howto/add-a-job-kind.md` builds one from nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from mediafleet.domain.plan import FinishedTask, Step, TaskResult, TaskSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mediafleet.domain.artifact import ArtifactRef
+    from mediafleet.domain.job import Job
+
+
+class ChildProcess(Protocol):
+    """A running child in its own process group; it dies with the node, whatever happens to the node."""
+
+    @property
+    def pid(self) -> int:
+        """Process id, also the id of its group."""
+        ...
+
+    async def read_line(self) -> bytes:
+        """Return the next line of standard output with its newline, or b"" at its end."""
+        ...
+
+    async def wait(self) -> int:
+        """Wait for the end; return the exit code, negative for a signal. Cancelling is safe."""
+        ...
+
+    async def stop(self) -> int:
+        """Ask it to end, kill its group after a grace period, and return the exit code."""
+        ...
+
+    def errors(self) -> str:
+        """Return the last 16 KiB of standard error so far, as text."""
+        ...
+
+
+class TaskContext(Protocol):
+    """What a handler may use of its node. All paths it makes lie in `workspace`, which is removed afterwards."""
+
+    @property
+    def spec(self) -> TaskSpec:
+        """The task: inputs, payload and the job's params."""
+        ...
+
+    @property
+    def workspace(self) -> Path:
+        """An empty folder of this attempt's own."""
+        ...
+
+    async def fetch(self, ref: ArtifactRef) -> Path:
+        """Return a local path with the artifact's bytes: in place where that is proven, else a copy.
+
+        The file must not be written to.
+
+        Raises:
+            NotFound: The artifact is gone.
+            TransientFailure: It could not be fetched this time.
+        """
+        ...
+
+    async def publish(self, path: Path, *, name: str) -> ArtifactRef:
+        """Store a file as an artifact of this attempt; it becomes the job's only if the result is accepted.
+
+        The file may be moved away by this call.
+
+        Args:
+            name: File name to show, not a path.
+        """
+        ...
+
+    def report(self, fraction: float, *, stage: str = "", speed: float | None = None, eta_ms: int | None = None) -> None:
+        """Note progress, 0..1; cheap, may be called as often as one likes. `speed` in media seconds a second."""
+        ...
+
+    async def start_process(self, arguments: Sequence[str], *, cwd: Path | None = None) -> ChildProcess:
+        """Start a child without a shell, with empty standard input and a clean environment."""
+        ...
+
+
+class DetectContext(Protocol):
+    """What capability detection may use of its node."""
+
+    @property
+    def workspace(self) -> Path:
+        """An empty folder, removed afterwards."""
+        ...
+
+    async def start_process(self, arguments: Sequence[str], *, cwd: Path | None = None) -> ChildProcess:
+        """Start a child without a shell, with empty standard input and a clean environment."""
+        ...
+
+    def recall(self, key: str) -> Any | None:
+        """Return what `remember` kept under the key, also from an earlier start of the node; None if nothing."""
+        ...
+
+    def remember(self, key: str, value: Any) -> None:
+        """Keep a JSON value under a key that names everything the value depends on (a program's version …)."""
+        ...
+
+
+class Detected(msgspec.Struct, frozen=True):
+    """What a kind found on a node."""
+
+    capabilities: frozenset[str] = frozenset()
+    missing: dict[str, str] = {}
+    """Capability → sentence that says why it was not granted; shown by `mediafleet check`."""
+    facts: dict[str, str] = {}
+    """What to show of the machine: program versions and paths."""
+
+
+class Handler(Protocol):
+    """Runs one step of a kind on a node.
+
+    Raising `MediafleetError` ends the attempt with its sentence; `retryable` says whether a try is
+    worth it. Anything else counts as a fault of the handler and is retried. Cancelling must be safe.
+    """
+
+    async def __call__(self, context: TaskContext, /) -> TaskResult:
+        """Do the work and return the result."""
+        ...
+
+
+async def detect_nothing(_: DetectContext) -> Detected:
+    """Detect for a kind that needs nothing of the machine."""
+    return Detected()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A job kind, as an entry point of the group `mediafleet.kinds` names it."""
+
+    name: str
+    """One word, a-z, 0-9 and `-`."""
+    version: int
+    """Raised when plan or handlers change so that a running job could not go on with them."""
+    params: type[msgspec.Struct]
+    """Every field needs a default or is required of the user; unknown fields are refused."""
+    plan: Callable[[Job, Sequence[FinishedTask]], Step]
+    """Pure: no I/O, no clock, no randomness."""
+    handlers: Mapping[str, Handler]
+    """Step name → handler."""
+    summary: str
+    """One sentence for `--help` and the console."""
+    inputs: tuple[int, int | None] = (1, 1)
+    """Fewest and most inputs that a job takes; None for any number."""
+    detect: Callable[[DetectContext], Awaitable[Detected]] = field(default=detect_nothing)
+
+    @property
+    def capability(self) -> str:
+        """The capability that a node with this kind offers, and every task of it requires."""
+        return f"kind:{self.name}"

@@ -1,0 +1,1 @@
+"""What every part needs to run well: configuration, logs, metrics, credentials."""

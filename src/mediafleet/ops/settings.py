@@ -1,0 +1,126 @@
+"""Every setting with its default, unit and meaning: one frozen dataclass a component.
+
+`mediafleet.ops.config` fills them from file, environment and flags; components get their own and
+never read the environment. `docs/reference/config.md` is made from this file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+DEFAULT_DATA_DIRECTORY = Path("~/.local/share/mediafleet")
+DEFAULT_PORT = 8000
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """Where all shared state lives."""
+
+    redis_url: str = ""
+    """`redis://`, `rediss://` or `unix://` address; empty to start a private server under the data directory."""
+    prefix: str = "sched"
+    """First word of every key."""
+    cell: str = "0"
+    """Cell that this instance serves, 1 to 16 of a-z and 0-9."""
+    durability: Literal["everysec", "always"] = "everysec"
+    """When the private server syncs its append-only file: each second, or before each answer."""
+
+
+@dataclass(frozen=True)
+class SchedulerSettings:
+    """How work is placed, followed and recovered."""
+
+    reservation_ms: int = 5_000
+    """Life of a reservation that no ACK confirms, milliseconds."""
+    heartbeat_ms: int = 5_000
+    """How often a node reports, milliseconds."""
+    node_lease_ms: int = 15_000
+    """How long a silent node keeps its work, milliseconds; at least 2 heartbeats."""
+    reap_ms: int = 500
+    """How often ended leases, timers and retention are looked for, milliseconds."""
+    outage_gap_ms: int = 3_000
+    """A pause of the reaper longer than this counts as an outage: nothing expires for one node lease after it."""
+    backstop_ms: int = 2_000
+    """How often queues are looked at without being asked to, milliseconds, jittered."""
+    place_batch: int = 64
+    """Most tasks one placing script takes, 1 to 64: more would hold the store for too long."""
+    job_retention_s: int = 7 * 24 * 3600
+    """How long a finished job and its artifacts are kept, seconds."""
+    upload_retention_s: int = 24 * 3600
+    """How long an upload that no job uses is kept, seconds."""
+    event_history: int = 10_000
+    """About how many events are kept for clients that reconnect."""
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """One node agent."""
+
+    scheduler: str = f"http://127.0.0.1:{DEFAULT_PORT}"
+    """Address of the scheduler."""
+    name: str = ""
+    """Shown name; the machine's host name where empty."""
+    slots: int = 0
+    """Slots of the `cpu` executor; 0 for one a core, but at most 4, since FFmpeg uses several cores itself."""
+    labels: tuple[str, ...] = ()
+    """Words that become capabilities `label:<word>`."""
+    reconnect_min_ms: int = 200
+    """First wait after a lost link, milliseconds; doubles with jitter up to `reconnect_max_ms`."""
+    reconnect_max_ms: int = 5_000
+    """Longest wait after a lost link, milliseconds."""
+    drain_s: int = 3600
+    """How long SIGTERM waits for running work, seconds; a second signal aborts."""
+    stop_grace_ms: int = 2_000
+    """How long a child may take to end when asked, milliseconds; then its group is killed."""
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """The address that people, programs and nodes reach."""
+
+    host: str = "127.0.0.1"
+    """Bind address; anything but loopback needs a token."""
+    port: int = DEFAULT_PORT
+    """Bind port; 0 for a free one."""
+    token: str = field(default="", repr=False)
+    """Credential that every route and socket asks for; made at first start where the address is not loopback."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Further host names that browsers may use to reach a loopback address."""
+
+
+@dataclass(frozen=True)
+class ArtifactSettings:
+    """Where bytes live."""
+
+    root: str = ""
+    """Folder of artifacts; `<data>/artifacts` where empty."""
+    file_roots: tuple[str, ...] = ()
+    """Folders whose files may be named as `file://` inputs; on loopback everything, elsewhere nothing where empty."""
+    max_upload_bytes: int = 1 << 40
+    """Largest upload, bytes."""
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is written."""
+    format: Literal["auto", "text", "json"] = "auto"
+    """`auto` writes text to a terminal and JSON elsewhere."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole configuration of one process."""
+
+    data: Path = DEFAULT_DATA_DIRECTORY
+    """Data directory: the private store, artifacts, the node's outbox."""
+    store: StoreSettings = field(default_factory=StoreSettings)
+    scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
+    node: NodeSettings = field(default_factory=NodeSettings)
+    server: ServerSettings = field(default_factory=ServerSettings)
+    artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
+    log: LogSettings = field(default_factory=LogSettings)
