@@ -25,7 +25,9 @@ def check_capabilities(capabilities: Iterable[str]) -> tuple[str, ...]:
     found = sorted(set(capabilities))
     for capability in found:
         if not _CAPABILITY.fullmatch(capability):
-            raise InvalidRequest(f"{capability!r} is not a capability; write it like 'encoder:libx264' or 'label:studio-b'.")
+            raise InvalidRequest(
+                f"{capability!r} is not a capability; write it like 'encoder:libx264' or 'label:studio-b'."
+            )
     return tuple(found)
 
 

@@ -65,7 +65,7 @@ class KindRegistry:
 def _load(point: Any) -> Kind:
     try:
         kind = point.load()
-    except Exception as error:  # noqa: BLE001 - the boundary to foreign packages: any fault of theirs becomes our sentence
+    except Exception as error:
         raise ConfigError(f"The job kind {point.name!r} ({point.value}) could not be loaded: {error}.") from error
     if not isinstance(kind, Kind):
         raise ConfigError(f"The entry point {point.name!r} ({point.value}) is no mediafleet.kinds.Kind.")

@@ -80,7 +80,9 @@ class TaskContext(Protocol):
         """
         ...
 
-    def report(self, fraction: float, *, stage: str = "", speed: float | None = None, eta_ms: int | None = None) -> None:
+    def report(
+        self, fraction: float, *, stage: str = "", speed: float | None = None, eta_ms: int | None = None
+    ) -> None:
         """Note progress, 0..1; cheap, may be called as often as one likes. `speed` in media seconds a second."""
         ...
 

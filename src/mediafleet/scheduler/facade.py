@@ -1,0 +1,164 @@
+"""What the doors see of a scheduler: the only seam between protocols and the engine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from mediafleet.domain.artifact import Artifact, ArtifactRef
+from mediafleet.domain.event import Event
+from mediafleet.domain.frames import NodeFrame, Register, Registered, SchedulerFrame
+from mediafleet.domain.job import JobPage, JobView, Submission
+from mediafleet.domain.lifecycle import JobStatus
+from mediafleet.domain.node import NodeView, PoolView
+from mediafleet.kinds.registry import KindRegistry
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The answer to one submission."""
+
+    job: JobView
+    created: bool
+    """False where an idempotency key named an earlier job."""
+
+
+class UploadAnnouncement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a client says before it sends bytes."""
+
+    name: str
+    size: int
+    """Bytes, 0 or more."""
+    sha256: str = ""
+    """Hexadecimal; checked at the end where it is given."""
+    grant: str = ""
+    """The attempt that publishes it, where a node does."""
+
+
+class OpenArtifact(Protocol):
+    """A complete artifact, ready to be read."""
+
+    @property
+    def ref(self) -> ArtifactRef:
+        """Name, size and hash."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    def read(self, start: int, length: int) -> AsyncIterator[bytes]:
+        """Stream `length` bytes from `start`, in pieces of bounded size."""
+        ...
+
+
+class NodeLink(Protocol):
+    """One open link to a node."""
+
+    @property
+    def node(self) -> str:
+        """Id of the node, once it has registered."""
+        ...
+
+    def send(self, frame: SchedulerFrame) -> bool:
+        """Queue a frame without waiting; False if the link is closed or its queue is full (it then closes)."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the link soon, with a code and a reason of at most 123 bytes."""
+        ...
+
+
+class Fleet(Protocol):
+    """Everything that can be asked of a scheduler instance. Errors are `MediafleetError`s."""
+
+    @property
+    def kinds(self) -> KindRegistry:
+        """The installed job kinds."""
+        ...
+
+    async def submit(self, submissions: Sequence[Submission], *, principal: str) -> list[Accepted]:
+        """Accept all submissions or none, in order; idempotent where they carry a key."""
+        ...
+
+    async def job(self, job_id: str) -> JobView:
+        """Return a job with its tasks. Raises NotFound."""
+        ...
+
+    async def jobs(
+        self, *, status: JobStatus | None = None, kind: str = "", offset: int = 0, limit: int = 50
+    ) -> JobPage:
+        """Return one page, newest first."""
+        ...
+
+    async def cancel(self, job_id: str) -> JobView:
+        """End a job. Raises NotFound, IllegalTransition."""
+        ...
+
+    async def retry(self, job_id: str) -> JobView:
+        """Give a failed or cancelled job another go. Raises NotFound, IllegalTransition."""
+        ...
+
+    def events(self, *, after: str = "", job: str = "") -> AsyncIterator[Event]:
+        """Follow events from now, or after a position; those of one job end with its final event."""
+        ...
+
+    async def nodes(self) -> list[NodeView]:
+        """Return all nodes that retention has not removed."""
+        ...
+
+    async def node(self, node_id: str) -> NodeView:
+        """Return one node. Raises NotFound."""
+        ...
+
+    async def drain(self, node_id: str, *, draining: bool) -> NodeView:
+        """Let a node finish what it runs and take nothing new, or undo that. Raises NotFound."""
+        ...
+
+    async def pools(self) -> list[PoolView]:
+        """Return the pools that have executors."""
+        ...
+
+    async def stats(self) -> dict[str, Any]:
+        """Return counts of jobs, nodes, slots and queued tasks."""
+        ...
+
+    async def cluster(self) -> dict[str, Any]:
+        """Return instances and the store's state."""
+        ...
+
+    async def check_ready(self) -> None:
+        """Return if the store answers. Raises StoreUnavailable."""
+        ...
+
+    async def announce_upload(self, announcement: UploadAnnouncement, *, principal: str) -> Artifact:
+        """Open an upload."""
+        ...
+
+    async def receive_upload(
+        self, artifact_id: str, *, offset: int, length: int, chunks: AsyncIterator[bytes]
+    ) -> ArtifactRef:
+        """Take all bytes of an upload; on any fault nothing of it stays. Raises UploadMismatch, NotFound."""
+        ...
+
+    async def open_artifact(self, artifact_id: str) -> OpenArtifact:
+        """Open a complete artifact for reading. Raises NotFound."""
+        ...
+
+    async def discard_upload(self, artifact_id: str) -> None:
+        """Remove an upload that no job uses. Raises NotFound, Conflict."""
+        ...
+
+    async def attach(self, link: NodeLink, frame: Register) -> Registered:
+        """Register a node on a link; an older link of the same node is closed with code 4409."""
+        ...
+
+    async def receive(self, link: NodeLink, frame: NodeFrame) -> None:
+        """Handle a frame of a registered link."""
+        ...
+
+    async def detach(self, link: NodeLink) -> None:
+        """Note that a link is closed; safe to repeat."""
+        ...
