@@ -1,0 +1,118 @@
+"""What must hold of the settings as a whole, as sentences for the person who wrote them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, is_dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mediafleet.ops.settings import (
+        ArtifactSettings,
+        NodeSettings,
+        SchedulerSettings,
+        ServerSettings,
+        Settings,
+        StoreSettings,
+    )
+
+LEAST_TOKEN_LENGTH = 16
+"""Characters; 16 random ones of base 64 cannot be guessed over a network."""
+MOST_PLACE_BATCH = 64
+"""Tasks; more would hold the store for too long in one script."""
+HIGHEST_PORT = 65_535
+
+_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+_CELL = re.compile(r"[a-z0-9]{1,16}")
+_LABEL = re.compile(r"[A-Za-z0-9_.>@/+-]{1,80}")
+_REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
+
+_MAY_BE_ZERO = frozenset({"slots", "port", "drain_s", "stop_grace_ms"})
+"""Numbers for which 0 has a meaning; all others are 1 or more."""
+
+
+def check_settings(settings: Settings) -> list[str]:
+    """Return one sentence for each thing that cannot work; an empty list if all is well."""
+    return [
+        *_check_numbers(settings),
+        *_check_store(settings.store),
+        *_check_times(settings.scheduler),
+        *_check_node(settings.node),
+        *_check_server(settings.server),
+        *_check_artifacts(settings.artifacts),
+    ]
+
+
+def _check_numbers(component: Any, prefix: str = "") -> Iterator[str]:
+    for item in fields(component):
+        value = getattr(component, item.name)
+        if is_dataclass(value):
+            yield from _check_numbers(value, f"{prefix}{item.name}.")
+        elif isinstance(value, int):
+            least = 0 if item.name in _MAY_BE_ZERO else 1
+            if value < least:
+                yield f"{prefix}{item.name} is {value}; it must be {least} or more."
+
+
+def _check_store(store: StoreSettings) -> Iterator[str]:
+    if not _PREFIX.fullmatch(store.prefix):
+        yield (
+            f"store.prefix is {store.prefix!r}; use 1 to 32 letters, digits, '_', '.' and '-', beginning with a letter or digit."
+        )
+    if not _CELL.fullmatch(store.cell):
+        yield f"store.cell is {store.cell!r}; use 1 to 16 of a-z and 0-9."
+    if store.redis_url and urlsplit(store.redis_url).scheme not in _REDIS_SCHEMES:
+        # The address itself is left out: it may hold a password.
+        yield "store.redis_url must begin with redis://, rediss:// or unix://."
+
+
+def _check_times(scheduler: SchedulerSettings) -> Iterator[str]:
+    lease, reservation, reap = scheduler.node_lease_ms, scheduler.reservation_ms, scheduler.reap_ms
+    if lease < 2 * scheduler.heartbeat_ms:
+        yield (
+            f"scheduler.node_lease_ms is {lease}, less than two heartbeats of {scheduler.heartbeat_ms}: "
+            "one late heartbeat would lose a node."
+        )
+    if reservation >= lease:
+        yield f"scheduler.reservation_ms is {reservation}; it must be less than scheduler.node_lease_ms, {lease}."
+    if reap >= reservation:
+        yield f"scheduler.reap_ms is {reap}; it must be less than scheduler.reservation_ms, {reservation}."
+    if scheduler.outage_gap_ms <= reap:
+        yield (
+            f"scheduler.outage_gap_ms is {scheduler.outage_gap_ms}; it must be more than scheduler.reap_ms, {reap}, "
+            "or every pause between two looks would count as an outage."
+        )
+    if scheduler.place_batch > MOST_PLACE_BATCH:
+        yield f"scheduler.place_batch is {scheduler.place_batch}; it must be 1 to {MOST_PLACE_BATCH}."
+
+
+def _check_node(node: NodeSettings) -> Iterator[str]:
+    address = urlsplit(node.scheduler)
+    if address.scheme not in {"http", "https"} or not address.hostname:
+        yield f"node.scheduler is {node.scheduler!r}; write an address like http://192.0.2.7:8000."
+    if node.reconnect_min_ms > node.reconnect_max_ms:
+        yield f"node.reconnect_min_ms is {node.reconnect_min_ms}, more than node.reconnect_max_ms, {node.reconnect_max_ms}."
+    for label in node.labels:
+        if not _LABEL.fullmatch(label):
+            yield f"node.labels has {label!r}; use 1 to 80 letters, digits and '_', '.', '>', '@', '/', '+', '-'."
+
+
+def _check_server(server: ServerSettings) -> Iterator[str]:
+    if server.port > HIGHEST_PORT:
+        yield f"server.port is {server.port}; it must be 0 to {HIGHEST_PORT}."
+    if not server.host:
+        yield "server.host is empty; write 0.0.0.0 to listen on every address."
+    if server.token and len(server.token) < LEAST_TOKEN_LENGTH:
+        yield f"server.token has {len(server.token)} characters; it must have {LEAST_TOKEN_LENGTH} or more."
+    if not server.token.isascii() or any(character.isspace() for character in server.token):
+        yield "server.token must be ASCII without spaces, since it travels in a header."
+
+
+def _check_artifacts(artifacts: ArtifactSettings) -> Iterator[str]:
+    for root in artifacts.file_roots:
+        if not PurePath(root).is_absolute():
+            yield f"artifacts.file_roots has {root!r}, which is no absolute path."

@@ -1,0 +1,65 @@
+"""One line an event on standard error: text for people on a terminal, JSON for programs elsewhere.
+
+Parts log through `structlog.get_logger()` with ids as fields; what libraries write through
+`logging` comes out in the same form.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
+
+    from mediafleet.ops.settings import LogSettings
+
+_QUIET_LIBRARIES = ("asyncio", "websockets", "uvicorn.access", "stamina")
+"""They report at `info` what our own lines and metrics say already; their warnings stay."""
+
+
+def configure_logs(settings: LogSettings, *, stream: TextIO | None = None) -> None:
+    """Send all log lines of this process to one stream; a second call replaces the first.
+
+    Args:
+        settings: Level and form.
+        stream: Standard error where it is None.
+    """
+    target = stream or sys.stderr
+    as_text = settings.format == "text" or (settings.format == "auto" and target.isatty())
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_renderers(target, as_text=as_text),
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    for name in _QUIET_LIBRARIES:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _renderers(target: TextIO, *, as_text: bool) -> list[Processor]:
+    if as_text:
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=target.isatty(), exception_formatter=plain)]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False, default=str)]

@@ -1,0 +1,74 @@
+"""Settings that could not work together are named before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mediafleet.ops.checks import check_settings
+from mediafleet.ops.settings import Settings
+
+
+def problems(section: str, **changes: Any) -> list[str]:
+    settings = Settings()
+    return check_settings(replace(settings, **{section: replace(getattr(settings, section), **changes)}))
+
+
+def test_the_defaults_work() -> None:
+    assert check_settings(Settings()) == []
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "word"),
+    [
+        ("scheduler", {"node_lease_ms": 9_999}, "two heartbeats"),
+        ("scheduler", {"reservation_ms": 15_000}, "must be less than scheduler.node_lease_ms"),
+        ("scheduler", {"reap_ms": 5_000, "outage_gap_ms": 6_000}, "must be less than scheduler.reservation_ms"),
+        ("scheduler", {"outage_gap_ms": 500}, "every pause"),
+        ("scheduler", {"place_batch": 65}, "1 to 64"),
+        ("scheduler", {"place_batch": 0}, "1 or more"),
+        ("scheduler", {"job_retention_s": -1}, "scheduler.job_retention_s is -1"),
+        ("store", {"prefix": ""}, "store.prefix"),
+        ("store", {"prefix": "a{b}"}, "store.prefix"),
+        ("store", {"prefix": "a" * 33}, "1 to 32"),
+        ("store", {"cell": "A"}, "store.cell"),
+        ("store", {"redis_url": "http://r"}, "redis://"),
+        ("node", {"scheduler": "scheduler:8000"}, "http://192.0.2.7:8000"),
+        ("node", {"reconnect_min_ms": 6_000}, "reconnect_max_ms"),
+        ("node", {"labels": ("two words",)}, "two words"),
+        ("node", {"slots": -1}, "0 or more"),
+        ("server", {"port": 65_536}, "0 to 65535"),
+        ("server", {"port": -1}, "0 or more"),
+        ("server", {"host": ""}, "every address"),
+        ("server", {"token": "short"}, "16 or more"),
+        ("server", {"token": "sixteen or more words"}, "without spaces"),
+        ("artifacts", {"file_roots": ("",)}, "no absolute path"),
+        ("artifacts", {"max_upload_bytes": 0}, "1 or more"),
+    ],
+)
+def test_each_problem_is_one_sentence(section: str, changes: dict[str, Any], word: str) -> None:
+    found = problems(section, **changes)
+    assert len(found) == 1, found
+    assert word in found[0]
+    assert found[0].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("section", "changes"),
+    [
+        ("scheduler", {"node_lease_ms": 10_000}),
+        ("scheduler", {"place_batch": 64}),
+        ("store", {"redis_url": "unix:///run/redis.sock"}),
+        ("store", {"prefix": "team-a.sched_2", "cell": "eu1"}),
+        ("server", {"port": 0, "host": "::", "token": "t" * 16}),
+        ("node", {"slots": 0, "labels": ("studio-b",), "scheduler": "https://fleet.example"}),
+    ],
+)
+def test_values_at_the_edge_are_fine(section: str, changes: dict[str, Any]) -> None:
+    assert problems(section, **changes) == []
+
+
+def test_a_password_in_an_address_is_not_repeated() -> None:
+    assert "hunter2" not in " ".join(problems("store", redis_url="reds://:hunter2@r:1"))

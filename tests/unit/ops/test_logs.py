@@ -1,0 +1,113 @@
+"""Log lines are JSON for programs and text for people, whoever wrote them."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from mediafleet.ops.logs import configure_logs
+from mediafleet.ops.settings import LogSettings
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def restore() -> Iterator[None]:
+    """Leave logging as it was found."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers.clear()
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def written(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_elsewhere_than_on_a_terminal_each_event_is_one_json_object() -> None:
+    stream = io.StringIO()
+    configure_logs(LogSettings(), stream=stream)
+    structlog.get_logger("mediafleet.test").info("job accepted", job="j0-1", name_="ñ")
+    (line,) = written(stream)
+    assert line["event"] == "job accepted"
+    assert line["job"] == "j0-1"
+    assert line["level"] == "info"
+    assert line["logger"] == "mediafleet.test"
+    assert str(line["timestamp"]).endswith("Z")
+    assert "ñ" in stream.getvalue()
+
+
+def test_on_a_terminal_lines_are_text() -> None:
+    stream = Terminal()
+    configure_logs(LogSettings(), stream=stream)
+    structlog.get_logger().warning("node lost", node="n0-1")
+    assert "node lost" in stream.getvalue()
+    assert not stream.getvalue().startswith("{")
+    assert "\x1b[" in stream.getvalue()
+
+
+def test_the_form_can_be_chosen() -> None:
+    terminal, pipe = Terminal(), io.StringIO()
+    configure_logs(LogSettings(format="json"), stream=terminal)
+    structlog.get_logger().info("one")
+    configure_logs(LogSettings(format="text"), stream=pipe)
+    structlog.get_logger().info("two")
+    assert written(terminal)[0]["event"] == "one"
+    assert "two" in pipe.getvalue()
+    assert "\x1b[" not in pipe.getvalue()
+
+
+def test_lines_below_the_level_are_left_out_ours_and_those_of_libraries() -> None:
+    stream = io.StringIO()
+    configure_logs(LogSettings(level="warning"), stream=stream)
+    structlog.get_logger().info("ours")
+    logging.getLogger("library").info("theirs")
+    logging.getLogger("library").warning("heard")
+    assert [line["event"] for line in written(stream)] == ["heard"]
+
+
+def test_what_a_library_writes_has_the_same_form() -> None:
+    stream = io.StringIO()
+    configure_logs(LogSettings(), stream=stream)
+    logging.getLogger("library").error("it %s", "broke")
+    (line,) = written(stream)
+    assert (line["event"], line["level"], line["logger"]) == ("it broke", "error", "library")
+
+
+def test_an_exception_is_part_of_its_line() -> None:
+    stream = io.StringIO()
+    configure_logs(LogSettings(), stream=stream)
+    try:
+        raise ValueError("no good")
+    except ValueError:
+        structlog.get_logger().exception("handler failed", task="t")
+    (line,) = written(stream)
+    assert "ValueError: no good" in str(line["exception"])
+
+
+def test_bound_ids_are_on_every_line_of_their_context() -> None:
+    stream = io.StringIO()
+    configure_logs(LogSettings(), stream=stream)
+    with structlog.contextvars.bound_contextvars(job="j0-7"):
+        structlog.get_logger().info("inside")
+    structlog.get_logger().info("outside")
+    assert [line.get("job") for line in written(stream)] == ["j0-7", None]
+
+
+def test_chatty_libraries_are_heard_only_when_something_is_wrong() -> None:
+    stream = io.StringIO()
+    configure_logs(LogSettings(level="debug"), stream=stream)
+    logging.getLogger("websockets").info("connection open")
+    logging.getLogger("websockets").warning("odd frame")
+    assert [line["event"] for line in written(stream)] == ["odd frame"]
