@@ -1,0 +1,120 @@
+"""Every key of a cell, built here and nowhere else in Python.
+
+All keys begin with `<prefix>:{<cell>}:`, so that a cell's keys share one slot of a Redis Cluster. The
+scripts find tasks by themselves, so they take that beginning as `KEYS[1]` (docs/decisions/0001).
+`docs/reference/store-keys.md` describes each key's fields, writers and life.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Names of the keys of one cell."""
+
+    prefix: str
+    cell: str
+
+    @property
+    def tag(self) -> str:
+        """Beginning of every key: `sched:{0}:`."""
+        return f"{self.prefix}:{{{self.cell}}}:"
+
+    def job(self, job_id: str) -> str:
+        """Hash: the job's document and everything that changes."""
+        return f"{self.tag}job:{job_id}"
+
+    def job_tasks(self, job_id: str) -> str:
+        """List: ids of the job's tasks, in the order of their creation."""
+        return f"{self.tag}job:{job_id}:tasks"
+
+    def task(self, task_id: str) -> str:
+        """Hash: the task's document, state, attempts and grants."""
+        return f"{self.tag}task:{task_id}"
+
+    def jobs(self, status: str = "") -> str:
+        """Sorted set: jobs by time of creation, all or those of one status."""
+        return f"{self.tag}jobs:{status}" if status else f"{self.tag}jobs"
+
+    def executor(self, executor_id: str) -> str:
+        """Hash: slots, used, pool and document."""
+        return f"{self.tag}executor:{executor_id}"
+
+    def executor_grants(self, executor_id: str) -> str:
+        """Hash: grant → `cost|task`; the truth about the executor's capacity."""
+        return f"{self.tag}executor:{executor_id}:grants"
+
+    def node(self, node_id: str) -> str:
+        """Hash: owner, epoch, incarnation, state, document."""
+        return f"{self.tag}node:{node_id}"
+
+    def node_executors(self, node_id: str) -> str:
+        """Set: ids of the node's executors."""
+        return f"{self.tag}node:{node_id}:executors"
+
+    def pool_members(self, pool: str) -> str:
+        """Sorted set: usable executors of the pool by slots in use."""
+        return f"{self.tag}pool:{pool}:members"
+
+    def queue_tenants(self, queue: str) -> str:
+        """Sorted set: tenants with waiting tasks by virtual time."""
+        return f"{self.tag}queue:{queue}:tenants"
+
+    def queue_tenant(self, queue: str, tenant: str) -> str:
+        """Sorted set: waiting tasks of one tenant by score."""
+        return f"{self.tag}queue:{queue}:tenant:{tenant}"
+
+    def artifact(self, artifact_id: str) -> str:
+        """Hash: document and state of an artifact."""
+        return f"{self.tag}artifact:{artifact_id}"
+
+    def instance(self, instance_id: str) -> str:
+        """String with expiry: the instance lives."""
+        return f"{self.tag}instance:{instance_id}"
+
+    @property
+    def nodes(self) -> str:
+        """Sorted set: nodes by last registration."""
+        return f"{self.tag}nodes"
+
+    @property
+    def pools(self) -> str:
+        """Hash: pool → signature (JSON), for pools that have members."""
+        return f"{self.tag}pools"
+
+    @property
+    def pools_version(self) -> str:
+        """Counter: rises with every change of the set of pools."""
+        return f"{self.tag}pools:version"
+
+    @property
+    def queues(self) -> str:
+        """Hash: queue → its requirement, class and policy (JSON)."""
+        return f"{self.tag}queues"
+
+    @property
+    def due(self) -> str:
+        """Sorted set: everything timed, `<what>|<id>[|<grant>]` by time."""
+        return f"{self.tag}due"
+
+    @property
+    def dirty(self) -> str:
+        """Sorted set: jobs whose plan must look again, by time."""
+        return f"{self.tag}dirty"
+
+    @property
+    def events(self) -> str:
+        """Stream, bounded: transitions for consoles and clients."""
+        return f"{self.tag}events"
+
+    @property
+    def schema(self) -> str:
+        """Hash: version of the stored shapes and the oldest reader that understands them."""
+        return f"{self.tag}schema"
+
+    @property
+    def instances(self) -> str:
+        """Sorted set: instances by last sign of life, milliseconds."""
+        return f"{self.tag}instances"

@@ -1,0 +1,236 @@
+"""Reads from the store; never writes. A reader may see a state that is one step old."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mediafleet.domain.artifact import Artifact, ArtifactState
+from mediafleet.domain.capability import Signature
+from mediafleet.domain.event import Event, EventType
+from mediafleet.domain.job import Job, JobView
+from mediafleet.domain.lifecycle import JobStatus
+from mediafleet.domain.node import NodeView, PoolView
+from mediafleet.store import views
+from mediafleet.store.connection import translate_errors
+from mediafleet.store.records import QueueSpec
+from mediafleet.store.scripts import from_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis.asyncio import Redis
+
+    from mediafleet.store.keys import Keys
+
+SCAN_PAGE = 500
+
+
+class Reader:
+    """Reads of one cell."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._redis: Any = redis  # redis-py's types serve its sync and async halves at once
+        self._keys = keys
+
+    async def ping(self) -> None:
+        """Return if the server answers. Raises StoreUnavailable."""
+        with translate_errors():
+            await self._redis.ping()
+
+    async def schema_field(self, field: str) -> int:
+        """Return a number of the schema record; 0 where it is missing."""
+        return int(await self._redis.hget(self._keys.schema, field) or 0)
+
+    async def _hashes(self, names: Sequence[str]) -> list[dict[str, str]]:
+        with translate_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for name in names:
+                pipeline.hgetall(name)
+            return [from_fields(fields) for fields in await pipeline.execute()]
+
+    async def job(self, job_id: str) -> JobView | None:
+        """Return a job with its tasks."""
+        with translate_errors():
+            task_ids = [name.decode() for name in await self._redis.lrange(self._keys.job_tasks(job_id), 0, SCAN_PAGE)]
+        fields, *tasks = await self._hashes([self._keys.job(job_id), *map(self._keys.task, task_ids)])
+        return views.job_view(fields, dict(zip(task_ids, tasks, strict=True))) if fields else None
+
+    async def job_document(self, job_id: str) -> Job | None:
+        """Return the unchanging part of a job."""
+        with translate_errors():
+            text = await self._redis.hget(self._keys.job(job_id), "doc")
+        return msgspec.json.decode(text, type=Job) if text else None
+
+    async def jobs(self, *, status: JobStatus | None, offset: int, limit: int) -> tuple[list[JobView], int]:
+        """Return a page of jobs, newest first, and how many there are."""
+        index = self._keys.jobs(status or "")
+        with translate_errors():
+            total = int(await self._redis.zcard(index))
+            ids = [name.decode() for name in await self._redis.zrevrange(index, offset, offset + limit - 1)]
+        found = await self._hashes([self._keys.job(job_id) for job_id in ids])
+        return [views.job_view(fields) for fields in found if fields], total
+
+    async def plan_state(self, job_id: str) -> views.PlanState | None:
+        """Return what a plan needs: the job, its version, and the tasks that are final."""
+        with translate_errors():
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.hgetall(self._keys.job(job_id))
+            pipeline.lrange(self._keys.job_tasks(job_id), 0, -1)
+            fields, raw_ids = await pipeline.execute()
+        if not fields:
+            return None
+        ids = [name.decode() for name in raw_ids]
+        tasks = await self._hashes([self._keys.task(name) for name in ids])
+        return views.plan_state(from_fields(fields), [task for task in tasks if task])
+
+    async def dirty_jobs(self, limit: int) -> list[str]:
+        """Return jobs whose plan must look again, longest first."""
+        with translate_errors():
+            return [name.decode() for name in await self._redis.zrange(self._keys.dirty, 0, limit - 1)]
+
+    async def queues(self) -> dict[str, QueueSpec]:
+        """Return every queue there ever was."""
+        with translate_errors():
+            found = await self._redis.hgetall(self._keys.queues)
+        return {name.decode(): msgspec.json.decode(text, type=QueueSpec) for name, text in found.items()}
+
+    async def pool_set(self) -> tuple[int, dict[str, Signature]]:
+        """Return the version of the pool set and the signature of each pool that has members."""
+        with translate_errors():
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.get(self._keys.pools_version)
+            pipeline.hgetall(self._keys.pools)
+            version, found = await pipeline.execute()
+        pools = {name.decode(): msgspec.json.decode(text, type=Signature) for name, text in found.items()}
+        return int(version or 0), pools
+
+    async def pools(self) -> list[PoolView]:
+        """Return the pools that have executors."""
+        _, pools = await self.pool_set()
+        with translate_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for name in pools:
+                pipeline.zrange(self._keys.pool_members(name), 0, -1, withscores=True)
+            members = await pipeline.execute()
+        return [views.pool_view(name, pools[name], scores) for name, scores in zip(pools, members, strict=True)]
+
+    async def nodes(self) -> list[NodeView]:
+        """Return all nodes, those that registered last first."""
+        with translate_errors():
+            ids = [name.decode() for name in await self._redis.zrevrange(self._keys.nodes, 0, -1)]
+        found = [await self.node(node_id) for node_id in ids]
+        return [node for node in found if node]
+
+    async def node(self, node_id: str) -> NodeView | None:
+        """Return one node with its executors and what they run."""
+        with translate_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.hgetall(self._keys.node(node_id))
+            pipeline.smembers(self._keys.node_executors(node_id))
+            fields, members = await pipeline.execute()
+        if not fields:
+            return None
+        ids = sorted(name.decode() for name in members)
+        names = [self._keys.executor(name) for name in ids] + [self._keys.executor_grants(name) for name in ids]
+        found = await self._hashes(names)
+        executors = [
+            views.executor_view(name, record, grants)
+            for name, record, grants in zip(ids, found[: len(ids)], found[len(ids) :], strict=True)
+            if record
+        ]
+        return views.node_view(node_id, from_fields(fields), executors)
+
+    async def count_jobs(self) -> dict[JobStatus, int]:
+        """Return how many jobs there are of each status."""
+        with translate_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for status in JobStatus:
+                pipeline.zcard(self._keys.jobs(status))
+            return dict(zip(JobStatus, await pipeline.execute(), strict=True))
+
+    async def count_queued(self, queues: Sequence[str]) -> int:
+        """Return how many tasks wait in the queues."""
+        total = 0
+        with translate_errors():
+            for queue in queues:
+                tenants = await self._redis.zrange(self._keys.queue_tenants(queue), 0, -1)
+                for tenant in tenants:
+                    total += int(await self._redis.zcard(self._keys.queue_tenant(queue, tenant.decode())))
+        return total
+
+    async def nonempty_queues(self, queues: Sequence[str]) -> list[str]:
+        """Return those of the queues that have waiting tasks."""
+        with translate_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for queue in queues:
+                pipeline.exists(self._keys.queue_tenants(queue))
+            found = await pipeline.execute()
+        return [queue for queue, exists in zip(queues, found, strict=True) if exists]
+
+    async def artifact(self, artifact_id: str) -> Artifact | None:
+        """Return an artifact's record."""
+        with translate_errors():
+            doc, state = await self._redis.hmget(self._keys.artifact(artifact_id), "doc", "state")
+        if not doc:
+            return None
+        return msgspec.structs.replace(msgspec.json.decode(doc, type=Artifact), state=ArtifactState(state.decode()))
+
+    async def live_instances(self) -> list[str]:
+        """Return the ids of instances that announced themselves lately."""
+        start = self._keys.instance("")
+        with translate_errors():
+            return [name.decode().removeprefix(start) async for name in self._redis.scan_iter(match=f"{start}*")]
+
+    async def nodes_without_instance(self) -> list[tuple[str, int]]:
+        """Return linked nodes (id, epoch) whose instance is gone."""
+        with translate_errors():
+            ids = [name.decode() for name in await self._redis.zrange(self._keys.nodes, 0, -1)]
+        live = set(await self.live_instances())
+        found = await self._hashes([self._keys.node(node_id) for node_id in ids])
+        return [
+            (node_id, int(fields["epoch"]))
+            for node_id, fields in zip(ids, found, strict=True)
+            if fields.get("state") in {"ready", "draining"} and fields.get("instance") not in live
+        ]
+
+    async def events(self, after: str, *, block_ms: int, count: int = 500) -> list[Event]:
+        """Return events after a position (`$` for none but new ones), waiting up to block_ms for the first."""
+        with translate_errors():
+            answer: list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]] | None = await self._redis.xread(
+                {self._keys.events: after}, count=count, block=block_ms
+            )
+        return [_event(entry, fields) for _, entries in answer or [] for entry, fields in entries]
+
+    async def past_events(self, after: str, *, count: int = 1000) -> list[Event]:
+        """Return stored events after a position, oldest first."""
+        with translate_errors():
+            entries: list[tuple[bytes, dict[bytes, bytes]]] = await self._redis.xrange(
+                self._keys.events, min=f"({after}", count=count
+            )
+        return [_event(entry, fields) for entry, fields in entries]
+
+    async def last_event_id(self) -> str:
+        """Return the position of the newest event; `0-0` where there is none."""
+        with translate_errors():
+            found = await self._redis.xrevrange(self._keys.events, count=1)
+        return found[0][0].decode() if found else "0-0"
+
+    async def first_event_id(self) -> str:
+        """Return the position of the oldest event that is kept; `0-0` where there is none."""
+        with translate_errors():
+            found = await self._redis.xrange(self._keys.events, count=1)
+        return found[0][0].decode() if found else "0-0"
+
+
+def _event(entry: bytes, fields: dict[bytes, bytes]) -> Event:
+    position = entry.decode()
+    return Event(
+        id=position,
+        type=EventType(fields[b"type"].decode()),
+        at_ms=int(position.partition("-")[0]),
+        job=fields.get(b"job", b"").decode(),
+        node=fields.get(b"node", b"").decode(),
+        data=msgspec.json.decode(fields.get(b"data", b"{}")),
+    )

@@ -1,0 +1,37 @@
+-- A node's link is closed. Its executors leave their pools at once; its lease goes on, so that what it
+-- runs stays its own until it comes back or the lease ends. A goodbye ends the lease now.
+-- A: node, epoch, goodbye, retention_ms
+-- Returns {current = the epoch was the latest one, lost = count, queues = [touched]}.
+-- @include base
+-- @include state
+-- @include queue
+-- @include job
+-- @include capacity
+-- @include attempt
+-- @include node
+local key = P .. 'node:' .. A.node
+local lost = 0
+
+-- What was handed to the link but never confirmed may not have arrived: it goes elsewhere at once, and
+-- counts as lost, not revoked, so that a node that did get it may still keep or finish it.
+local function lose_reserved(executor)
+  local grants = redis.call('HGETALL', P .. 'executor:' .. executor .. ':grants')
+  for i = 1, #grants, 2 do
+    local task = string.match(grants[i + 1], '|(.*)$')
+    if read_grant(task, grants[i]) == 'reserved' and lose(task, grants[i], 'lost', 0) then lost = lost + 1 end
+  end
+end
+
+local n = redis.call('HMGET', key, 'epoch', 'state')
+if n[1] ~= tostring(A.epoch) or n[2] == 'offline' then
+  return cmsgpack.pack({current = false, lost = 0, queues = {}})
+end
+if A.goodbye then
+  lost = drop_node(A.node, A.retention_ms)
+else
+  redis.call('HSET', key, 'state', 'unlinked')
+  list_executors(A.node, false)
+  for _, executor in ipairs(executors_of(A.node)) do lose_reserved(executor) end
+  emit('node.unlinked', 'node', A.node)
+end
+return cmsgpack.pack({current = true, lost = lost, queues = touched_queues()})

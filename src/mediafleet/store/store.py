@@ -1,0 +1,172 @@
+"""The store in the domain's verbs: each method is one atomic step on one cell.
+
+What each script does, takes and returns stands in its header under `scripts/`; times are the Redis
+server's clock unless a clock is given (tests give one). Every method raises `StoreUnavailable` if Redis
+does not answer: the caller cannot know whether the step happened, and repeats it only where it is idempotent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from mediafleet.domain.errors import ConfigError
+from mediafleet.store import records
+from mediafleet.store.connection import translate_errors
+from mediafleet.store.keys import Keys
+from mediafleet.store.reader import Reader
+from mediafleet.store.scripts import Script, script_names
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+Reply = TypeVar("Reply")
+
+SCHEMA = 1
+"""Version of the stored shapes; rises when all instances can read the new ones (docs/reference/store-keys.md)."""
+PIECE = 256
+"""Most tasks that one script call touches: more would hold the server for too long."""
+
+
+class Store:
+    """One cell of one Redis server. Owns nothing: the client is closed by who made it."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        keys: Keys,
+        *,
+        history: int = 10_000,
+        now: Callable[[], int] | None = None,
+        observe: Callable[[str, float], None] | None = None,
+    ) -> None:
+        """Prepare the scripts.
+
+        Args:
+            history: About how many events are kept.
+            now: Stands in for the server's clock, milliseconds.
+            observe: Told the name and seconds of each script call.
+        """
+        self.redis = redis
+        self.keys = keys
+        self.read = Reader(redis, keys)
+        self._common: dict[str, Any] = {"history": history}
+        self._now = now
+        self._observe = observe
+        self._scripts = {name: Script(name, redis, keys.tag) for name in script_names()}
+
+    async def _run(self, name: str, reply: type[Reply], **arguments: Any) -> Reply:
+        if self._now:
+            arguments["now"] = self._now()
+        started = perf_counter()
+        with translate_errors():
+            answer = await self._scripts[name].run({**self._common, **arguments}, reply)
+        if self._observe:
+            self._observe(name, perf_counter() - started)
+        return answer
+
+    async def check_schema(self) -> None:
+        """Store the schema number in an empty cell; refuse a cell that this version cannot read.
+
+        Raises:
+            ConfigError: The cell was written by a newer version.
+        """
+        with translate_errors():
+            await self.redis.hsetnx(self.keys.schema, "version", str(SCHEMA))
+            await self.redis.hsetnx(self.keys.schema, "oldest_reader", str(SCHEMA))
+            oldest = await self.read.schema_field("oldest_reader")
+        if oldest > SCHEMA:
+            raise ConfigError(
+                f"The store was written by a newer mediafleet (schema {oldest}, this one reads {SCHEMA}); upgrade this instance."
+            )
+
+    async def submit(self, jobs: Sequence[records.JobRecord], queues: dict[str, str]) -> records.Submitted:
+        """Accept jobs: all, or none if an artifact they name is missing. Safe to repeat with idempotency keys."""
+        return await self._run("submit", records.Submitted, jobs=jobs, queues=queues)
+
+    async def place(
+        self, queue: str, pools: Sequence[records.PoolShare], *, grants: Sequence[str], reserve_ms: int
+    ) -> records.Placed:
+        """Give waiting tasks of a queue executors; at most one a grant."""
+        return await self._run("place", records.Placed, queue=queue, pools=pools, grants=grants, reserve_ms=reserve_ms)
+
+    async def commit(self, nodes: Sequence[records.NodeAttempts]) -> list[records.Stop]:
+        """Turn reservations into running work; return what the nodes must stop. Safe to repeat."""
+        return (await self._run("commit", records.Stops, nodes=nodes)).stops
+
+    async def finish(self, results: Sequence[records.ResultRecord]) -> records.Finished:
+        """Accept the first good result of each task. Safe to repeat."""
+        return await self._run("finish", records.Finished, results=results)
+
+    async def fail(self, failures: Sequence[records.FailureRecord]) -> records.Failed:
+        """End attempts without a result. Safe to repeat."""
+        return await self._run("fail", records.Failed, failures=failures)
+
+    async def report(self, updates: Sequence[records.ProgressRecord]) -> int:
+        """Record progress; return how many updates were of attempts that are not current."""
+        return (await self._run("progress", records.Stale, updates=updates)).stale
+
+    async def register(self, node: records.NodeRecord) -> records.NodeAdmitted:
+        """Put a node on a link, and settle what it still does."""
+        return await self._run("register", records.NodeAdmitted, **msgspec.to_builtins(node))
+
+    async def renew(self, nodes: Sequence[records.NodeReport], *, lease_ms: int) -> records.Renewed:
+        """Move node leases forward."""
+        return await self._run("renew", records.Renewed, nodes=nodes, lease_ms=lease_ms)
+
+    async def unlink(self, node: str, epoch: int, *, goodbye: bool, retention_ms: int) -> records.Unlinked:
+        """Note that a link closed; nothing happens if the node has a newer one."""
+        return await self._run(
+            "unlink", records.Unlinked, node=node, epoch=epoch, goodbye=goodbye, retention_ms=retention_ms
+        )
+
+    async def drain(self, node: str, *, draining: bool) -> records.Drained:
+        """Take a node's executors out of their pools, or back."""
+        return await self._run("drain", records.Drained, node=node, draining=draining)
+
+    async def reap(self, rules: records.ReapRules) -> records.Reaped:
+        """End what is due."""
+        return await self._run("reap", records.Reaped, **msgspec.to_builtins(rules))
+
+    async def expand(self, piece: records.ExpandPiece) -> records.Expanded:
+        """Apply a part of a plan's result, if the job is still at that version."""
+        return await self._run("expand", records.Expanded, **msgspec.to_builtins(piece))
+
+    async def cancel(self, job: str, *, cursor: int, sweep: bool, data: str = "{}") -> records.CancelPiece:
+        """Cancel a piece of a job's tasks; begin with cursor 0 and go on until it is 0 again."""
+        return await self._run(
+            "cancel", records.CancelPiece, job=job, cursor=cursor, piece=PIECE, sweep=sweep, data=data
+        )
+
+    async def retry(self, job: str, *, cursor: int) -> records.RetryPiece:
+        """Revive a piece of a job's tasks; begin with cursor 0 and go on until it is 0 again."""
+        return await self._run("retry", records.RetryPiece, job=job, cursor=cursor, piece=PIECE)
+
+    async def forget(self, job: str, *, inputs: Sequence[str]) -> bool:
+        """Remove a piece of a finished job; False while there is more."""
+        return (await self._run("forget", records.Forgotten, job=job, inputs=inputs, piece=PIECE)).done
+
+    async def open_artifact(self, artifact: str, *, doc: str, state: str, retention_ms: int) -> None:
+        """Record an artifact."""
+        await self._run("open_artifact", records.Nothing, id=artifact, doc=doc, state=state, retention_ms=retention_ms)
+
+    async def complete_artifact(self, artifact: str, *, doc: str) -> records.Completed:
+        """Note that all bytes are there; what waited for them goes on."""
+        return await self._run("complete_artifact", records.Completed, id=artifact, doc=doc)
+
+    async def drop_artifact(self, artifact: str, *, error: str, unused: bool) -> bool:
+        """Remove an artifact's record; jobs that wait for its bytes fail with the error."""
+        return (await self._run("drop_artifact", records.Dropped, id=artifact, error=error, unused=unused)).dropped
+
+    async def announce_instance(self, instance: str, *, ttl_ms: int) -> None:
+        """Say that the instance lives."""
+        with translate_errors():
+            await self.redis.set(self.keys.instance(instance), "1", px=ttl_ms)
+
+    async def retire_instance(self, instance: str) -> None:
+        """Say that the instance ends."""
+        with translate_errors():
+            await self.redis.delete(self.keys.instance(instance))

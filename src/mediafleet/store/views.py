@@ -1,0 +1,150 @@
+"""Turns stored hashes into domain records; pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mediafleet.domain.capability import Signature
+from mediafleet.domain.errors import ErrorInfo
+from mediafleet.domain.ids import job_of
+from mediafleet.domain.job import Job, JobView, TaskSummary
+from mediafleet.domain.lifecycle import FINAL_TASK_STATES, JobStatus, TaskState
+from mediafleet.domain.node import Executor, ExecutorView, NodeState, NodeView, PoolView, RunningView
+from mediafleet.domain.plan import FinishedTask, TaskResult, TaskSpec
+from mediafleet.store.records import NodeDocument
+
+_job = msgspec.json.Decoder(Job).decode
+_error = msgspec.json.Decoder(ErrorInfo).decode
+_result = msgspec.json.Decoder(TaskResult).decode
+
+
+class PlanState(msgspec.Struct, frozen=True):
+    """What a plan is called with, and the version that its result may be applied at."""
+
+    job: Job
+    version: int
+    status: JobStatus
+    finished: list[FinishedTask]
+    open: int
+    """Tasks that are not final."""
+
+
+def _number(fields: dict[str, str], name: str) -> int | None:
+    text = fields.get(name, "")
+    return int(float(text)) if text else None
+
+
+def job_view(fields: dict[str, str], tasks: dict[str, dict[str, str]] | None = None) -> JobView:
+    """Return a job as users see it."""
+    job = _job(fields["doc"])
+    result = _result(fields["result"]) if fields.get("result") else None
+    return JobView(
+        id=job.id,
+        kind=job.kind,
+        name=job.name,
+        status=JobStatus(fields["status"]),
+        progress=min(1.0, max(0.0, float(fields.get("progress") or 0))),
+        stage=fields.get("stage", ""),
+        priority=job.priority,
+        tenant=job.tenant,
+        created_ms=job.created_ms,
+        version=int(fields["version"]),
+        inputs=job.inputs,
+        params=job.params,
+        outputs=result.outputs if result else (),
+        warnings=result.warnings if result else (),
+        eta_ms=_number(fields, "eta_ms"),
+        speed=float(fields["speed"]) if fields.get("speed") else None,
+        error=_error(fields["error"]) if fields.get("error") else None,
+        result=result.result if result else None,
+        started_ms=_number(fields, "started"),
+        finished_ms=_number(fields, "finished"),
+        tasks=tuple(task_summary(name, task) for name, task in (tasks or {}).items() if task),
+    )
+
+
+def task_summary(task_id: str, fields: dict[str, str]) -> TaskSummary:
+    """Return a task as users see it."""
+    grant = fields.get("grant", "")
+    executor = fields.get(f"grant:{grant}", "|").partition("|")[2] if grant else ""
+    return TaskSummary(
+        id=task_id,
+        state=TaskState(fields["state"]),
+        attempt=int(fields.get("attempt", 0)),
+        tries=int(fields.get("tries", 0)),
+        executor=executor,
+        error=_error(fields["error"]) if fields.get("error") else None,
+    )
+
+
+def finished_task(fields: dict[str, str]) -> FinishedTask:
+    """Return a final task as its plan sees it."""
+    spec = msgspec.json.decode(fields["doc"], type=TaskSpec)
+    result = _result(fields["result"]) if fields.get("result") else TaskResult()
+    return FinishedTask(
+        name=fields["name"],
+        step=spec.step,
+        state=TaskState(fields["state"]),
+        result=result.result,
+        outputs=result.outputs,
+        warnings=result.warnings,
+        error=_error(fields["error"]) if fields.get("error") else None,
+    )
+
+
+def plan_state(job: dict[str, str], tasks: list[dict[str, str]]) -> PlanState:
+    """Return what the plan of a job is called with."""
+    return PlanState(
+        job=_job(job["doc"]),
+        version=int(job["version"]),
+        status=JobStatus(job["status"]),
+        finished=[finished_task(task) for task in tasks if task["state"] in FINAL_TASK_STATES],
+        open=int(job["open"]),
+    )
+
+
+def executor_view(executor_id: str, fields: dict[str, str], grants: dict[str, str]) -> ExecutorView:
+    """Return an executor with what it runs."""
+    executor = msgspec.json.decode(fields["doc"], type=Executor)
+    running: list[RunningView] = []
+    for held in grants.values():
+        cost, _, task = held.partition("|")
+        running.append(RunningView(task, job_of(task), int(cost)))
+    return ExecutorView(
+        id=executor_id,
+        name=executor.name,
+        pool=fields["pool"],
+        slots=int(fields["slots"]),
+        used=int(fields.get("used") or 0),
+        capabilities=executor.capabilities,
+        running=tuple(running),
+    )
+
+
+def node_view(node_id: str, fields: dict[str, str], executors: list[ExecutorView]) -> NodeView:
+    """Return a node as users see it."""
+    document = msgspec.json.decode(fields["doc"], type=NodeDocument)
+    load: dict[str, Any] = msgspec.json.decode(fields["load"]) if fields.get("load") else {}
+    return NodeView(
+        id=node_id,
+        host=document.host,
+        version=document.version,
+        state=NodeState(fields["state"]),
+        registered_ms=int(fields["registered"]),
+        seen_ms=int(fields["seen"]),
+        executors=tuple(executors),
+        facts={**document.facts, **({"load": load} if load else {})},
+    )
+
+
+def pool_view(pool: str, signature: Signature, members: list[tuple[bytes, float]]) -> PoolView:
+    """Return a pool with what is free in it."""
+    return PoolView(
+        pool=pool,
+        capabilities=signature.capabilities,
+        slots=signature.slots,
+        executors=len(members),
+        free=sum(signature.slots - int(used) for _, used in members),
+    )

@@ -1,0 +1,154 @@
+"""Drives a store the way a scheduler does, in single steps that a test can read."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from mediafleet.domain.capability import Requirement
+from mediafleet.domain.frames import AttemptRef
+from mediafleet.domain.ids import new_token, node_of
+from mediafleet.domain.job import Job
+from mediafleet.domain.lifecycle import PriorityClass
+from mediafleet.domain.node import Executor
+from mediafleet.domain.plan import TaskSpec
+from mediafleet.store import Store, records
+from mediafleet.store.scripts import as_text
+
+RESERVE_MS = 5_000
+LEASE_MS = 15_000
+RETENTION_MS = 3_600_000
+RULES = records.ReapRules(
+    gap_ms=3_000,
+    grace_ms=LEASE_MS,
+    retention_ms=RETENTION_MS,
+    timeout_error='{"code":"timeout","message":"m"}',
+    delays=[100, 200, 400],
+)
+DEFAULT_QUEUE = records.QueueSpec(Requirement(("kind:noop",)), PriorityClass.BATCH)
+
+
+class StoreDriver:
+    """One instance's view of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.epochs: dict[str, int] = {}
+        self.incarnations: dict[str, str] = {}
+        self._count = itertools.count()
+
+    async def join(
+        self,
+        node: str,
+        *,
+        slots: int = 1,
+        announced: tuple[AttemptRef, ...] = (),
+        capabilities: tuple[str, ...] = ("kind:noop",),
+    ) -> records.NodeAdmitted:
+        """Register a node with one executor `cpu`."""
+        executor = Executor("cpu", slots, capabilities)
+        pool = executor.signature.pool
+        record = records.NodeRecord(
+            node=node,
+            instance="i-1",
+            incarnation=self.incarnations.setdefault(node, new_token()),
+            doc=as_text(records.NodeDocument(host="host", version="0")),
+            draining=False,
+            lease_ms=LEASE_MS,
+            executors=[records.ExecutorRecord(f"{node}/cpu", slots, pool, as_text(executor))],
+            pools={pool: as_text(executor.signature)},
+            announced=announced,
+        )
+        admitted = await self.store.register(record)
+        self.epochs[node] = admitted.epoch
+        return admitted
+
+    def job_record(self, names: dict[str, tuple[str, ...]], **changes: Any) -> records.JobRecord:
+        """Return a job with these tasks (name → names it waits for); the last one's result is the job's."""
+        number = next(self._count)
+        job_id = f"j0-job{number:010}"
+        job = Job(job_id, "0", "default", "local", "noop", 1, "", (), {}, PriorityClass.BATCH, 1000 + number)
+        spec = TaskSpec("noop", 1, "noop", "noop", "default")
+        tasks = [
+            records.TaskRecord(
+                id=f"{job_id}.{name}",
+                name=name,
+                job=job_id,
+                queue=DEFAULT_QUEUE.id,
+                tenant=changes.get("tenant", "default"),
+                cost=1,
+                score=number,
+                doc=as_text(spec),
+                after=[f"{job_id}.{parent}" for parent in after],
+                waits=changes.get("inputs", []),
+                max_tries=changes.get("max_tries", 3),
+                total_ms=changes.get("total_ms", 0),
+                weight=1.0,
+            )
+            for name, after in names.items()
+        ]
+        return records.JobRecord(
+            id=job_id,
+            key=changes.get("key", ""),
+            doc=as_text(job),
+            tenant=changes.get("tenant", "default"),
+            created=1000 + number,
+            retention_ms=RETENTION_MS,
+            outcome_of=changes.get("outcome_of", list(names)[-1] if names else ""),
+            inputs=changes.get("inputs", []),
+            weight=float(len(names)),
+            tasks=tasks,
+        )
+
+    async def submit(self, *jobs: records.JobRecord) -> records.Submitted:
+        """Accept jobs."""
+        return await self.store.submit(jobs, {DEFAULT_QUEUE.id: as_text(DEFAULT_QUEUE)})
+
+    async def submit_one(self, *names: str, **changes: Any) -> str:
+        """Accept one job with independent tasks of these names; return its id."""
+        submitted = await self.submit(self.job_record(dict.fromkeys(names, ()), **changes))
+        return submitted.jobs[0].id
+
+    async def place_all(self, limit: int = 64) -> list[records.PlacedTask]:
+        """Place what has room."""
+        _, pools = await self.store.read.pool_set()
+        shares = [records.PoolShare(name, signature.slots) for name, signature in pools.items()]
+        placed = await self.store.place(
+            DEFAULT_QUEUE.id, shares, grants=[new_token() for _ in range(limit)], reserve_ms=RESERVE_MS
+        )
+        return placed.assignments
+
+    async def ack(self, *placed: records.PlacedTask) -> list[records.Stop]:
+        """Confirm assignments as their nodes would."""
+        groups = [
+            records.NodeAttempts(node_of(p.executor), self.epochs[node_of(p.executor)], (AttemptRef(p.task, p.grant),))
+            for p in placed
+        ]
+        return await self.store.commit(groups)
+
+    async def finish(self, placed: records.PlacedTask, result: str = "{}") -> list[str]:
+        """Deliver a result; return the verdicts."""
+        return list((await self.store.finish([records.ResultRecord(placed.task, placed.grant, result, [])])).verdicts)
+
+    async def fail(self, placed: records.PlacedTask, **how: Any) -> str:
+        """Deliver a failure (by default a retryable one of the task's own)."""
+        fields: dict[str, Any] = {
+            "how": "failed",
+            "error": '{"code":"task-failed","message":"It failed."}',
+            "retryable": True,
+            "delays": [0],
+        } | how
+        return (await self.store.fail([records.FailureRecord(placed.task, placed.grant, **fields)])).verdicts[0]
+
+    async def reap(self) -> records.Reaped:
+        """One tick of the reaper."""
+        return await self.store.reap(RULES)
+
+    async def used(self, executor: str) -> int:
+        """Slots in use by the derived count, after checking it against the grants."""
+        client: Any = self.store.redis
+        keys = self.store.keys
+        used = int(await client.hget(keys.executor(executor), "used") or 0)
+        grants = await client.hvals(keys.executor_grants(executor))
+        assert used == sum(int(held.partition(b"|")[0]) for held in grants), "the count differs from the grants"
+        return used
