@@ -1,0 +1,112 @@
+"""The node protocol on the wire: tagged JSON that both sides read back, and newer peers can extend."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mediafleet.domain import frames
+from mediafleet.domain.errors import ErrorInfo
+from mediafleet.domain.frames import (
+    MAX_FRAME_BYTES,
+    Assignment,
+    AttemptRef,
+    JobAssign,
+    JobCancel,
+    Outcome,
+    Progress,
+    decode_node_frame,
+    decode_scheduler_frame,
+    encode_frame,
+)
+from mediafleet.domain.node import Executor
+from mediafleet.domain.plan import TaskResult, TaskSpec
+
+REF = AttemptRef("j0-1.a", "grant")
+FROM_NODE: list[Any] = [
+    frames.Register(1, "n0-a", "inc", "host", "0.1.0", (Executor("cpu", 2, ("lang:en",)),), running=(REF,)),
+    frames.Heartbeat((REF,), {"cpu": 0.5}),
+    frames.JobAck((REF,)),
+    frames.JobReject("j0-1.a", "grant", "no room"),
+    frames.JobProgress((Progress("j0-1.a", "grant", 0.5, "encoding", 2.0, 900),)),
+    frames.JobResults((Outcome("j0-1.a", "grant", result=TaskResult({"echo": "x"})),)),
+    frames.Misc("log", {"line": "hello"}),
+]
+FROM_SCHEDULER: list[Any] = [
+    frames.Registered("n0-a", 5_000, 15_000, keep=(REF,)),
+    JobCancel((REF,), "the user"),
+    frames.JobResultAck((REF,)),
+    frames.Drain(),
+    frames.Ping(),
+]
+TYPES_FROM_NODE = ["register", "heartbeat", "job_ack", "job_reject", "job_progress", "job_result", "misc"]
+TYPES_FROM_SCHEDULER = ["registered", "job_cancel", "job_result_ack", "drain", "ping"]
+
+
+@pytest.mark.parametrize("frame", FROM_NODE)
+def test_the_scheduler_reads_what_a_node_writes(frame: Any) -> None:
+    assert decode_node_frame(encode_frame(frame)) == frame
+
+
+@pytest.mark.parametrize("frame", FROM_SCHEDULER)
+def test_a_node_reads_what_the_scheduler_writes(frame: Any) -> None:
+    assert decode_scheduler_frame(encode_frame(frame)) == frame
+
+
+def test_the_word_of_each_frame_is_part_of_the_public_protocol() -> None:
+    written = [json.loads(encode_frame(frame))["type"] for frame in [*FROM_NODE, *FROM_SCHEDULER]]
+    assert written == TYPES_FROM_NODE + TYPES_FROM_SCHEDULER
+
+
+def make_assignment(payload: dict[str, Any]) -> Assignment:
+    spec = TaskSpec("noop", 1, "noop", "a", "default", payload=payload)
+    return Assignment("j0-1.a", "grant", 1, "cpu", 1, "j0-1", msgspec.Raw(msgspec.json.encode(spec)))
+
+
+@given(st.dictionaries(st.text(), st.integers(-(2**53), 2**53) | st.text() | st.booleans() | st.none()))
+def test_the_spec_inside_an_assignment_arrives_as_it_was_stored(payload: dict[str, Any]) -> None:
+    frame = decode_scheduler_frame(encode_frame(JobAssign((make_assignment(payload),))))
+    assert isinstance(frame, JobAssign)
+    assert msgspec.json.decode(frame.assignments[0].spec, type=TaskSpec).payload == payload
+
+
+def test_a_whole_batch_of_assignments_fits_into_one_frame() -> None:
+    batch = JobAssign(tuple(make_assignment({"arguments": ["x" * 100] * 100}) for _ in range(64)))
+    assert len(encode_frame(batch)) < MAX_FRAME_BYTES / 4
+
+
+@pytest.mark.parametrize(
+    ("decode", "text"),
+    [
+        (decode_node_frame, '{"type": "heartbeat", "running": [], "new_in_version_2": 1}'),
+        (decode_scheduler_frame, '{"type": "ping", "why": "curious"}'),
+    ],
+)
+def test_a_field_of_a_newer_peer_is_ignored(decode: Any, text: str) -> None:
+    decode(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"type": "hello"}',
+        '{"type": "job_assign", "assignments": []}',
+        '{"type": "job_ack", "attempts": [1]}',
+    ],
+)
+def test_a_frame_that_no_node_may_send_is_refused(text: str) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode_node_frame(text)
+
+
+def test_an_outcome_says_only_what_happened() -> None:
+    failed = Outcome("j0-1.a", "g", error=ErrorInfo("task-failed", "No."))
+    assert set(json.loads(encode_frame(failed))) == {"task", "grant", "error"}
