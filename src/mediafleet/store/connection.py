@@ -90,10 +90,12 @@ class translate_errors:  # noqa: N801 - reads like contextlib's: `with translate
             raise ours from exc
 
 
-_BY_CLASS: tuple[tuple[type[exceptions.RedisError], type[MediafleetError], str], ...] = (
+_Theirs = type[exceptions.RedisError] | tuple[type[exceptions.RedisError], ...]
+
+_BY_CLASS: tuple[tuple[_Theirs, type[MediafleetError], str], ...] = (
     # Derived classes before their bases: redis-py makes most of these ConnectionErrors.
     (
-        exceptions.AuthenticationError,
+        (exceptions.AuthenticationError, exceptions.AuthorizationError),
         ConfigError,
         "Redis does not accept the user name or password; correct the Redis address.",
     ),
@@ -118,6 +120,11 @@ _BY_CLASS: tuple[tuple[type[exceptions.RedisError], type[MediafleetError], str],
         StoreUnavailable,
         "Redis did not answer in time; whether the last write happened is not known.",
     ),
+    (
+        (exceptions.ClusterDownError, exceptions.TryAgainError),
+        StoreUnavailable,
+        "The Redis primary or a part of the cluster is away; try again after the fail-over.",
+    ),
     (exceptions.ConnectionError, StoreUnavailable, "Redis cannot be reached; check that it runs and the address."),
 )
 
@@ -137,6 +144,8 @@ _CODE = re.compile(rf"(?:^|[ :]-)({'|'.join(_BY_CODE)}) ")
 def _translate(error: exceptions.RedisError) -> MediafleetError | None:
     if isinstance(error, exceptions.NoScriptError):
         return None
+    if isinstance(error.__cause__, exceptions.AuthenticationError):
+        error = error.__cause__  # redis-py hides what went wrong while connecting behind a plain ConnectionError.
     for theirs, ours, sentence in _BY_CLASS:
         if isinstance(error, theirs):
             return ours(sentence, detail=str(error))

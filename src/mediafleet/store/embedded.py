@@ -277,20 +277,22 @@ class EmbeddedRedis:
             return
         try:
             for ask in (self._shut_down, self._terminate):
-                if process.returncode is None:
-                    await ask()
+                if process.returncode is None and await ask():
                     with suppress(TimeoutError):
                         await asyncio.wait_for(process.wait(), STOP_GRACE_S)
         finally:
             await self._kill()
 
-    async def _shut_down(self) -> None:
+    async def _shut_down(self) -> bool:
+        """Ask the server to write what it has and end; return False where it refused or did not answer."""
         with suppress(OSError):
-            await self._ask("SHUTDOWN")
+            return not await self._ask("SHUTDOWN")  # Its only answers are refusals.
+        return False
 
-    async def _terminate(self) -> None:
+    async def _terminate(self) -> bool:
         with suppress(ProcessLookupError):
             self._running.terminate()
+        return True
 
     async def _kill(self) -> None:
         if self._process is not None and self._process.returncode is None:
