@@ -1,0 +1,37 @@
+"""The watchdog process of `mediafleet.node.guard`, run as a plain script: it imports nothing of ours.
+
+Standard input carries lines `+<group>` and `-<group>`; it ends when the node does, however that happens.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def watch(lines: Iterable[bytes]) -> None:
+    """Follow the lines to their end, then kill every group that is still named."""
+    groups: set[int] = set()
+    for line in lines:
+        number = int(line[1:])
+        if line[:1] == b"+":
+            groups.add(number)
+        else:
+            groups.discard(number)
+    for group in groups:
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+if __name__ == "__main__":
+    # Ctrl-C on the terminal must end the node, not the one that cleans up after it.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    watch(sys.stdin.buffer)

@@ -1,0 +1,272 @@
+"""The node agent: offers this machine to a scheduler, runs what it is given, and loses nothing of it.
+
+It decides nothing about attempts (`mediafleet.node.state` does) and does not wire signals (`mediafleet.app` does).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import stamina
+import structlog
+
+from mediafleet.domain.clock import Clock, SystemClock
+from mediafleet.domain.errors import MediafleetError, SchedulerUnavailable, Unavailable
+from mediafleet.domain.frames import PROTOCOL_VERSION, Misc, Register
+from mediafleet.domain.ids import DEFAULT_CELL
+from mediafleet.node.connection import Connection
+from mediafleet.node.context import Persistence
+from mediafleet.node.duty import Duty
+from mediafleet.node.executors import (
+    CapabilityMemory,
+    Offer,
+    build_executors,
+    count_cores,
+    describe_machine,
+    detect_offer,
+)
+from mediafleet.node.guard import Guard, choose_guard
+from mediafleet.node.identity import Identity, claim_identity
+from mediafleet.node.outbox import Outbox
+from mediafleet.node.processes import Launcher
+from mediafleet.node.progress import ProgressBoard
+from mediafleet.node.runner import Runner, find_missing
+from mediafleet.node.state import AttemptTable
+from mediafleet.node.workspace import Workspaces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+    from pathlib import Path
+
+    from mediafleet.domain.node import Executor
+    from mediafleet.kinds.registry import KindRegistry
+    from mediafleet.node.context import ArtifactTransfer
+    from mediafleet.node.link import Dial
+    from mediafleet.ops.settings import NodeSettings
+
+T = TypeVar("T")
+
+_DELIVER_S = 10.0
+"""How long a drained node waits for its last results to be confirmed; the outbox keeps them anyway."""
+_FLUSH_S = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Farewell(StrEnum):
+    """How an agent ended."""
+
+    DRAINED = "drained"
+    """All it ran was finished."""
+    ABORTED = "aborted"
+    """Running work was stopped; the scheduler places it elsewhere."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What an agent needs of the world outside its data directory."""
+
+    kinds: KindRegistry
+    dial: Dial
+    """Opens a link, for example `partial(WebSocketLink.open, address, token=token)`."""
+    artifacts: ArtifactTransfer
+    clock: Clock = field(default_factory=SystemClock)
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    """Where children get PATH, HOME and LANG from."""
+    make_guard: Callable[[], Guard] = choose_guard
+    cell: str = DEFAULT_CELL
+
+
+class NodeAgent:
+    """One agent on one data directory; runs once. Start it in the main thread: Linux ties its children to that."""
+
+    def __init__(self, settings: NodeSettings, data: Path, surroundings: Surroundings) -> None:
+        self._settings = settings
+        self._data = data
+        self._around = surroundings
+        self._host = settings.name or socket.gethostname()
+        self._told = asyncio.Event()
+        self._is_draining = False
+        self._is_aborting = False
+        self._has_registered = False
+        self._failure: BaseException | None = None
+        self._duty: Duty | None = None
+
+    def drain(self) -> None:
+        """Take nothing new, finish and deliver what runs, and end; safe to call from a signal handler of the loop."""
+        self._is_draining = True
+        self._note_change()
+
+    def abort(self) -> None:
+        """Stop what runs, clean up, and end."""
+        self._is_aborting = True
+        self._note_change()
+
+    def _note_change(self) -> None:
+        self._told.set()
+        if self._duty:
+            self._duty.note_change()
+
+    async def run(self) -> Farewell:
+        """Work until told to end. Cancelling it is an abort.
+
+        Raises:
+            DataDirectoryInUse: Another agent runs on the data directory.
+            Unauthorized, ConfigError: The scheduler refused the node before it was ever registered.
+        """
+        with (
+            claim_identity(self._data, cell=self._around.cell, host=self._host) as identity,
+            closing(self._around.make_guard()) as guard,
+        ):
+            workspaces = Workspaces(self._data / "work")
+            workspaces.sweep()
+            launcher = Launcher(
+                guard, environment=self._around.environment, grace_s=self._settings.stop_grace_ms / 1000
+            )
+            offer = await self._unless_told(
+                detect_offer(
+                    self._around.kinds,
+                    workspaces=workspaces,
+                    launcher=launcher,
+                    memory=CapabilityMemory(self._data / "capabilities.json"),
+                )
+            )
+            if offer is None:
+                return Farewell.ABORTED if self._is_aborting else Farewell.DRAINED
+            return await self._work(identity, offer, workspaces=workspaces, launcher=launcher)
+
+    async def _unless_told(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Return what the work returns, or None if the agent is told to end first."""
+        working = asyncio.create_task(work, name="detect")
+        told = asyncio.create_task(self._told.wait(), name="told")
+        try:
+            await asyncio.wait([working, told], return_when=asyncio.FIRST_COMPLETED)
+            return working.result() if working.done() else None
+        finally:
+            for task in (working, told):
+                task.cancel()
+            await asyncio.wait([working, told])
+
+    async def _work(self, identity: Identity, offer: Offer, *, workspaces: Workspaces, launcher: Launcher) -> Farewell:
+        executors = build_executors(self._settings, offer.capabilities, cores=count_cores())
+        table = AttemptTable(executors, find_missing=partial(find_missing, self._around.kinds))
+        outbox = Outbox(self._data / "outbox")
+        table.restore(outbox.load())
+        runner = Runner(
+            self._around.kinds, workspaces, launcher, self._around.artifacts, self._persistence(), ProgressBoard()
+        )
+        introduce = partial(self._introduce, identity, executors, describe_machine(offer), table)
+        async with Duty(table, outbox=outbox, runner=runner, clock=self._around.clock, data=self._data) as duty:
+            self._duty = duty
+            linking = asyncio.create_task(self._stay_linked(duty, introduce), name="link")
+            linking.add_done_callback(self._note_failure)
+            try:
+                return await self._until_told(duty)
+            finally:
+                linking.cancel()
+                await asyncio.wait([linking])
+
+    def _note_failure(self, linking: asyncio.Task[None]) -> None:
+        if not linking.cancelled() and (error := linking.exception()):
+            self._failure = error
+            self.abort()
+
+    def _persistence(self) -> Persistence:
+        return Persistence(self._settings.reconnect_min_ms / 1000, self._settings.reconnect_max_ms / 1000)
+
+    def _introduce(
+        self, identity: Identity, executors: tuple[Executor, ...], facts: dict[str, Any], table: AttemptTable
+    ) -> Register:
+        return Register(
+            protocol=PROTOCOL_VERSION,
+            node=identity.node,
+            incarnation=identity.incarnation,
+            host=self._host,
+            version=version("mediafleet"),
+            executors=executors,
+            running=table.running,
+            holding=table.holding,
+            draining=table.is_draining,
+            facts=facts,
+        )
+
+    # --- the end ---
+
+    async def _until_told(self, duty: Duty) -> Farewell:
+        await duty.until(lambda: self._is_draining or self._is_aborting)
+        if not self._is_aborting:
+            await self._finish_work(duty)
+        if self._failure:
+            raise self._failure
+        is_finished = not duty.table.running
+        if not is_finished:
+            duty.apply(duty.table.abort())
+            await duty.until(lambda: not duty.table.running, seconds=self._settings.stop_grace_ms / 1000 + _DELIVER_S)
+        duty.post(Misc("goodbye"))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FLUSH_S):
+                await duty.flush()
+        return Farewell.DRAINED if is_finished else Farewell.ABORTED
+
+    async def _finish_work(self, duty: Duty) -> None:
+        table = duty.table
+        table.leave()
+        duty.post(Misc("draining"))
+        await duty.until(lambda: self._is_aborting or not table.running, seconds=self._settings.drain_s)
+        if not table.running:
+            await duty.until(lambda: self._is_aborting or not table.holding, seconds=_DELIVER_S)
+
+    # --- the link ---
+
+    async def _stay_linked(self, duty: Duty, introduce: Callable[[], Register]) -> None:
+        """Link again and again, for ever; work goes on meanwhile.
+
+        Raises:
+            MediafleetError: The very first link was refused. Nothing was ever given to this node, so ending
+                with the sentence helps more than trying on.
+        """
+        while True:
+            connection = await self._link(introduce)
+            self._has_registered = True
+            _log.info("linked", scheduler=self._settings.scheduler, node=connection.registered.node)
+            await self._serve(duty, connection)
+
+    async def _link(self, introduce: Callable[[], Register]) -> Connection:
+        async for attempt in stamina.retry_context(
+            on=self._is_worth_retrying,
+            attempts=None,
+            timeout=None,
+            wait_initial=self._settings.reconnect_min_ms / 1000,
+            wait_max=self._settings.reconnect_max_ms / 1000,
+            wait_jitter=self._settings.reconnect_min_ms / 1000,
+        ):
+            with attempt:
+                return await Connection.register(await self._around.dial(), introduce())
+        raise AssertionError("unreachable: tried for ever")  # pragma: no cover
+
+    def _is_worth_retrying(self, error: Exception) -> bool:
+        return isinstance(error, Unavailable) or (self._has_registered and isinstance(error, MediafleetError))
+
+    async def _serve(self, duty: Duty, connection: Connection) -> None:
+        duty.link(connection)
+        pause_ms = self._settings.reconnect_min_ms
+        try:
+            await connection.serve(handle=duty.handle, beat=duty.beat, board=duty.board)
+        except SchedulerUnavailable as error:
+            _log.warning("link lost; running work goes on", reason=error.message)
+        except MediafleetError as error:
+            # A refusal will not pass by itself soon: the longest pause keeps two rivals from fighting.
+            _log.error("link refused; running work goes on", reason=error.message)
+            pause_ms = self._settings.reconnect_max_ms
+        finally:
+            duty.unlink()
+        await asyncio.sleep(pause_ms / 1000 * random.uniform(0.5, 1.5))  # noqa: S311 - jitter needs no secrecy

@@ -1,0 +1,39 @@
+"""Small files that are either there as a whole or not at all, also after a power cut."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEMPORARY_SUFFIX = ".tmp"
+"""Ends the name of a file that is not complete; safe to remove at start."""
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace the file in one step, and return when the disk has it.
+
+    Blocks; call it in a thread where that matters. One writer a path at a time.
+    """
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without this the rename itself may be lost, although the content is on the disk.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

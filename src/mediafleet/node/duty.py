@@ -1,0 +1,147 @@
+"""One start of a node at work: carries out what `AttemptTable` decides, and owns every task that this takes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+import structlog
+
+from mediafleet.node.executors import measure_load
+from mediafleet.node.state import AttemptTable, Ending, Forget, Instruction, Keep, Send, Start, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+    from pathlib import Path
+    from types import TracebackType
+
+    from mediafleet.domain.clock import Clock
+    from mediafleet.domain.frames import NodeFrame, SchedulerFrame
+    from mediafleet.node.connection import Connection
+    from mediafleet.node.outbox import Outbox
+    from mediafleet.node.runner import Runner
+
+_GIVE_UP_S = 15.0
+"""How long a handler may resist its cancel when the node ends; its children are gone long before."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Duty:
+    """Attempts, outbox and link of one start. Leaving the block stops all work without reporting it."""
+
+    def __init__(self, table: AttemptTable, *, outbox: Outbox, runner: Runner, clock: Clock, data: Path) -> None:
+        self.table = table
+        self._outbox = outbox
+        self._runner = runner
+        self.board = runner.board
+        self._clock = clock
+        self._data = data
+        self._connection: Connection | None = None
+        self._handlers: dict[str, asyncio.Task[Ending]] = {}
+        self._owned: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.apply(self.table.abort())
+        while self._owned:
+            _, pending = await asyncio.wait(self._owned, timeout=_GIVE_UP_S)
+            if pending:
+                _log.error(
+                    "handlers resist being stopped and are given up", tasks=[task.get_name() for task in pending]
+                )
+                return
+
+    # --- what happens ---
+
+    def handle(self, frame: SchedulerFrame) -> None:
+        """Do what a frame asks for."""
+        self.apply(self.table.handle(frame, now_s=self._clock.monotonic()))
+
+    def beat(self) -> None:
+        """Send the heartbeat that is due."""
+        self.apply(self.table.beat(now_s=self._clock.monotonic(), load=measure_load(self._data)))
+
+    def link(self, connection: Connection) -> None:
+        """Begin to use a link that has just been registered."""
+        self._connection = connection
+        self.handle(connection.registered)
+
+    def unlink(self) -> None:
+        """Note that the link has ended; work goes on."""
+        self._connection = None
+        self.table.lose_link()
+
+    def post(self, frame: NodeFrame) -> None:
+        """Send a frame if there is a link."""
+        if self._connection:
+            self._connection.post(frame)
+
+    async def until(self, claim: Callable[[], bool], *, seconds: float | None = None) -> bool:
+        """Wait until the claim holds; return whether it does in time. It is looked at after every change here."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not claim():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def note_change(self) -> None:
+        """Have the claims of `until` looked at again."""
+        self._changed.set()
+
+    async def flush(self) -> None:
+        """Wait until what was posted is sent, as far as there is a link."""
+        if self._connection:
+            await self._connection.flush()
+
+    # --- what is done about it ---
+
+    def apply(self, instructions: Iterable[Instruction]) -> None:
+        """Carry out the table's instructions. Never waits, so that no cancel can lose half of them."""
+        for instruction in instructions:
+            match instruction:
+                case Send(frame):
+                    self.post(frame)
+                case Start():
+                    self._start(instruction)
+                case Stop(grant):
+                    self._handlers[grant].cancel()
+                case Keep(outcome):
+                    self._own(self._outbox.put(outcome), name=f"keep {outcome.task}")
+                case Forget(grant):
+                    self._outbox.remove(grant)
+        self._changed.set()
+
+    def _own(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._owned.add(task)
+        task.add_done_callback(self._disown)
+
+    def _disown(self, task: asyncio.Task[None]) -> None:
+        self._owned.discard(task)
+        self._changed.set()
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("a part of the node failed", part=task.get_name(), exc_info=error)
+
+    def _start(self, start: Start) -> None:
+        # Two tasks: the inner one may be cancelled, even before its first step, and the outer one still reports it.
+        task, grant = start.assignment.task, start.assignment.grant
+        self._handlers[grant] = asyncio.create_task(self._runner.run(start), name=f"handler {task}")
+        self._own(self._see_through(grant), name=f"attempt {task}")
+
+    async def _see_through(self, grant: str) -> None:
+        """Wait for the end of one attempt and report it."""
+        handler = self._handlers[grant]
+        await asyncio.wait([handler])
+        del self._handlers[grant]
+        self.board.forget(grant)
+        ending = None if handler.cancelled() else handler.result()
+        self.apply(self.table.finish(grant, ending, now_s=self._clock.monotonic()))

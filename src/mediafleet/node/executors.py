@@ -1,0 +1,145 @@
+"""What a node offers: its executors, built from its settings and from what its kinds detected."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import psutil
+import structlog
+
+from mediafleet.domain.capability import check_capabilities
+from mediafleet.domain.node import Executor
+from mediafleet.kinds.seam import Detected
+from mediafleet.node.durable import write_durably
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from mediafleet.kinds.seam import ChildProcess, Kind
+    from mediafleet.node.processes import Children, Launcher
+    from mediafleet.node.workspace import Workspaces
+    from mediafleet.ops.settings import NodeSettings
+
+MOST_DEFAULT_SLOTS = 4
+"""FFmpeg uses several cores itself: more tasks at a time only thrash."""
+_DETECT_S = 120.0
+"""How long one kind's detection may take: dozens of short test encodes on a slow machine."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Offer:
+    """What was found on this machine, all kinds together."""
+
+    capabilities: set[str] = field(default_factory=set[str])
+    missing: dict[str, str] = field(default_factory=dict[str, str])
+    """Capability → sentence that says why it was not granted."""
+    facts: dict[str, str] = field(default_factory=dict[str, str])
+
+
+class CapabilityMemory:
+    """A JSON file of what detection found before; losing it only costs time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._values: dict[str, Any] = {}
+        try:
+            self._values = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        except FileNotFoundError:
+            pass
+        except (msgspec.DecodeError, OSError) as error:
+            _log.warning("remembered capabilities are unreadable; they are detected anew", error=str(error))
+
+    def recall(self, key: str) -> Any | None:
+        """Return what was kept under the key."""
+        return self._values.get(key)
+
+    def remember(self, key: str, value: Any) -> None:
+        """Keep a JSON value under the key."""
+        self._values[key] = value
+        try:
+            write_durably(self._path, msgspec.json.encode(self._values))
+        except OSError as error:
+            _log.warning("detected capabilities could not be kept", path=str(self._path), error=str(error))
+
+
+class Detection:
+    """Implements `mediafleet.kinds.seam.DetectContext` for one kind."""
+
+    def __init__(self, workspace: Path, children: Children, memory: CapabilityMemory) -> None:
+        self.workspace = workspace
+        self._children = children
+        self.recall = memory.recall
+        self.remember = memory.remember
+
+    async def start_process(self, arguments: Sequence[str], *, cwd: Path | None = None) -> ChildProcess:
+        """Start a child without a shell, with empty standard input and a clean environment."""
+        return await self._children.start(arguments, cwd=cwd)
+
+
+async def detect_offer(
+    kinds: Iterable[Kind], *, workspaces: Workspaces, launcher: Launcher, memory: CapabilityMemory
+) -> Offer:
+    """Ask every kind what it finds. A kind whose detection fails is not offered, and `missing` says why."""
+    offer = Offer()
+    for kind in kinds:
+        try:
+            async with (
+                asyncio.timeout(_DETECT_S),
+                workspaces.open(f"detect-{kind.name}") as workspace,
+                launcher.children(workspace) as children,
+            ):
+                found = await kind.detect(Detection(workspace, children, memory))
+            granted = check_capabilities([kind.capability, *found.capabilities])
+        except Exception as error:  # noqa: BLE001 - plug-in boundary: one kind's fault must not keep the node down
+            _log.warning("detection failed; the kind is not offered", kind=kind.name, error=repr(error))
+            found, granted = Detected(missing={kind.capability: f"Its detection failed: {error!r}."}), ()
+        offer.capabilities.update(granted)
+        offer.missing.update(found.missing)
+        offer.facts.update(found.facts)
+    return offer
+
+
+def build_executors(settings: NodeSettings, capabilities: Iterable[str], *, cores: int) -> tuple[Executor, ...]:
+    """Return the node's executors: for now one, `cpu`, that also offers what hardware encoders were proven.
+
+    Raises:
+        InvalidRequest: A label cannot be a capability.
+    """
+    slots = settings.slots or min(MOST_DEFAULT_SLOTS, max(1, cores))
+    labels = (f"label:{label}" for label in settings.labels)
+    return (Executor("cpu", slots, check_capabilities([*capabilities, *labels])),)
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe_machine(offer: Offer) -> dict[str, Any]:
+    """Return what `register` tells of the machine."""
+    return {
+        **offer.facts,
+        "platform": platform.platform(terse=True),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "cores": count_cores(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "missing": offer.missing,
+    }
+
+
+def measure_load(data: Path) -> dict[str, float]:
+    """Return the shares 0..1 of processor, memory and the data directory's disk in use, cheaply."""
+    load = {"cpu": psutil.cpu_percent(interval=None) / 100, "memory": psutil.virtual_memory().percent / 100}
+    with suppress(OSError):
+        load["disk"] = psutil.disk_usage(str(data)).percent / 100
+    return load

@@ -1,0 +1,199 @@
+"""How a node is reached: the `Link` seam, and the link that dials in over a WebSocket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+import structlog
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+
+from mediafleet.domain.errors import (
+    ConfigError,
+    Conflict,
+    InvalidRequest,
+    MediafleetError,
+    SchedulerUnavailable,
+    Unauthorized,
+)
+from mediafleet.domain.frames import (
+    MAX_FRAME_BYTES,
+    NodeFrame,
+    SchedulerFrame,
+    decode_scheduler_frame,
+    encode_frame,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+CLOSE_MALFORMED = 4400
+CLOSE_UNAUTHORIZED = 4401
+CLOSE_REPLACED = 4409
+CLOSE_VERSION = 4426
+
+_REFUSED = (
+    "The scheduler at {address} refused this node's token{said}; "
+    "give the right one with --token-file or MEDIAFLEET_TOKEN."
+)
+_CLOSE_ERRORS: dict[int, tuple[type[MediafleetError], str]] = {
+    CLOSE_MALFORMED: (InvalidRequest, "The scheduler at {address} could not read what this node sent{said}."),
+    CLOSE_UNAUTHORIZED: (Unauthorized, _REFUSED),
+    CLOSE_REPLACED: (
+        Conflict,
+        "Another node with the same id is linked to {address}{said}; was its data directory copied?",
+    ),
+    CLOSE_VERSION: (
+        ConfigError,
+        "The scheduler at {address} does not speak this node's protocol{said}; upgrade the older of the two.",
+    ),
+}
+
+# Together below two heartbeats of 5 s; the library's own 10 s of close_timeout would double it.
+_PING_S = 4.0
+_PONG_S = 4.0
+_CLOSE_S = 1.0
+_OPEN_S = 10.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Link(Protocol):
+    """One connection between a node and its scheduler, whatever carries it."""
+
+    async def send(self, frame: NodeFrame) -> None:
+        """Hand a frame over; it may still be lost.
+
+        Raises:
+            SchedulerUnavailable: The link is down.
+        """
+        ...
+
+    def receive(self) -> AsyncIterator[SchedulerFrame]:
+        """Iterate over the frames that come; only one caller at a time.
+
+        Raises:
+            MediafleetError: The link is down; the class and sentence say why.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close it; safe to repeat."""
+        ...
+
+
+class Dial(Protocol):
+    """Opens a link."""
+
+    async def __call__(self) -> Link:
+        """Return a fresh link.
+
+        Raises:
+            SchedulerUnavailable: Nobody answers; trying again can help.
+            Unauthorized: The credential is wrong.
+        """
+        ...
+
+
+class WebSocketLink:
+    """A link over `/ws/node`."""
+
+    def __init__(self, socket: ClientConnection, address: str) -> None:
+        self._socket = socket
+        self._address = address
+
+    @classmethod
+    async def open(cls, scheduler: str, *, token: str = "") -> WebSocketLink:
+        """Dial the scheduler at an http(s) address.
+
+        Raises:
+            SchedulerUnavailable: Nobody answers there, or something that is no scheduler.
+            Unauthorized: The token is missing or wrong.
+            ConfigError: The address is none.
+        """
+        try:
+            socket = await connect(
+                socket_address(scheduler),
+                additional_headers={"Authorization": f"Bearer {token}"} if token else None,
+                compression=None,
+                proxy=None,
+                open_timeout=_OPEN_S,
+                ping_interval=_PING_S,
+                ping_timeout=_PONG_S,
+                close_timeout=_CLOSE_S,
+                max_size=MAX_FRAME_BYTES,
+            )
+        except InvalidURI as error:
+            raise ConfigError(f"{scheduler!r} is no address; write it like 'http://host:8000'.") from error
+        except InvalidStatus as error:
+            raise _refusal(scheduler, error.response.status_code) from error
+        except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
+            raise SchedulerUnavailable(f"No scheduler answers at {scheduler}: {_reason(error)}.") from error
+        return cls(socket, scheduler)
+
+    async def send(self, frame: NodeFrame) -> None:
+        """Hand a frame over; it may still be lost."""
+        try:
+            await self._socket.send(encode_frame(frame).decode())
+        except ConnectionClosed as error:
+            raise explain_close(self._address, error) from error
+
+    async def receive(self) -> AsyncIterator[SchedulerFrame]:
+        """Iterate over the frames that come; one that cannot be read is logged and left out."""
+        try:
+            while True:
+                message = await self._socket.recv(decode=False)
+                if frame := _decode(message):
+                    yield frame
+        except ConnectionClosed as error:
+            raise explain_close(self._address, error) from error
+
+    async def close(self) -> None:
+        """Close it; safe to repeat."""
+        await self._socket.close()
+
+
+def socket_address(scheduler: str) -> str:
+    """Return the WebSocket address of the scheduler's node door.
+
+    Raises:
+        ConfigError: The address is not http or https.
+    """
+    parts = urlsplit(scheduler)
+    schemes = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+    if parts.scheme not in schemes or not parts.netloc:
+        raise ConfigError(f"{scheduler!r} is no address of a scheduler; write it like 'http://host:8000'.")
+    return urlunsplit((schemes[parts.scheme], parts.netloc, f"{parts.path.rstrip('/')}/ws/node", "", ""))
+
+
+def explain_close(address: str, closed: ConnectionClosed) -> MediafleetError:
+    """Return our error for the end of a link; the close code decides what a node may do next."""
+    code = closed.rcvd.code if closed.rcvd else 0
+    said = f" ({closed.rcvd.reason})" if closed.rcvd and closed.rcvd.reason else ""
+    error, sentence = _CLOSE_ERRORS.get(
+        code, (SchedulerUnavailable, "The link to the scheduler at {address} ended{said}.")
+    )
+    return error(sentence.format(address=address, said=said))
+
+
+def _refusal(address: str, status: int) -> MediafleetError:
+    if status in {401, 403}:
+        return Unauthorized(_REFUSED.format(address=address, said=""))
+    return SchedulerUnavailable(f"What answers at {address} is no scheduler that is ready (HTTP status {status}).")
+
+
+def _reason(error: BaseException) -> str:
+    return "it took too long" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+
+
+def _decode(message: bytes) -> SchedulerFrame | None:
+    try:
+        return decode_scheduler_frame(message)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        # A newer scheduler may have frames that this node does not know.
+        _log.warning(
+            "frame from the scheduler left out", error=str(error), start=message[:80].decode("utf-8", "replace")
+        )
+        return None

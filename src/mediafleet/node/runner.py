@@ -1,0 +1,112 @@
+"""Runs one attempt: workspace, children, handler, and what its end means."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from mediafleet.domain.errors import MediafleetError, TaskFailed, TransientFailure, UnknownKind
+from mediafleet.domain.frames import Outcome, encode_frame
+from mediafleet.domain.plan import TaskResult
+from mediafleet.node.context import AttemptContext
+from mediafleet.node.state import LARGEST_OUTCOME_BYTES
+
+if TYPE_CHECKING:
+    from mediafleet.domain.errors import ErrorInfo
+    from mediafleet.domain.plan import TaskSpec
+    from mediafleet.kinds.registry import KindRegistry
+    from mediafleet.node.context import ArtifactTransfer, Persistence
+    from mediafleet.node.processes import Launcher
+    from mediafleet.node.progress import ProgressBoard
+    from mediafleet.node.state import Ending, Start
+    from mediafleet.node.workspace import Workspaces
+
+_DETAIL_CHARACTERS = 4000
+
+_log = structlog.get_logger(__name__)
+
+
+def find_missing(kinds: KindRegistry, spec: TaskSpec) -> str:
+    """Return the capability that this node lacks for a task, or an empty text."""
+    try:
+        kind = kinds.get(spec.kind)
+    except UnknownKind:
+        return f"kind:{spec.kind}"
+    if kind.version != spec.kind_version:
+        return f"kind:{spec.kind}@{spec.kind_version}"
+    return "" if spec.step in kind.handlers else f"kind:{spec.kind}/{spec.step}"
+
+
+@dataclass(frozen=True)
+class Runner:
+    """What all attempts of a node share."""
+
+    kinds: KindRegistry
+    workspaces: Workspaces
+    launcher: Launcher
+    artifacts: ArtifactTransfer
+    persistence: Persistence
+    board: ProgressBoard
+
+    async def run(self, start: Start) -> Ending:
+        """Run the attempt to its end; when this returns, its children and its workspace are gone.
+
+        Raises nothing but what ends the whole process; a cancel ends the attempt with None.
+        """
+        try:
+            return _checked(start, await self._run_handler(start))
+        except asyncio.CancelledError:
+            return None
+        except MediafleetError as error:
+            return _trimmed(error.info())
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - plug-in boundary: a handler must never take the node down
+            return _explain_fault(start, error)
+
+    async def _run_handler(self, start: Start) -> TaskResult:
+        handler = self.kinds.get(start.spec.kind).handlers[start.spec.step]
+        label = f"{start.assignment.task}-{start.assignment.attempt}"
+        async with self.workspaces.open(label) as workspace, self.launcher.children(workspace) as children:
+            return await handler(
+                AttemptContext(
+                    start.assignment, start.spec, workspace, children, self.artifacts, self.persistence, self.board
+                )
+            )
+
+
+def _checked(start: Start, result: object) -> TaskResult:
+    """Return the result if it can be sent.
+
+    Raises:
+        TaskFailed: It is no result, or is too large.
+    """
+    spec = start.spec
+    if not isinstance(result, TaskResult):
+        raise TaskFailed(
+            f"The step {spec.step!r} of the kind {spec.kind!r} returned no TaskResult: the kind is faulty."
+        )
+    size = len(encode_frame(Outcome(start.assignment.task, start.assignment.grant, result=result)))
+    if size > LARGEST_OUTCOME_BYTES:
+        raise TaskFailed(
+            f"The result of the step {spec.step!r} is {size:,} bytes as JSON, more than {LARGEST_OUTCOME_BYTES:,}; "
+            "the kind should publish it as an artifact."
+        )
+    return result
+
+
+def _explain_fault(start: Start, error: BaseException) -> ErrorInfo:
+    spec = start.spec
+    _log.error(
+        "handler failed unexpectedly", task=start.assignment.task, kind=spec.kind, step=spec.step, exc_info=error
+    )
+    return TransientFailure(
+        f"The step {spec.step!r} of the kind {spec.kind!r} failed unexpectedly ({type(error).__name__}).",
+        detail="".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:],
+    ).info()
+
+
+def _trimmed(info: ErrorInfo) -> ErrorInfo:
+    return type(info)(info.code, info.message[:_DETAIL_CHARACTERS], info.retryable, info.detail[-_DETAIL_CHARACTERS:])
