@@ -1,0 +1,1 @@
+"""Where bytes live and how they move; what they belong to is the store's business."""

@@ -1,0 +1,214 @@
+"""Blobs: bytes under a key, complete or not there at all, in bounded memory whatever their size.
+
+On a local folder through `obstore`, whose other stores (S3, GCS, Azure) fit behind the same class.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import secrets
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore
+
+from mediafleet.artifacts.disk import BLOCK_BYTES, explain, sync_file, sync_folder
+from mediafleet.domain.errors import ConfigError, InvalidRequest, NotFound, UploadMismatch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+    from pathlib import Path
+
+T = TypeVar("T")
+
+_STAGING = ".staging"
+"""Folder of blobs that are not complete; no key can name anything in it, because of its dot."""
+_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}){0,5}")
+_FAULTS = (OSError, BaseError)
+"""What obstore and the file system raise; a missing object is a FileNotFoundError."""
+
+
+class BlobStore:
+    """The blobs under one folder; one process owns it, any number of calls may run at once."""
+
+    def __init__(self, root: Path) -> None:
+        """Open the folder, and make it where it is missing.
+
+        Raises:
+            ConfigError: It cannot be made or used.
+        """
+        self._root = root.expanduser().absolute()
+        try:
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._store = LocalStore(prefix=self._root, automatic_cleanup=True)
+        except _FAULTS as error:
+            raise ConfigError(
+                f"{self._root} cannot hold artifacts; choose a folder that you may write to as artifacts.root."
+            ) from error
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes], *, size: int, sha256: str = "") -> str:
+        """Store a stream of bytes and return their SHA-256, hexadecimal.
+
+        The key exists only once all bytes are there, checked and on disk; on any fault, and on cancellation,
+        nothing stays. An existing blob of that key is replaced.
+
+        Args:
+            chunks: Pieces of any size; not read further than needed to know that they are too many.
+            size: Bytes that must come.
+            sha256: Hash that they must have; empty if it is not known.
+
+        Raises:
+            UploadMismatch: Length or hash differ from what was announced.
+            Unavailable: The disk is full, or fails.
+        """
+        _check(key)
+        staged = f"{_STAGING}/{secrets.token_hex(12)}"
+        try:
+            digest = await self._stage(staged, chunks, size)
+            if sha256 and digest != sha256.lower():
+                raise UploadMismatch(
+                    f"The bytes have the SHA-256 {digest}, but {sha256} was announced; send them again."
+                )
+            await _finish(self._publish(staged, key))
+        except _FAULTS as error:
+            raise explain(error, self._root) from error
+        finally:
+            await _finish(self._discard(staged))
+        return digest
+
+    async def stream(
+        self, key: str, *, start: int = 0, length: int | None = None, chunk_bytes: int = BLOCK_BYTES
+    ) -> AsyncGenerator[bytes]:
+        """Yield a blob's bytes in order, in pieces of `chunk_bytes` and a last, smaller one.
+
+        Args:
+            start: First byte.
+            length: How many; to the end if None, and never beyond it.
+
+        Raises:
+            NotFound: There is no such blob, or it was deleted meanwhile.
+        """
+        size = await self.size(key)
+        end = size if length is None else min(size, start + length)
+        try:
+            for position in range(start, end, chunk_bytes):
+                wanted = min(chunk_bytes, end - position)
+                yield bytes(await obstore.get_range_async(self._store, key, start=position, length=wanted))
+        except FileNotFoundError:
+            raise _missing(key) from None
+        except _FAULTS as error:
+            raise explain(error, self._root) from error
+
+    async def size(self, key: str) -> int:
+        """Return how many bytes a blob has.
+
+        Raises:
+            NotFound: There is no such blob.
+        """
+        _check(key)
+        try:
+            return (await obstore.head_async(self._store, key))["size"]
+        except FileNotFoundError:
+            raise _missing(key) from None
+        except _FAULTS as error:
+            raise explain(error, self._root) from error
+
+    async def delete(self, key: str) -> None:
+        """Remove a blob; it is no error if there is none."""
+        _check(key)
+        try:
+            with suppress(FileNotFoundError):
+                await obstore.delete_async(self._store, key)
+        except _FAULTS as error:
+            raise explain(error, self._root) from error
+
+    async def list_keys(self, prefix: str = "") -> AsyncGenerator[str]:
+        """Yield the keys below a prefix, which ends at a `/` of the key; in no order."""
+        async for page in obstore.list(self._store, prefix=prefix or None):
+            for found in page:
+                if not found["path"].startswith(f"{_STAGING}/"):
+                    yield found["path"]
+
+    def local_path(self, key: str) -> Path:
+        """Return where a blob's file is, for readers on this machine; it need not exist."""
+        return self._root / _check(key)
+
+    async def sweep_staging(self) -> int:
+        """Remove what a killed process left half-written, and return how many; call it before the first `put`."""
+        return await asyncio.to_thread(_sweep, self._root / _STAGING)
+
+    async def _stage(self, staged: str, chunks: AsyncIterator[bytes], size: int) -> str:
+        """Write the bytes to a file that nobody can name and return their hash."""
+        digest = hashlib.sha256()
+        writer = obstore.open_writer_async(self._store, staged, buffer_size=BLOCK_BYTES, max_concurrency=2)
+        received = 0
+        async for block in _blocks(chunks):
+            received += len(block)
+            if received > size:
+                raise UploadMismatch(f"More than the announced {size} bytes came; announce the size of the whole file.")
+            # Both let go of the interpreter: hashing costs no time beside the disk, on two cores.
+            await _finish(_both(asyncio.to_thread(digest.update, block), writer.write(block)))
+        if received != size:
+            raise UploadMismatch(f"Only {received} of the announced {size} bytes came; send them again.")
+        await _finish(writer.close())
+        return digest.hexdigest()
+
+    async def _publish(self, staged: str, key: str) -> None:
+        # The bytes must be on disk before a name says that they are.
+        await asyncio.to_thread(sync_file, self._root / staged)
+        await obstore.rename_async(self._store, staged, key)
+        await asyncio.to_thread(sync_folder, (self._root / key).parent)
+
+    async def _discard(self, staged: str) -> None:
+        # The part obstore writes to before it closes a file has a number behind its name.
+        folder, name = (self._root / staged).parent, staged.rpartition("/")[2]
+        await asyncio.to_thread(lambda: [part.unlink(missing_ok=True) for part in folder.glob(f"{name}*")])
+
+
+async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """Gather pieces of any size into blocks of about `BLOCK_BYTES`."""
+    held: list[bytes] = []
+    count = 0
+    async for chunk in chunks:
+        held.append(chunk)
+        count += len(chunk)
+        if count >= BLOCK_BYTES:
+            yield b"".join(held)
+            held, count = [], 0
+    if held:
+        yield b"".join(held)
+
+
+async def _both(first: Coroutine[object, object, None], second: Coroutine[object, object, object]) -> None:
+    await asyncio.gather(first, second)
+
+
+async def _finish(step: Coroutine[object, object, T]) -> T:
+    """Run a short step to its end even if the caller is cancelled, so that nothing goes on behind its back."""
+    task = asyncio.ensure_future(step)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+
+
+def _sweep(staging: Path) -> int:
+    left = list(staging.glob("*"))
+    shutil.rmtree(staging, ignore_errors=True)
+    return len(left)
+
+
+def _check(key: str) -> str:
+    if not _KEY.fullmatch(key):
+        raise InvalidRequest(f"{key!r} is no key of a blob; use a-z, 0-9, '.', '_' and '-', in parts divided by '/'.")
+    return key
+
+
+def _missing(key: str) -> NotFound:
+    return NotFound(f"There is no blob {key!r}; it may have been removed after its retention.")
