@@ -1,0 +1,26 @@
+"""The transcode kind: one file in, one verified file out.
+
+`params` and `presets` say what may be asked for; `probe` looks at the input in a child process;
+`streams`, `picture` and `arguments` decide, without touching anything, what FFmpeg is told;
+`running` and `handler` carry it out; `verify` compares the result with its source before it is published.
+"""
+
+from __future__ import annotations
+
+from mediafleet.kinds.seam import Kind
+from mediafleet.kinds.transcode.detect import detect_ffmpeg
+from mediafleet.kinds.transcode.handler import TranscodeHandler
+from mediafleet.kinds.transcode.params import AudioOptions, Scale, TranscodeParams
+from mediafleet.kinds.transcode.plan import STEP, plan_transcode
+
+__all__ = ["KIND", "AudioOptions", "Scale", "TranscodeHandler", "TranscodeParams"]
+
+KIND = Kind(
+    name="transcode",
+    version=1,
+    params=TranscodeParams,
+    plan=plan_transcode,
+    handlers={STEP: TranscodeHandler()},
+    summary="Convert a video or sound file, keep all its streams, and verify the result.",
+    detect=detect_ffmpeg,
+)

@@ -1,0 +1,240 @@
+"""The probing child: prints one JSON line about a media file, and imports nothing of mediafleet.
+
+It runs by path in an isolated interpreter, so that a file which crashes or hangs the demuxer takes
+down this process only, and so that it starts in a tenth of a second. `mediafleet.kinds.transcode.probe`
+starts it and reads the line as `MediaInfo`.
+
+    python -I _probe.py <absolute path> <comma-separated demuxers>
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import av.logging
+from av.container import InputContainer
+from av.stream import Disposition
+
+_DECODE_TRIES = 40
+"""Packets handed to a decoder before it is given up: enough for the reordering of any codec."""
+_ENCRYPTION_MARKS = (b"encv", b"enca", b"drms", b"drmi", b"pssh")
+"""Box types that only an encrypted ISO file has."""
+_HEADER_BYTES = 4 << 20
+"""How much of the file's start is searched for those marks."""
+_PLAYLIST_MARKS = (b"#EXTM3U", b"ffconcat", b"v=0", b"<?xml", b"<MPD", b"[playlist]", b"[Reference]")
+"""How the formats begin that are lists of other files."""
+_DISPOSITIONS = [
+    "default",
+    "dub",
+    "original",
+    "comment",
+    "lyrics",
+    "karaoke",
+    "forced",
+    "hearing_impaired",
+    "visual_impaired",
+    "attached_pic",
+    "timed_thumbnails",
+    "captions",
+    "descriptions",
+]
+
+
+class Track:
+    """What the scan learns of one stream."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.packets = 0
+        self.start: int | None = None
+        self.end: int | None = None
+        self.last_duration = 0
+        self.tries_left = _DECODE_TRIES if stream.type == "video" else 0
+        self.frame: Any = None
+
+    def note(self, packet: Any) -> None:
+        """Count a packet that plays; those that an edit list hides do not."""
+        if packet.is_discard or not packet.size:
+            return
+        self.packets += 1
+        if packet.pts is None:
+            return
+        duration = packet.duration or 0
+        self.start = packet.pts if self.start is None else min(self.start, packet.pts)
+        if self.end is None or packet.pts + duration >= self.end:
+            self.end, self.last_duration = packet.pts + duration, duration
+
+    def decode(self, packet: Any) -> None:
+        """Look for the stream's first picture, which knows rotation and colour better than the header."""
+        if not self.tries_left or self.frame is not None:
+            return
+        self.tries_left -= 1
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            return
+        if frames:
+            self.frame = frames[0]
+
+
+def _seconds(ticks: int | None, base: Fraction | None) -> float | None:
+    return None if ticks is None or base is None else float(ticks * base)
+
+
+def _span(track: Track) -> tuple[float | None, float | None, float]:
+    """Return start, length and the length of one frame, in seconds."""
+    base = track.stream.time_base
+    if track.start is None or track.end is None or base is None:
+        return None, None, 0.0
+    start = track.start
+    # Priming samples of audio come before the stream's own start and are never heard.
+    if track.stream.start_time is not None and track.stream.type == "audio":
+        start = max(start, track.stream.start_time)
+    length = max(0, track.end - start)
+    average = (track.end - track.start) / track.packets if track.packets else 0
+    return float(start * base), float(length * base), float(max(track.last_duration, average) * base)
+
+
+def _text(value: Any) -> str:
+    name = getattr(value, "name", None)
+    return str(name).lower() if name is not None else ""
+
+
+def _picture(track: Track) -> dict[str, Any]:
+    stream, frame = track.stream, track.frame
+    codec = stream.codec_context
+    kinds = {_text(data.type) for data in frame.side_data} if frame is not None else set[str]()
+    sar = codec.sample_aspect_ratio or stream.sample_aspect_ratio or Fraction(1)
+    rate = stream.average_rate or stream.guessed_rate
+    return {
+        "width": codec.width,
+        "height": codec.height,
+        "sar": [sar.numerator, sar.denominator] if sar else [1, 1],
+        "rotation": int(frame.rotation) if frame is not None else 0,
+        "fps": float(rate) if rate else 0.0,
+        "pix_fmt": (frame.format.name if frame is not None else codec.pix_fmt) or "",
+        "bit_depth": max((part.bits for part in frame.format.components), default=8) if frame is not None else 8,
+        "colour": [int(codec.color_range), int(codec.color_primaries), int(codec.color_trc), int(codec.colorspace)],
+        "dolby_vision": any("dovi" in kind for kind in kinds)
+        or _tag(stream) in {"dvh1", "dvhe", "dvav", "dva1", "dav1"},
+        "decodable": frame is not None,
+    }
+
+
+def _sound(stream: Any) -> dict[str, Any]:
+    codec = stream.codec_context
+    return {
+        "sample_rate": codec.sample_rate or 0,
+        "channels": codec.layout.nb_channels if codec.layout else 0,
+        "layout": codec.layout.name if codec.layout else "",
+        "profile": codec.profile or "",
+    }
+
+
+def _tag(stream: Any) -> str:
+    try:
+        tag = str(stream.codec_context.codec_tag)
+    except AttributeError:
+        return ""
+    return tag if tag.isprintable() and "\ufffd" not in tag else ""
+
+
+def _codec(stream: Any) -> str:
+    try:
+        return str(stream.codec_context.codec.canonical_name)
+    except (AttributeError, ValueError):
+        return ""
+
+
+def _disposition(flags: Any) -> list[str]:
+    return [word for word in _DISPOSITIONS if flags & getattr(Disposition, word, 0)]
+
+
+def _describe(track: Track) -> dict[str, Any]:
+    stream = track.stream
+    start, length, frame = _span(track)
+    base = stream.time_base or Fraction(1, 1000)
+    codec = _codec(stream)
+    found: dict[str, Any] = {
+        "index": stream.index,
+        "type": stream.type or "unknown",
+        "codec": codec,
+        "tag": _tag(stream),
+        "language": stream.language or "",
+        "title": stream.metadata.get("title", ""),
+        "disposition": _disposition(stream.disposition),
+        "time_base": [base.numerator, base.denominator],
+        "declared_s": _seconds(stream.duration, stream.time_base),
+        "start_s": start,
+        "length_s": length,
+        "frame_s": frame,
+        "packets": track.packets,
+        "metadata": sorted(stream.metadata),
+    }
+    if stream.type == "video" and stream.codec_context is not None:
+        found |= _picture(track)
+    if stream.type == "audio" and stream.codec_context is not None:
+        found |= _sound(stream)
+    if stream.type == "attachment":
+        found["title"] = stream.metadata.get("filename", "")
+    return found
+
+
+def _scan(container: InputContainer) -> tuple[list[Track], str]:
+    """Read every packet; return the tracks, and what broke off the reading if anything did."""
+    tracks = [Track(stream) for stream in container.streams]
+    try:
+        for packet in container.demux():
+            track = tracks[packet.stream.index]
+            track.note(packet)
+            track.decode(packet)
+    except av.error.FFmpegError as error:
+        return tracks, error.strerror or str(error)
+    return tracks, ""
+
+
+def _is_encrypted(head: bytes) -> bool:
+    return head[4:8] in {b"ftyp", b"styp", b"moov"} and any(mark in head for mark in _ENCRYPTION_MARKS)
+
+
+def _refusal(error: Exception, head: bytes) -> dict[str, Any]:
+    said = getattr(error, "log", None)
+    words = [getattr(error, "strerror", None) or str(error), said[2].strip() if said else ""]
+    is_playlist = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_PLAYLIST_MARKS)
+    return {"error": " ".join(words), "encrypted": _is_encrypted(head), "playlist": is_playlist}
+
+
+def inspect(path: Path, demuxers: str) -> dict[str, Any]:
+    """Return all that is known of the file, or `{"error": …}`."""
+    with path.open("rb") as file:
+        head = file.read(_HEADER_BYTES)
+    options = {"protocol_whitelist": "file", "format_whitelist": demuxers}
+    try:
+        container = av.open(f"file:{path}", mode="r", options=options, metadata_errors="replace")
+    except (av.error.FFmpegError, ValueError) as error:
+        return _refusal(error, head)
+    with container:
+        tracks, broken = _scan(container)
+        return {
+            "format": container.format.name,
+            "size": container.size,
+            "declared_s": None if container.duration is None else container.duration / av.time_base,
+            "start_s": (container.start_time or 0) / av.time_base,
+            "chapters": len(container.chapters()),
+            "metadata": dict(container.metadata),
+            "streams": [_describe(track) for track in tracks],
+            "broken": broken,
+            "encrypted": _is_encrypted(head),
+        }
+
+
+if __name__ == "__main__":
+    # Exceptions then carry the library's own words.
+    av.logging.set_level(av.logging.ERROR)
+    sys.stdout.write(json.dumps(inspect(Path(sys.argv[1]), sys.argv[2])) + "\n")

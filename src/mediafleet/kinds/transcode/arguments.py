@@ -1,0 +1,190 @@
+"""Builds whole FFmpeg command lines. Pure: a plan goes in, a list of words comes out, nothing is started."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mediafleet.kinds.transcode import picture
+from mediafleet.kinds.transcode.demuxers import input_options, url
+from mediafleet.kinds.transcode.params import TranscodeParams, preset_of
+from mediafleet.kinds.transcode.streams import Action, OutputPlan, StreamPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mediafleet.kinds.transcode.media import MediaInfo
+    from mediafleet.kinds.transcode.presets import VideoPreset
+
+_QUIET = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info")
+_PROGRESS = ("-progress", "pipe:1", "-stats_period", "0.5")
+_OPUS_LAYOUTS = {"5.1(side)": "5.1", "5.0(side)": "5.0", "quad(side)": "quad"}
+"""libopus refuses layouts whose rear speakers are called side speakers."""
+_STALE_TAGS = ("BPS", "NUMBER_OF_BYTES", "NUMBER_OF_FRAMES", "_STATISTICS_")
+"""Matroska tags that describe the source's packets and would be lies about the output's."""
+_QUEUE_PACKETS = "4096"
+"""Packets of a stream that may wait for a sparse one before FFmpeg gives up; its own default is too few."""
+
+
+def encode_arguments(
+    plan: OutputPlan, params: TranscodeParams, *, source: Path, output: Path, info: MediaInfo
+) -> list[str]:
+    """Return the arguments of the transcode, without the program's own path.
+
+    Args:
+        plan: What becomes of each stream.
+        params: Quality, size and sound.
+        source: Absolute path of the input.
+        output: Absolute path to write; an existing file is replaced.
+        info: What the probe found in the source.
+    """
+    maps = [word for stream in plan.streams for word in ("-map", f"0:{stream.source.index}")]
+    per_stream = [
+        word for number, stream in enumerate(plan.streams) for word in _stream_options(number, stream, params, plan)
+    ]
+    return [
+        *_QUIET,
+        *_PROGRESS,
+        "-y",
+        *input_options(info.format),
+        "-i",
+        url(source),
+        *maps,
+        "-map_metadata",
+        "0",
+        "-map_chapters",
+        "0" if plan.container.chapters else "-1",
+        *per_stream,
+        "-max_muxing_queue_size",
+        _QUEUE_PACKETS,
+        *_muxer_options(plan),
+        "-f",
+        plan.container.muxer,
+        url(output),
+    ]
+
+
+def check_arguments(path: Path, *, muxer: str) -> list[str]:
+    """Return the arguments that decode every picture and sound of a file and stop at the first error."""
+    demuxer = {"mp4": "mov", "ipod": "mov", "webm": "matroska"}.get(muxer, muxer)
+    return [
+        *_QUIET,
+        *_PROGRESS,
+        "-xerror",
+        *input_options(demuxer),
+        "-i",
+        url(path),
+        "-map",
+        "0:v?",
+        "-map",
+        "0:a?",
+        # Every decoded frame passes: the null muxer must not complain about two frames in one tick.
+        "-fps_mode",
+        "vfr",
+        "-enc_time_base:v",
+        "1/1000000",
+        "-f",
+        "null",
+        "-",
+    ]
+
+
+def trial_arguments(encoder: str, *, is_video: bool) -> list[str]:
+    """Return the arguments of a two-frame encode that shows whether an encoder works on this machine."""
+    if not is_video:
+        return [
+            *_QUIET[:3],
+            "-loglevel",
+            "error",
+            "-f",
+            "lavfi",
+            "-i",
+            "sine=d=0.1:r=48000",
+            "-c:a",
+            encoder,
+            "-f",
+            "null",
+            "-",
+        ]
+    upload = ["-vf", "format=nv12,hwupload"] if encoder.endswith("_vaapi") else []
+    device = ["-init_hw_device", "vaapi=va", "-filter_hw_device", "va"] if upload else []
+    picture_source = ["-f", "lavfi", "-i", "color=gray:s=256x256:r=25"]
+    return [
+        *_QUIET[:3],
+        "-loglevel",
+        "error",
+        *device,
+        *picture_source,
+        *upload,
+        "-frames:v",
+        "2",
+        "-c:v",
+        encoder,
+        "-f",
+        "null",
+        "-",
+    ]
+
+
+def shown_command(program: str, arguments: Sequence[str], *, names: dict[str, str]) -> list[str]:
+    """Return a command line for people: workspace paths replaced by the names that the user knows."""
+    return [program, *(names.get(word, word) for word in arguments)]
+
+
+def _stream_options(number: int, stream: StreamPlan, params: TranscodeParams, plan: OutputPlan) -> list[str]:
+    words = [f"-c:{number}", stream.encoder]
+    if stream.action is Action.ENCODE and stream.source.type == "video":
+        words += _video_options(number, stream, params, plan)
+    elif stream.action is Action.ENCODE:
+        words += _audio_options(number, stream, params)
+    if stream.codec == "hevc" and plan.container.muxer in {"mp4", "mov"} and not stream.source.is_cover:
+        words += [f"-tag:{number}", "hvc1"]  # Apple's players know HEVC by no other name.
+    for tag in stream.source.metadata:
+        if tag.startswith(_STALE_TAGS):
+            words += [f"-metadata:s:{number}", f"{tag}="]
+    return words
+
+
+def _video_options(number: int, stream: StreamPlan, params: TranscodeParams, plan: OutputPlan) -> list[str]:
+    preset = preset_of(params).video
+    if preset is None:
+        return []
+    del plan
+    source = stream.source
+    ticks, per = source.time_base
+    words = [f"-preset:{number}", preset.speeds[params.speed], *_quality(number, params, preset)]
+    words += [f"-pix_fmt:{number}", picture.pixel_format(source, preset.bit_depths)]
+    if chain := picture.filters(source, params.scale, encoder=preset.encoder):
+        words += [f"-filter:{number}", chain]
+    # In the source's own ticks no frame's time is rounded, so a variable frame rate stays as it is.
+    words += [f"-fps_mode:{number}", "vfr", f"-enc_time_base:{number}", f"{ticks}/{per}"]
+    return words
+
+
+def _quality(number: int, params: TranscodeParams, preset: VideoPreset) -> list[str]:
+    if params.bitrate:
+        return [f"-b:{number}", str(params.bitrate)]
+    return [f"-crf:{number}", str(preset.crf if params.crf is None else params.crf)]
+
+
+def _audio_options(number: int, stream: StreamPlan, params: TranscodeParams) -> list[str]:
+    audio, options = preset_of(params).audio, params.audio
+    channels = options.channels or stream.source.channels or 2
+    if stream.codec == "mp3":
+        channels = min(channels, 2)
+    words: list[str] = []
+    if stream.codec != "flac":
+        each = audio.channel_bps if audio is not None else 80_000
+        words += [f"-b:{number}", str(options.bitrate or each * channels)]
+    if channels != stream.source.channels:
+        words += [f"-ac:{number}", str(channels)]
+    elif stream.codec == "opus" and stream.source.layout in _OPUS_LAYOUTS:
+        words += [f"-filter:{number}", f"aformat=channel_layouts={_OPUS_LAYOUTS[stream.source.layout]}"]
+    return words
+
+
+def _muxer_options(plan: OutputPlan) -> list[str]:
+    if plan.container.muxer in {"mp4", "mov", "ipod"}:
+        # `unofficial` lets copied Dolby Vision keep its configuration record.
+        return ["-movflags", "+faststart", "-strict", "unofficial"]
+    return []

@@ -1,0 +1,26 @@
+"""Which formats an input may have, and how it is opened so that it can name no other file."""
+
+from __future__ import annotations
+
+ALLOWED = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,flv,live_flv,mpegts,mpeg,mpegvideo,m4v,h261,h263,h264,hevc,vvc,av1,obu,"
+    "ivf,ogg,mp3,aac,ac3,eac3,dts,dtshd,truehd,mlp,flac,wav,w64,aiff,au,caf,amr,amrnb,amrwb,ape,wv,tta,mxf,gxf,"
+    "nut,dv,rm,wtv,gif,yuv4mpegpipe,vc1,dirac,cavsvideo,dsf,iff,voc,mpc,mpc8,oma,swf,nsv,roq,smk,bink"
+)
+"""Demuxers that read one file and nothing else. Playlists (hls, dash, concat, sdp, imf …), image patterns,
+devices and generators are not among them, and a new one in FFmpeg is refused until it is named here."""
+
+
+def input_options(demuxer: str = "") -> list[str]:
+    """Return the FFmpeg options that must stand before every `-i`.
+
+    Args:
+        demuxer: Force this one, as the probe found it; FFmpeg guesses among the allowed where empty.
+    """
+    forced = ["-f", demuxer.partition(",")[0]] if demuxer else []
+    return ["-protocol_whitelist", "file", "-format_whitelist", ALLOWED, *forced]
+
+
+def url(path: object) -> str:
+    """Return an absolute path so that FFmpeg takes it for a local file, whatever characters it has."""
+    return f"file:{path}"

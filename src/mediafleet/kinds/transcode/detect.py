@@ -1,0 +1,108 @@
+"""Finds out what this node's FFmpeg can really do: an encoder counts only if a short encode with it succeeds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mediafleet.domain.errors import MediafleetError
+from mediafleet.kinds.seam import Detected
+from mediafleet.kinds.transcode.arguments import trial_arguments
+from mediafleet.kinds.transcode.program import Ffmpeg, find_ffmpeg
+
+if TYPE_CHECKING:
+    from mediafleet.kinds.seam import DetectContext
+
+VIDEO_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9")
+AUDIO_ENCODERS = ("aac", "libmp3lame", "libopus", "ac3", "flac")
+HARDWARE = {
+    "cuda": ("h264_nvenc", "hevc_nvenc", "av1_nvenc"),
+    "qsv": ("h264_qsv", "hevc_qsv", "av1_qsv"),
+    "vaapi": ("h264_vaapi", "hevc_vaapi", "av1_vaapi"),
+    "videotoolbox": ("h264_videotoolbox", "hevc_videotoolbox"),
+}
+"""Kind of hardware → its encoders; it counts as present if one of them works."""
+_AT_ONCE = 4
+_PATIENCE_S = 30.0
+_EDITION = 1
+"""Raised when other encoders are tried, so that remembered answers are asked for anew."""
+
+
+async def detect_ffmpeg(context: DetectContext) -> Detected:
+    """Return the encoders and hardware that work; remembers the answer for each FFmpeg."""
+    try:
+        ffmpeg = await asyncio.to_thread(find_ffmpeg)
+    except MediafleetError:
+        sentence = "No FFmpeg 5.1 or newer was found; install one, or the package imageio-ffmpeg."
+        return Detected(missing={"kind:transcode": sentence})
+    return await try_encoders(context, ffmpeg)
+
+
+async def try_encoders(context: DetectContext, ffmpeg: Ffmpeg) -> Detected:
+    """Return what one FFmpeg can do, from memory where it was tried before."""
+    key = f"transcode/{_EDITION}/{ffmpeg.version}/{ffmpeg.path}"
+    faults = _as_faults(context.recall(key))
+    if faults is None:
+        faults = await _try_all(context, ffmpeg)
+        context.remember(key, faults)
+    return _judge(faults, ffmpeg)
+
+
+def _as_faults(remembered: Any) -> dict[str, str] | None:
+    try:
+        return msgspec.convert(remembered, dict[str, str])
+    except msgspec.ValidationError:
+        return None
+
+
+async def _try_all(context: DetectContext, ffmpeg: Ffmpeg) -> dict[str, str]:
+    """Return encoder → why it does not work, "" where it does."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+    names = [*VIDEO_ENCODERS, *AUDIO_ENCODERS, *(name for group in HARDWARE.values() for name in group)]
+
+    async def attempt(name: str) -> str:
+        async with gate:
+            return await _try_one(context, ffmpeg, name)
+
+    return dict(zip(names, await asyncio.gather(*map(attempt, names)), strict=True))
+
+
+async def _try_one(context: DetectContext, ffmpeg: Ffmpeg, encoder: str) -> str:
+    arguments = trial_arguments(encoder, is_video=encoder not in AUDIO_ENCODERS)
+    child = await context.start_process([ffmpeg.path, *arguments])
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            while await child.read_line():
+                pass
+            code = await child.wait()
+    except TimeoutError:
+        return f"{encoder} did not finish a two-frame encode in {_PATIENCE_S:.0f} s."
+    finally:
+        await child.stop()
+    if code == 0:
+        return ""
+    words = child.errors().strip().splitlines()
+    return f"{encoder} failed a two-frame encode: {_plain(words[0]) if words else f'exit code {code}'}."
+
+
+def _plain(line: str) -> str:
+    """Return FFmpeg's words without the address of the part that said them."""
+    return (line.rpartition("] ")[2] or line).rstrip(".")[:200]
+
+
+def _judge(faults: dict[str, str], ffmpeg: Ffmpeg) -> Detected:
+    working = {name for name, fault in faults.items() if not fault}
+    hardware = {word for word, encoders in HARDWARE.items() if working & set(encoders)}
+    missing = {f"encoder:{name}": fault for name, fault in faults.items() if fault}
+    missing |= {
+        f"hw:{word}": faults.get(encoders[0], f"{encoders[0]} was not tried.")
+        for word, encoders in HARDWARE.items()
+        if word not in hardware
+    }
+    return Detected(
+        capabilities=frozenset({f"encoder:{name}" for name in working} | {f"hw:{word}" for word in hardware}),
+        missing=missing,
+        facts={"ffmpeg": ffmpeg.version, "ffmpeg_path": ffmpeg.path},
+    )

@@ -1,0 +1,252 @@
+"""The transcode handler: fetch, probe, plan, encode, verify, publish."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mediafleet.domain.errors import InvalidRequest, OutputRejected, UnreadableMedia
+from mediafleet.domain.plan import TaskResult
+from mediafleet.kinds.transcode import failures
+from mediafleet.kinds.transcode.arguments import check_arguments, encode_arguments, shown_command
+from mediafleet.kinds.transcode.media import MediaInfo
+from mediafleet.kinds.transcode.params import TranscodeParams
+from mediafleet.kinds.transcode.probe import probe
+from mediafleet.kinds.transcode.program import Ffmpeg, find_ffmpeg
+from mediafleet.kinds.transcode.running import FfmpegRun, Finished
+from mediafleet.kinds.transcode.streams import OutputPlan, plan_output
+from mediafleet.kinds.transcode.verify import find_faults, find_truncation
+
+if TYPE_CHECKING:
+    from mediafleet.kinds.seam import TaskContext
+    from mediafleet.kinds.transcode.progress import Position
+
+DEFAULT_STALL_S = 120.0
+"""A slow encoder on a busy machine may think for a minute before its first picture."""
+_PROBED, _ENCODED = 0.01, 0.90
+"""Shares of the progress bar at which probing and encoding end."""
+_MAX_NAME_BYTES = 240
+"""File systems take 255; the rest is left for those who add an ending of their own."""
+_DOLBY_VISION = "DOVI configuration record"
+
+
+class TranscodeHandler:
+    """Runs transcode tasks. One instance serves all tasks of a node."""
+
+    def __init__(self, *, ffmpeg: Ffmpeg | None = None, stall_s: float = DEFAULT_STALL_S) -> None:
+        self._ffmpeg = ffmpeg
+        self._stall_s = stall_s
+
+    async def __call__(self, context: TaskContext, /) -> TaskResult:
+        """Make one output of one input, check it, and publish it."""
+        if len(context.spec.inputs) != 1:
+            raise InvalidRequest("A transcode takes exactly one input.")
+        ffmpeg = self._ffmpeg or await asyncio.to_thread(find_ffmpeg)
+        return await _Transcode(context, ffmpeg, self._stall_s).run()
+
+
+@dataclass(frozen=True)
+class _Made:
+    """One output that passed, or the reasons why it did not."""
+
+    plan: OutputPlan
+    path: Path
+    arguments: list[str]
+    encoded: Finished
+    info: MediaInfo | None
+    faults: list[str]
+    is_undecodable: bool
+    detail: str
+
+
+class _Transcode:
+    """One task on its way."""
+
+    def __init__(self, context: TaskContext, ffmpeg: Ffmpeg, stall_s: float) -> None:
+        self.context = context
+        self.ffmpeg = ffmpeg
+        self.stall_s = stall_s
+        self.params = msgspec.convert(context.spec.params, TranscodeParams)
+        self.name = context.spec.inputs[0].name
+        self.seconds: dict[str, float] = {"probe_s": 0.0, "encode_s": 0.0, "verify_s": 0.0}
+
+    async def run(self) -> TaskResult:
+        """Take all steps."""
+        self.context.report(0.0, stage="probing")
+        source = self._link(await self.context.fetch(self.context.spec.inputs[0]))
+        info = await self._probe(source)
+        made = await self._make(source, info, may_copy_sound=True)
+        if made.is_undecodable and made.plan.copies_sound:
+            # Sound that was copied brings the source's damage along; encoding it anew heals what can be healed.
+            made = await self._make(source, info, may_copy_sound=False)
+        output = self._accept(made)
+        self.context.report(0.99, stage="publishing")
+        artifact = await self.context.publish(made.path, name=output_name(self.name, made.plan.container.name))
+        return TaskResult(
+            result=self._account(made, info, output),
+            outputs=(artifact,),
+            warnings=(*made.plan.warnings, *self._damage(made, info, output)),
+        )
+
+    def _link(self, path: Path) -> Path:
+        """Give the input a plain name in the workspace, so that no tool has to cope with the user's."""
+        ending = path.suffix.lower() if path.suffix[1:].isalnum() and path.suffix.isascii() else ""
+        link = self.context.workspace / f"input{ending}"
+        link.symlink_to(path.absolute())
+        return link
+
+    async def _probe(self, source: Path) -> MediaInfo:
+        started = time.monotonic()
+        info = await probe(self.context, source, name=self.name)
+        self.seconds["probe_s"] = time.monotonic() - started
+        if info.encrypted and not any(stream.decodable for stream in info.streams if stream.type == "video"):
+            raise failures.encrypted(self.name)
+        if sentence := find_truncation(info, name=self.name):
+            raise UnreadableMedia(sentence, detail=info.broken)
+        return info
+
+    async def _make(self, source: Path, info: MediaInfo, *, may_copy_sound: bool) -> _Made:
+        plan = plan_output(info, self.params, name=self.name, may_copy_sound=may_copy_sound)
+        path = self.context.workspace / f"output.{plan.container.name}"
+        arguments = encode_arguments(plan, self.params, source=source, output=path, info=info)
+        encoded = await self._encode(arguments, path, info)
+        started = time.monotonic()
+        self.context.report(_ENCODED, stage="verifying")
+        output, checked = await asyncio.gather(self._inspect(path), self._check(path, plan, info))
+        self.seconds["verify_s"] += time.monotonic() - started
+        faults = find_faults(info, output, plan, self.params) if output else ["it cannot be read back"]
+        undecodable = checked.exit_code != 0 or bool(failures.errors_in(checked.log))
+        if undecodable:
+            faults.append("it does not decode without errors")
+        return _Made(
+            plan, path, arguments, encoded, output, faults, undecodable, checked.log[-2000:] if undecodable else ""
+        )
+
+    async def _encode(self, arguments: list[str], path: Path, info: MediaInfo) -> Finished:
+        started = time.monotonic()
+
+        def note(position: Position) -> None:
+            done = position.fraction(info.duration_s)
+            self.context.report(
+                _PROBED + done * (_ENCODED - _PROBED),
+                stage="encoding",
+                speed=position.speed or None,
+                eta_ms=position.eta_ms(info.duration_s),
+            )
+
+        self.context.report(_PROBED, stage="encoding")
+        finished = await FfmpegRun(
+            self.context, [self.ffmpeg.path, *arguments], self.name, self.stall_s, output=path, on_progress=note
+        ).finish()
+        self.seconds["encode_s"] += time.monotonic() - started
+        if finished.exit_code != 0:
+            raise failures.explain(finished.log, name=self.name, exit_code=finished.exit_code)
+        return finished
+
+    async def _inspect(self, path: Path) -> MediaInfo | None:
+        try:
+            return await probe(self.context, path, name=path.name)
+        except UnreadableMedia:
+            return None
+
+    async def _check(self, path: Path, plan: OutputPlan, info: MediaInfo) -> Finished:
+        def note(position: Position) -> None:
+            done = position.fraction(info.duration_s)
+            self.context.report(_ENCODED + done * (0.99 - _ENCODED), stage="verifying", speed=position.speed or None)
+
+        arguments = check_arguments(path, muxer=plan.container.muxer)
+        return await FfmpegRun(
+            self.context, [self.ffmpeg.path, *arguments], self.name, self.stall_s, on_progress=note
+        ).finish()
+
+    def _accept(self, made: _Made) -> MediaInfo:
+        if not made.faults and made.info is not None:
+            return made.info
+        what = "; ".join(made.faults)
+        hint = (
+            " The source itself is damaged: the presets that encode can repair it."
+            if self.params.preset == "copy"
+            else ""
+        )
+        sentence = f"The output of {failures.show_name(self.name)} was rejected: {what}.{hint}"
+        raise OutputRejected(sentence, detail=made.detail or made.encoded.log[-2000:])
+
+    def _damage(self, made: _Made, info: MediaInfo, output: MediaInfo) -> list[str]:
+        """Say what the encoder had to conceal, and what no header told before."""
+        warnings: list[str] = []
+        errors = failures.errors_in(made.encoded.log)
+        if errors or info.broken:
+            where = f" near {made.encoded.first_error_s:.1f} s" if made.encoded.first_error_s is not None else ""
+            warnings.append(
+                f"The source is damaged{where} ({(errors or [info.broken])[0].rstrip('.')}); what was lost is concealed."
+            )
+        lost = _frames(info) - _frames(output)
+        if lost > 0 and errors:
+            warnings.append(f"{lost} of {_frames(info)} pictures could not be decoded.")
+        told = any("Dolby Vision" in warning for warning in made.plan.warnings)
+        if _DOLBY_VISION in made.encoded.log and self.params.preset not in {"copy", "mp3"} and not told:
+            warnings.append("The Dolby Vision data of the picture is lost; the base picture stays.")
+        return warnings
+
+    def _account(self, made: _Made, info: MediaInfo, output: MediaInfo) -> dict[str, Any]:
+        names = {
+            f"file:{self.context.workspace / made.path.name}": f"file:{output_name(self.name, made.plan.container.name)}"
+        }
+        names |= {
+            word: f"file:{self.name}"
+            for word in made.arguments
+            if word.startswith(f"file:{self.context.workspace}/input")
+        }
+        last = made.encoded.last
+        return {
+            "preset": self.params.preset,
+            "container": made.plan.container.name,
+            "duration_s": round(output.duration_s, 3),
+            "size": output.size,
+            "source_size": info.size,
+            "streams": [_line(stream) for stream in output.streams],
+            "frames": last.frame,
+            "dropped": last.dropped,
+            "duplicated": last.duplicated,
+            "fps": last.fps,
+            "speed": last.speed,
+            **{key: round(value, 3) for key, value in self.seconds.items()},
+            "ffmpeg": self.ffmpeg.version,
+            "command": shown_command("ffmpeg", made.arguments, names=names),
+        }
+
+
+def output_name(source: str, container: str) -> str:
+    """Return the file name to publish under: the source's stem, shortened where a file system would refuse it."""
+    stem = Path(source.replace("/", "_").replace("\0", "_")).stem or "output"
+    ending = f".{container}"
+    room = _MAX_NAME_BYTES - len(ending)
+    return stem.encode(errors="replace")[:room].decode(errors="ignore") + ending
+
+
+def _frames(info: MediaInfo) -> int:
+    return sum(stream.packets for stream in info.streams if stream.type == "video" and not stream.is_cover)
+
+
+def _line(stream: msgspec.Struct) -> dict[str, Any]:
+    """Return what a user wants to know of a stream: what says something, as plain values."""
+    wanted = (
+        "type",
+        "codec",
+        "language",
+        "title",
+        "width",
+        "height",
+        "fps",
+        "pix_fmt",
+        "sample_rate",
+        "channels",
+        "length_s",
+    )
+    values = msgspec.to_builtins(stream)
+    return {key: values[key] for key in wanted if values[key]}

@@ -1,0 +1,59 @@
+"""Size, pixel format and filters of an encoded picture: arithmetic only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mediafleet.kinds.transcode.media import StreamInfo
+    from mediafleet.kinds.transcode.params import Scale
+
+_SMALLEST = 2
+_SMALLEST_AV1 = 64
+"""SVT-AV1 refuses anything smaller."""
+
+
+def even(side: float, *, least: int = _SMALLEST) -> int:
+    """Return the nearest even number of pixels, upwards from the middle: 4:2:0 stores colour for pairs."""
+    return max(least, int(side / 2 + 0.5) * 2)
+
+
+def output_size(stream: StreamInfo, scale: Scale, *, encoder: str = "") -> tuple[int, int]:
+    """Return width and height of the encoded picture, after rotation, in pixels of the source's shape."""
+    width, height = stream.shown_size
+    factor_x, factor_y = _factors(width, height, scale)
+    least = _SMALLEST_AV1 if encoder == "libsvtav1" else _SMALLEST
+    if factor_x == factor_y and min(width, height) * factor_x < least:
+        factor_x = factor_y = least / min(width, height)
+    return even(width * factor_x, least=least), even(height * factor_y, least=least)
+
+
+def _factors(width: int, height: int, scale: Scale) -> tuple[float, float]:
+    if scale.width and scale.height:
+        return scale.width / width, scale.height / height
+    if scale.width or scale.height:
+        factor = scale.width / width if scale.width else scale.height / height
+        return factor, factor
+    factor = min(1.0, scale.max / max(width, height)) if scale.max else 1.0
+    return factor, factor
+
+
+def output_sar(stream: StreamInfo, scale: Scale) -> tuple[int, int]:
+    """Return the shape of an encoded pixel: the source's, or square where the user set both sides."""
+    return (1, 1) if scale.width and scale.height else stream.shown_sar
+
+
+def filters(stream: StreamInfo, scale: Scale, *, encoder: str = "") -> str:
+    """Return the filter chain, "" where none is needed. FFmpeg turns a rotated picture upright before it."""
+    size = output_size(stream, scale, encoder=encoder)
+    if size == stream.shown_size:
+        return ""
+    sar = output_sar(stream, scale)
+    return f"scale={size[0]}:{size[1]}:flags=bicubic,setsar={sar[0]}/{sar[1]}"
+
+
+def pixel_format(stream: StreamInfo, bit_depths: tuple[int, ...]) -> str:
+    """Return the pixel format to encode: 4:2:0, as many bits as source and preset share, and the source's range."""
+    if stream.bit_depth > min(bit_depths) and max(bit_depths) > min(bit_depths):
+        return "yuv420p10le"
+    return "yuvj420p" if stream.is_full_range and stream.bit_depth <= min(bit_depths) else "yuv420p"

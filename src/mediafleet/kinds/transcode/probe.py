@@ -1,0 +1,89 @@
+"""Asks a child process what is in a media file."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from mediafleet.domain.errors import TransientFailure, UnreadableMedia
+from mediafleet.kinds.transcode import failures
+from mediafleet.kinds.transcode.demuxers import ALLOWED
+from mediafleet.kinds.transcode.media import MediaInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mediafleet.kinds.seam import ChildProcess
+
+_SCRIPT = Path(__file__).with_name("_probe.py")
+_LEAST_S = 60.0
+_SLOWEST_BYTES_PER_S = 4_000_000
+"""A disk or share slower than this is taken for one that hangs."""
+
+
+class Starter(Protocol):
+    """The part of a `TaskContext` that starts children."""
+
+    async def start_process(self, arguments: Sequence[str], *, cwd: Path | None = None) -> ChildProcess:
+        """Start a child without a shell."""
+        ...
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    error: str
+    encrypted: bool = False
+    playlist: bool = False
+
+
+async def probe(starter: Starter, path: Path, *, name: str) -> MediaInfo:
+    """Return what is in the file; reads it to its end, decodes one picture of each video stream.
+
+    Args:
+        path: Absolute.
+        name: The user's name of the file, for sentences.
+
+    Raises:
+        UnreadableMedia: It is no media, is damaged, is encrypted, names other files, or crashed the demuxer.
+        TransientFailure: It took so long that the disk seems to hang.
+    """
+    child = await starter.start_process([sys.executable, "-I", str(_SCRIPT), str(path), ALLOWED])
+    try:
+        async with asyncio.timeout(_patience_s(path)):
+            line = await _read_all(child)
+            code = await child.wait()
+    except TimeoutError:
+        sentence = f"{failures.show_name(name)} could not be read in good time; check the disk or the share it lies on."
+        raise TransientFailure(sentence) from None
+    finally:
+        await child.stop()
+    if code != 0 or not line:
+        sentence = f"{failures.show_name(name)} is damaged in a way that stops every reader."
+        raise UnreadableMedia(sentence, detail=child.errors())
+    return _understand(line, name=name, log=child.errors())
+
+
+def _patience_s(path: Path) -> float:
+    return _LEAST_S + path.stat().st_size / _SLOWEST_BYTES_PER_S
+
+
+async def _read_all(child: ChildProcess) -> bytes:
+    parts: list[bytes] = []
+    while part := await child.read_line():
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _understand(line: bytes, *, name: str, log: str) -> MediaInfo:
+    answer = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    if "error" not in answer:
+        return msgspec.json.decode(line, type=MediaInfo)
+    refusal = msgspec.json.decode(line, type=_Refusal)
+    if refusal.encrypted:
+        raise failures.encrypted(name)
+    if refusal.playlist:
+        raise failures.playlist(name)
+    raise failures.explain(f"{log}\n{refusal.error}", name=name)

@@ -1,0 +1,107 @@
+"""Runs FFmpeg under a task: follows its progress, stops it when it stalls, never leaves it behind."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mediafleet.domain.errors import TransientFailure
+from mediafleet.kinds.transcode import failures
+from mediafleet.kinds.transcode.progress import Position, ProgressReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from mediafleet.kinds.seam import ChildProcess
+    from mediafleet.kinds.transcode.probe import Starter
+
+_DRAIN_S = 10
+"""How long an FFmpeg that has closed its output may take to end."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How one FFmpeg run ended."""
+
+    exit_code: int
+    log: str
+    """The last 16 KiB of its standard error."""
+    last: Position
+    first_error_s: float | None = None
+    """Where in the output it was when it first called something an error; None where it never did."""
+
+
+@dataclass
+class FfmpegRun:
+    """One FFmpeg to start and follow."""
+
+    starter: Starter
+    arguments: Sequence[str]
+    name: str
+    """The user's name of the input, for sentences."""
+    stall_s: float
+    """Without any movement for this long it is stopped."""
+    output: Path | None = None
+    """The file it writes: its growth counts as movement, also where no progress is told (`+faststart`)."""
+    on_progress: Callable[[Position], None] = lambda _: None
+    _last: Position = field(default_factory=Position, init=False)
+    _first_error_s: float | None = field(default=None, init=False)
+
+    async def finish(self) -> Finished:
+        """Run it to its end.
+
+        Raises:
+            TransientFailure: It stalled and was stopped.
+
+        Cancelling stops the child.
+        """
+        child = await self.starter.start_process(self.arguments)
+        try:
+            await self._follow(child)
+            code = await asyncio.wait_for(child.wait(), max(_DRAIN_S, self.stall_s))
+        except TimeoutError:
+            raise self._stalled(child) from None
+        finally:
+            await child.stop()
+        return Finished(code, child.errors(), self._last, self._first_error_s)
+
+    async def _follow(self, child: ChildProcess) -> None:
+        reader, loop = ProgressReader(), asyncio.get_running_loop()
+        seen = self._trace()
+        while True:
+            try:
+                async with asyncio.timeout(self.stall_s) as deadline:
+                    while line := await child.read_line():
+                        if (position := reader.feed(line)) and self._note(position, child):
+                            deadline.reschedule(loop.time() + self.stall_s)
+            except TimeoutError:
+                if (now := self._trace()) == seen:
+                    raise
+                seen = now
+                continue
+            return
+
+    def _note(self, position: Position, child: ChildProcess) -> bool:
+        """Take a position; tell whether FFmpeg got on since the last."""
+        moved = (position.out_s, position.frame, position.total_size) != (
+            self._last.out_s,
+            self._last.frame,
+            self._last.total_size,
+        )
+        self._last = position
+        if self._first_error_s is None and failures.errors_in(child.errors()):
+            self._first_error_s = position.out_s
+        self.on_progress(position)
+        return moved or position.is_end
+
+    def _trace(self) -> tuple[int, int]:
+        if self.output is None or not self.output.exists():
+            return 0, 0
+        status = self.output.stat()
+        return status.st_size, status.st_mtime_ns
+
+    def _stalled(self, child: ChildProcess) -> TransientFailure:
+        sentence = f"FFmpeg made no progress on {failures.show_name(self.name)} for {self.stall_s:g} s and was stopped."
+        return TransientFailure(sentence, detail=child.errors())

@@ -1,0 +1,124 @@
+"""Compares what was made with what it was made of. Pure: two inventories and a plan go in, faults come out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from mediafleet.kinds.transcode import failures, picture
+from mediafleet.kinds.transcode.params import TranscodeParams
+from mediafleet.kinds.transcode.streams import Action, OutputPlan, StreamPlan, describe
+
+if TYPE_CHECKING:
+    from mediafleet.kinds.transcode.media import MediaInfo, StreamInfo
+
+_DURATION_SHARE = 0.001
+"""A length may differ by a thousandth, or by one frame if that is more."""
+_CLOCK_S = 0.002
+"""Rounding of Matroska's millisecond clock at both ends."""
+_START_S = 0.050
+"""How far a stream may shift against the others: sound encoders put up to 50 ms of priming before it."""
+_ASPECT_SHARE = 0.01
+_MP3_PADDING_S = 0.08
+"""MP3 has no exact length: up to two frames of padding of the slowest rate."""
+_SHORT_SHARE, _SHORT_S = 0.01, 0.5
+"""A file that ends earlier than its header claims by more than both is incomplete."""
+_HONEST_FORMATS = frozenset({"mov", "matroska", "avi", "asf", "wav", "flac"})
+"""Formats whose header states the true length; for others FFmpeg estimates it from the bit rate."""
+
+
+def find_truncation(info: MediaInfo, *, name: str) -> str:
+    """Return a sentence if a source ends before its header says, else ""."""
+    if info.declared_s is None or not _HONEST_FORMATS & set(info.format.split(",")):
+        return ""
+    missing = info.declared_s - info.measured_s
+    # Subtitles may end long after picture and sound, and Matroska counts them into its length.
+    if missing <= max(_SHORT_S, _SHORT_SHARE * info.declared_s):
+        return ""
+    claim = f"its header announces {info.declared_s:.1f} s but only {info.measured_s:.1f} s are there"
+    return f"{failures.show_name(name)} is incomplete: {claim}; copy or download it again."
+
+
+def find_faults(source: MediaInfo, output: MediaInfo, plan: OutputPlan, params: TranscodeParams) -> list[str]:
+    """Return what is wrong with an output, each as half a sentence; nothing where it is as planned.
+
+    Args:
+        source: Inventory of the input.
+        output: Inventory of what was made.
+        plan: What should have become of each stream.
+        params: What the user asked for.
+    """
+    faults = [f"its reading stops early ({output.broken})"] if output.broken else []
+    waiting: dict[tuple[str, bool], list[StreamInfo]] = defaultdict(list)
+    for stream in output.streams:
+        waiting[_slot(stream)].append(stream)
+    for planned in plan.streams:
+        made = waiting[_slot(planned.source)]
+        if made:
+            faults += _compare(planned, made.pop(0), params, shift_s=output.start_s - source.start_s)
+        else:
+            faults.append(f"{describe(planned.source)} is missing")
+    if plan.container.chapters and output.chapters < source.chapters:
+        faults.append(f"{source.chapters - output.chapters} of {source.chapters} chapters are missing")
+    return faults
+
+
+def _slot(stream: StreamInfo) -> tuple[str, bool]:
+    # Matroska and MP4 put cover art after the tracks, so the order holds only among equals.
+    return stream.type, stream.is_cover
+
+
+def _compare(planned: StreamPlan, made: StreamInfo, params: TranscodeParams, *, shift_s: float) -> list[str]:
+    who, faults = describe(planned.source), list[str]()
+    if made.codec != planned.codec and planned.source.type != "attachment":
+        faults.append(f"{who} became {made.codec or 'unknown'} and not {planned.codec}")
+    if planned.source.is_timed:
+        faults += _compare_times(planned.source, made, who=who, shift_s=shift_s, codec=planned.codec)
+    if planned.source.type == "video" and not planned.source.is_cover:
+        faults += _compare_pictures(planned, made, params, who=who)
+    return faults
+
+
+def _compare_times(source: StreamInfo, made: StreamInfo, *, who: str, shift_s: float, codec: str) -> list[str]:
+    if source.length_s is None or source.start_s is None:
+        return []
+    if made.length_s is None or made.start_s is None:
+        return [f"{who} is empty"]
+    frame_s = max(source.frame_s, made.frame_s)
+    padding = _MP3_PADDING_S if codec == "mp3" else 0.0
+    allowed = max(frame_s, _DURATION_SHARE * source.length_s) + _CLOCK_S + padding
+    faults: list[str] = []
+    if abs(made.length_s - source.length_s) > allowed:
+        faults.append(f"{who} lasts {made.length_s:.3f} s and not {source.length_s:.3f} s")
+    moved = made.start_s - source.start_s - shift_s
+    if abs(moved) > max(frame_s, _START_S) + _CLOCK_S + padding:
+        faults.append(f"{who} starts {abs(moved):.3f} s too {'late' if moved > 0 else 'early'}")
+    return faults
+
+
+def _compare_pictures(planned: StreamPlan, made: StreamInfo, params: TranscodeParams, *, who: str) -> list[str]:
+    source = planned.source
+    if planned.action is Action.ENCODE:
+        size = picture.output_size(source, params.scale, encoder=planned.encoder)
+        sar = picture.output_sar(source, params.scale)
+    else:
+        size, sar = source.shown_size, source.shown_sar
+    faults: list[str] = []
+    if made.shown_size != size:
+        faults.append(f"{who} is {_by(made.shown_size)} and not {_by(size)}")
+    wanted, got = _aspect(size, sar), _aspect(made.shown_size, made.shown_sar)
+    if abs(got - wanted) > _ASPECT_SHARE * wanted:
+        faults.append(f"{who} has the aspect ratio {got:.3f} and not {wanted:.3f}")
+    if (planned.action is Action.COPY and made.rotation != source.rotation) or (
+        planned.action is Action.ENCODE and made.rotation
+    ):
+        faults.append(f"{who} is turned by {made.rotation}°")
+    return faults
+
+
+def _aspect(size: tuple[int, int], sar: tuple[int, int]) -> float:
+    return size[0] * sar[0] / (size[1] * sar[1]) if size[1] and sar[1] else 0.0
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
