@@ -1,0 +1,117 @@
+"""Puts the HTTP and WebSocket doors together into one ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from litestar import Litestar, Router
+from litestar.config.app import AppConfig
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import ASGIApp, ControllerRouterHandler
+from prometheus_client import generate_latest
+
+import mediafleet
+from mediafleet.domain.errors import MediafleetError
+from mediafleet.doors.http.artifacts import ArtifactsController
+from mediafleet.doors.http.events import EventsController
+from mediafleet.doors.http.jobs import JobsController
+from mediafleet.doors.http.nodes import NodesController
+from mediafleet.doors.http.overview import HealthController, MetricsRenderer, OverviewController
+from mediafleet.doors.http.problems import answer_framework, answer_own, answer_too_deep, answer_unforeseen
+from mediafleet.doors.http.security import SecurityShell
+from mediafleet.doors.http.sse import StreamEnd
+from mediafleet.doors.websocket.node import NodeDoor
+from mediafleet.ops.settings import ServerSettings
+from mediafleet.scheduler.facade import Fleet
+
+MOST_JSON_BYTES = 16 * 1024 * 1024
+"""Largest body of a route that takes JSON: 1,000 submissions take well under 2 MiB."""
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a server may be given beyond fleet and settings."""
+
+    handlers: Sequence[ControllerRouterHandler] = ()
+    """Further routes: the console, doors for older fleets."""
+    render_metrics: MetricsRenderer = generate_latest
+    end: StreamEnd = field(default_factory=lambda: StreamEnd(asyncio.Event()))
+    """When event streams end; `HttpServer` sets it at shutdown."""
+
+
+@dataclass(frozen=True)
+class Application:
+    """The whole of the doors as one ASGI application, with what a server needs to end it well."""
+
+    shell: ASGIApp
+    end: StreamEnd
+    nodes: NodeDoor
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one connection, as ASGI asks for."""
+        await self.shell(scope, receive, send)
+
+    def stop(self) -> None:
+        """End event streams and node links, so that a server need not wait for their clients."""
+        self.end.stopping.set()
+        self.nodes.close_all()
+
+
+def build_application(fleet: Fleet, settings: ServerSettings, extras: Extras | None = None) -> Application:
+    """Return the application: every route and socket behind the security shell.
+
+    Args:
+        fleet: The scheduler that the doors speak for.
+        settings: Token and allowed host names are enforced here; binding is `HttpServer`'s.
+        extras: Further routes, and what tests replace.
+    """
+    extras = extras or Extras()
+    nodes = NodeDoor(fleet)
+    litestar = Litestar.from_config(_configure(fleet, extras, nodes))
+    return Application(SecurityShell(litestar, settings), extras.end, nodes)
+
+
+def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
+    def provide(value: Any) -> Provide:
+        return Provide(lambda: value, sync_to_thread=False, use_cache=True)
+
+    return AppConfig(
+        route_handlers=[*_api_handlers(), nodes.handler(), *extras.handlers],
+        dependencies={
+            "fleet": provide(fleet),
+            "end": provide(extras.end),
+            "render_metrics": provide(extras.render_metrics),
+        },
+        exception_handlers={
+            MediafleetError: answer_own,
+            HTTPException: answer_framework,
+            RecursionError: answer_too_deep,
+            Exception: answer_unforeseen,
+        },
+        openapi_config=_openapi(),
+        request_max_body_size=MOST_JSON_BYTES,
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _api_handlers() -> list[ControllerRouterHandler]:
+    controllers = (JobsController, EventsController, ArtifactsController, NodesController, OverviewController)
+    return [Router(path="", route_handlers=[*controllers, HealthController])]
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="mediafleet",
+        version=mediafleet.__version__,
+        summary="One fleet for all media work.",
+        path="/schema",
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+        use_handler_docstrings=True,
+    )

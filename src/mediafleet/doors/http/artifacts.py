@@ -1,0 +1,150 @@
+"""`/api/v1/artifacts`: bytes come and go as streams; at no time is a whole file in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from litestar import Controller, HttpMethod, Response, delete, post, put, route
+from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.response import Stream
+
+from mediafleet.domain.artifact import ArtifactRef
+from mediafleet.domain.errors import InvalidRequest
+from mediafleet.doors.http.content import (
+    Span,
+    UnsatisfiableRange,
+    content_disposition,
+    entity_tag,
+    matches,
+    parse_range,
+    range_applies,
+)
+from mediafleet.doors.http.context import AnyRequest, InjectedFleet, check_artifact_id, principal_of
+from mediafleet.doors.http.problems import make_problem, respond
+from mediafleet.scheduler.facade import UploadAnnouncement
+
+if TYPE_CHECKING:
+    from mediafleet.scheduler.facade import OpenArtifact
+
+OCTETS = "application/octet-stream"
+
+
+class OpenUpload(msgspec.Struct, frozen=True):
+    """An upload that waits for its bytes."""
+
+    id: str
+    offset: int
+    """First byte that is missing."""
+    length: int
+    """Bytes that are missing."""
+
+
+class ArtifactsController(Controller):
+    """Artifacts over REST."""
+
+    path = "/api/v1/artifacts"
+    tags = ("artifacts",)
+
+    @post()
+    async def announce(
+        self, request: AnyRequest, fleet: InjectedFleet, data: JSONBody[UploadAnnouncement]
+    ) -> OpenUpload:
+        """Open an upload; its bytes follow with PUT."""
+        artifact = await fleet.announce_upload(data, principal=principal_of(request))
+        return OpenUpload(artifact.ref.id, 0, data.size)
+
+    @put("/{artifact_id:str}", request_max_body_size=None)
+    async def receive(
+        self, request: AnyRequest, fleet: InjectedFleet, artifact_id: FromPath[str], offset: FromQuery[int] = 0
+    ) -> Response[ArtifactRef] | Response[bytes]:
+        """Take the bytes of an upload: all of them with the right hash, or nothing stays."""
+        check_artifact_id(artifact_id)
+        if offset < 0:
+            raise InvalidRequest(f"offset is {offset}; it must be 0 or more.")
+        length = _content_length(request)
+        if length is None:
+            return respond(make_problem("length-required", 411, "Send a Content-Length with the bytes of an upload."))
+        body = read_body(request)
+        ref = await fleet.receive_upload(artifact_id, offset=offset, length=length, chunks=body)
+        return Response(ref, status_code=200)
+
+    @route("/{artifact_id:str}", http_method=[HttpMethod.GET, HttpMethod.HEAD], media_type=OCTETS)
+    async def send(self, request: AnyRequest, fleet: InjectedFleet, artifact_id: FromPath[str]) -> Response[Any]:
+        """Send the bytes, or one range of them."""
+        artifact = await fleet.open_artifact(check_artifact_id(artifact_id))
+        return answer_download(request, artifact)
+
+    @delete("/{artifact_id:str}")
+    async def discard(self, fleet: InjectedFleet, artifact_id: FromPath[str]) -> None:
+        """Give up an upload that no job uses."""
+        await fleet.discard_upload(check_artifact_id(artifact_id))
+
+
+async def read_body(request: AnyRequest) -> AsyncGenerator[bytes]:
+    """Yield the body as it comes; it simply ends early if the client goes away."""
+    more = True
+    while more:
+        message: Any = await request.receive()
+        if message["type"] == "http.disconnect":
+            return
+        if chunk := message.get("body", b""):
+            yield chunk
+        more = message.get("more_body", False)
+
+
+def answer_download(request: AnyRequest, artifact: OpenArtifact) -> Response[Any]:
+    """Return the answer to a GET or HEAD: whole, a range, `304` or `416`."""
+    tag = entity_tag(artifact.ref.sha256)
+    headers = _download_headers(artifact, tag)
+    if matches(request.headers.get("if-none-match", ""), tag):
+        return Response(b"", status_code=304, headers=headers, media_type=OCTETS)
+    try:
+        span = _chosen_span(request, artifact.size, tag)
+    except UnsatisfiableRange:
+        sentence = f"The range lies outside the artifact, which has {artifact.size} bytes."
+        problem = make_problem("range-not-satisfiable", 416, sentence)
+        return respond(problem, {"Content-Range": f"bytes */{artifact.size}"})
+    if span:
+        headers["Content-Range"] = span.content_range(artifact.size)
+    whole_or_part = span or Span(0, artifact.size)
+    headers["Content-Length"] = str(whole_or_part.length)
+    status = 206 if span else 200
+    if request.method == HttpMethod.HEAD:
+        return Response(b"", status_code=status, headers=headers, media_type=OCTETS)
+    chunks = artifact.read(whole_or_part.start, whole_or_part.length)
+    return Stream(_closing(chunks), status_code=status, headers=headers, media_type=OCTETS)
+
+
+def _download_headers(artifact: OpenArtifact, tag: str) -> dict[str, str]:
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": content_disposition(artifact.ref.name),
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Cache-Control": "private, no-cache",
+    }
+    return headers | ({"ETag": tag} if tag else {})
+
+
+def _chosen_span(request: AnyRequest, size: int, tag: str) -> Span | None:
+    asked = request.headers.get("range", "")
+    if not asked or not range_applies(request.headers.get("if-range", ""), tag):
+        return None
+    return parse_range(asked, size)
+
+
+async def _closing(chunks: Any) -> AsyncGenerator[bytes]:
+    """Pass the pieces on and close their source however this ends: a client that goes leaves no file open."""
+    try:
+        async for chunk in chunks:
+            yield chunk
+    finally:
+        if close := getattr(chunks, "aclose", None):
+            await close()
+
+
+def _content_length(request: AnyRequest) -> int | None:
+    text = request.headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() else None

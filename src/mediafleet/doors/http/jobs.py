@@ -1,0 +1,93 @@
+"""`/api/v1/jobs`: submit, look, cancel, retry, follow."""
+
+from __future__ import annotations
+
+from litestar import Controller, Response, delete, get, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.response import Stream
+
+from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.job import JobPage, JobView, Submission
+from mediafleet.domain.lifecycle import JobStatus
+from mediafleet.doors.http.context import (
+    AnyRequest,
+    InjectedEnd,
+    InjectedFleet,
+    check_job_id,
+    check_page,
+    principal_of,
+)
+from mediafleet.doors.http.events import EVENT_STREAM, STREAM_HEADERS, After, LastEventId, choose_position
+from mediafleet.doors.http.sse import follow_job
+
+MOST_SUBMISSIONS = 1_000
+"""In one request: accepted whole or not at all, in one step of the store."""
+
+
+class JobsController(Controller):
+    """Jobs over REST."""
+
+    path = "/api/v1/jobs"
+    tags = ("jobs",)
+
+    @post(responses={200: ResponseSpec(JobView, description="The first job with this idempotency key")})
+    async def submit(
+        self, request: AnyRequest, fleet: InjectedFleet, data: JSONBody[Submission | list[Submission]]
+    ) -> Response[JobView | list[JobView]]:
+        """Submit one job, or a list of up to 1,000 that is accepted whole or not at all."""
+        submissions = data if isinstance(data, list) else [data]
+        if not 1 <= len(submissions) <= MOST_SUBMISSIONS:
+            raise InvalidRequest(f"{len(submissions)} submissions in one list; it must be 1 to {MOST_SUBMISSIONS}.")
+        accepted = await fleet.submit(submissions, principal=principal_of(request))
+        views = [item.job for item in accepted]
+        status = 201 if any(item.created for item in accepted) else 200
+        return Response(views if isinstance(data, list) else views[0], status_code=status)
+
+    @get()
+    async def page(
+        self,
+        fleet: InjectedFleet,
+        status: FromQuery[JobStatus | None] = None,
+        kind: FromQuery[str] = "",
+        offset: FromQuery[int] = 0,
+        limit: FromQuery[int] = 50,
+    ) -> JobPage:
+        """Return one page of jobs, newest first."""
+        check_page(offset, limit)
+        return await fleet.jobs(status=status, kind=kind, offset=offset, limit=limit)
+
+    @get("/{job_id:str}")
+    async def show(self, fleet: InjectedFleet, job_id: FromPath[str]) -> JobView:
+        """Return a job with its tasks."""
+        return await fleet.job(check_job_id(job_id))
+
+    @delete("/{job_id:str}", status_code=202)
+    async def cancel(self, fleet: InjectedFleet, job_id: FromPath[str]) -> JobView:
+        """Cancel a job; its running tasks are stopped."""
+        return await fleet.cancel(check_job_id(job_id))
+
+    @post("/{job_id:str}/retry", status_code=202)
+    async def retry(self, fleet: InjectedFleet, job_id: FromPath[str]) -> JobView:
+        """Give a failed or cancelled job another go."""
+        return await fleet.retry(check_job_id(job_id))
+
+    @get("/{job_id:str}/events", media_type=EVENT_STREAM)
+    async def events(
+        self,
+        fleet: InjectedFleet,
+        end: InjectedEnd,
+        job_id: FromPath[str],
+        last_event_id: LastEventId = "",
+        after: After = "",
+    ) -> Stream:
+        """Follow a job; the stream ends after its final event."""
+        await fleet.job(check_job_id(job_id))
+        position = choose_position(last_event_id, after)
+        chunks = follow_job(
+            fleet.events(after=position, job=job_id),
+            end,
+            view=lambda: fleet.job(job_id),
+            with_snapshot=not position,
+        )
+        return Stream(chunks, media_type=EVENT_STREAM, headers=STREAM_HEADERS)

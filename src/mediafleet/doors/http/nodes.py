@@ -1,0 +1,41 @@
+"""`/api/v1/nodes`: who is there, what they run, and letting one drain."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import Controller, get, post
+from litestar.params import FromPath, JSONBody
+
+from mediafleet.domain.node import NodeView
+from mediafleet.doors.http.context import InjectedFleet
+
+
+class DrainRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether a node takes new work."""
+
+    draining: bool = True
+    """False lets it take work again."""
+
+
+class NodesController(Controller):
+    """Nodes over REST."""
+
+    path = "/api/v1/nodes"
+    tags = ("nodes",)
+
+    @get()
+    async def all(self, fleet: InjectedFleet) -> list[NodeView]:
+        """Return all nodes."""
+        return await fleet.nodes()
+
+    @get("/{node_id:str}")
+    async def show(self, fleet: InjectedFleet, node_id: FromPath[str]) -> NodeView:
+        """Return one node."""
+        return await fleet.node(node_id)
+
+    @post("/{node_id:str}/drain", status_code=202)
+    async def drain(
+        self, fleet: InjectedFleet, node_id: FromPath[str], data: JSONBody[DrainRequest | None] = None
+    ) -> NodeView:
+        """Let a node finish what it runs and take nothing new, or undo that."""
+        return await fleet.drain(node_id, draining=data.draining if data else True)

@@ -1,0 +1,84 @@
+"""The fleet as a whole: pools, kinds, counts, instances, health and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from litestar import Controller, Response, get
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+
+from mediafleet.domain.node import PoolView
+from mediafleet.doors.http.context import InjectedFleet
+from mediafleet.kinds.seam import Kind
+
+PROMETHEUS_TEXT = "text/plain; version=0.0.4"
+MetricsRenderer = Callable[[], bytes]
+
+
+class KindView(msgspec.Struct, frozen=True):
+    """A job kind as the API shows it."""
+
+    name: str
+    version: int
+    summary: str
+    inputs: tuple[int, int | None]
+    """Fewest and most inputs; None for any number."""
+    params: dict[str, Any]
+    """JSON schema of the params."""
+
+
+def describe_kind(kind: Kind) -> KindView:
+    """Return what a client needs to offer a kind."""
+    return KindView(kind.name, kind.version, kind.summary, kind.inputs, msgspec.json.schema(kind.params))
+
+
+class OverviewController(Controller):
+    """The fleet as a whole, over REST."""
+
+    path = "/api/v1"
+    tags = ("fleet",)
+
+    @get("/pools")
+    async def pools(self, fleet: InjectedFleet) -> list[PoolView]:
+        """Return the pools that have executors."""
+        return await fleet.pools()
+
+    @get("/kinds", sync_to_thread=False)
+    def kinds(self, fleet: InjectedFleet) -> list[KindView]:
+        """Return the installed job kinds."""
+        return [describe_kind(kind) for kind in fleet.kinds]
+
+    @get("/stats")
+    async def stats(self, fleet: InjectedFleet) -> dict[str, Any]:
+        """Return counts of jobs, nodes, slots and queued tasks."""
+        return await fleet.stats()
+
+    @get("/cluster")
+    async def cluster(self, fleet: InjectedFleet) -> dict[str, Any]:
+        """Return the instances and the state of their store."""
+        return await fleet.cluster()
+
+
+class HealthController(Controller):
+    """What machines ask: is it alive, is it ready, what does it count."""
+
+    tags = ("health",)
+
+    @get("/health", sync_to_thread=False)
+    def health(self) -> dict[str, str]:
+        """Answer while the process runs."""
+        return {"status": "ok"}
+
+    @get("/ready")
+    async def ready(self, fleet: InjectedFleet) -> dict[str, str]:
+        """Answer while the store does; 503 otherwise."""
+        await fleet.check_ready()
+        return {"status": "ready"}
+
+    @get("/metrics", media_type=PROMETHEUS_TEXT, sync_to_thread=False)
+    def metrics(self, render_metrics: NamedDependency[SkipValidation[MetricsRenderer]]) -> Response[bytes]:
+        """Return the counters in Prometheus' text format."""
+        return Response(render_metrics(), media_type=PROMETHEUS_TEXT)

@@ -1,0 +1,1 @@
+"""The WebSocket door: `/ws/node`, by which nodes dial in."""

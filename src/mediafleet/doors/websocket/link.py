@@ -1,0 +1,73 @@
+"""One open link to a node: frames go into a bounded queue, one writer sends them in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mediafleet.domain.frames import Registered, SchedulerFrame, encode_frame
+
+MOST_QUEUED_FRAMES = 1_000
+"""A node that is this far behind does not read; it does better with a new link."""
+MOST_REASON_BYTES = 123
+"""RFC 6455 §5.5: a control frame carries 125 bytes, two of them are the code."""
+CODE_SLOW = 4408
+CODE_GOING_AWAY = 1001
+
+Send = Callable[[Any], Awaitable[None]]
+
+
+def shorten_reason(reason: str) -> str:
+    """Return the reason cut to what a close frame can carry, never inside a character."""
+    return reason.encode("utf-8", "replace")[:MOST_REASON_BYTES].decode("utf-8", "ignore")
+
+
+class SocketLink:
+    """A node's WebSocket as the scheduler sees it; owned by the connection's own task, which runs `write`."""
+
+    def __init__(self, send: Send) -> None:
+        self.node = ""
+        self._send = send
+        self._queue: deque[str] = deque()
+        self._wake = asyncio.Event()
+        self._greeted = False
+        self._closing: tuple[int, str] | None = None
+
+    def greet(self, frame: Registered) -> None:
+        """Put the answer to `register` before all that was queued while it was made, and let frames out."""
+        self._queue.appendleft(encode_frame(frame).decode())
+        self._greeted = True
+        self._wake.set()
+
+    def send(self, frame: SchedulerFrame) -> bool:
+        """Queue a frame without waiting; False if the link is closed or its node is too slow, which closes it."""
+        if self._closing:
+            return False
+        if len(self._queue) >= MOST_QUEUED_FRAMES:
+            self.close(CODE_SLOW, f"The node does not read: {MOST_QUEUED_FRAMES} frames wait for it.")
+            return False
+        self._queue.append(encode_frame(frame).decode())
+        self._wake.set()
+        return True
+
+    def close(self, code: int, reason: str) -> None:
+        """Close soon; what waits is sent before, unless the node was too slow for it or never registered."""
+        if self._closing is None:
+            self._closing = (code, shorten_reason(reason))
+            if code == CODE_SLOW or not self._greeted:
+                self._queue.clear()
+            self._wake.set()
+
+    async def write(self) -> None:
+        """Send what is queued, in order, until the link is closed; then send the close frame."""
+        while True:
+            while self._queue and self._greeted:
+                await self._send({"type": "websocket.send", "text": self._queue.popleft()})
+            if self._closing:
+                code, reason = self._closing
+                await self._send({"type": "websocket.close", "code": code, "reason": reason})
+                return
+            self._wake.clear()
+            await self._wake.wait()

@@ -1,0 +1,39 @@
+"""A served application over an in-memory fleet, for all tests of the doors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from fake_fleet import FakeFleet
+
+from mediafleet.doors.http.application import Extras, build_application
+from mediafleet.doors.http.server import HttpServer
+from mediafleet.doors.http.sse import StreamEnd
+from mediafleet.ops.settings import ServerSettings
+
+
+@pytest.fixture
+def fleet() -> FakeFleet:
+    return FakeFleet()
+
+
+@pytest.fixture
+def settings() -> ServerSettings:
+    """Overridden by modules that need a token."""
+    return ServerSettings()
+
+
+@pytest.fixture
+async def server(fleet: FakeFleet, settings: ServerSettings) -> AsyncIterator[HttpServer]:
+    extras = Extras(render_metrics=lambda: b"fleet_up 1\n", end=StreamEnd(asyncio.Event(), keepalive_s=0.05))
+    async with HttpServer(build_application(fleet, settings, extras), host="127.0.0.1", port=0) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(server: HttpServer) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(server.url) as session:
+        yield session

@@ -1,0 +1,234 @@
+"""REST as a client meets it: the routes' answers, and a problem document for whatever is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+from door_checks import read_problem
+from fake_fleet import NODE, FakeFleet
+
+from mediafleet.domain.job import JobView
+from mediafleet.domain.lifecycle import JobStatus
+
+JSON = {"Content-Type": "application/json"}
+
+
+async def test_a_submitted_job_is_created_and_can_be_read(client: aiohttp.ClientSession) -> None:
+    async with client.post("/api/v1/jobs", json={"kind": "noop", "name": "first"}) as response:
+        assert response.status == 201
+        created = await response.json()
+    async with client.get(f"/api/v1/jobs/{created['id']}") as response:
+        assert await response.json() == created
+
+
+async def test_a_list_is_answered_in_its_order(client: aiohttp.ClientSession) -> None:
+    body = [{"kind": "noop", "name": f"n{i}"} for i in range(5)]
+    async with client.post("/api/v1/jobs", json=body) as response:
+        assert response.status == 201
+        assert [job["name"] for job in await response.json()] == [item["name"] for item in body]
+
+
+async def test_a_known_idempotency_key_answers_200_with_the_first_job(client: aiohttp.ClientSession) -> None:
+    body = {"kind": "noop", "idempotency_key": "k"}
+    async with client.post("/api/v1/jobs", json=body) as response:
+        first = await response.json()
+    async with client.post("/api/v1/jobs", json=body) as response:
+        assert response.status == 200
+        assert (await response.json())["id"] == first["id"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "invalid-request"),
+        (b"{bad", 400, "invalid-request"),
+        (b"\xff\xfe", 400, "invalid-request"),
+        (b"[" * 100_000, 400, "invalid-request"),
+        (b"null", 400, "invalid-request"),
+        (b"17", 400, "invalid-request"),
+        (b"[]", 400, "invalid-request"),
+        (b'{"kind": 1}', 400, "invalid-request"),
+        (b'{"knid": "noop"}', 400, "invalid-request"),
+        (b'{"kind": "noop", "colour": "red"}', 400, "invalid-request"),
+        (b'{"kind": "noop", "priority": "urgent"}', 400, "invalid-request"),
+        (b'{"kind": "noop", "input": {"a": 1}}', 400, "invalid-request"),
+        (b'{"kind": "nop"}', 422, "unknown-kind"),
+        (b'{"kind": "encode", "params": {"preset": "h263"}}', 422, "invalid-params"),
+    ],
+)
+async def test_a_bad_submission_is_refused_with_a_sentence(
+    client: aiohttp.ClientSession, body: bytes, status: int, code: str
+) -> None:
+    async with client.post("/api/v1/jobs", data=body, headers=JSON) as response:
+        await read_problem(response, status, code)
+
+
+async def test_a_thousand_and_one_submissions_are_too_many(client: aiohttp.ClientSession) -> None:
+    async with client.post("/api/v1/jobs", json=[{"kind": "noop"}] * 1001) as response:
+        problem = await read_problem(response, 400, "invalid-request")
+    assert "1000" in problem["detail"]
+
+
+async def test_a_body_beyond_the_limit_is_refused(client: aiohttp.ClientSession) -> None:
+    async with client.post("/api/v1/jobs", data=io.BytesIO(b" " * (17 << 20)), headers=JSON) as response:
+        await read_problem(response, 413, "too-large")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not-found"),
+        ("GET", "/api/v1/jobs/j0-0000000000000", 404, "not-found"),
+        ("GET", "/api/v1/jobs/%2e%2e%2fetc", 404, "not-found"),
+        ("GET", "/api/v1/jobs/%00", 404, "not-found"),
+        ("DELETE", "/api/v1/jobs/x", 404, "not-found"),
+        ("POST", "/api/v1/jobs/x/retry", 404, "not-found"),
+        ("GET", "/api/v1/jobs/j0-0000000000000/events", 404, "not-found"),
+        ("GET", "/api/v1/artifacts/x", 404, "not-found"),
+        ("GET", "/api/v1/artifacts/a0-0000000000000", 404, "not-found"),
+        ("DELETE", "/api/v1/artifacts/a0-0000000000000", 404, "not-found"),
+        ("GET", "/api/v1/nodes/n0-none", 404, "not-found"),
+        ("POST", "/api/v1/nodes/n0-none/drain", 404, "not-found"),
+        ("PUT", "/api/v1/jobs", 405, "method-not-allowed"),
+        ("DELETE", "/health", 405, "method-not-allowed"),
+        ("GET", "/api/v1/jobs?limit=0", 400, "invalid-request"),
+        ("GET", "/api/v1/jobs?limit=501", 400, "invalid-request"),
+        ("GET", "/api/v1/jobs?limit=ten", 400, "invalid-request"),
+        ("GET", "/api/v1/jobs?offset=-1", 400, "invalid-request"),
+        ("GET", "/api/v1/jobs?status=done", 400, "invalid-request"),
+        ("GET", "/api/v1/events?after=yesterday", 400, "invalid-request"),
+        ("GET", "/ws/node", 426, "upgrade-required"),
+    ],
+)
+async def test_a_request_that_cannot_be_answered_gets_a_problem(
+    client: aiohttp.ClientSession, method: str, path: str, status: int, code: str
+) -> None:
+    async with client.request(method, path) as response:
+        await read_problem(response, status, code)
+
+
+async def test_jobs_come_in_pages_newest_first(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    views = [fleet.add_job(f"{i}.mkv") for i in range(5)]
+    async with client.get("/api/v1/jobs?offset=1&limit=2&status=pending&kind=encode") as response:
+        page = await response.json()
+    assert [job["id"] for job in page["jobs"]] == [views[3].id, views[2].id]
+    assert (page["total"], page["offset"], page["limit"]) == (5, 1, 2)
+
+
+async def test_a_job_is_cancelled_once_and_revived_after(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    path = f"/api/v1/jobs/{fleet.add_job().id}"
+    async with client.post(path + "/retry") as response:
+        await read_problem(response, 409, "illegal-transition")
+    async with client.delete(path) as response:
+        assert (response.status, (await response.json())["status"]) == (202, "cancelled")
+    async with client.delete(path) as response:
+        await read_problem(response, 409, "illegal-transition")
+    async with client.post(path + "/retry") as response:
+        assert (response.status, (await response.json())["status"]) == (202, "pending")
+
+
+async def test_nodes_are_listed_shown_and_drained(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    fleet.add_node()
+    async with client.get("/api/v1/nodes") as response:
+        assert [node["id"] for node in await response.json()] == [NODE]
+    for body, state in ((None, "draining"), ({"draining": False}, "ready"), ({}, "draining")):
+        async with client.post(f"/api/v1/nodes/{NODE}/drain", json=body) as response:
+            assert (response.status, (await response.json())["state"]) == (202, state)
+    async with client.post(f"/api/v1/nodes/{NODE}/drain", json={"drainign": True}) as response:
+        await read_problem(response, 400, "invalid-request")
+
+
+async def test_the_fleet_describes_itself(client: aiohttp.ClientSession) -> None:
+    answers: dict[str, Any] = {}
+    for word in ("pools", "kinds", "stats", "cluster"):
+        async with client.get(f"/api/v1/{word}") as response:
+            assert response.status == 200
+            answers[word] = await response.json()
+    assert answers["pools"][0]["free"] == 4
+    assert answers["stats"]["slots"] == {"total": 0, "used": 0}
+    assert answers["cluster"]["store"]["reachable"]
+    kinds = {kind["name"]: kind for kind in answers["kinds"]}
+    assert kinds["encode"]["inputs"] == [1, 1]
+    assert "preset" in json.dumps(kinds["encode"]["params"])
+
+
+async def test_health_needs_no_store_and_ready_does(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    async with client.get("/ready") as response:
+        assert response.status == 200
+    fleet.store_is_away = True
+    async with client.get("/health") as response:
+        assert response.status == 200
+    async with client.get("/ready") as response:
+        await read_problem(response, 503, "store-unavailable")
+        assert int(response.headers["Retry-After"]) >= 1
+
+
+async def test_a_submission_without_a_store_may_be_tried_again(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    fleet.store_is_away = True
+    async with client.post("/api/v1/jobs", json={"kind": "noop"}) as response:
+        problem = await read_problem(response, 503, "store-unavailable")
+        assert problem["retryable"]
+        assert "Retry-After" in response.headers
+
+
+async def test_metrics_are_prometheus_text(client: aiohttp.ClientSession) -> None:
+    async with client.get("/metrics") as response:
+        assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        assert await response.text() == "fleet_up 1\n"
+
+
+async def test_the_schema_describes_every_route_of_the_interface(client: aiohttp.ClientSession) -> None:
+    async with client.get("/schema") as response:
+        schema = json.loads(await response.read())
+    assert schema["openapi"].startswith("3.")
+    assert set(schema["paths"]["/api/v1/jobs"]) == {"get", "post"}
+    assert set(schema["paths"]["/api/v1/jobs/{job_id}"]) == {"get", "delete"}
+    assert set(schema["paths"]["/api/v1/artifacts/{artifact_id}"]) == {"get", "head", "put", "delete"}
+    assert "JobView" in json.dumps(schema["components"])
+    assert not {"fleet", "end"} & {
+        parameter["name"]
+        for path in schema["paths"].values()
+        for operation in path.values()
+        for parameter in operation.get("parameters", [])
+    }
+
+
+async def test_a_fault_nobody_foresaw_is_a_problem_with_a_reference_and_one_log_line(
+    client: aiohttp.ClientSession, fleet: FakeFleet, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fleet.fault = ValueError("secret detail")
+    async with client.get("/api/v1/jobs") as response:
+        problem = await read_problem(response, 500, "internal-error")
+    assert "secret" not in json.dumps(problem)
+    logged = "".join(capfd.readouterr())
+    reference = problem["detail"].rstrip(".").split()[-1]
+    assert reference in logged
+    assert "Traceback" not in logged
+
+
+async def test_every_answer_carries_security_headers(client: aiohttp.ClientSession) -> None:
+    for path in ("/health", "/nowhere", "/api/v1/jobs", "/schema"):
+        async with client.get(path) as response:
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert response.headers["X-Frame-Options"] == "DENY"
+            assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+
+
+async def test_a_page_of_views_keeps_hostile_names_as_they_are(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    name = 'a"\n<script>alert(1)</script> é.mkv'
+    view: JobView = fleet.add_job(name, JobStatus.COMPLETED)
+    async with client.get(f"/api/v1/jobs/{view.id}") as response:
+        assert (await response.json())["name"] == name
+
+
+async def test_many_requests_at_once_are_all_answered(client: aiohttp.ClientSession) -> None:
+    async def submit() -> int:
+        async with client.post("/api/v1/jobs", json={"kind": "noop"}) as response:
+            return response.status
+
+    assert await asyncio.gather(*(submit() for _ in range(50))) == [201] * 50

@@ -1,0 +1,145 @@
+"""Uploads and downloads over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from door_checks import read_problem
+from fake_fleet import FakeFleet
+
+from mediafleet.doors.http.server import HttpServer
+
+CONTENT = bytes(range(256)) * 1000
+
+
+async def announce(client: aiohttp.ClientSession, size: int = len(CONTENT)) -> str:
+    async with client.post("/api/v1/artifacts", json={"name": "a.mkv", "size": size}) as response:
+        assert response.status == 201
+        upload = await response.json()
+    assert (upload["offset"], upload["length"]) == (0, size)
+    return f"/api/v1/artifacts/{upload['id']}"
+
+
+async def test_what_was_uploaded_comes_back(client: aiohttp.ClientSession) -> None:
+    path = await announce(client)
+    async with client.put(path + "?offset=0", data=CONTENT) as response:
+        assert response.status == 200
+        assert (await response.json())["sha256"] == hashlib.sha256(CONTENT).hexdigest()
+    async with client.get(path) as response:
+        assert await response.read() == CONTENT
+        assert response.headers["Content-Length"] == str(len(CONTENT))
+        assert response.headers["Content-Type"].startswith("application/octet-stream")
+        assert "sandbox" in response.headers["Content-Security-Policy"]
+
+
+async def test_an_empty_file_can_be_uploaded(client: aiohttp.ClientSession) -> None:
+    path = await announce(client, 0)
+    async with client.put(path, data=b"") as response:
+        assert response.status == 200
+    async with client.get(path) as response:
+        assert await response.read() == b""
+
+
+async def test_a_length_other_than_announced_removes_the_upload(
+    client: aiohttp.ClientSession, fleet: FakeFleet
+) -> None:
+    path = await announce(client)
+    async with client.put(path, data=b"short") as response:
+        await read_problem(response, 409, "upload-mismatch")
+    assert not fleet.uploads
+
+
+async def test_bytes_without_a_length_are_refused(client: aiohttp.ClientSession) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    path = await announce(client)
+    async with client.put(path, data=pieces()) as response:
+        await read_problem(response, 411, "length-required")
+
+
+@pytest.mark.parametrize("query", ["?offset=-1", "?offset=first", "?offset=1.5"])
+async def test_a_bad_offset_is_refused(client: aiohttp.ClientSession, query: str) -> None:
+    path = await announce(client)
+    async with client.put(path + query, data=CONTENT) as response:
+        await read_problem(response, 400, "invalid-request")
+
+
+@pytest.mark.parametrize("body", [{"name": "a"}, {"name": "a", "size": 1, "x": 2}, []])
+async def test_an_announcement_must_be_whole(client: aiohttp.ClientSession, body: object) -> None:
+    async with client.post("/api/v1/artifacts", json=body) as response:
+        await read_problem(response, 400, "invalid-request")
+
+
+async def test_a_client_that_goes_away_leaves_nothing_behind(server: HttpServer, fleet: FakeFleet) -> None:
+    async with aiohttp.ClientSession(server.url) as client:
+        path = await announce(client)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    head = f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(CONTENT)}\r\n\r\n"
+    writer.write(head.encode() + CONTENT[:1000])
+    await writer.drain()
+    writer.close()
+    await fleet.wait_for(lambda: not fleet.uploads)
+    await writer.wait_closed()
+    assert not fleet.artifacts
+    del reader
+
+
+async def test_an_open_upload_can_be_given_up_and_a_used_one_cannot(
+    client: aiohttp.ClientSession, fleet: FakeFleet
+) -> None:
+    async with client.delete(await announce(client)) as response:
+        assert response.status == 204
+    async with client.delete(f"/api/v1/artifacts/{fleet.add_artifact(CONTENT).id}") as response:
+        await read_problem(response, 409, "conflict")
+
+
+async def test_a_range_sends_only_its_bytes(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    path = f"/api/v1/artifacts/{fleet.add_artifact(CONTENT).id}"
+    async with client.get(path, headers={"Range": "bytes=70000-140000"}) as response:
+        assert response.status == 206
+        assert response.headers["Content-Range"] == f"bytes 70000-140000/{len(CONTENT)}"
+        assert await response.read() == CONTENT[70000:140001]
+    async with client.get(path, headers={"Range": f"bytes={len(CONTENT)}-"}) as response:
+        assert response.headers["Content-Range"] == f"bytes */{len(CONTENT)}"
+        await read_problem(response, 416, "range-not-satisfiable")
+
+
+async def test_a_range_of_another_version_is_answered_whole(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    path = f"/api/v1/artifacts/{fleet.add_artifact(CONTENT).id}"
+    async with client.get(path, headers={"Range": "bytes=0-1", "If-Range": '"other"'}) as response:
+        assert (response.status, await response.read()) == (200, CONTENT)
+
+
+async def test_a_client_that_has_the_bytes_gets_none(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    ref = fleet.add_artifact(CONTENT)
+    path = f"/api/v1/artifacts/{ref.id}"
+    async with client.get(path, headers={"If-None-Match": f'"{ref.sha256}"'}) as response:
+        assert (response.status, await response.read()) == (304, b"")
+
+
+async def test_head_tells_size_and_name_without_bytes(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    ref = fleet.add_artifact(CONTENT, 'we"ird\r\nname: é.mkv')
+    async with client.head(f"/api/v1/artifacts/{ref.id}") as response:
+        assert response.status == 200
+        assert response.headers["Content-Length"] == str(len(CONTENT))
+        assert response.headers["ETag"] == f'"{ref.sha256}"'
+        assert "filename*=UTF-8''we%22irdname%3A%20%C3%A9.mkv" in response.headers["Content-Disposition"]
+        assert await response.read() == b""
+
+
+async def test_a_reader_that_goes_away_closes_the_file(
+    server: HttpServer, fleet: FakeFleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    ref = fleet.add_artifact(bytes(64 << 20))
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(f"GET /api/v1/artifacts/{ref.id} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    assert await reader.read(1000)
+    writer.close()
+    async with asyncio.timeout(10):
+        await fleet.artifacts[ref.id].closed.wait()
+    assert not caplog.records
