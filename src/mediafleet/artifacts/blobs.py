@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import obstore
 from obstore.exceptions import BaseError
@@ -21,8 +21,10 @@ from mediafleet.artifacts.disk import BLOCK_BYTES, explain, sync_file, sync_fold
 from mediafleet.domain.errors import ConfigError, InvalidRequest, NotFound, UploadMismatch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
     from pathlib import Path
+
+    from obstore import ObjectMeta
 
 T = TypeVar("T")
 
@@ -129,7 +131,8 @@ class BlobStore:
 
     async def list_keys(self, prefix: str = "") -> AsyncGenerator[str]:
         """Yield the keys below a prefix, which ends at a `/` of the key; in no order."""
-        async for page in obstore.list(self._store, prefix=prefix or None):
+        pages: AsyncIterator[Sequence[ObjectMeta]] = cast("Any", obstore).list(self._store, prefix=prefix or None)
+        async for page in pages:
             for found in page:
                 if not found["path"].startswith(f"{_STAGING}/"):
                     yield found["path"]
@@ -195,6 +198,8 @@ async def _finish(step: Coroutine[object, object, T]) -> T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # Taken note of: the cancellation is what the caller hears of.
         raise
 
 
