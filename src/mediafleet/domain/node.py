@@ -7,7 +7,12 @@ from typing import Any
 
 import msgspec
 
-from mediafleet.domain.capability import Signature
+from mediafleet.domain.capability import Signature, check_capabilities
+from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.ids import check_name
+
+MAX_SLOTS = 4096
+"""More slots than this on one executor is taken for a mistake."""
 
 
 class NodeState(StrEnum):
@@ -35,6 +40,16 @@ class Executor(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     def signature(self) -> Signature:
         """The signature of the pool that this executor belongs to."""
         return Signature(tuple(sorted(set(self.capabilities))), self.slots, self.live_reserve)
+
+    def check(self) -> None:
+        """Return if name, slots and capabilities can be. Raises InvalidRequest."""
+        check_name(self.name, "an executor")
+        check_capabilities(self.capabilities)
+        if not 1 <= self.slots <= MAX_SLOTS or not 0 <= self.live_reserve <= self.slots:
+            raise InvalidRequest(
+                f"The executor {self.name!r} has {self.slots} slots, {self.live_reserve} reserved; "
+                f"it may have 1 to {MAX_SLOTS}, and reserve at most as many."
+            )
 
 
 class RunningView(msgspec.Struct, frozen=True):

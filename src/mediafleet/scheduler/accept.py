@@ -1,0 +1,141 @@
+"""From submissions to accepted jobs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mediafleet.domain.artifact import ArtifactRef
+from mediafleet.domain.errors import InputError, InvalidParams, InvalidRequest, MediafleetError, NotFound
+from mediafleet.domain.ids import new_job_id
+from mediafleet.domain.job import Job, Submission
+from mediafleet.domain.plan import Step
+from mediafleet.scheduler.facade import Accepted
+from mediafleet.scheduler.tasks import fresh_view, job_record
+from mediafleet.store.records import JobRecord
+
+if TYPE_CHECKING:
+    from mediafleet.domain.clock import Clock
+    from mediafleet.kinds import Kind, KindRegistry
+    from mediafleet.scheduler.placer import Placer
+    from mediafleet.scheduler.uploads import Uploads
+    from mediafleet.store import Store
+
+MAX_BULK = 1_000
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_KEY = re.compile(r"[\x21-\x7e]{0,200}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def check_submission(submission: Submission, kind: Kind) -> None:
+    """Check what can be checked without I/O.
+
+    Raises:
+        InvalidRequest: A field is malformed.
+        InvalidParams: The kind does not take so many inputs.
+    """
+    if not _TENANT.fullmatch(submission.tenant):
+        raise InvalidRequest(
+            f"{submission.tenant[:80]!r} is no tenant: use 1 to 64 of A-Z, a-z, 0-9, '_', '.' and '-'."
+        )
+    if not _KEY.fullmatch(submission.idempotency_key):
+        raise InvalidRequest("An idempotency key has at most 200 printable ASCII characters without spaces.")
+    if submission.webhook:
+        raise InvalidRequest("Webhooks are not available yet; follow GET /api/v1/jobs/{id}/events instead.")
+    fewest, most = kind.inputs
+    count = len(submission.input_uris)
+    if count < fewest or (most is not None and count > most):
+        wanted = str(fewest) if fewest == most else f"{fewest} to {most}" if most is not None else f"{fewest} or more"
+        raise InvalidParams(f"The kind {kind.name!r} takes {wanted} input(s); {count} were given.")
+
+
+def first_step(kind: Kind, job: Job) -> Step:
+    """Ask the plan for its first step; its faults become the submitter's answer. Raises MediafleetError."""
+    try:
+        return kind.plan(job, ())
+    except MediafleetError:
+        raise
+    except Exception as error:
+        # A fault of a kind, maybe a third party's, must not look like one of ours.
+        raise InputError(f"The job kind {kind.name!r} cannot plan this job: {error!r}.") from error
+
+
+class Acceptor:
+    """Checks submissions, resolves their inputs, plans them and stores them in one step."""
+
+    def __init__(
+        self, store: Store, kinds: KindRegistry, uploads: Uploads, placer: Placer, clock: Clock, *, retention_ms: int
+    ) -> None:
+        self._store = store
+        self._kinds = kinds
+        self._uploads = uploads
+        self._placer = placer
+        self._clock = clock
+        self._retention_ms = retention_ms
+
+    async def accept(self, submissions: Sequence[Submission], *, principal: str) -> list[Accepted]:
+        """Accept all or none, in order. Raises InputError and its children, NotFound, StoreUnavailable."""
+        if not 1 <= len(submissions) <= MAX_BULK:
+            raise InvalidRequest(f"One call takes 1 to {MAX_BULK} jobs; {len(submissions)} were given.")
+        jobs: list[Job] = []
+        job_records: list[JobRecord] = []
+        queues: dict[str, str] = {}
+        for submission in submissions:
+            job = await self._job(submission, principal=principal)
+            record, needed = self._record(job, submission)
+            jobs.append(job)
+            job_records.append(record)
+            queues |= needed
+        submitted = await self._store.submit(job_records, queues)
+        if submitted.missing:
+            raise NotFound(f"There is no artifact {submitted.missing!r} any more; upload the file again.")
+        self._placer.ask(submitted.queues)
+        return [
+            Accepted(fresh_view(job, uploading=_is_open(job.inputs)), created=True)
+            if answer.created
+            else await self._first(answer.id)
+            for job, answer in zip(jobs, submitted.jobs, strict=True)
+        ]
+
+    async def _first(self, job_id: str) -> Accepted:
+        view = await self._store.read.job(job_id)
+        if view is None:
+            raise NotFound(f"The job {job_id} of this idempotency key has just passed its retention; submit again.")
+        return Accepted(view, created=False)
+
+    async def _job(self, submission: Submission, *, principal: str) -> Job:
+        kind = self._kinds.get(submission.kind)
+        check_submission(submission, kind)
+        params = self._kinds.check_params(kind.name, submission.params)
+        inputs = [await self._uploads.resolve_input(uri, principal=principal) for uri in submission.input_uris]
+        return Job(
+            id=new_job_id(self._store.keys.cell),
+            cell=self._store.keys.cell,
+            tenant=submission.tenant,
+            principal=principal,
+            kind=kind.name,
+            kind_version=kind.version,
+            name=_CONTROL.sub(" ", submission.name or (inputs[0].name if inputs else kind.name))[:255],
+            inputs=tuple(inputs),
+            params=params,
+            priority=submission.priority,
+            created_ms=self._clock.now_ms(),
+        )
+
+    def _record(self, job: Job, submission: Submission) -> tuple[JobRecord, dict[str, str]]:
+        kind = self._kinds.get(job.kind)
+        waits = [ref.id for ref in job.inputs if _is_open((ref,))]
+        return job_record(
+            job,
+            first_step(kind, job),
+            kind,
+            key=submission.idempotency_key,
+            waits=waits,
+            retention_ms=self._retention_ms,
+        )
+
+
+def _is_open(inputs: Sequence[ArtifactRef]) -> bool:
+    """An upload has neither hash nor place before it is complete."""
+    return any(not ref.uri for ref in inputs)

@@ -1,0 +1,48 @@
+"""Does work in batches: what comes in while one batch is under way forms the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from mediafleet.domain.errors import StoreUnavailable
+
+Item = TypeVar("Item")
+
+
+class Batcher(Generic[Item]):
+    """Collects items and hands them, in order, to one flush at a time.
+
+    A batch whose flush meets a store that is away is flushed again, so flushes must be idempotent; one that
+    fails otherwise is dropped, since it would fail again.
+    """
+
+    def __init__(self, flush: Callable[[Sequence[Item]], Awaitable[None]], *, limit: int) -> None:
+        self._flush = flush
+        self._limit = limit
+        self._items: list[Item] = []
+        self._wake = asyncio.Event()
+
+    def add(self, item: Item) -> None:
+        """Put an item into the next batch."""
+        self._items.append(item)
+        self._wake.set()
+
+    async def step(self) -> None:
+        """Wait for items and flush one batch. Raises what the flush raises."""
+        await self._wake.wait()
+        batch = self._items[: self._limit]
+        try:
+            await self._flush(batch)
+        except StoreUnavailable:
+            raise
+        except BaseException:
+            self._drop(len(batch))
+            raise
+        self._drop(len(batch))
+
+    def _drop(self, count: int) -> None:
+        del self._items[:count]
+        if not self._items:
+            self._wake.clear()

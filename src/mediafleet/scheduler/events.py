@@ -1,0 +1,97 @@
+"""Hands the store's one event stream to everybody who watches (docs/decisions/0002)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mediafleet.domain.event import Event, EventType
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from mediafleet.store import Store
+
+BLOCK_MS = 1_000
+"""How long one read waits: the longest delay of a shutdown."""
+QUEUE_LIMIT = 5_000
+"""Events that a slow watcher may fall behind; past that it is cut off and may resume by its last id."""
+FINAL_EVENTS = frozenset({EventType.JOB_COMPLETED, EventType.JOB_FAILED, EventType.JOB_CANCELLED})
+
+
+def _position(event_id: str) -> tuple[int, int]:
+    time, _, sequence = event_id.partition("-")
+    return int(time), int(sequence or 0)
+
+
+class EventHub:
+    """Reads the stream once for all watchers of this instance, and only while there are some."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._watchers: set[asyncio.Queue[Event | None]] = set()
+        self._watched = asyncio.Event()
+        self._reading = asyncio.Event()
+        self._position = ""
+
+    async def step(self) -> None:
+        """Read what is new once, or wait for a watcher. Raises StoreUnavailable; the position is kept."""
+        if not self._watchers:
+            self._position = ""
+            self._reading.clear()
+            await self._watched.wait()
+        self._position = self._position or await self._store.read.last_event_id()
+        self._reading.set()
+        for event in await self._store.read.events(self._position, block_ms=BLOCK_MS):
+            self._hand_out(event)
+            self._position = event.id
+
+    def _hand_out(self, event: Event) -> None:
+        for watcher in list(self._watchers):
+            if watcher.full():
+                self._watchers.discard(watcher)
+                watcher.get_nowait()
+                watcher.put_nowait(None)
+            else:
+                watcher.put_nowait(event)
+
+    @contextmanager
+    def _watch(self) -> Generator[asyncio.Queue[Event | None]]:
+        queue: asyncio.Queue[Event | None] = asyncio.Queue(QUEUE_LIMIT)
+        self._watchers.add(queue)
+        self._watched.set()
+        try:
+            yield queue
+        finally:
+            self._watchers.discard(queue)
+            if not self._watchers:
+                self._watched.clear()
+
+    async def follow(self, *, after: str = "", job: str = "") -> AsyncIterator[Event]:
+        """Yield events from now, or after a position; ends for a watcher that fell too far behind.
+
+        Args:
+            after: An event id; what is no longer kept is left out.
+            job: Only events of that job; ends with its final event.
+        """
+        with self._watch() as queue:
+            # What is stored is read once the queue gets what is new, so that nothing falls between the two.
+            await self._reading.wait()
+            last = after or await self._store.read.last_event_id()
+            async for event in self._from(last, queue):
+                if not job or event.job == job:
+                    yield event
+                    if job and event.type in FINAL_EVENTS:
+                        return
+
+    async def _from(self, last: str, queue: asyncio.Queue[Event | None]) -> AsyncIterator[Event]:
+        while past := await self._store.read.past_events(last):
+            for event in past:
+                yield event
+                last = event.id
+        while (event := await queue.get()) is not None:
+            if _position(event.id) > _position(last):
+                yield event
+                last = event.id

@@ -1,0 +1,95 @@
+"""Which nodes this instance holds a link to, and what goes out over them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mediafleet.domain.frames import Assignment, AttemptRef, JobAssign, JobCancel, SchedulerFrame
+from mediafleet.domain.ids import node_of
+
+if TYPE_CHECKING:
+    from mediafleet.scheduler.facade import NodeLink
+    from mediafleet.store.records import PlacedTask, Stop
+
+
+@dataclass(frozen=True)
+class LinkedNode:
+    """One node on a link of this instance."""
+
+    link: NodeLink
+    epoch: int
+    """Rises with each registration of the node; an older link changes nothing."""
+
+
+class LinkTable:
+    """The links of this instance, by node."""
+
+    def __init__(self) -> None:
+        self._linked: dict[str, LinkedNode] = {}
+
+    def put(self, node: str, linked: LinkedNode) -> NodeLink | None:
+        """Note a node's newest link; return the one that it replaces."""
+        older = self._linked.get(node)
+        self._linked[node] = linked
+        return older.link if older and older.link is not linked.link else None
+
+    def get(self, node: str) -> LinkedNode | None:
+        """Return the node's link, if this instance holds it."""
+        return self._linked.get(node)
+
+    def of_link(self, link: NodeLink) -> LinkedNode | None:
+        """Return the entry of a link, unless a newer link has replaced it."""
+        linked = self._linked.get(link.node)
+        return linked if linked and linked.link is link else None
+
+    def remove(self, link: NodeLink) -> LinkedNode | None:
+        """Forget a link; None if it was replaced before."""
+        linked = self.of_link(link)
+        if linked:
+            del self._linked[link.node]
+        return linked
+
+    def all(self) -> list[NodeLink]:
+        """Return the links of all nodes."""
+        return [linked.link for linked in self._linked.values()]
+
+    def send(self, node: str, frame: SchedulerFrame) -> bool:
+        """Send a frame to a node; False if it could not be handed to a link."""
+        linked = self._linked.get(node)
+        return linked is not None and linked.link.send(frame)
+
+    def assign(self, placed: Sequence[PlacedTask]) -> list[PlacedTask]:
+        """Send assignments, one frame a node; return those that could not be handed to a link."""
+        by_node: dict[str, list[PlacedTask]] = defaultdict(list)
+        for task in placed:
+            by_node[node_of(task.executor)].append(task)
+        undelivered: list[PlacedTask] = []
+        for node, tasks in by_node.items():
+            if not self.send(node, JobAssign(tuple(map(_assignment, tasks)))):
+                undelivered += tasks
+        return undelivered
+
+    def cancel(self, stops: Iterable[Stop], reason: str) -> None:
+        """Tell nodes to end attempts. Those without a link are told when they register again."""
+        by_node: dict[str, list[AttemptRef]] = defaultdict(list)
+        for stop in stops:
+            by_node[node_of(stop.executor)].append(AttemptRef(stop.task, stop.grant))
+        for node, attempts in by_node.items():
+            self.send(node, JobCancel(tuple(attempts), reason))
+
+
+def _assignment(task: PlacedTask) -> Assignment:
+    return Assignment(
+        task=task.task,
+        grant=task.grant,
+        attempt=task.attempt,
+        executor=task.executor.partition("/")[2],
+        cost=task.cost,
+        job=task.job,
+        spec=msgspec.Raw(task.doc),
+    )

@@ -1,0 +1,42 @@
+"""Keeps a part's loop alive: no fault of one step, and no outage, may end an instance's work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+import structlog
+
+from mediafleet.domain.errors import StoreUnavailable
+
+FIRST_WAIT_S = 0.05
+LONGEST_WAIT_S = 1.0
+"""While the store is away: short enough that service resumes by itself within a second."""
+FAULT_WAIT_S = 1.0
+"""After a fault of ours: it may come again at once, and must not fill the disk with log lines."""
+
+log = structlog.get_logger(__name__)
+
+
+async def keep_going(name: str, step: Callable[[], Awaitable[None]]) -> NoReturn:
+    """Repeat a step for ever; cancel to end.
+
+    A step that raises must have put back what it could not do.
+    """
+    wait = 0.0
+    while True:
+        try:
+            await step()
+        except StoreUnavailable as error:
+            if not wait:
+                log.warning("the store is away", loop=name, reason=error.message)
+            wait = min(LONGEST_WAIT_S, max(FIRST_WAIT_S, wait * 2))
+            await asyncio.sleep(wait)
+        except Exception:
+            log.exception("a step failed", loop=name)
+            await asyncio.sleep(FAULT_WAIT_S)
+        else:
+            if wait:
+                log.info("the store answers again", loop=name)
+            wait = 0.0

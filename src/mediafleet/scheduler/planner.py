@@ -1,0 +1,100 @@
+"""Asks kinds what comes next for the jobs whose tasks became final."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from mediafleet.domain.errors import ErrorInfo, MediafleetError
+from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
+from mediafleet.domain.plan import Fail, Step, Wait
+from mediafleet.scheduler.tasks import expand_pieces, outcome_piece
+
+if TYPE_CHECKING:
+    from mediafleet.kinds import KindRegistry
+    from mediafleet.scheduler.links import LinkTable
+    from mediafleet.scheduler.placer import Placer
+    from mediafleet.store import Store
+    from mediafleet.store.records import ExpandPiece
+    from mediafleet.store.views import PlanState
+
+BATCH = 64
+
+log = structlog.get_logger(__name__)
+
+
+class Planner:
+    """Works off the store's `dirty` jobs, in one task of its own."""
+
+    def __init__(self, store: Store, kinds: KindRegistry, placer: Placer, links: LinkTable) -> None:
+        self._store = store
+        self._kinds = kinds
+        self._placer = placer
+        self._links = links
+        self._wake = asyncio.Event()
+
+    def ask(self) -> None:
+        """Look at the dirty jobs soon."""
+        self._wake.set()
+
+    async def step(self) -> None:
+        """Wait until asked, and work off all dirty jobs. Raises StoreUnavailable; the jobs stay dirty."""
+        await self._wake.wait()
+        while jobs := await self._store.read.dirty_jobs(BATCH):
+            for job in jobs:
+                await self._plan(job)
+        self._wake.clear()
+
+    async def _plan(self, job_id: str) -> None:
+        state = await self._store.read.plan_state(job_id)
+        if state is None or state.status in FINAL_JOB_STATUSES:
+            await self.sweep(job_id)
+            return
+        for piece in self._pieces(state):
+            expanded = await self._store.expand(piece)
+            self._placer.ask(expanded.queues)
+            if not expanded.applied:
+                return  # The job moved on meanwhile; it is still dirty and comes again.
+            if piece.outcome and state.open:
+                await self.sweep(job_id)
+
+    def _pieces(self, state: PlanState) -> list[ExpandPiece]:
+        try:
+            kind = self._kinds.get(state.job.kind)
+            return expand_pieces(state.job, state.version, self._ask_kind(state), kind)
+        except MediafleetError as error:
+            log.warning("plan failed", job=state.job.id, kind=state.job.kind, reason=error.message)
+            return [outcome_piece(state.job, state.version, Fail(error.info()))]
+
+    def _ask_kind(self, state: PlanState) -> Step:
+        kind = self._kinds.get(state.job.kind)
+        try:
+            step = kind.plan(state.job, state.finished)
+        except MediafleetError:
+            raise
+        except Exception as error:
+            # A fault of a kind, maybe a third party's, must cost that job and nothing else.
+            log.exception("plan raised", job=state.job.id, kind=kind.name)
+            raise MediafleetError(f"The plan of the job kind {kind.name!r} failed: {error!r}.") from error
+        if isinstance(step, Wait) and not state.open:
+            return Fail(ErrorInfo("stuck", f"The plan of {kind.name!r} waits, but no task of the job is left to run."))
+        return step
+
+    async def cancel(self, job_id: str) -> None:
+        """End a job and all its tasks. Cancelling this is safe: what is left is swept later."""
+        await self._end_tasks(job_id, sweep=False)
+
+    async def sweep(self, job_id: str) -> None:
+        """End the tasks that are still open in a job that has ended."""
+        await self._end_tasks(job_id, sweep=True)
+
+    async def _end_tasks(self, job_id: str, *, sweep: bool) -> None:
+        cursor = 0
+        while True:
+            piece = await self._store.cancel(job_id, cursor=cursor, sweep=sweep)
+            self._links.cancel(piece.stops, "the job has ended")
+            cursor = piece.cursor
+            if not cursor:
+                return

@@ -1,0 +1,85 @@
+"""The instance's clockwork: ends what is due, keeps presence, lets retention go."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mediafleet.domain.retry import back_off_table
+from mediafleet.scheduler.settler import TIMED_OUT, draw_delays
+from mediafleet.store.records import ReapRules
+from mediafleet.store.scripts import as_text
+
+if TYPE_CHECKING:
+    from mediafleet.ops.metrics import Metrics
+    from mediafleet.ops.settings import SchedulerSettings
+    from mediafleet.scheduler.links import LinkTable
+    from mediafleet.scheduler.placer import Placer
+    from mediafleet.scheduler.planner import Planner
+    from mediafleet.scheduler.retention import Retention
+    from mediafleet.store import Store
+
+PRESENCE_TICKS = 6
+"""An instance that misses this many ticks counts as gone."""
+NODE_RETENTION_MS = 7 * 24 * 3600 * 1000
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Who has to know when something has ended."""
+
+    placer: Placer
+    planner: Planner
+    links: LinkTable
+    metrics: Metrics
+
+
+class Reaper:
+    """Ticks in one loop of its own; a tick that meets a store that is away is left out."""
+
+    def __init__(
+        self, instance: str, store: Store, settings: SchedulerSettings, *, retention: Retention, recovery: Recovery
+    ) -> None:
+        self._instance = instance
+        self._store = store
+        self._settings = settings
+        self._retention = retention
+        self._placer, self._planner = recovery.placer, recovery.planner
+        self._links, self._metrics = recovery.links, recovery.metrics
+        self._sweep_in_ms = 0
+
+    async def step(self) -> None:
+        """Tick once, sweep the queues now and then, and wait. Raises StoreUnavailable."""
+        await self.tick()
+        self._sweep_in_ms -= self._settings.reap_ms
+        if self._sweep_in_ms <= 0:
+            await self._placer.sweep()
+            self._sweep_in_ms = int(self._settings.backstop_ms * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+        await asyncio.sleep(self._settings.reap_ms / 1000)
+
+    async def tick(self) -> None:
+        """Do once what is due now. Raises StoreUnavailable."""
+        await self._store.announce_instance(self._instance, ttl_ms=self._settings.reap_ms * PRESENCE_TICKS)
+        more = True
+        while more:
+            reaped = await self._store.reap(self._rules())
+            more = reaped.more
+            self._links.cancel(reaped.stops, "the attempt took too long")
+            self._placer.ask(reaped.queues)
+            for what, count in (reaped.expired if isinstance(reaped.expired, dict) else {}).items():
+                if what in {"reserve", "node", "deadline"}:
+                    self._metrics.attempts_lost.labels(what).inc(count)
+                    self._placer.note_capacity()
+            await self._retention.let_go(reaped.jobs, reaped.artifacts)
+        self._planner.ask()
+
+    def _rules(self) -> ReapRules:
+        return ReapRules(
+            gap_ms=self._settings.outage_gap_ms,
+            grace_ms=self._settings.node_lease_ms,
+            retention_ms=NODE_RETENTION_MS,
+            timeout_error=as_text(TIMED_OUT),
+            delays=back_off_table(draw_delays()),
+        )

@@ -1,0 +1,313 @@
+"""One scheduler instance: its parts, started and stopped together, behind the `Fleet` seam."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import structlog
+
+from mediafleet import __version__
+from mediafleet.domain.errors import IllegalTransition, InvalidRequest, NotFound, StoreUnavailable
+from mediafleet.domain.frames import PROTOCOL_VERSION, Drain, Misc, Registered
+from mediafleet.domain.ids import cell_of, executor_id, is_id
+from mediafleet.domain.job import JobPage
+from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus
+from mediafleet.ops.metrics import Metrics
+from mediafleet.scheduler.accept import Acceptor
+from mediafleet.scheduler.events import EventHub
+from mediafleet.scheduler.links import LinkedNode, LinkTable
+from mediafleet.scheduler.loops import keep_going
+from mediafleet.scheduler.placer import Placer
+from mediafleet.scheduler.planner import Planner
+from mediafleet.scheduler.reaper import NODE_RETENTION_MS, Reaper, Recovery
+from mediafleet.scheduler.retention import Retention
+from mediafleet.scheduler.settler import Settler
+from mediafleet.scheduler.uploads import Uploads
+from mediafleet.store.records import ExecutorRecord, NodeDocument, NodeRecord
+from mediafleet.store.scripts import as_text
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from mediafleet.artifacts.blobs import BlobStore
+    from mediafleet.domain.artifact import Artifact, ArtifactRef
+    from mediafleet.domain.clock import Clock
+    from mediafleet.domain.event import Event
+    from mediafleet.domain.frames import NodeFrame, Register
+    from mediafleet.domain.job import JobView, Submission
+    from mediafleet.domain.node import NodeView, PoolView
+    from mediafleet.kinds import KindRegistry
+    from mediafleet.ops.settings import Settings
+    from mediafleet.scheduler.facade import Accepted, NodeLink, OpenArtifact, UploadAnnouncement
+    from mediafleet.store import Store
+
+log = structlog.get_logger(__name__)
+
+
+class Scheduler:
+    """One instance. Use it as an async context manager; it owns its loops, not the store or the blobs."""
+
+    def __init__(
+        self, instance: str, settings: Settings, *, store: Store, blobs: BlobStore, kinds: KindRegistry, clock: Clock
+    ) -> None:
+        rules = settings.scheduler
+        self.instance = instance
+        self.kinds = kinds
+        self.metrics = Metrics()
+        self._rules = rules
+        self._store = store
+        self._links = LinkTable()
+        self._placer = Placer(
+            store, self._links, self.metrics, batch=rules.place_batch, reserve_ms=rules.reservation_ms
+        )
+        self._planner = Planner(store, kinds, self._placer, self._links)
+        self._settler = Settler(
+            store, self._links, self._placer, self.metrics, lease_ms=rules.node_lease_ms, on_final=self._planner.ask
+        )
+        retention = Retention(store, blobs)
+        self._uploads = Uploads(
+            store, blobs, clock, settings.artifacts, retention=retention, keep_ms=rules.upload_retention_s * 1000
+        )
+        self._acceptor = Acceptor(
+            store, kinds, self._uploads, self._placer, clock, retention_ms=rules.job_retention_s * 1000
+        )
+        recovery = Recovery(self._placer, self._planner, self._links, self.metrics)
+        self._reaper = Reaper(instance, store, rules, retention=retention, recovery=recovery)
+        self._hub = EventHub(store)
+        self._loops: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await self._adopt_orphans()
+        steps = {
+            "placer": self._placer.step,
+            "planner": self._planner.step,
+            "settler": self._settler.step,
+            "events": self._hub.step,
+            "reaper": self._reaper.step,
+        }
+        self._loops = [asyncio.create_task(keep_going(name, step), name=name) for name, step in steps.items()]
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for link in self._links.all():
+            link.close(1001, "the scheduler is stopping")
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        try:
+            await self._store.retire_instance(self.instance)
+        except StoreUnavailable:
+            log.warning("the store is away; presence ends by itself")
+
+    async def _adopt_orphans(self) -> None:
+        """Nodes whose instance is gone have no link: their executors leave the pools until they come back."""
+        for node, epoch in await self._store.read.nodes_without_instance():
+            await self._store.unlink(node, epoch, goodbye=False, retention_ms=NODE_RETENTION_MS)
+
+    # --- jobs ------------------------------------------------------------------------------
+
+    async def submit(self, submissions: Sequence[Submission], *, principal: str) -> list[Accepted]:
+        """See `Fleet.submit`."""
+        return await self._acceptor.accept(submissions, principal=principal)
+
+    async def job(self, job_id: str) -> JobView:
+        """See `Fleet.job`."""
+        view = await self._store.read.job(job_id) if is_id(job_id, "j") else None
+        if view is None:
+            raise NotFound(f"There is no job {job_id[:100]!r}; it may have passed its retention.")
+        return view
+
+    async def jobs(self, *, status: JobStatus | None = None, offset: int = 0, limit: int = 50) -> JobPage:
+        """See `Fleet.jobs`."""
+        views, total = await self._store.read.jobs(status=status, offset=offset, limit=limit)
+        return JobPage(views, total, offset, limit)
+
+    async def cancel(self, job_id: str) -> JobView:
+        """See `Fleet.cancel`."""
+        view = await self.job(job_id)
+        if view.status in FINAL_JOB_STATUSES:
+            raise IllegalTransition(f"The job {job_id}", view.status, "cancel")
+        await self._planner.cancel(job_id)
+        return await self.job(job_id)
+
+    async def retry(self, job_id: str) -> JobView:
+        """See `Fleet.retry`."""
+        view = await self.job(job_id)
+        cursor = 0
+        while True:
+            piece = await self._store.retry(job_id, cursor=cursor)
+            if not cursor and piece.status not in {JobStatus.FAILED, JobStatus.CANCELLED}:
+                raise IllegalTransition(f"The job {job_id}", view.status, "retry")
+            self._placer.ask(piece.queues)
+            cursor = piece.cursor
+            if not cursor:
+                break
+        self._planner.ask()
+        return await self.job(job_id)
+
+    def events(self, *, after: str = "", job: str = "") -> AsyncIterator[Event]:
+        """See `Fleet.events`."""
+        return self._hub.follow(after=after, job=job)
+
+    # --- nodes -----------------------------------------------------------------------------
+
+    async def nodes(self) -> list[NodeView]:
+        """See `Fleet.nodes`."""
+        return await self._store.read.nodes()
+
+    async def node(self, node_id: str) -> NodeView:
+        """See `Fleet.node`."""
+        view = await self._store.read.node(node_id) if is_id(node_id, "n") else None
+        if view is None:
+            raise NotFound(f"There is no node {node_id[:100]!r}; see `mediafleet nodes`.")
+        return view
+
+    async def drain(self, node_id: str, *, draining: bool) -> NodeView:
+        """See `Fleet.drain`."""
+        await self.node(node_id)
+        await self._store.drain(node_id, draining=draining)
+        self._links.send(node_id, Drain(draining))
+        self._placer.note_capacity()
+        return await self.node(node_id)
+
+    async def pools(self) -> list[PoolView]:
+        """See `Fleet.pools`."""
+        return await self._store.read.pools()
+
+    async def stats(self) -> dict[str, Any]:
+        """See `Fleet.stats`."""
+        nodes = await self.nodes()
+        queues = await self._store.read.queues()
+        executors = [executor for node in nodes for executor in node.executors]
+        return {
+            "jobs": await self._store.read.count_jobs(),
+            "nodes": Counter(node.state for node in nodes),
+            "slots": {"total": sum(e.slots for e in executors), "used": sum(e.used for e in executors)},
+            "queued_tasks": await self._store.read.count_queued(list(queues)),
+        }
+
+    async def cluster(self) -> dict[str, Any]:
+        """See `Fleet.cluster`."""
+        instances = await self._store.read.live_instances()
+        schema = await self._store.read.schema_field("version")
+        return {
+            "instances": [{"id": instance, "version": __version__} for instance in sorted(instances)],
+            "store": {"reachable": True, "schema": schema},
+        }
+
+    async def check_ready(self) -> None:
+        """See `Fleet.check_ready`."""
+        await self._store.read.ping()
+
+    # --- artifacts -------------------------------------------------------------------------
+
+    async def announce_upload(self, announcement: UploadAnnouncement, *, principal: str) -> Artifact:
+        """See `Fleet.announce_upload`."""
+        return await self._uploads.announce(announcement, principal=principal)
+
+    async def receive_upload(
+        self, artifact_id: str, *, offset: int, length: int, chunks: AsyncIterator[bytes]
+    ) -> ArtifactRef:
+        """See `Fleet.receive_upload`."""
+        ref, queues = await self._uploads.receive(artifact_id, offset=offset, length=length, chunks=chunks)
+        self._placer.ask(queues)
+        return ref
+
+    async def open_artifact(self, artifact_id: str) -> OpenArtifact:
+        """See `Fleet.open_artifact`."""
+        return await self._uploads.open(artifact_id)
+
+    async def discard_upload(self, artifact_id: str) -> None:
+        """See `Fleet.discard_upload`."""
+        await self._uploads.discard(artifact_id)
+
+    # --- links -----------------------------------------------------------------------------
+
+    async def attach(self, link: NodeLink, frame: Register) -> Registered:
+        """See `Fleet.attach`."""
+        admitted = await self._store.register(self._node_record(frame))
+        older = self._links.put(frame.node, LinkedNode(link, admitted.epoch))
+        if older:
+            older.close(4409, "the node registered on a newer link")
+        self._placer.note_capacity()
+        self._placer.ask(admitted.queues)
+        log.info("node registered", node=frame.node, host=frame.host, kept=len(admitted.keep), lost=admitted.lost)
+        return Registered(
+            node=frame.node,
+            heartbeat_ms=self._rules.heartbeat_ms,
+            lease_ms=self._rules.node_lease_ms,
+            keep=admitted.keep,
+            drop=admitted.drop,
+            draining=admitted.draining,
+        )
+
+    def _node_record(self, frame: Register) -> NodeRecord:
+        check_register(frame, self._store.keys.cell)
+        return NodeRecord(
+            node=frame.node,
+            instance=self.instance,
+            incarnation=frame.incarnation,
+            doc=as_text(NodeDocument(frame.host, frame.version, frame.facts)),
+            draining=frame.draining,
+            lease_ms=self._rules.node_lease_ms,
+            executors=[
+                ExecutorRecord(executor_id(frame.node, e.name), e.slots, e.signature.pool, as_text(e))
+                for e in frame.executors
+            ],
+            pools={e.signature.pool: as_text(e.signature) for e in frame.executors},
+            announced=(*frame.running, *frame.holding),
+        )
+
+    async def receive(self, link: NodeLink, frame: NodeFrame) -> None:
+        """See `Fleet.receive`."""
+        linked = self._links.of_link(link)
+        if linked is None:
+            return
+        if isinstance(frame, Misc):
+            await self._note(link, linked, frame)
+        else:
+            self._settler.take(link.node, linked.epoch, frame)
+
+    async def _note(self, link: NodeLink, linked: LinkedNode, frame: Misc) -> None:
+        if frame.event == "draining":
+            await self._store.drain(link.node, draining=True)
+        elif frame.event == "goodbye":
+            await self._unlink(link, linked, goodbye=True)
+        elif frame.event == "log":
+            log.info("node says", node=link.node, line=str(frame.data.get("line", ""))[:500])
+
+    async def detach(self, link: NodeLink) -> None:
+        """See `Fleet.detach`."""
+        linked = self._links.remove(link)
+        if linked:
+            await self._unlink(link, linked, goodbye=False)
+
+    async def _unlink(self, link: NodeLink, linked: LinkedNode, *, goodbye: bool) -> None:
+        try:
+            unlinked = await self._store.unlink(
+                link.node, linked.epoch, goodbye=goodbye, retention_ms=NODE_RETENTION_MS
+            )
+        except StoreUnavailable:
+            log.warning("a link closed while the store is away; the node's lease will end it", node=link.node)
+            return
+        self._placer.ask(unlinked.queues)
+
+
+def check_register(frame: Register, cell: str) -> None:
+    """Check what a node says of itself. Raises InvalidRequest."""
+    if frame.protocol != PROTOCOL_VERSION:
+        raise InvalidRequest(
+            f"Protocol {frame.protocol} is not supported here; this scheduler speaks {PROTOCOL_VERSION}."
+        )
+    if not is_id(frame.node, "n") or cell_of(frame.node) != cell:
+        raise InvalidRequest(f"{frame.node[:80]!r} is no node id of the cell {cell!r}.")
+    names = [executor.name for executor in frame.executors]
+    if len(set(names)) != len(names) or not names:
+        raise InvalidRequest("A node needs one executor or more, each with a name of its own.")
+    for executor in frame.executors:
+        executor.check()

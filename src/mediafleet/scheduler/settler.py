@@ -1,0 +1,184 @@
+"""Takes what nodes say and writes it to the store, in batches and in order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mediafleet.domain.errors import ErrorInfo
+from mediafleet.domain.frames import (
+    AttemptRef,
+    Heartbeat,
+    JobAck,
+    JobProgress,
+    JobReject,
+    JobResultAck,
+    JobResults,
+    NodeFrame,
+    Outcome,
+    Progress,
+)
+from mediafleet.domain.retry import back_off_table
+from mediafleet.scheduler.batch import Batcher
+from mediafleet.scheduler.tasks import decode_outputs
+from mediafleet.store.records import FailureRecord, NodeAttempts, NodeReport, ProgressRecord, ResultRecord
+from mediafleet.store.scripts import as_text
+
+if TYPE_CHECKING:
+    from mediafleet.ops.metrics import Metrics
+    from mediafleet.scheduler.links import LinkTable
+    from mediafleet.scheduler.placer import Placer
+    from mediafleet.store import Store
+
+LONGEST_BACK_OFF_TABLE = 16
+REJECT_DELAY_MS = 250
+"""Wait before a rejected task is placed again, so that a node that rejects everything does not spin."""
+BATCH_FRAMES = 256
+
+
+@dataclass
+class _Tick:
+    """What one batch of frames adds up to."""
+
+    acks: list[NodeAttempts] = field(default_factory=list[NodeAttempts])
+    results: list[ResultRecord] = field(default_factory=list[ResultRecord])
+    failures: list[FailureRecord] = field(default_factory=list[FailureRecord])
+    reports: dict[str, NodeReport] = field(default_factory=dict[str, NodeReport])
+    progress: dict[str, ProgressRecord] = field(default_factory=dict[str, ProgressRecord])
+    settled: dict[str, list[AttemptRef]] = field(default_factory=dict[str, list[AttemptRef]])
+
+
+def failure_of(outcome: Outcome, *, draws: tuple[float, ...]) -> FailureRecord:
+    """Return what an outcome without a result means to the store; pure."""
+    if outcome.cancelled or outcome.error is None:
+        return FailureRecord(outcome.task, outcome.grant, "stopped")
+    if outcome.error.code == "capability-missing":
+        return FailureRecord(outcome.task, outcome.grant, "lost", delay_ms=REJECT_DELAY_MS)
+    return FailureRecord(
+        task=outcome.task,
+        grant=outcome.grant,
+        how="failed",
+        error=as_text(outcome.error),
+        retryable=outcome.error.retryable,
+        delays=back_off_table(draws),
+    )
+
+
+def progress_record(update: Progress) -> ProgressRecord:
+    """Return progress as the store takes it; pure."""
+    fraction = min(1.0, max(0.0, update.fraction))
+    about = {"stage": update.stage, "speed": update.speed, "eta_ms": update.eta_ms}
+    return ProgressRecord(
+        update.task, update.grant, fraction, update.stage, as_text(about), speed=update.speed, eta_ms=update.eta_ms
+    )
+
+
+def draw_delays() -> tuple[float, ...]:
+    """Return random numbers for a table of back-offs."""
+    return tuple(random.random() for _ in range(LONGEST_BACK_OFF_TABLE))  # noqa: S311 - jitter, no secret
+
+
+class Settler:
+    """Writes the frames of all nodes, oldest first: acks before results before progress of one tick."""
+
+    def __init__(
+        self,
+        store: Store,
+        links: LinkTable,
+        placer: Placer,
+        metrics: Metrics,
+        *,
+        lease_ms: int,
+        on_final: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._links = links
+        self._placer = placer
+        self._metrics = metrics
+        self._lease_ms = lease_ms
+        self._on_final = on_final
+        self._batcher = Batcher[tuple[str, int, NodeFrame]](self._flush, limit=BATCH_FRAMES)
+        self.step = self._batcher.step
+
+    def take(self, node: str, epoch: int, frame: NodeFrame) -> None:
+        """Note a frame of a node for the next batch."""
+        self._batcher.add((node, epoch, frame))
+
+    async def _flush(self, frames: Sequence[tuple[str, int, NodeFrame]]) -> None:
+        tick = _Tick()
+        for node, epoch, frame in frames:
+            _sort(tick, node, epoch, frame)
+        await self._commit(tick)
+        await self._finish(tick)
+        await self._fail(tick)
+        await self._report(tick)
+        for node, attempts in tick.settled.items():
+            self._links.send(node, JobResultAck(tuple(attempts)))
+        if tick.results or tick.failures:
+            self._placer.note_capacity()
+            self._on_final()
+
+    async def _commit(self, tick: _Tick) -> None:
+        if tick.acks:
+            self._links.cancel(await self._store.commit(tick.acks), "the attempt was given to another node")
+
+    async def _finish(self, tick: _Tick) -> None:
+        if not tick.results:
+            return
+        finished = await self._store.finish(tick.results)
+        accepted = finished.verdicts.count("accepted")
+        self._metrics.tasks_finished.labels("done").inc(accepted)
+        self._metrics.stale_messages.labels("result").inc(len(finished.verdicts) - accepted)
+        self._links.cancel(finished.stops, "another attempt finished first")
+        self._placer.ask(finished.queues)
+
+    async def _fail(self, tick: _Tick) -> None:
+        if not tick.failures:
+            return
+        failed = await self._store.fail(tick.failures)
+        for verdict in failed.verdicts:
+            if verdict == "stale":
+                self._metrics.stale_messages.labels("outcome").inc()
+            else:
+                self._metrics.tasks_finished.labels(verdict).inc()
+        self._placer.ask(failed.queues)
+
+    async def _report(self, tick: _Tick) -> None:
+        if tick.progress:
+            stale = await self._store.report(list(tick.progress.values()))
+            self._metrics.stale_messages.labels("progress").inc(stale)
+        if tick.reports:
+            renewed = await self._store.renew(list(tick.reports.values()), lease_ms=self._lease_ms)
+            self._links.cancel(renewed.stops, "the attempt was given to another node")
+            for node in renewed.unknown:
+                linked = self._links.get(node)
+                if linked and linked.epoch == tick.reports[node].epoch:
+                    linked.link.close(4409, "the node's lease has ended; register again")
+
+
+def _sort(tick: _Tick, node: str, epoch: int, frame: NodeFrame) -> None:
+    if isinstance(frame, JobAck):
+        tick.acks.append(NodeAttempts(node, epoch, frame.attempts))
+    elif isinstance(frame, JobResults):
+        _sort_outcomes(tick, node, frame.outcomes)
+    elif isinstance(frame, JobProgress):
+        tick.progress.update({update.grant: progress_record(update) for update in frame.updates})
+    elif isinstance(frame, JobReject):
+        tick.failures.append(FailureRecord(frame.task, frame.grant, "lost", delay_ms=REJECT_DELAY_MS))
+    elif isinstance(frame, Heartbeat):
+        tick.reports[node] = NodeReport(node, epoch, as_text(frame.load), frame.running)
+
+
+def _sort_outcomes(tick: _Tick, node: str, outcomes: Sequence[Outcome]) -> None:
+    for outcome in outcomes:
+        tick.settled.setdefault(node, []).append(AttemptRef(outcome.task, outcome.grant))
+        if outcome.result is not None:
+            text, outputs = decode_outputs(outcome.result)
+            tick.results.append(ResultRecord(outcome.task, outcome.grant, text, outputs))
+        else:
+            tick.failures.append(failure_of(outcome, draws=draw_delays()))
+
+
+TIMED_OUT = ErrorInfo("timed-out", "The task took longer than its kind allows; it was stopped.", retryable=True)

@@ -1,0 +1,180 @@
+"""From plans to records: what the store is given for a job and its tasks; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from mediafleet.domain.artifact import ArtifactRef
+from mediafleet.domain.capability import Requirement, check_capabilities
+from mediafleet.domain.errors import ErrorInfo, InvalidRequest
+from mediafleet.domain.ids import check_name, task_id
+from mediafleet.domain.job import Job, JobView
+from mediafleet.domain.lifecycle import JobStatus
+from mediafleet.domain.plan import Complete, Expand, Fail, NewTask, Step, TaskResult, TaskSpec
+from mediafleet.domain.retry import score_ms
+from mediafleet.kinds.seam import Kind
+from mediafleet.store import records
+from mediafleet.store.scripts import as_text
+
+PIECE = 256
+"""Most tasks of one script call."""
+MAX_TASKS = 10_000
+"""Most tasks of one job: a plan that wants more is taken for a mistake."""
+
+
+def requirement_of(task: NewTask, kind: Kind) -> Requirement:
+    """Return what the task needs, the kind itself included."""
+    capabilities = check_capabilities((*task.requirement.capabilities, kind.capability))
+    if task.requirement.slots < 1:
+        raise InvalidRequest(f"The task {task.name!r} asks for {task.requirement.slots} slots; it needs 1 or more.")
+    return Requirement(capabilities, task.requirement.slots)
+
+
+def check_tasks(tasks: Sequence[NewTask], kind: Kind) -> None:
+    """Check what a plan wants before any of it is stored.
+
+    Raises:
+        InvalidRequest: A name, step, dependency or number cannot be.
+    """
+    if len(tasks) > MAX_TASKS:
+        raise InvalidRequest(f"The plan of {kind.name!r} wants {len(tasks)} tasks; a job has at most {MAX_TASKS}.")
+    for task in tasks:
+        check_name(task.name, "a task")
+        if task.step not in kind.handlers:
+            raise InvalidRequest(f"The kind {kind.name!r} has no step {task.step!r} for its task {task.name!r}.")
+
+
+def task_record(
+    job: Job, task: NewTask, kind: Kind, *, waits: Sequence[str]
+) -> tuple[records.TaskRecord, records.QueueSpec]:
+    """Return the record of a task and the queue that it waits in."""
+    queue = records.QueueSpec(requirement_of(task, kind), job.priority)
+    spec = TaskSpec(
+        kind=job.kind,
+        kind_version=job.kind_version,
+        step=task.step,
+        name=task.name,
+        tenant=job.tenant,
+        inputs=task.inputs,
+        payload=task.payload,
+        params=job.params,
+        weight=task.weight,
+        limits=task.limits,
+    )
+    used = {ref.id for ref in task.inputs}
+    record = records.TaskRecord(
+        id=task_id(job.id, task.name),
+        name=task.name,
+        job=job.id,
+        queue=queue.id,
+        tenant=job.tenant,
+        cost=queue.requirement.slots,
+        score=score_ms(job.created_ms),
+        doc=as_text(spec),
+        after=[task_id(job.id, name) for name in task.after],
+        waits=[artifact for artifact in waits if artifact in used],
+        max_tries=task.limits.max_tries,
+        total_ms=task.limits.total_ms,
+        weight=task.weight,
+    )
+    return record, queue
+
+
+def task_records(
+    job: Job, tasks: Sequence[NewTask], kind: Kind, *, waits: Sequence[str] = ()
+) -> tuple[list[records.TaskRecord], dict[str, str]]:
+    """Return the records of tasks, and their queues as the scripts take them. Raises InvalidRequest."""
+    check_tasks(tasks, kind)
+    pairs = [task_record(job, task, kind, waits=waits) for task in tasks]
+    return [record for record, _ in pairs], {queue.id: as_text(queue) for _, queue in pairs}
+
+
+def expand_pieces(job: Job, version: int, step: Step, kind: Kind) -> list[records.ExpandPiece]:
+    """Return a plan's result as the script calls that apply it. Raises InvalidRequest."""
+    if not isinstance(step, Expand):
+        return [outcome_piece(job, version, step)]
+    tasks, queues = task_records(job, step.tasks, kind)
+    starts = range(0, max(1, len(tasks)), PIECE)
+    return [
+        records.ExpandPiece(
+            job=job.id,
+            version=version,
+            outcome_of=step.outcome_of,
+            tasks=tasks[start : start + PIECE],
+            last=start == starts[-1],
+            queues=queues,
+        )
+        for start in starts
+    ]
+
+
+def outcome_piece(job: Job, version: int, step: Step) -> records.ExpandPiece:
+    """Return the script call that applies a step without tasks."""
+    return records.ExpandPiece(job.id, version, "", [], last=True, queues={}, outcome=outcome_record(step))
+
+
+def outcome_record(step: Step) -> records.OutcomeRecord | None:
+    """Return how a step ends its job, or None if it does not."""
+    if isinstance(step, Complete):
+        result = as_text(TaskResult(step.result, step.outputs, step.warnings))
+        return records.OutcomeRecord(JobStatus.COMPLETED, "result", result, result, output_ids(step.outputs))
+    if isinstance(step, Fail):
+        return failed_outcome(step.error)
+    return None
+
+
+def failed_outcome(error: ErrorInfo) -> records.OutcomeRecord:
+    """Return the failure of a job with that error."""
+    text = as_text(error)
+    return records.OutcomeRecord(JobStatus.FAILED, "error", text, text, [])
+
+
+def output_ids(outputs: Sequence[ArtifactRef]) -> list[str]:
+    """Return the artifact ids of outputs."""
+    return [ref.id for ref in outputs]
+
+
+def job_record(
+    job: Job, step: Step, kind: Kind, *, key: str, waits: Sequence[str], retention_ms: int
+) -> tuple[records.JobRecord, dict[str, str]]:
+    """Return what `submit` is given for a job and the first result of its plan. Raises InvalidRequest."""
+    first = step if isinstance(step, Expand) and len(step.tasks) <= PIECE else Expand(())
+    tasks, queues = task_records(job, first.tasks, kind, waits=waits)
+    record = records.JobRecord(
+        id=job.id,
+        key=key,
+        doc=as_text(job),
+        tenant=job.tenant,
+        created=job.created_ms,
+        retention_ms=retention_ms,
+        outcome_of=first.outcome_of,
+        inputs=[ref.id for ref in job.inputs],
+        weight=sum(task.weight for task in first.tasks),
+        tasks=tasks,
+    )
+    return record, queues
+
+
+def fresh_view(job: Job, *, uploading: bool) -> JobView:
+    """Return a job just accepted as users see it."""
+    return JobView(
+        id=job.id,
+        kind=job.kind,
+        name=job.name,
+        status=JobStatus.UPLOADING if uploading else JobStatus.PENDING,
+        progress=0.0,
+        stage="",
+        priority=job.priority,
+        tenant=job.tenant,
+        created_ms=job.created_ms,
+        version=1,
+        inputs=job.inputs,
+        params=job.params,
+    )
+
+
+def decode_outputs(result: TaskResult) -> tuple[str, list[str]]:
+    """Return a result as the store keeps it, and the ids of its artifacts."""
+    return msgspec.json.encode(result).decode(), output_ids(result.outputs)
