@@ -1,6 +1,7 @@
 """Hold the sizes that keep the code readable: files of 500 lines, functions of 60, 4 levels of nesting.
 
-Lengths leave docstrings of functions out: explaining more must not cost anything.
+Lengths leave docstrings of functions out: explaining more must not cost anything. Nesting is not
+held in tests, where a stack of `async with` says what is running.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def find_faults(path: Path) -> Iterator[str]:
             continue
         if (length := _measure_length(node)) > LONGEST_FUNCTION:
             yield f"{path}:{node.lineno}: {node.name} has {length} lines, more than {LONGEST_FUNCTION}"
-        if (depth := max(map(_measure_nesting, node.body))) > DEEPEST_NESTING:
+        if "tests" not in path.parts and (depth := max(map(_measure_nesting, node.body))) > DEEPEST_NESTING:
             yield f"{path}:{node.lineno}: {node.name} is nested {depth} deep, more than {DEEPEST_NESTING}"
 
 
