@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 import secrets
 import shutil
@@ -168,9 +169,16 @@ class BlobStore:
         await asyncio.to_thread(sync_folder, (self._root / key).parent)
 
     async def _discard(self, staged: str) -> None:
-        # The part obstore writes to before it closes a file has a number behind its name.
-        folder, name = (self._root / staged).parent, staged.rpartition("/")[2]
-        await asyncio.to_thread(lambda: [part.unlink(missing_ok=True) for part in folder.glob(f"{name}*")])
+        await asyncio.to_thread(_remove_parts, self._root / staged)
+
+
+def _remove_parts(staged: Path) -> None:
+    # Until obstore closes a file it writes to one with a number behind its name.
+    for part in staged.parent.glob(f"{staged.name}*"):
+        with suppress(FileNotFoundError):
+            # Frees the disk also while a writer that failed still has the file open.
+            os.truncate(part, 0)
+            part.unlink()
 
 
 async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:

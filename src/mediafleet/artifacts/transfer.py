@@ -11,7 +11,6 @@ import os
 import secrets
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
@@ -28,14 +27,15 @@ from mediafleet.domain.errors import (
     MediafleetError,
     NotFound,
     SchedulerUnavailable,
+    StoreUnavailable,
     TransientFailure,
-    Unavailable,
     UploadMismatch,
 )
 from mediafleet.domain.problems import CLASSES, error_from_info
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
+    from pathlib import Path
 
     OnProgress = Callable[[int], None]
     """Called with the bytes moved so far."""
@@ -177,11 +177,9 @@ class ArtifactClient:
                     return _decode(await response.read(), ArtifactRef)
         except TimeoutError as error:
             raise SchedulerUnavailable("The scheduler took no more bytes of the upload; try again.") from error
-        except SchedulerUnavailable:
+        except SchedulerUnavailable as error:
             # aiohttp hides why the body ended behind a lost connection.
-            raise source.fault or SchedulerUnavailable(
-                "The connection to the scheduler broke during the upload; try again."
-            ) from None
+            raise source.fault or error from None
 
     async def _give_up(self, upload: str) -> None:
         """Tell the scheduler that no more comes; if it does not hear it, it removes the upload after its retention."""
@@ -248,7 +246,8 @@ class _Source:
             block = await asyncio.to_thread(self._next, min(BLOCK_BYTES, self.size - sent))
             yield block
             sent += len(block)
-            deadline.reschedule(asyncio.get_running_loop().time() + STALL_S)
+            with suppress(RuntimeError):  # The answer may be there before the last block is asked for.
+                deadline.reschedule(asyncio.get_running_loop().time() + STALL_S)
             self.on_progress(sent)
 
     def _next(self, most: int) -> bytes:
@@ -311,21 +310,18 @@ class _Partial:
             raise TransientFailure(f"The bytes of artifact {self.ref.id} arrived damaged; try again.")
 
     def _write(self, chunk: bytes) -> None:
-        try:
-            self.file.write(chunk)
-        except OSError as error:
-            raise explain(error, Path(self.file.name).parent) from error
+        self.file.write(chunk)
         self.digest.update(chunk)
 
 
 def _retries() -> Any:
     return stamina.retry_context(
-        on=_is_worth_another_try, attempts=ATTEMPTS, timeout=None, wait_initial=_FIRST_WAIT_S, wait_max=_LONGEST_WAIT_S
+        on=(SchedulerUnavailable, StoreUnavailable),
+        attempts=ATTEMPTS,
+        timeout=None,
+        wait_initial=_FIRST_WAIT_S,
+        wait_max=_LONGEST_WAIT_S,
     )
-
-
-def _is_worth_another_try(error: Exception) -> bool:
-    return isinstance(error, Unavailable)
 
 
 def _open_source(path: Path) -> BinaryIO:
@@ -356,7 +352,7 @@ async def _error_of(response: aiohttp.ClientResponse) -> MediafleetError:
         problem = msgspec.json.decode(raw, type=_Problem)
     except (msgspec.DecodeError, UnicodeDecodeError):
         problem = _Problem()
-    fallback = "unavailable" if response.status >= 500 else "error"  # noqa: PLR2004 - server errors
+    fallback = SchedulerUnavailable.code if response.status >= 500 else "error"  # noqa: PLR2004 - server errors
     code = problem.code or _CODE_OF_STATUS.get(response.status, fallback)
     sentence = problem.detail or f"The scheduler answered with status {response.status}."
     retryable = CLASSES[code].retryable if code in CLASSES else False
