@@ -1,7 +1,7 @@
 # One command for each chore; each sets up .venv/ if it is not there, and only what the chore needs.
 #
 #   make demo [INPUT=path]   a self-contained tour on this machine
-#   make test [ARGS=...]     all tests
+#   make test [ARGS=...]     all tests with coverage, or the ones that ARGS names
 #   make check               format, lint, types, import rules, sizes
 #   make bench [ARGS=...]    the benchmarks, one table
 #   make docs                the documentation, into site/
@@ -25,10 +25,10 @@ help:
 	@sed -n 's/^#   //p' Makefile
 
 demo: $(VENV)/.has-package $(VENV)/.has-console
-	@$(BIN)/mediafleet demo $${INPUT:+--input "$$INPUT"}
+	@$(BIN)/mediafleet demo $${INPUT:+--input="$$INPUT"}
 
 test: $(VENV)/.has-test $(VENV)/.has-console
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --cov --cov-report=term $(ARGS)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 $(or $(ARGS),--cov --cov-report=term)
 
 check: $(VENV)/.has-test $(VENV)/.has-check $(if $(HAS_NODE),,$(VENV)/.has-assets)
 	$(BIN)/ruff format --check
