@@ -1,0 +1,164 @@
+"""The routes of `docs/reference/rest-api.md` as methods."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from mediafleet.artifacts.transfer import ArtifactClient
+from mediafleet.client.events import EventFeed
+from mediafleet.client.transport import Transport
+from mediafleet.domain.job import JobPage, JobView, Submission
+from mediafleet.domain.lifecycle import JobStatus
+from mediafleet.domain.node import NodeView, PoolView
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from types import TracebackType
+
+    from mediafleet.domain.event import Event
+
+T = TypeVar("T")
+
+PATIENCE_S = 60.0
+"""How long a followed scheduler may be away: a restart takes seconds."""
+
+
+class JobFilter(msgspec.Struct, frozen=True):
+    """Which jobs to list."""
+
+    status: JobStatus | None = None
+    kind: str = ""
+    offset: int = 0
+    limit: int = 50
+    """1 to 500."""
+
+    @property
+    def query(self) -> str:
+        """The filter as the query part of an address."""
+        wanted = {"status": self.status or "", "kind": self.kind, "offset": self.offset, "limit": self.limit}
+        return urlencode({name: value for name, value in wanted.items() if value != ""})
+
+
+class FleetClient:
+    """A connection to one fleet; an `async with` block opens and closes it.
+
+    Every method raises the `MediafleetError` that the scheduler names, and `SchedulerUnavailable` where none answers.
+    Requests that are safe to repeat are tried again for a few seconds first.
+    """
+
+    def __init__(self, base_url: str, token: str = "") -> None:
+        self._transport = Transport(base_url, token)
+        self._artifacts: ArtifactClient | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._transport.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._transport.close()
+
+    @property
+    def base_url(self) -> str:
+        """Address of the scheduler, without a slash at its end."""
+        return self._transport.base_url
+
+    @property
+    def artifacts(self) -> ArtifactClient:
+        """Uploads and downloads on the same session."""
+        if self._artifacts is None:
+            self._artifacts = ArtifactClient(self._transport.session, self.base_url)
+        return self._artifacts
+
+    async def submit(self, submission: Submission) -> JobView:
+        """Hand in one job; with an idempotency key it is safe to call again."""
+        repeat = bool(submission.idempotency_key)
+        return await self._transport.ask("POST", "/api/v1/jobs", JobView, body=submission, repeat=repeat)
+
+    async def submit_many(self, submissions: Sequence[Submission]) -> list[JobView]:
+        """Hand in up to 1,000 jobs, all or none; the answers are in the same order."""
+        repeat = all(submission.idempotency_key for submission in submissions)
+        return await self._transport.ask("POST", "/api/v1/jobs", list[JobView], body=list(submissions), repeat=repeat)
+
+    async def job(self, job_id: str) -> JobView:
+        """Return a job with its tasks."""
+        return await self._get(f"/api/v1/jobs/{_part(job_id)}", JobView)
+
+    async def jobs(self, wanted: JobFilter | None = None) -> JobPage:
+        """Return one page of jobs, newest first."""
+        return await self._get(f"/api/v1/jobs?{(wanted or JobFilter()).query}", JobPage)
+
+    async def cancel(self, job_id: str) -> JobView:
+        """End a job; raises IllegalTransition or Conflict if it is final."""
+        return await self._transport.ask("DELETE", f"/api/v1/jobs/{_part(job_id)}", JobView)
+
+    async def retry(self, job_id: str) -> JobView:
+        """Give a failed or cancelled job another go."""
+        return await self._transport.ask("POST", f"/api/v1/jobs/{_part(job_id)}/retry", JobView)
+
+    async def nodes(self) -> list[NodeView]:
+        """Return all nodes that the fleet knows."""
+        return await self._get("/api/v1/nodes", list[NodeView])
+
+    async def node(self, node_id: str) -> NodeView:
+        """Return one node."""
+        return await self._get(f"/api/v1/nodes/{_part(node_id)}", NodeView)
+
+    async def drain(self, node_id: str, *, draining: bool = True) -> NodeView:
+        """Let a node finish what it runs and take nothing new, or undo that."""
+        path = f"/api/v1/nodes/{_part(node_id)}/drain"
+        return await self._transport.ask("POST", path, NodeView, body={"draining": draining}, repeat=True)
+
+    async def pools(self) -> list[PoolView]:
+        """Return the pools that have executors."""
+        return await self._get("/api/v1/pools", list[PoolView])
+
+    async def kinds(self) -> list[dict[str, Any]]:
+        """Return the job kinds with the JSON schema of their params."""
+        return await self._get("/api/v1/kinds", list[dict[str, Any]])
+
+    async def stats(self) -> dict[str, Any]:
+        """Return counts of jobs, nodes, slots and queued tasks."""
+        return await self._get("/api/v1/stats", dict[str, Any])
+
+    async def cluster(self) -> dict[str, Any]:
+        """Return the instances and the store's state."""
+        return await self._get("/api/v1/cluster", dict[str, Any])
+
+    async def is_healthy(self) -> bool:
+        """Tell whether a scheduler process answers there; never raises for one that does not."""
+        return await self._transport.is_up("/health")
+
+    def feed(self, job: str = "", *, after: str = "", hold: bool = False) -> EventFeed:
+        """Return a feed of events to be followed by hand; `events` is the short way.
+
+        Args:
+            job: One job's events, from its view as it is now to its final one; empty for the whole fleet's, from now.
+            after: Id of the last event seen.
+            hold: Count as a client of an embedded fleet, which stays up while it has one.
+        """
+        return EventFeed(self._transport, job=job, after=after, hold=hold)
+
+    def events(
+        self, job: str = "", *, after: str = "", patience_s: float = PATIENCE_S
+    ) -> AsyncIterator[Event | JobView]:
+        """Follow the whole fleet, or one job until it is final; lost connections are taken up again.
+
+        Args:
+            job: As for `feed`.
+            after: As for `feed`.
+            patience_s: How long the scheduler may be away before `SchedulerUnavailable` is raised.
+        """
+        return self.feed(job, after=after).follow(patience_s=patience_s)
+
+    async def _get(self, path: str, answer: type[T]) -> T:
+        return await self._transport.ask("GET", path, answer, repeat=True)
+
+
+def _part(identifier: str) -> str:
+    """Return an id as one part of a path, whatever a user typed."""
+    return quote(identifier, safe="") or "-"

@@ -1,0 +1,189 @@
+"""One HTTP session with a scheduler: credentials, problem documents, and what a lost connection means."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+import stamina
+
+from mediafleet.domain.errors import ErrorInfo, InvalidRequest, MediafleetError, SchedulerUnavailable, Unavailable
+from mediafleet.domain.problems import error_from_info
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+T = TypeVar("T")
+
+REQUEST_S = 30.0
+"""Longest wait for one answer; streams have their own limits."""
+STREAM_SILENCE_S = 45.0
+"""The server writes a comment every 15 s: after three missed ones the connection is dead."""
+_MAX_PROBLEM_BYTES = 64 * 1024
+
+
+class _Problem(msgspec.Struct):
+    """The members of a problem document (RFC 9457) that we read."""
+
+    code: str = ""
+    title: str = ""
+    detail: str = ""
+
+
+class Transport:
+    """An open session with one scheduler; owned by the `FleetClient` that made it."""
+
+    def __init__(self, base_url: str, token: str = "", *, attempts: int = 4) -> None:
+        """Prepare a session.
+
+        Args:
+            attempts: How often a request that is safe to repeat is tried while the scheduler is away.
+        """
+        self.base_url = check_address(base_url)
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._attempts = attempts
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The open session.
+
+        Raises:
+            RuntimeError: Used outside of its `async with`.
+        """
+        if self._session is None:
+            raise RuntimeError("A FleetClient is used inside its `async with` block.")
+        return self._session
+
+    async def open(self) -> None:
+        """Open the session; no connection is made yet."""
+        self._session = aiohttp.ClientSession(
+            headers=self.headers, timeout=aiohttp.ClientTimeout(total=REQUEST_S, sock_connect=10)
+        )
+
+    async def close(self) -> None:
+        """Close the session and its connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def ask(self, method: str, path: str, answer: type[T], *, body: object = None, repeat: bool = False) -> T:
+        """Send one request and return its typed answer.
+
+        Args:
+            answer: What the JSON of the answer is decoded to.
+            body: Sent as JSON unless None.
+            repeat: Sending it twice has the same effect as once, so it is tried again while the scheduler is away.
+
+        Raises:
+            MediafleetError: The class that the problem document names.
+            SchedulerUnavailable: No answer.
+        """
+        retries = stamina.retry_context(
+            on=Unavailable, attempts=self._attempts if repeat else 1, timeout=REQUEST_S, wait_initial=0.1, wait_max=2
+        )
+        async for attempt in retries:
+            with attempt:
+                return await self._ask_once(method, path, answer, body)
+        raise AssertionError("retry_context ends by returning or raising")  # pragma: no cover
+
+    async def _ask_once(self, method: str, path: str, answer: type[T], body: object) -> T:
+        data = None if body is None else msgspec.json.encode(body)
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        async with self.send(method, path, data=data, headers=headers) as response:
+            raw = await response.read()
+        try:
+            return msgspec.json.decode(raw, type=answer)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise SchedulerUnavailable(f"{self.base_url} does not answer like a mediafleet scheduler.") from error
+
+    @asynccontextmanager
+    async def send(self, method: str, path: str, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send one request and yield the open response, once its status says success.
+
+        Raises:
+            MediafleetError: As for `ask`; also when the connection is lost inside the block.
+        """
+        try:
+            async with self.session.request(method, self.base_url + path, allow_redirects=False, **options) as response:
+                if response.status >= 300:  # noqa: PLR2004 - the API has no redirects
+                    raise await _error_of(response)
+                yield response
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self.unavailable() from error
+
+    async def open_stream(self, path: str, *, headers: Mapping[str, str], silence_s: float) -> aiohttp.ClientResponse:
+        """Send a GET and return the response with its body unread; the caller closes it.
+
+        Args:
+            silence_s: Longest wait between two pieces of the body.
+
+        Raises:
+            MediafleetError: As for `ask`.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence_s)
+        url = self.base_url + path
+        try:
+            response = await self.session.get(url, headers=headers, timeout=timeout, allow_redirects=False)
+            if response.status < 300:  # noqa: PLR2004 - as above
+                return response
+            async with response:
+                raise await _error_of(response)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self.unavailable() from error
+
+    async def is_up(self, path: str) -> bool:
+        """Tell whether a GET of the path succeeds within two seconds."""
+        try:
+            async with self.send("GET", path, timeout=aiohttp.ClientTimeout(total=2)) as response:
+                await response.read()
+        except MediafleetError:
+            return False
+        return True
+
+    def unavailable(self) -> SchedulerUnavailable:
+        """Return the error for a scheduler that does not answer."""
+        return SchedulerUnavailable(
+            f"No scheduler answers at {self.base_url}; start one with `mediafleet up`, or name another with --server."
+        )
+
+
+def check_address(address: str) -> str:
+    """Return a scheduler's address in full: `host:8000` means `http://host:8000`.
+
+    Raises:
+        InvalidRequest: It is no HTTP address.
+    """
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        is_good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise InvalidRequest(f"{address!r} is no server address; write it like http://127.0.0.1:8000.")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"  # pyright: ignore[reportPossiblyUnbound] - bound where it is good
+
+
+async def _error_of(response: aiohttp.ClientResponse) -> MediafleetError:
+    raw = await response.content.read(_MAX_PROBLEM_BYTES)
+    try:
+        problem = msgspec.json.decode(raw, type=_Problem)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        problem = _Problem()
+    code = problem.code or _CODE_OF_STATUS.get(response.status, "error")
+    message = problem.detail or problem.title or f"{response.url.origin()} answered with status {response.status}."
+    return error_from_info(ErrorInfo(code, message))
+
+
+_CODE_OF_STATUS: Mapping[int, str] = {
+    401: "unauthorized",
+    403: "unauthorized",
+    404: "not-found",
+    502: "scheduler-unavailable",
+    503: "unavailable",
+    504: "scheduler-unavailable",
+}
+"""For answers of proxies and other servers, which carry no problem document of ours."""
