@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -54,7 +54,7 @@ class FakeScheduler:
         """Where a node dials."""
         return f"http://127.0.0.1:{self.port}"
 
-    async def __aenter__(self) -> FakeScheduler:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 

@@ -58,7 +58,7 @@ class Shelf:
         self.calls += 1
         if self.calls <= self.away:
             raise SchedulerUnavailable("Nobody answers.")
-        return ArtifactRef(f"a0-{grant}", name, size=path.stat().st_size)
+        return ArtifactRef(f"a0-{grant}", name, size=_size(path))
 
 
 @dataclass
@@ -84,9 +84,8 @@ async def running_node(
     scheduler: FakeScheduler, data: Path, *, settings: NodeSettings = SETTINGS, shelf: Shelf | None = None
 ) -> AsyncGenerator[Node]:
     probe = Probe()
-    around = Surroundings(
-        KindRegistry([probe.kind()]), partial(WebSocketLink.open, scheduler.address, token="word"), shelf or Shelf()
-    )
+    dial = partial(WebSocketLink.open, scheduler.address, token="word")  # noqa: S106 - a word for the test
+    around = Surroundings(KindRegistry([probe.kind()]), dial, shelf or Shelf())
     agent = NodeAgent(replace(settings, scheduler=scheduler.address), data, around)
     running = asyncio.create_task(agent.run())
     try:
@@ -102,11 +101,15 @@ async def scheduler() -> AsyncGenerator[FakeScheduler]:
         yield fake
 
 
-async def until_gone(pid: int) -> None:
-    """Wait until the process is gone; Linux tells through a descriptor, elsewhere it is asked."""
+async def until(claim: Callable[[], object]) -> None:
+    """Wait for something that only the system knows: a process, a file of another process."""
     async with asyncio.timeout(DEADLINE_S):
-        while _is_alive(pid):
+        while not claim():  # noqa: ASYNC110 - another process sets no event of ours
             await asyncio.sleep(0.01)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
 def _is_alive(pid: int) -> bool:
@@ -117,12 +120,6 @@ def _is_alive(pid: int) -> bool:
     with suppress(OSError):
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     return True
-
-
-async def until_exists(path: Path) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not path.exists():
-            await asyncio.sleep(0.01)
 
 
 # --- joining -------------------------------------------------------------------------------
@@ -223,7 +220,7 @@ async def test_runs_what_it_is_assigned_and_cleans_up(scheduler: FakeScheduler, 
     ],
 )
 async def test_a_failing_handler_costs_only_its_attempt(
-    step: str, code: str, retryable: bool, scheduler: FakeScheduler, tmp_path: Path
+    step: str, code: str, *, retryable: bool, scheduler: FakeScheduler, tmp_path: Path
 ) -> None:
     """Bad input, a fault in a handler, and a handler that calls exit() all leave the node running."""
     async with running_node(scheduler, tmp_path) as node:
@@ -289,7 +286,7 @@ async def test_cancelling_stops_the_child_cleans_up_and_confirms(scheduler: Fake
     async with running_node(scheduler, tmp_path / "data") as node:
         await scheduler.expect(Register)
         await scheduler.assign("sleep", "g1", report=str(report))
-        await until_exists(report)
+        await until(report.exists)
         await scheduler.send(JobCancel((AttemptRef("j0-x.g1", "g1"),)))
         assert (await scheduler.expect_outcome("g1")).cancelled
         assert not _is_alive(int(report.read_text().split()[0]))
@@ -329,18 +326,12 @@ async def test_a_lost_scheduler_loses_no_work(scheduler: FakeScheduler, tmp_path
         assert (await scheduler.expect(Register)).running == (AttemptRef("j0-x.g1", "g1"),)
         await scheduler.stop()
         node.probe.gate.set()
-        await until_exists_any(tmp_path / "outbox")
+        await until(lambda: list((tmp_path / "outbox").glob("*.json")))
         await scheduler.start()
         frame = await scheduler.expect(Register)
         assert (frame.running, frame.holding) == ((), (AttemptRef("j0-x.g1", "g1"),))
         assert (await scheduler.expect_outcome("g1")).result
         assert node.probe.started == ["g1"]
-
-
-async def until_exists_any(folder: Path) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not list(folder.glob("*.json")):
-            await asyncio.sleep(0.01)
 
 
 async def test_an_attempt_that_is_no_longer_wanted_is_stopped_on_reconnect(
@@ -363,7 +354,7 @@ async def test_an_unconfirmed_result_survives_a_restart(scheduler: FakeScheduler
         await scheduler.expect(Register)
         await scheduler.assign("echo", "g1", word="kept")
         await scheduler.expect_outcome("g1")
-        await until_exists_any(tmp_path / "outbox")
+        await until(lambda: list((tmp_path / "outbox").glob("*.json")))
     scheduler.unread.clear()
     scheduler.confirms = True
     async with running_node(scheduler, tmp_path) as node:
@@ -438,7 +429,7 @@ async def test_aborting_stops_work_at_once_and_reports_no_outcome(scheduler: Fak
     async with running_node(scheduler, tmp_path / "data") as node:
         await scheduler.expect(Register)
         await scheduler.assign("sleep", "g1", report=str(report))
-        await until_exists(report)
+        await until(report.exists)
         node.agent.drain()
         await scheduler.expect(Misc)
         node.agent.abort()
@@ -454,7 +445,7 @@ async def test_cancelling_the_agent_leaves_nothing_behind(scheduler: FakeSchedul
     async with running_node(scheduler, tmp_path / "data") as node:
         await scheduler.expect(Register)
         await scheduler.assign("sleep", "g1", report=str(report))
-        await until_exists(report)
+        await until(report.exists)
         node.running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await node.ended()
@@ -468,14 +459,16 @@ async def test_cancelling_the_agent_leaves_nothing_behind(scheduler: FakeSchedul
 @asynccontextmanager
 async def node_process(scheduler: FakeScheduler, data: Path, guard: str) -> AsyncGenerator[subprocess.Popen[bytes]]:
     script = Path(__file__).with_name("node_process.py")
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: ASYNC220 - starting takes milliseconds
         [sys.executable, str(script), scheduler.address, str(data), guard], stdout=subprocess.PIPE
     )
     try:
         yield process
     finally:
         process.kill()
-        await asyncio.to_thread(process.communicate)
+        await asyncio.to_thread(process.wait)
+        if process.stdout:
+            process.stdout.close()
 
 
 @pytest.mark.parametrize("guard", ["watchdog", "default"])
@@ -487,16 +480,17 @@ async def test_kill_9_of_the_node_takes_its_children_along(
     async with node_process(scheduler, tmp_path / "data", guard) as process:
         await scheduler.expect(Register)
         await scheduler.assign("sleep", "g1", report=str(report))
-        await until_exists(report)
+        await until(report.exists)
         child, workspace = report.read_text().split()
         assert _is_alive(int(child))
-        assert Path(workspace).exists()
+        is_there = Path(workspace).exists
+        assert is_there()
         process.kill()
-        await until_gone(int(child))
+        await until(lambda: not _is_alive(int(child)))
     async with node_process(scheduler, tmp_path / "data", guard) as process:
         frame = await scheduler.expect(Register)
         assert frame.running == frame.holding == ()
-        assert not Path(workspace).exists()
+        assert not is_there()
 
 
 @pytest.mark.parametrize(("number", "word"), [(signal.SIGTERM, "drained"), (signal.SIGINT, "aborted")])
@@ -508,9 +502,10 @@ async def test_signals_end_a_node_process_cleanly(
         await scheduler.expect(Register)
         if number is signal.SIGINT:
             await scheduler.assign("sleep", "g1", report=str(report))
-            await until_exists(report)
+            await until(report.exists)
         process.send_signal(number)
-        output, _ = await asyncio.to_thread(process.communicate)
+        assert process.stdout
+        output = await asyncio.to_thread(process.stdout.read)
     assert output.decode().strip().endswith(word)
     assert list((tmp_path / "data" / "work").iterdir()) == []
     if report.exists():

@@ -31,7 +31,4 @@ def watch(lines: Iterable[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    # Ctrl-C on the terminal must end the node, not the one that cleans up after it.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     watch(sys.stdin.buffer)

@@ -77,6 +77,7 @@ class Watchdog:
                 stdin=end,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
+                preexec_fn=_ignore_requests_to_end,  # noqa: PLW1509 - takes no lock, so threads do no harm
                 cwd="/",
                 env={},
             )
@@ -98,6 +99,13 @@ class Watchdog:
         """End the watchdog."""
         os.close(self._pipe)
         self._process.wait()
+
+
+def _ignore_requests_to_end() -> None:
+    # Ctrl-C or a service manager must end the node, not the one that cleans up after it. Set before exec, which
+    # keeps it, so that there is no moment without it.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def choose_guard() -> Guard:

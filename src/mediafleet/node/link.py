@@ -43,7 +43,7 @@ _CLOSE_ERRORS: dict[int, tuple[type[MediafleetError], str]] = {
     CLOSE_UNAUTHORIZED: (Unauthorized, _REFUSED),
     CLOSE_REPLACED: (
         Conflict,
-        "Another node with the same id is linked to {address}{said}; was its data directory copied?",
+        "The scheduler at {address} closed this node's link{said}; if its data directory is a copy of another node's, delete node.json in it.",
     ),
     CLOSE_VERSION: (
         ConfigError,

@@ -192,8 +192,9 @@ class Launcher:
                 preexec_fn=self.guard.hook(),  # noqa: PLW1509 - the hooks take no lock, so threads do no harm
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            program = arguments[0] if arguments else ""
-            raise TransientFailure(f"The program {program!r} could not be started on this node: {error}.") from error
+            raise TransientFailure(
+                f"The program {arguments[0]!r} could not be started on this node: {error}."
+            ) from error
         return Child(process, grace_s=self._grace_s)
 
 
