@@ -1,0 +1,230 @@
+"""What a node offers, reports and insists on."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mediafleet.domain.errors import InvalidRequest, NotFound, SchedulerUnavailable
+from mediafleet.domain.frames import JobProgress, Progress, encode_frame
+from mediafleet.domain.node import Executor
+from mediafleet.domain.plan import Wait
+from mediafleet.kinds.seam import DetectContext, Detected, Kind
+from mediafleet.node.context import Persistence
+from mediafleet.node.executors import (
+    CapabilityMemory,
+    Offer,
+    build_executors,
+    describe_machine,
+    detect_offer,
+    measure_load,
+)
+from mediafleet.node.guard import choose_guard
+from mediafleet.node.patience import finish
+from mediafleet.node.processes import Launcher
+from mediafleet.node.progress import ProgressBoard
+from mediafleet.node.workspace import Workspaces
+from mediafleet.ops.settings import NodeSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+
+class NoParams(msgspec.Struct, frozen=True):
+    """Takes nothing."""
+
+
+def kind(name: str, detect: Callable[[DetectContext], Awaitable[Detected]]) -> Kind:
+    return Kind(name, 1, NoParams, lambda _, __: Wait(), {}, "Test.", detect=detect)
+
+
+async def detect(folder: Path, *kinds: Kind) -> Offer:
+    workspaces = Workspaces(folder / "work")
+    workspaces.sweep()
+    launcher = Launcher(choose_guard(), environment=os.environ, grace_s=1)
+    memory = CapabilityMemory(folder / "capabilities.json")
+    offer = await detect_offer(kinds, workspaces=workspaces, launcher=launcher, memory=memory)
+    assert list((folder / "work").iterdir()) == []
+    return offer
+
+
+# --- executors -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("slots", "cores", "expected"), [(0, 2, 2), (0, 64, 4), (0, 0, 1), (7, 2, 7)])
+def test_slots_are_as_set_or_follow_the_cores_up_to_four(slots: int, cores: int, expected: int) -> None:
+    (cpu,) = build_executors(NodeSettings(slots=slots), [], cores=cores)
+    assert cpu.slots == expected
+
+
+def test_an_executor_offers_what_was_found_and_the_labels() -> None:
+    executors = build_executors(NodeSettings(slots=1, labels=("studio-b",)), {"kind:b", "hw:cuda", "kind:a"}, cores=1)
+    assert executors == (Executor("cpu", 1, ("hw:cuda", "kind:a", "kind:b", "label:studio-b")),)
+
+
+def test_a_label_that_cannot_be_one_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="label:two words"):
+        build_executors(NodeSettings(labels=("two words",)), [], cores=1)
+
+
+async def test_detection_runs_programs_and_remembers_over_restarts(tmp_path: Path) -> None:
+    runs: list[int] = []
+
+    async def look(context: DetectContext) -> Detected:
+        if (known := context.recall("echo 1")) is None:
+            child = await context.start_process(["echo", "works"])
+            known = (await child.read_line()).decode().strip()
+            runs.append(await child.wait())
+            context.remember("echo 1", known)
+        return Detected(frozenset({f"encoder:{known}"}), {"encoder:no": "It is not there."}, {"echo": "1"})
+
+    first, second = [await detect(tmp_path, kind("a", look)) for _ in range(2)]
+    assert first == second == Offer({"kind:a", "encoder:works"}, {"encoder:no": "It is not there."}, {"echo": "1"})
+    assert runs == [0]
+
+
+@pytest.mark.parametrize("found", [None, Detected(frozenset({"not a capability"}))])
+async def test_a_kind_whose_detection_fails_is_not_offered_and_spoils_no_other(
+    found: Detected | None, tmp_path: Path
+) -> None:
+    async def fail(_: DetectContext) -> Detected:
+        if found is None:
+            raise ZeroDivisionError
+        return found
+
+    async def work(_: DetectContext) -> Detected:
+        return Detected()
+
+    offer = await detect(tmp_path, kind("bad", fail), kind("good", work))
+    assert offer.capabilities == {"kind:good"}
+    assert "Its detection failed" in offer.missing["kind:bad"]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff"])
+def test_a_broken_memory_only_costs_time(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "capabilities.json"
+    path.write_bytes(content)
+    memory = CapabilityMemory(path)
+    assert memory.recall("a") is None
+    memory.remember("a", [1])
+    assert CapabilityMemory(path).recall("a") == [1]
+
+
+def test_the_machine_is_described_with_what_kinds_found(tmp_path: Path) -> None:
+    facts = describe_machine(Offer(facts={"ffmpeg": "9.0"}, missing={"encoder:x": "No."}))
+    assert facts["ffmpeg"] == "9.0"
+    assert facts["missing"] == {"encoder:x": "No."}
+    assert facts["cores"] >= 1
+    assert facts["memory_bytes"] > 0
+    assert set(measure_load(tmp_path / "gone")) == {"cpu", "memory"}
+
+
+# --- progress ------------------------------------------------------------------------------
+
+
+async def test_only_the_latest_of_each_attempt_is_sent() -> None:
+    board = ProgressBoard()
+    for fraction in (0.1, 0.2, 0.3):
+        board.note(Progress("t", "a", fraction))
+    board.note(Progress("t", "b", 0.9))
+    assert await board.next_frame() == JobProgress((Progress("t", "a", 0.3), Progress("t", "b", 0.9)))
+
+
+async def test_a_frame_waits_for_news_and_ended_attempts_make_none() -> None:
+    board = ProgressBoard()
+    board.note(Progress("t", "a", 0.5))
+    board.forget("a")
+    waiting = asyncio.create_task(board.next_frame())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    board.note(Progress("t", "b", 0.5, "encoding", 2.0, 10))
+    assert await waiting == JobProgress((Progress("t", "b", 0.5, "encoding", 2.0, 10),))
+    board.note(Progress("t", "b", 0.5, "encoding", 2.0, 10))
+    assert not board._unsent
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1), st.floats())
+async def test_whatever_handlers_report_progress_is_a_share_that_never_falls(
+    fractions: list[float], speed: float
+) -> None:
+    board, seen = ProgressBoard(), [0.0]
+    for fraction in fractions:
+        board.note(Progress("t", "a", fraction, speed=speed))
+        if board._unsent:
+            frame = await board.next_frame()
+            seen.append(frame.updates[0].fraction)
+            assert msgspec.json.decode(encode_frame(frame), type=JobProgress) == frame
+    assert seen == sorted(seen)
+    assert all(0 <= one <= 1 and math.isfinite(one) for one in seen)
+
+
+# --- insisting -----------------------------------------------------------------------------
+
+
+async def test_a_transfer_is_tried_for_ever_while_the_scheduler_is_away() -> None:
+    calls = 0
+
+    async def transfer() -> str:
+        nonlocal calls
+        calls += 1
+        if calls < 1_200:
+            raise SchedulerUnavailable("Away.")
+        return "there"
+
+    assert await Persistence(0.00001, 0.00002).insist(transfer) == "there"
+    assert calls == 1_200
+
+
+async def test_a_transfer_that_cannot_help_is_not_repeated() -> None:
+    calls: list[int] = []
+
+    async def transfer() -> str:
+        calls.append(1)
+        raise NotFound("Gone.")
+
+    with pytest.raises(NotFound):
+        await Persistence(0.00001, 0.00002).insist(transfer)
+    assert calls == [1]
+
+
+async def test_insisting_ends_when_it_is_cancelled() -> None:
+    tried = asyncio.Event()
+
+    async def transfer() -> str:
+        tried.set()
+        raise SchedulerUnavailable("Away.")
+
+    insisting = asyncio.create_task(Persistence(60, 60).insist(transfer))
+    await tried.wait()
+    insisting.cancel()
+    await asyncio.wait([insisting])
+    assert insisting.cancelled()
+
+
+async def test_a_clean_up_is_finished_however_often_it_is_cancelled() -> None:
+    gate, begun = asyncio.Event(), asyncio.Event()
+    done: list[str] = []
+
+    async def clean() -> None:
+        begun.set()
+        await gate.wait()
+        done.append("clean")
+
+    cleaning = asyncio.create_task(finish(clean(), name="clean"))
+    await begun.wait()
+    for _ in range(3):
+        cleaning.cancel()
+        await asyncio.sleep(0)
+    assert not cleaning.done()
+    gate.set()
+    await asyncio.wait([cleaning])
+    assert done == ["clean"]
+    assert cleaning.cancelled()
