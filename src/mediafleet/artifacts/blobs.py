@@ -151,15 +151,19 @@ class BlobStore:
         digest = hashlib.sha256()
         writer = obstore.open_writer_async(self._store, staged, buffer_size=BLOCK_BYTES, max_concurrency=2)
         received = 0
-        async for block in _blocks(chunks):
-            received += len(block)
-            if received > size:
-                raise UploadMismatch(f"More than the announced {size} bytes came; announce the size of the whole file.")
-            # Both let go of the interpreter: hashing costs no time beside the disk, on two cores.
-            await _finish(_both(asyncio.to_thread(digest.update, block), writer.write(block)))
-        if received != size:
-            raise UploadMismatch(f"Only {received} of the announced {size} bytes came; send them again.")
-        await _finish(writer.close())
+        try:
+            async for block in _blocks(chunks):
+                received += len(block)
+                if received > size:
+                    raise UploadMismatch(f"More bytes than the announced {size} came; announce the size of all.")
+                # Both let go of the interpreter: with a second core, hashing costs no time beside the disk.
+                await _finish(_both(asyncio.to_thread(digest.update, block), writer.write(block)))
+            if received != size:
+                raise UploadMismatch(f"Only {received} of the announced {size} bytes came; send them again.")
+            await _finish(writer.close())
+        finally:
+            # Dropping it closes its file; the traceback of an error would keep it.
+            del writer
         return digest.hexdigest()
 
     async def _publish(self, staged: str, key: str) -> None:
