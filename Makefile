@@ -13,6 +13,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -qq --constraint constraints.txt
 HAS_NODE := $(shell command -v node)
+# Packages that the tests install as a third party's would be.
+TEST_PACKAGES := $(wildcard tests/*/pyproject.toml tests/*/*/pyproject.toml)
 
 # The path is handed on as it was written: neither make nor the shell reads it.
 override INPUT := $(value INPUT)
@@ -27,10 +29,10 @@ help:
 demo: $(VENV)/.has-package $(VENV)/.has-console
 	@$(BIN)/mediafleet demo $${INPUT:+--input="$$INPUT"}
 
-test: $(VENV)/.has-test $(VENV)/.has-console
+test: $(VENV)/.has-test $(VENV)/.has-test-packages $(VENV)/.has-console
 	@$(BIN)/python -m pytest -n logical --maxprocesses 4 $(or $(ARGS),--cov --cov-report=term)
 
-check: $(VENV)/.has-test $(VENV)/.has-check $(if $(HAS_NODE),,$(VENV)/.has-assets)
+check: $(VENV)/.has-test $(VENV)/.has-test-packages $(VENV)/.has-check $(if $(HAS_NODE),,$(VENV)/.has-assets)
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/pyright
@@ -44,7 +46,7 @@ docs: $(VENV)/.has-docs
 	$(BIN)/python scripts/make_config_reference.py
 	$(BIN)/zensical build --clean
 
-setup: $(VENV)/.has-package $(VENV)/.has-test $(VENV)/.has-check $(VENV)/.has-docs $(VENV)/.has-console
+setup: $(VENV)/.has-package $(VENV)/.has-test $(VENV)/.has-test-packages $(VENV)/.has-check $(VENV)/.has-docs $(VENV)/.has-console
 	@echo "Ready: $(BIN)/mediafleet --help"
 
 clean:
@@ -63,6 +65,10 @@ $(VENV)/.has-package: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.has-console: package.json scripts/fetch_assets.py $(VENV)/.has-package
 	@$(BIN)/python scripts/fetch_assets.py
+	@touch $@
+
+$(VENV)/.has-test-packages: $(TEST_PACKAGES) $(VENV)/.has-package
+	@for file in $(TEST_PACKAGES); do $(PIP) --no-deps --editable "$$(dirname "$$file")" || exit 1; done
 	@touch $@
 
 # A dependency group of pyproject.toml: test, check, docs or assets.

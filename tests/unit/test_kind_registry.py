@@ -11,7 +11,7 @@ import pytest
 from mediafleet.domain.errors import ConfigError, InvalidParams, UnknownKind
 from mediafleet.domain.job import Job
 from mediafleet.domain.lifecycle import PriorityClass
-from mediafleet.domain.plan import Expand
+from mediafleet.domain.plan import Expand, TaskResult, TaskSpec
 from mediafleet.kinds import noop, registry
 from mediafleet.kinds.registry import KindRegistry
 from mediafleet.kinds.seam import Detected, Kind, detect_nothing
@@ -111,3 +111,11 @@ def test_the_noop_plan_names_one_task_whose_result_is_the_jobs() -> None:
     assert step.outcome_of == "noop"
     assert [(task.name, task.step, task.requirement.slots) for task in step.tasks] == [("noop", "noop", 2)]
     assert set(noop.KIND.handlers) == {task.step for task in step.tasks}
+
+
+async def test_the_noop_handler_returns_the_word_it_was_given() -> None:
+    class Context:
+        spec = TaskSpec("noop", 1, "noop", "noop", "default", params={"echo": "hello", "slots": 1})
+
+    context: Any = Context()
+    assert await noop.run_noop(context) == TaskResult({"echo": "hello"})

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState, Fingerprint
+from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.event import Event, EventType
 from mediafleet.domain.job import Job, Submission
 from mediafleet.domain.lifecycle import PriorityClass, TaskState
@@ -73,6 +74,27 @@ def test_the_order_in_which_a_node_lists_capabilities_makes_no_other_pool(capabi
     one = Executor("cpu", 2, tuple(capabilities))
     two = Executor("gpu0", 2, tuple(sorted(set(capabilities), reverse=True)))
     assert one.signature.pool == two.signature.pool
+
+
+@pytest.mark.parametrize(
+    ("executor", "word"),
+    [
+        (Executor("CPU", 1, ()), "no name for an executor"),
+        (Executor("cpu", 1, ("x264",)), "not a capability"),
+        (Executor("cpu", 0, ()), "has 0 slots, 0 reserved; it may have 1 to 4096"),
+        (Executor("cpu", 4097, ()), "has 4097 slots"),
+        (Executor("cpu", 2, (), 3), "3 reserved"),
+        (Executor("cpu", 2, (), -1), "-1 reserved"),
+    ],
+)
+def test_an_executor_that_cannot_be_is_refused(executor: Executor, word: str) -> None:
+    with pytest.raises(InvalidRequest, match=word):
+        executor.check()
+
+
+@pytest.mark.parametrize("executor", [Executor("cpu", 1, ()), Executor("gpu0", 4096, ("hw:cuda",), 4096)])
+def test_an_executor_at_the_limits_is_fine(executor: Executor) -> None:
+    executor.check()
 
 
 def test_slots_and_reserve_are_part_of_the_pool() -> None:
