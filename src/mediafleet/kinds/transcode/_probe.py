@@ -110,8 +110,8 @@ def _picture(track: Track) -> dict[str, Any]:
     stream, frame = track.stream, track.frame
     codec = stream.codec_context
     kinds = {_text(data.type) for data in frame.side_data} if frame is not None else set[str]()
-    sar = codec.sample_aspect_ratio or stream.sample_aspect_ratio or Fraction(1)
-    rate = stream.average_rate or stream.guessed_rate
+    sar = stream.sample_aspect_ratio or codec.sample_aspect_ratio or Fraction(1)
+    rate = stream.guessed_rate or stream.average_rate
     return {
         "width": codec.width,
         "height": codec.height,

@@ -154,7 +154,7 @@ def _video_options(number: int, stream: StreamPlan, params: TranscodeParams, pla
     ticks, per = source.time_base
     words = [f"-preset:{number}", preset.speeds[params.speed], *_quality(number, params, preset)]
     words += [f"-pix_fmt:{number}", picture.pixel_format(source, preset.bit_depths)]
-    if chain := picture.filters(source, params.scale, encoder=preset.encoder):
+    if chain := picture.filters(source, params.scale, preset):
         words += [f"-filter:{number}", chain]
     # In the source's own ticks no frame's time is rounded, so a variable frame rate stays as it is.
     words += [f"-fps_mode:{number}", "vfr", f"-enc_time_base:{number}", f"{ticks}/{per}"]
@@ -178,7 +178,10 @@ def _audio_options(number: int, stream: StreamPlan, params: TranscodeParams) -> 
         words += [f"-b:{number}", str(options.bitrate or each * channels)]
     if channels != stream.source.channels:
         words += [f"-ac:{number}", str(channels)]
-    elif stream.codec == "opus" and stream.source.layout in _OPUS_LAYOUTS:
+    if stream.codec == "mp3":
+        # MP3 knows no time: a gap in the source must become silence, or all after it comes too early.
+        words += [f"-filter:{number}", "aresample=async=1:min_hard_comp=0.02"]
+    elif channels == stream.source.channels and stream.codec == "opus" and stream.source.layout in _OPUS_LAYOUTS:
         words += [f"-filter:{number}", f"aformat=channel_layouts={_OPUS_LAYOUTS[stream.source.layout]}"]
     return words
 

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mediafleet.kinds.transcode.media import StreamInfo
     from mediafleet.kinds.transcode.params import Scale
-
-_SMALLEST = 2
-_SMALLEST_AV1 = 64
-"""SVT-AV1 refuses anything smaller."""
+    from mediafleet.kinds.transcode.presets import VideoPreset
 
 
-def even(side: float, *, least: int = _SMALLEST) -> int:
+def even(side: float, *, least: int) -> int:
     """Return the nearest even number of pixels, upwards from the middle: 4:2:0 stores colour for pairs."""
     return max(least, int(side / 2 + 0.5) * 2)
 
 
-def output_size(stream: StreamInfo, scale: Scale, *, encoder: str = "") -> tuple[int, int]:
-    """Return width and height of the encoded picture, after rotation, in pixels of the source's shape."""
+def output_size(stream: StreamInfo, scale: Scale, *, least: int) -> tuple[int, int]:
+    """Return width and height of the encoded picture, after rotation, in pixels of the source's shape.
+
+    Args:
+        stream: The source.
+        scale: What the user wants.
+        least: Shortest side that the encoder takes; a smaller picture grows.
+    """
     width, height = stream.shown_size
     factor_x, factor_y = _factors(width, height, scale)
-    least = _SMALLEST_AV1 if encoder == "libsvtav1" else _SMALLEST
     if factor_x == factor_y and min(width, height) * factor_x < least:
         factor_x = factor_y = least / min(width, height)
     return even(width * factor_x, least=least), even(height * factor_y, least=least)
@@ -43,13 +46,25 @@ def output_sar(stream: StreamInfo, scale: Scale) -> tuple[int, int]:
     return (1, 1) if scale.width and scale.height else stream.shown_sar
 
 
-def filters(stream: StreamInfo, scale: Scale, *, encoder: str = "") -> str:
+def filters(stream: StreamInfo, scale: Scale, preset: VideoPreset) -> str:
     """Return the filter chain, "" where none is needed. FFmpeg turns a rotated picture upright before it."""
-    size = output_size(stream, scale, encoder=encoder)
-    if size == stream.shown_size:
-        return ""
-    sar = output_sar(stream, scale)
-    return f"scale={size[0]}:{size[1]}:flags=bicubic,setsar={sar[0]}/{sar[1]}"
+    chain: list[str] = []
+    if rate := reduced_rate(stream, preset.fastest_fps):
+        chain.append(f"fps={rate}")
+    size = output_size(stream, scale, least=preset.smallest)
+    if size != stream.shown_size:
+        sar = output_sar(stream, scale)
+        chain.append(f"scale={size[0]}:{size[1]}:flags=bicubic,setsar={sar[0]}/{sar[1]}")
+    return ",".join(chain)
+
+
+def reduced_rate(stream: StreamInfo, fastest_fps: int) -> int:
+    """Return the pictures a second to go down to where an encoder would refuse the source's rate, else 0."""
+    if not fastest_fps or stream.fps <= fastest_fps:
+        return 0
+    # The rate that FFmpeg guesses from a coarse clock may be far above the true one.
+    measured = stream.packets / stream.length_s if stream.length_s else stream.fps
+    return min(fastest_fps, max(1, ceil(measured)))
 
 
 def pixel_format(stream: StreamInfo, bit_depths: tuple[int, ...]) -> str:

@@ -22,6 +22,10 @@ class VideoPreset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Depths that players of this preset can be trusted to show."""
     speeds: dict[str, str]
     """Our word → the encoder's own `-preset`."""
+    smallest: int = 2
+    """Pixels of the shortest side that the encoder takes."""
+    fastest_fps: int = 0
+    """Most pictures a second that the encoder takes; 0 for any number."""
 
 
 class AudioPreset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mediafleet.domain.errors import UnreadableMedia
-from mediafleet.kinds.transcode import failures
+from mediafleet.kinds.transcode import failures, picture
 from mediafleet.kinds.transcode.containers import (
     CONTAINERS,
     STYLED_SUBTITLES,
@@ -20,6 +20,7 @@ from mediafleet.kinds.transcode.params import AUDIO_ENCODERS, TranscodeParams, p
 
 if TYPE_CHECKING:
     from mediafleet.kinds.transcode.media import MediaInfo, StreamInfo
+    from mediafleet.kinds.transcode.presets import VideoPreset
 
 
 class Action(StrEnum):
@@ -106,10 +107,12 @@ class _Planner:
             self._drop(stream, "this node's FFmpeg cannot decode it")
         else:
             self._keep(stream, Action.ENCODE, video.codec, video.encoder)
-            self.warnings += _picture_losses(stream, video.codec, max(video.bit_depths))
+            self.warnings += _picture_losses(stream, video)
 
     def _copy(self, stream: StreamInfo) -> None:
-        if stream.codec and self.container.holds(stream.type, stream.codec):
+        if not stream.codec:
+            self._drop(stream, "this node's FFmpeg does not know its format")
+        elif self.container.holds(stream.type, stream.codec):
             self._keep(stream, Action.COPY, stream.codec)
         else:
             self._no_room(stream)
@@ -201,8 +204,12 @@ def plan_output(info: MediaInfo, params: TranscodeParams, *, name: str, may_copy
 def _check_not_empty(plan: OutputPlan, info: MediaInfo, params: TranscodeParams, name: str) -> None:
     kept = {stream.source.type for stream in plan.streams if stream.source.is_timed}
     lost = [stream for stream in info.streams if stream.is_timed and stream.type == "video" and stream.packets]
-    needs_picture = preset_of(params).video is not None and bool(lost)
-    if (needs_picture and "video" not in kept) or not kept:
+    preset = preset_of(params)
+    if preset.audio and not preset.video and all(stream.type != "audio" for stream in info.streams):
+        raise UnreadableMedia(
+            f"{failures.show_name(name)} has no sound, so nothing can be made with the preset {params.preset!r}."
+        )
+    if (preset.video and lost and "video" not in kept) or not kept:
         reasons = " ".join(plan.warnings) or "It has neither picture nor sound."
         raise UnreadableMedia(
             f"Nothing of {failures.show_name(name)} can be transcoded with the preset {params.preset!r}: {reasons}"
@@ -232,17 +239,21 @@ def _article(container: str) -> str:
     return f"an {container}" if container[0] in "am" else f"a {container}"
 
 
-def _picture_losses(stream: StreamInfo, codec: str, bit_depth: int) -> list[str]:
-    who, losses = describe(stream), list[str]()
+def _picture_losses(stream: StreamInfo, video: VideoPreset) -> list[str]:
+    who, losses, depth = describe(stream), list[str](), max(video.bit_depths)
     if stream.dolby_vision:
         losses.append(f"{who} loses its Dolby Vision data; the base picture stays.")
-    if stream.bit_depth > bit_depth:
+    if stream.bit_depth > depth:
         what = " and its HDR colours may show bands; the presets hevc and av1 keep them" if stream.is_hdr else ""
-        losses.append(f"{who} goes from {stream.bit_depth} to {bit_depth} bits{what}.")
+        losses.append(f"{who} goes from {stream.bit_depth} to {depth} bits{what}.")
     if any(mark in stream.pix_fmt for mark in ("444", "422", "gbr", "rgb")):
         losses.append(
-            f"{who} keeps a quarter of its colour detail ({stream.pix_fmt} becomes 4:2:0), as {codec} players expect."
+            f"{who} keeps less of its colour detail: {stream.pix_fmt} becomes 4:2:0, as {video.codec} players expect."
         )
     if stream.pix_fmt.startswith(("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16")):
         losses.append(f"{who} loses its transparency.")
+    if rate := picture.reduced_rate(stream, video.fastest_fps):
+        losses.append(
+            f"{who} goes down to {rate} pictures a second: {video.encoder} takes at most {video.fastest_fps}."
+        )
     return losses

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from mediafleet.kinds.transcode import failures, picture
-from mediafleet.kinds.transcode.params import TranscodeParams
+from mediafleet.kinds.transcode.params import TranscodeParams, preset_of
 from mediafleet.kinds.transcode.streams import Action, OutputPlan, StreamPlan, describe
 
 if TYPE_CHECKING:
@@ -52,10 +52,12 @@ def find_faults(source: MediaInfo, output: MediaInfo, plan: OutputPlan, params: 
     waiting: dict[tuple[str, bool], list[StreamInfo]] = defaultdict(list)
     for stream in output.streams:
         waiting[_slot(stream)].append(stream)
+    # A stream that is alone has nothing it could be shifted against.
+    shift_s = output.start_s - source.start_s if sum(planned.source.is_timed for planned in plan.streams) > 1 else None
     for planned in plan.streams:
         made = waiting[_slot(planned.source)]
         if made:
-            faults += _compare(planned, made.pop(0), params, shift_s=output.start_s - source.start_s)
+            faults += _compare(planned, made.pop(0), params, shift_s=shift_s)
         else:
             faults.append(f"{describe(planned.source)} is missing")
     if plan.container.chapters and output.chapters < source.chapters:
@@ -68,7 +70,7 @@ def _slot(stream: StreamInfo) -> tuple[str, bool]:
     return stream.type, stream.is_cover
 
 
-def _compare(planned: StreamPlan, made: StreamInfo, params: TranscodeParams, *, shift_s: float) -> list[str]:
+def _compare(planned: StreamPlan, made: StreamInfo, params: TranscodeParams, *, shift_s: float | None) -> list[str]:
     who, faults = describe(planned.source), list[str]()
     if made.codec != planned.codec and planned.source.type != "attachment":
         faults.append(f"{who} became {made.codec or 'unknown'} and not {planned.codec}")
@@ -79,7 +81,7 @@ def _compare(planned: StreamPlan, made: StreamInfo, params: TranscodeParams, *, 
     return faults
 
 
-def _compare_times(source: StreamInfo, made: StreamInfo, *, who: str, shift_s: float, codec: str) -> list[str]:
+def _compare_times(source: StreamInfo, made: StreamInfo, *, who: str, shift_s: float | None, codec: str) -> list[str]:
     if source.length_s is None or source.start_s is None:
         return []
     if made.length_s is None or made.start_s is None:
@@ -90,7 +92,7 @@ def _compare_times(source: StreamInfo, made: StreamInfo, *, who: str, shift_s: f
     faults: list[str] = []
     if abs(made.length_s - source.length_s) > allowed:
         faults.append(f"{who} lasts {made.length_s:.3f} s and not {source.length_s:.3f} s")
-    moved = made.start_s - source.start_s - shift_s
+    moved = 0.0 if shift_s is None else made.start_s - source.start_s - shift_s
     if abs(moved) > max(frame_s, _START_S) + _CLOCK_S + padding:
         faults.append(f"{who} starts {abs(moved):.3f} s too {'late' if moved > 0 else 'early'}")
     return faults
@@ -99,7 +101,8 @@ def _compare_times(source: StreamInfo, made: StreamInfo, *, who: str, shift_s: f
 def _compare_pictures(planned: StreamPlan, made: StreamInfo, params: TranscodeParams, *, who: str) -> list[str]:
     source = planned.source
     if planned.action is Action.ENCODE:
-        size = picture.output_size(source, params.scale, encoder=planned.encoder)
+        video = preset_of(params).video
+        size = picture.output_size(source, params.scale, least=video.smallest if video else 2)
         sar = picture.output_sar(source, params.scale)
     else:
         size, sar = source.shown_size, source.shown_sar

@@ -1,0 +1,80 @@
+"""What a user may ask for, and with which words nonsense is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transcode_samples import params
+
+from mediafleet.domain.errors import InvalidParams
+from mediafleet.kinds.registry import KindRegistry
+from mediafleet.kinds.transcode import KIND
+from mediafleet.kinds.transcode.containers import CONTAINERS
+from mediafleet.kinds.transcode.params import TranscodeParams, preset_of
+from mediafleet.kinds.transcode.presets import load_presets
+
+
+def test_nothing_needs_to_be_said() -> None:
+    assert params() == TranscodeParams(preset="h264")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"preset": "h265"}, "did you mean 'h264'"),
+        ({"preset": "zzz"}, "there are h264, hevc, av1, mp3, copy"),
+        ({"crf": 20, "bitrate": 1_000_000}, "either 'crf' or 'bitrate'"),
+        ({"crf": 60}, "from 0 to 51, not 60"),
+        ({"crf": -1}, ">= 0"),
+        ({"preset": "copy", "crf": 20}, "encodes no picture"),
+        ({"preset": "mp3", "scale": {"max": 720}}, "encodes no picture"),
+        ({"preset": "copy", "audio": {"codec": "aac"}}, "'copy' encodes no sound"),
+        ({"container": "webm"}, "a webm file cannot hold h264"),
+        ({"container": "avi"}, "Invalid enum value 'avi'"),
+        ({"preset": "mp3", "audio": {"codec": "none"}}, "cannot be 'none'"),
+        ({"preset": "mp3", "audio": {"codec": "flac"}}, "cannot hold flac"),
+        ({"scale": {"max": 100, "width": 50}}, "either 'max' or"),
+        ({"scale": {"width": 20_000}}, "<= 16384"),
+        ({"audio": {"codec": "none", "bitrate": 1}}, "mean nothing"),
+        ({"audio": {"codec": "flac", "bitrate": 1}}, "takes no 'bitrate'"),
+        ({"audio": {"channels": 9}}, "<= 8"),
+        ({"qualty": 3}, "unknown field `qualty`"),
+        ({"scale": {"heigth": 3}}, "unknown field `heigth`"),
+    ],
+)
+def test_nonsense_is_refused_with_a_sentence(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidParams, match="do not fit the kind 'transcode'") as refusal:
+        KindRegistry([KIND]).check_params("transcode", values)
+    assert words in refusal.value.message
+
+
+def test_checked_params_can_be_read_again_on_the_node() -> None:
+    checked = KindRegistry([KIND]).check_params("transcode", {"preset": "av1", "scale": {"max": 720}})
+    assert msgspec.convert(checked, TranscodeParams).scale.max == 720
+
+
+@given(st.sampled_from(sorted(load_presets())), st.sampled_from(["", *sorted(CONTAINERS)]))
+def test_every_accepted_container_holds_what_the_preset_makes(preset: str, container: str) -> None:
+    try:
+        accepted = params(preset=preset, container=container)
+    except msgspec.ValidationError:
+        return
+    video = preset_of(accepted).video
+    name = container or preset_of(accepted).container
+    assert video is None or CONTAINERS[name].holds("video", video.codec)
+
+
+def test_every_preset_is_complete() -> None:
+    presets = load_presets()
+    assert list(presets) == ["h264", "hevc", "av1", "mp3", "copy"]
+    for name, preset in presets.items():
+        assert preset.summary.endswith("."), name
+        assert preset.container in {"", *CONTAINERS}, name
+        if preset.video is not None:
+            assert set(preset.video.speeds) == {"fastest", "fast", "medium", "slow", "slowest"}, name
+            assert preset.video.crf <= preset.video.crf_max, name
+        assert preset.copies == (not preset.encoders), name
