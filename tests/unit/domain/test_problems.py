@@ -67,27 +67,3 @@ def test_errors_with_special_attributes_can_be_asked_for_them() -> None:
 )
 def test_status_is_the_one_that_the_reference_promises(code: str, status: int) -> None:
     assert status_of(error_from_info(ErrorInfo(code, "A sentence."))) == status
-
-
-@pytest.mark.parametrize("code", CLASSES)
-def test_an_error_comes_back_as_the_class_that_it_was(code: str) -> None:
-    info = ErrorInfo(code, "The disk is full.", CLASSES[code].retryable, "ENOSPC")
-    error = error_from_info(info)
-    assert type(error) is CLASSES[code]
-    assert str(error) == "The disk is full."
-    assert error.info() == info
-
-
-def test_a_code_of_a_newer_version_keeps_its_word_and_whether_to_retry() -> None:
-    info = ErrorInfo("quota-exceeded", "Too much for today.", retryable=True)
-    error = error_from_info(info)
-    assert error.info() == info
-    assert not MediafleetError.retryable
-
-
-def test_attributes_that_are_not_carried_can_still_be_read() -> None:
-    illegal = error_from_info(IllegalTransition("j0-1.a", "DONE", "ack").info())
-    missing = error_from_info(CapabilityMissing("hw:cuda").info())
-    assert isinstance(illegal, IllegalTransition)
-    assert isinstance(missing, CapabilityMissing)
-    assert (illegal.subject, illegal.history, missing.capability) == ("", (), "")
