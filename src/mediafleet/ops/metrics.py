@@ -6,8 +6,6 @@ One `Metrics` for each instance, on a registry of its own, so that several can l
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -15,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from mediafleet.domain.node import NodeState
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Mapping
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -59,14 +57,9 @@ class Metrics:
         for state in NodeState:
             self.nodes.labels(state.value).set(counts.get(state, 0))
 
-    @contextmanager
-    def time_script(self, script: str) -> Generator[None]:
-        """Measure one call of a store script, whether it succeeds or not."""
-        started = perf_counter()
-        try:
-            yield
-        finally:
-            self.store_script_seconds.labels(script).observe(perf_counter() - started)
+    def note_script(self, script: str, seconds: float) -> None:
+        """Count one call of a store script."""
+        self.store_script_seconds.labels(script).observe(seconds)
 
     def render(self) -> bytes:
         """Return everything as the body of `GET /metrics`; its type is `CONTENT_TYPE`."""

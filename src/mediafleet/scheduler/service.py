@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
@@ -47,16 +48,25 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-class Scheduler:
-    """One instance. Use it as an async context manager; it owns its loops, not the store or the blobs."""
+@dataclass(frozen=True)
+class Resources:
+    """What an instance works with and does not own."""
 
-    def __init__(
-        self, instance: str, settings: Settings, *, store: Store, blobs: BlobStore, kinds: KindRegistry, clock: Clock
-    ) -> None:
-        rules = settings.scheduler
+    store: Store
+    blobs: BlobStore
+    kinds: KindRegistry
+    clock: Clock
+    metrics: Metrics
+
+
+class Scheduler:
+    """One instance. Use it as an async context manager; it owns its loops, not its resources."""
+
+    def __init__(self, instance: str, settings: Settings, resources: Resources) -> None:
+        rules, store, kinds = settings.scheduler, resources.store, resources.kinds
         self.instance = instance
         self.kinds = kinds
-        self.metrics = Metrics()
+        self.metrics = resources.metrics
         self._rules = rules
         self._store = store
         self._links = LinkTable()
@@ -67,12 +77,17 @@ class Scheduler:
         self._settler = Settler(
             store, self._links, self._placer, self.metrics, lease_ms=rules.node_lease_ms, on_final=self._planner.ask
         )
-        retention = Retention(store, blobs)
+        retention = Retention(store, resources.blobs)
         self._uploads = Uploads(
-            store, blobs, clock, settings.artifacts, retention=retention, keep_ms=rules.upload_retention_s * 1000
+            store,
+            resources.blobs,
+            resources.clock,
+            settings.artifacts,
+            retention=retention,
+            keep_ms=rules.upload_retention_s * 1000,
         )
         self._acceptor = Acceptor(
-            store, kinds, self._uploads, self._placer, clock, retention_ms=rules.job_retention_s * 1000
+            store, kinds, self._uploads, self._placer, resources.clock, retention_ms=rules.job_retention_s * 1000
         )
         recovery = Recovery(self._placer, self._planner, self._links, self.metrics)
         self._reaper = Reaper(instance, store, rules, retention=retention, recovery=recovery)
@@ -122,9 +137,9 @@ class Scheduler:
             raise NotFound(f"There is no job {job_id[:100]!r}; it may have passed its retention.")
         return view
 
-    async def jobs(self, *, status: JobStatus | None = None, offset: int = 0, limit: int = 50) -> JobPage:
+    async def jobs(self, *, status: JobStatus | None = None, kind: str = "", offset: int = 0, limit: int = 50) -> JobPage:
         """See `Fleet.jobs`."""
-        views, total = await self._store.read.jobs(status=status, offset=offset, limit=limit)
+        views, total = await self._store.read.jobs(status=status, kind=kind, offset=offset, limit=limit)
         return JobPage(views, total, offset, limit)
 
     async def cancel(self, job_id: str) -> JobView:

@@ -144,6 +144,7 @@ def job_record(
     tasks, queues = task_records(job, first.tasks, kind, waits=waits)
     record = records.JobRecord(
         id=job.id,
+        kind=job.kind,
         key=key,
         doc=as_text(job),
         tenant=job.tenant,

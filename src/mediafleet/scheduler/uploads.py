@@ -156,7 +156,10 @@ class Uploads:
 
     async def _store_bytes(self, artifact: Artifact, chunks: AsyncIterator[bytes]) -> tuple[ArtifactRef, list[str]]:
         sha256 = await self._blobs.put(artifact.blob, chunks, size=artifact.ref.size, sha256=artifact.ref.sha256)
-        ref = msgspec.structs.replace(artifact.ref, sha256=sha256)
+        path = self._blobs.local_path(artifact.blob)
+        proof = await fingerprint(path)
+        # Readers that see the same file may use it in place, like any other.
+        ref = msgspec.structs.replace(artifact.ref, sha256=sha256, uri=uri_of_path(path), fingerprint=proof)
         done = msgspec.structs.replace(artifact, ref=ref, state=ArtifactState.COMPLETE)
         completed = await self._store.complete_artifact(ref.id, doc=as_text(done))
         if not completed.completed:
@@ -195,8 +198,7 @@ class Uploads:
             NotFound: No such artifact.
         """
         if uri.startswith("artifact:"):
-            artifact = await self._find(uri.removeprefix("artifact:"))
-            return self._with_place(artifact)
+            return (await self._find(uri.removeprefix("artifact:"))).ref
         if not uri.startswith("file:"):
             raise InputError(f"{uri[:200]!r} cannot be used as input; give a file:// address or upload the file first.")
         path, claimed = parse_input_uri(uri)
@@ -205,12 +207,6 @@ class Uploads:
         if found is None or (claimed and claimed != found):
             raise InputError(f"The scheduler cannot see the file {str(path)!r} as given; upload it instead.")
         return await self._adopt(path, found, principal=principal)
-
-    def _with_place(self, artifact: Artifact) -> ArtifactRef:
-        if artifact.state is ArtifactState.COMPLETE and artifact.blob:
-            uri = uri_of_path(self._blobs.local_path(artifact.blob))
-            return msgspec.structs.replace(artifact.ref, uri=uri)
-        return artifact.ref
 
     def _check_allowed(self, path: Path) -> None:
         roots = [Path(root).expanduser().resolve() for root in self._settings.file_roots]

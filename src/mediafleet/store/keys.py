@@ -38,6 +38,10 @@ class Keys:
         """Sorted set: jobs by time of creation, all or those of one status."""
         return f"{self.tag}jobs:{status}" if status else f"{self.tag}jobs"
 
+    def jobs_of_kind(self, kind: str) -> str:
+        """Sorted set: jobs of one kind by time of creation."""
+        return f"{self.tag}kind:{kind}"
+
     def executor(self, executor_id: str) -> str:
         """Hash: slots, used, pool and document."""
         return f"{self.tag}executor:{executor_id}"

@@ -63,14 +63,28 @@ class Reader:
             text = await self._redis.hget(self._keys.job(job_id), "doc")
         return msgspec.json.decode(text, type=Job) if text else None
 
-    async def jobs(self, *, status: JobStatus | None, offset: int, limit: int) -> tuple[list[JobView], int]:
+    async def jobs(
+        self, *, status: JobStatus | None, kind: str = "", offset: int, limit: int
+    ) -> tuple[list[JobView], int]:
         """Return a page of jobs, newest first, and how many there are."""
-        index = self._keys.jobs(status or "")
-        with translate_errors():
-            total = int(await self._redis.zcard(index))
-            ids = [name.decode() for name in await self._redis.zrevrange(index, offset, offset + limit - 1)]
+        if status and kind:
+            ids, total = await self._jobs_of_both(status, kind, offset=offset, limit=limit)
+        else:
+            index = self._keys.jobs_of_kind(kind) if kind else self._keys.jobs(status or "")
+            with translate_errors():
+                total = int(await self._redis.zcard(index))
+                ids = [name.decode() for name in await self._redis.zrevrange(index, offset, offset + limit - 1)]
         found = await self._hashes([self._keys.job(job_id) for job_id in ids])
         return [views.job_view(fields) for fields in found if fields], total
+
+    async def _jobs_of_both(
+        self, status: JobStatus, kind: str, *, offset: int, limit: int
+    ) -> tuple[list[str], int]:
+        indexes = [self._keys.jobs(status), self._keys.jobs_of_kind(kind)]
+        with translate_errors():
+            both = [name.decode() for name in await self._redis.zinter(indexes, aggregate="MAX")]
+        newest = both[::-1]
+        return newest[offset : offset + limit], len(both)
 
     async def plan_state(self, job_id: str) -> views.PlanState | None:
         """Return what a plan needs: the job, its version, and the tasks that are final."""

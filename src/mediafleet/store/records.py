@@ -51,6 +51,7 @@ class JobRecord(msgspec.Struct, frozen=True):
     """A job to be accepted."""
 
     id: str
+    kind: str
     key: str
     """Idempotency key, empty for none."""
     doc: str

@@ -89,6 +89,7 @@ class StoreDriver:
         ]
         return records.JobRecord(
             id=job_id,
+            kind="noop",
             key=changes.get("key", ""),
             doc=as_text(job),
             tenant=changes.get("tenant", "default"),

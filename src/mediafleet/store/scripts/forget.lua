@@ -4,7 +4,7 @@
 -- @include base
 -- @include job
 local key = P .. 'job:' .. A.job
-local about = redis.call('HMGET', key, 'status', 'key', 'tenant')
+local about = redis.call('HMGET', key, 'status', 'key', 'tenant', 'kind')
 if not FINAL_STATUS[about[1]] then return cmsgpack.pack({done = true}) end
 for _ = 1, A.piece do
   local task = redis.call('LPOP', key .. ':tasks')
@@ -26,6 +26,7 @@ for _, artifact in ipairs(redis.call('SMEMBERS', key .. ':outputs')) do let_go(a
 if about[2] ~= '' then redis.call('DEL', P .. 'idem:' .. about[3] .. ':' .. about[2]) end
 redis.call('ZREM', P .. 'jobs', A.job)
 redis.call('ZREM', P .. 'jobs:' .. about[1], A.job)
+redis.call('ZREM', P .. 'kind:' .. about[4], A.job)
 redis.call('ZREM', P .. 'due', 'job|' .. A.job)
 redis.call('ZREM', P .. 'dirty', A.job)
 redis.call('DEL', key, key .. ':outputs')

@@ -1,5 +1,5 @@
 -- Accepts jobs with the tasks of their first plan: all of them, or none.
--- A: jobs = [{id, key (idempotency, '' for none), doc, tenant, created, retention_ms, outcome_of, inputs = [artifact ids],
+-- A: jobs = [{id, kind, key (idempotency, '' for none), doc, tenant, created, retention_ms, outcome_of, inputs = [artifact ids],
 --     weight, tasks = [see create_task]}], queues = {queue id: doc}
 -- Returns {missing = artifact id or nil, jobs = [{id, created}], queues = [touched]}.
 -- @include base
@@ -36,8 +36,9 @@ local function accept(job)
   local status = bind_inputs(job)
   redis.call('HSET', P .. 'job:' .. job.id, 'doc', job.doc, 'status', status, 'created', job.created, 'version', 1,
     'open', #job.tasks, 'outcome_of', job.outcome_of, 'retention_ms', job.retention_ms, 'weight', job.weight,
-    'key', job.key, 'tenant', job.tenant)
+    'key', job.key, 'tenant', job.tenant, 'kind', job.kind)
   redis.call('ZADD', P .. 'jobs', job.created, job.id)
+  redis.call('ZADD', P .. 'kind:' .. job.kind, job.created, job.id)
   redis.call('ZADD', P .. 'jobs:' .. status, job.created, job.id)
   for _, task in ipairs(job.tasks) do create_task(task) end
   if #job.tasks == 0 then redis.call('ZADD', P .. 'dirty', NOW, job.id) end

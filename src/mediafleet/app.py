@@ -1,0 +1,319 @@
+"""The composition root: the only place where the parts are wired, and where processes begin and end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import msgspec
+import structlog
+import uvloop
+
+from mediafleet.artifacts.blobs import BlobStore
+from mediafleet.artifacts.transfer import ArtifactClient
+from mediafleet.console import console_handlers
+from mediafleet.domain.clock import SystemClock
+from mediafleet.doors.http.application import Extras, build_application
+from mediafleet.doors.http.presence import Presence
+from mediafleet.doors.http.server import HttpServer
+from mediafleet.kinds import KindRegistry
+from mediafleet.node import Farewell, NodeAgent, Surroundings, WebSocketLink
+from mediafleet.ops.auth import is_loopback, load_or_make_token, needs_token
+from mediafleet.ops.config import variable_of
+from mediafleet.ops.metrics import Metrics
+from mediafleet.scheduler.service import Resources, Scheduler
+from mediafleet.store import Store
+from mediafleet.store.connection import connect
+from mediafleet.store.death_signal import end_with_parent
+from mediafleet.store.embedded import EmbeddedRedis
+from mediafleet.store.keys import Keys
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from mediafleet.ops.settings import Settings
+
+RESTART_WAIT_S = 1.0
+"""Pause before a node that ended by itself is started again."""
+NODE_STOP_S = 15.0
+"""How long a node of `up` may take to end before it is killed."""
+ABORTED = 130
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A scheduler instance that serves."""
+
+    url: str
+    token: str
+    presence: Presence
+
+
+def run_scheduler(settings: Settings) -> int:
+    """Run one scheduler instance until a signal ends it; return the exit code."""
+    return uvloop.run(_serve_until(settings, _nothing_more))
+
+
+def run_up(settings: Settings, *, nodes: int = 1, linger_s: float | None = None) -> int:
+    """Run everything on this machine until a signal, or until its last client has left for `linger_s`.
+
+    Returns:
+        The exit code.
+    """
+    return uvloop.run(_serve_until(settings, partial(_run_nodes, settings, nodes), linger_s=linger_s))
+
+
+def run_node(settings: Settings) -> int:
+    """Run one node until a signal ends it: SIGTERM drains, SIGINT or a second signal aborts; return the exit code."""
+    return asyncio.run(_node(settings))
+
+
+# --- scheduler ---------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncGenerator[Serving]:
+    """Serve as one scheduler instance inside the block.
+
+    Raises:
+        DataDirectoryInUse: Another process runs on the data directory.
+        ConfigError: Something is missing, or a port is taken.
+        StoreUnavailable: Redis does not answer.
+    """
+    settings = _complete(settings)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        redis_url = settings.store.redis_url or await _embedded_redis(settings, stack)
+        redis = connect(redis_url, prefix=settings.store.prefix)
+        stack.push_async_callback(redis.aclose)
+        blobs = BlobStore(Path(settings.artifacts.root or settings.data / "artifacts"))
+        await blobs.sweep_staging()
+        metrics = Metrics()
+        keys = Keys(settings.store.prefix, settings.store.cell)
+        store = Store(redis, keys, history=settings.scheduler.event_history, observe=metrics.note_script)
+        await store.check_schema()
+        resources = Resources(store, blobs, KindRegistry.installed(), SystemClock(), metrics)
+        scheduler = Scheduler(f"i-{os.getpid()}-{secrets.token_hex(4)}", settings, resources)
+        await stack.enter_async_context(scheduler)
+        extras = Extras(handlers=console_handlers(settings.server), render_metrics=metrics.render)
+        application = build_application(scheduler, settings.server, extras)
+        presence = Presence(application.shell)
+        server = HttpServer(replace(application, shell=presence), host=settings.server.host, port=settings.server.port)
+        await stack.enter_async_context(server)
+        stack.enter_context(_fleet_record(settings, server.url))
+        yield Serving(server.url, settings.server.token, presence)
+
+
+def _complete(settings: Settings) -> Settings:
+    """Fill in what depends on the bind address: a token off loopback, free use of files on it."""
+    server, artifacts = settings.server, settings.artifacts
+    if needs_token(server) and not server.token:
+        server = replace(server, token=load_or_make_token(settings.data))
+        print(f"The token of this fleet: {server.token}", file=sys.stderr)
+        print(
+            f"It is kept in {settings.data / 'token'}; give it with --token-file or MEDIAFLEET_TOKEN.", file=sys.stderr
+        )
+    if is_loopback(server.host) and not artifacts.file_roots:
+        artifacts = replace(artifacts, file_roots=("/",))
+    return replace(settings, server=server, artifacts=artifacts)
+
+
+async def _embedded_redis(settings: Settings, stack: AsyncExitStack) -> str:
+    embedded = await stack.enter_async_context(EmbeddedRedis(settings.data, settings.store.durability))
+    watcher = asyncio.create_task(embedded.keep_running(), name="embedded-redis")
+    stack.callback(watcher.cancel)
+    return embedded.url
+
+
+@contextmanager
+def _fleet_record(settings: Settings, url: str) -> Generator[None]:
+    """Tell client commands on this machine where the fleet is; readable by its owner only."""
+    path = settings.data / "fleet.json"
+    draft = path.with_suffix(".tmp")
+    record = {"url": url, "pid": os.getpid(), "token": settings.server.token}
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(record))
+    draft.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+async def _serve_until(
+    settings: Settings,
+    beside: Callable[[Serving, Signals], Coroutine[Any, Any, None]],
+    *,
+    linger_s: float | None = None,
+) -> int:
+    signals = Signals()
+    async with serving(settings) as instance:
+        print(f"mediafleet serves at {instance.url}", file=sys.stderr)
+        endings = [signals.wait_first()]
+        if linger_s is not None:
+            endings.append(instance.presence.wait_abandoned(linger_s))
+        work = asyncio.create_task(beside(instance, signals), name="beside")
+        await _first_of(*endings, _only_if_it_fails(work))
+        signals.ending.set()
+        await work
+    return 0
+
+
+async def _nothing_more(_: Serving, signals: Signals) -> None:
+    await signals.ending.wait()
+
+
+async def _only_if_it_fails(work: asyncio.Task[None]) -> None:
+    await asyncio.shield(work)
+
+
+async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Return when the first has ended, raise what it raised, and cancel the others."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+class Signals:
+    """SIGTERM and SIGINT of this process, as events of its loop."""
+
+    def __init__(self) -> None:
+        self.ending = asyncio.Event()
+        """The process is on its way out."""
+        self._first = asyncio.Event()
+        self._second = asyncio.Event()
+        self.interrupted = False
+        """SIGINT came, or a second signal: do not wait for running work."""
+        loop = asyncio.get_running_loop()
+        for sent in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sent, self._note, sent)
+
+    def _note(self, sent: signal.Signals) -> None:
+        if sent is signal.SIGINT or self._first.is_set():
+            self.interrupted = True
+            self._second.set()
+        self._first.set()
+
+    async def wait_first(self) -> None:
+        """Wait for the first signal."""
+        await self._first.wait()
+
+    async def wait_interrupt(self) -> None:
+        """Wait for SIGINT or a second signal."""
+        await self._second.wait()
+
+
+# --- nodes -------------------------------------------------------------------------------------
+
+
+async def _run_nodes(settings: Settings, count: int, instance: Serving, signals: Signals) -> None:
+    """Keep `count` node processes running until the end, then end them: drained on SIGTERM, else at once."""
+    async with asyncio.TaskGroup() as group:
+        for number in range(1, count + 1):
+            group.create_task(_keep_node(settings, number, instance, signals), name=f"node-{number}")
+
+
+async def _keep_node(settings: Settings, number: int, instance: Serving, signals: Signals) -> None:
+    while not signals.ending.is_set():
+        process = await _start_node(settings, number, instance)
+        try:
+            await _first_of(process.wait(), signals.ending.wait())
+            if process.returncode is None:
+                await _end_node(process, signals)
+                return
+        finally:
+            if process.returncode is None:
+                process.kill()
+        log.warning("a node ended by itself; it is started again", node=number, exit_code=process.returncode)
+        await _first_of(asyncio.sleep(RESTART_WAIT_S), signals.ending.wait())
+
+
+async def _start_node(settings: Settings, number: int, instance: Serving) -> asyncio.subprocess.Process:
+    data = settings.data / f"node-{number}"
+    command = ["-P", "-m", "mediafleet.cli", "node", "--scheduler", instance.url, "--data", str(data)]
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        env=_node_environment(settings, instance.token),
+        start_new_session=True,
+        preexec_fn=end_with_parent(signal.SIGINT),
+    )
+
+
+def _node_environment(settings: Settings, token: str) -> dict[str, str]:
+    """Return the environment of a node: it must run with the settings of its parent, from wherever they came."""
+    values = {
+        variable_of(f"{section}.{field.name}"): getattr(component, field.name)
+        for section, component in (("node", settings.node), ("log", settings.log))
+        for field in fields(component)
+        if field.name != "scheduler"
+    }
+    texts = {name: _as_variable(value) for name, value in values.items()}
+    return {**os.environ, **texts, "MEDIAFLEET_STORE__CELL": settings.store.cell, "MEDIAFLEET_TOKEN": token}
+
+
+def _as_variable(value: str | int | tuple[str, ...]) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+async def _end_node(process: asyncio.subprocess.Process, signals: Signals) -> None:
+    process.send_signal(signal.SIGINT if signals.interrupted else signal.SIGTERM)
+    if not signals.interrupted:
+        await _first_of(process.wait(), signals.wait_interrupt())
+    if process.returncode is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            await asyncio.wait_for(process.wait(), NODE_STOP_S)
+        except TimeoutError:
+            log.warning("a node does not end; it is killed", pid=process.pid)
+
+
+async def _node(settings: Settings) -> int:
+    signals = Signals()
+    data, node = settings.data, settings.node
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async with aiohttp.ClientSession() as session:
+        agent = NodeAgent(
+            node,
+            data,
+            Surroundings(
+                kinds=KindRegistry.installed(),
+                dial=partial(WebSocketLink.open, node.scheduler, token=settings.server.token),
+                artifacts=ArtifactClient(session, node.scheduler, settings.server.token),
+                cell=settings.store.cell,
+            ),
+        )
+        teller = asyncio.create_task(_tell(agent, signals), name="signals")
+        try:
+            farewell = await agent.run()
+        finally:
+            teller.cancel()
+    return 0 if farewell is Farewell.DRAINED else ABORTED
+
+
+async def _tell(agent: NodeAgent, signals: Signals) -> None:
+    await signals.wait_first()
+    agent.drain()
+    await signals.wait_interrupt()
+    agent.abort()
+
+
+__all__ = ["Serving", "run_node", "run_scheduler", "run_up", "serving"]

@@ -1,0 +1,55 @@
+"""Knows how many clients are there, for a fleet that ends with its last one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from urllib.parse import parse_qs
+
+from litestar.types import ASGIApp
+
+CLIENT_ROUTE = "/api/v1/events"
+CLIENT_MARK = "client"
+"""A client command keeps `GET /api/v1/events?client=1` open as long as it runs."""
+
+
+class Presence:
+    """Counts the event streams of client commands; wraps an application as ASGI middleware."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        self._application = application
+        self._clients = 0
+        self._left = asyncio.Event()
+        self._came = asyncio.Event()
+        self._left.set()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one connection, as ASGI asks for."""
+        if not _is_client(scope):
+            await self._application(scope, receive, send)
+            return
+        self._count(+1)
+        try:
+            await self._application(scope, receive, send)
+        finally:
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self._clients += change
+        (self._came if self._clients else self._left).set()
+        (self._left if self._clients else self._came).clear()
+
+    async def wait_abandoned(self, linger_s: float) -> None:
+        """Return once no client has been there for `linger_s` seconds; cancelling is safe."""
+        while True:
+            await self._left.wait()
+            try:
+                await asyncio.wait_for(self._came.wait(), linger_s)
+            except TimeoutError:
+                return
+
+
+def _is_client(scope: Any) -> bool:
+    if scope["type"] != "http" or scope["path"].rstrip("/") != CLIENT_ROUTE:
+        return False
+    return parse_qs(scope.get("query_string", b"").decode("latin-1")).get(CLIENT_MARK) == ["1"]
