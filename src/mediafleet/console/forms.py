@@ -1,0 +1,122 @@
+"""Turns the JSON schema of a kind's params into form fields, and what a form sends back into params."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+
+from mediafleet.domain.errors import InvalidParams, InvalidRequest
+from mediafleet.domain.job import Submission
+from mediafleet.domain.lifecycle import PriorityClass
+from mediafleet.kinds.seam import Kind
+
+PREFIX = "params."
+PRIORITIES = (PriorityClass.BATCH, PriorityClass.INTERACTIVE)
+"""What a person may choose; `live` is for sessions."""
+
+
+class Field(msgspec.Struct, frozen=True):
+    """One input of a form."""
+
+    name: str
+    label: str
+    control: str
+    """`select`, `checkbox`, `number` or `text`."""
+    choices: tuple[str, ...] = ()
+    default: str = ""
+    hint: str = ""
+    is_integer: bool = False
+
+
+def fields_of(kind: Kind) -> list[Field]:
+    """Return a field for each param that a form can hold; the others keep their defaults."""
+    (schema,), components = msgspec.json.schema_components([kind.params], ref_template="{name}")
+    properties = components.get(schema.get("$ref", ""), schema).get("properties", {})
+    drawn = (_field_of(name, part, components) for name, part in properties.items())
+    return [field for field in drawn if field]
+
+
+def _field_of(name: str, schema: Mapping[str, Any], components: Mapping[str, Any]) -> Field | None:
+    part = _plain_part(schema, components)
+    label = name.replace("_", " ").capitalize()
+    default, hint = schema.get("default"), str(schema.get("description", ""))
+    if choices := part.get("enum"):
+        options = tuple(str(choice) for choice in choices)
+        return Field(name, label, "select", options, _default_text(default), hint)
+    match part.get("type"):
+        case "boolean":
+            return Field(name, label, "checkbox", default="on" if default else "", hint=hint)
+        case "integer" | "number" as number:
+            return Field(name, label, "number", (), _default_text(default), hint, is_integer=number == "integer")
+        case "string":
+            return Field(name, label, "text", default=_default_text(default), hint=hint)
+        case _:
+            return None
+
+
+def _plain_part(schema: Mapping[str, Any], components: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the part of a schema that says what to enter: references followed, `null` left aside."""
+    if "$ref" in schema:
+        return components.get(schema["$ref"], {})
+    parts = [part for part in schema.get("anyOf", []) if part.get("type") != "null"]
+    return _plain_part(parts[0], components) if len(parts) == 1 else schema
+
+
+def _default_text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def read_params(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, Any]:
+    """Return the params that a form means; an empty input leaves the kind's default.
+
+    Raises:
+        InvalidParams: A number is none.
+    """
+    params: dict[str, Any] = {}
+    for field in fields:
+        text = form.get(PREFIX + field.name, "").strip()
+        if field.control == "checkbox":
+            params[field.name] = bool(text)
+        elif text and text != field.default:
+            params[field.name] = _read_number(field, text) if field.control == "number" else text
+    return params
+
+
+def _read_number(field: Field, text: str) -> int | float:
+    try:
+        return int(text) if field.is_integer else float(text)
+    except ValueError:
+        what = "a whole number" if field.is_integer else "a number"
+        raise InvalidParams(f"{field.label} is {text[:40]!r}; it must be {what}.") from None
+
+
+def read_submission(kind: Kind, form: Mapping[str, str]) -> Submission:
+    """Return the submission that a form means.
+
+    Raises:
+        InvalidRequest: The path or the priority is not one.
+        InvalidParams: A number is none.
+    """
+    text = form.get("input", "").strip()
+    if not text and kind.inputs[0]:
+        raise InvalidRequest("Choose a file to upload, or name a path that the fleet can see.")
+    try:
+        priority = PriorityClass(form.get("priority") or PriorityClass.BATCH)
+    except ValueError:
+        raise InvalidRequest("The priority must be batch or interactive.") from None
+    return Submission(
+        kind=kind.name,
+        input=_input_uri(text) if text else None,
+        params=read_params(fields_of(kind), form),
+        priority=priority,
+    )
+
+
+def _input_uri(text: str) -> str:
+    """Return an absolute path as a URI; what already is one stays."""
+    if not text.startswith("/"):
+        return text
+    return PurePosixPath(text).as_uri()

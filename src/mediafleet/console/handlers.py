@@ -1,0 +1,46 @@
+"""The console's routes, ready to be added to the application."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from litestar import Response, Router, get
+from litestar.di import Provide
+from litestar.static_files import create_static_files_router
+from litestar.types import ControllerRouterHandler
+
+from mediafleet.console.login import LoginController
+from mediafleet.console.pages import ConsoleController
+from mediafleet.domain.clock import Clock, SystemClock
+from mediafleet.ops.settings import ServerSettings
+
+
+def console_handlers(settings: ServerSettings, clock: Clock | None = None) -> list[ControllerRouterHandler]:
+    """Return pages, login and static files.
+
+    Args:
+        settings: Whose token the login checks.
+        clock: For "5 min ago"; the machine's own where it is left out.
+    """
+
+    def provide(value: Any) -> Provide:
+        return Provide(lambda: value, sync_to_thread=False, use_cache=True)
+
+    folder = Path(str(files("mediafleet.console"))) / "static"
+    static = create_static_files_router(
+        path="/static", directories=[folder], include_in_schema=False, cache_control=None, name="static"
+    )
+    pages = Router(
+        path="",
+        route_handlers=[ConsoleController, LoginController, _favicon],
+        dependencies={"server": provide(settings), "clock": provide(clock or SystemClock())},
+    )
+    return [pages, static]
+
+
+@get("/favicon.ico", include_in_schema=False, sync_to_thread=False)
+def _favicon() -> Response[bytes]:
+    """Send browsers that ask for the old name to the real one."""
+    return Response(b"", status_code=308, headers={"Location": "/static/icon.svg"})

@@ -1,0 +1,208 @@
+"""The console's pages and fragments, and what its buttons do."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.exceptions import HTTPException
+from litestar.params import FromPath, FromQuery, SkipValidation
+
+from mediafleet.console.forms import PRIORITIES, fields_of, read_submission
+from mediafleet.console.rendering import View, missing_vendor_files, render
+from mediafleet.domain.clock import Clock
+from mediafleet.domain.errors import InvalidRequest, MediafleetError
+from mediafleet.domain.job import JobPage
+from mediafleet.domain.lifecycle import JobStatus
+from mediafleet.domain.problems import status_of
+from mediafleet.doors.http.context import AnyRequest, InjectedFleet, check_job_id, check_page, principal_of
+from mediafleet.scheduler.facade import Fleet
+
+ROWS = 25
+"""Jobs on one page of the table."""
+MOST_NODES = 60
+"""Node cards on the page; a larger fleet is looked at through the API and `mediafleet nodes`."""
+REFRESH = {"HX-Trigger": "refresh-jobs"}
+
+InjectedClock = NamedDependency[SkipValidation[Clock]]
+
+
+def answer_error(request: AnyRequest, error: MediafleetError) -> Response[str]:
+    """Show an error as a sentence: in place for htmx, as a page otherwise."""
+    template = "notice.html" if is_partial(request) else "error.html"
+    context = {"kind": "problem", "text": error.message, "job": None, **_frame()}
+    return render(View(template, context, status=status_of(error)))
+
+
+def answer_bad_request(request: AnyRequest, error: HTTPException) -> Response[str]:
+    """Show what the framework refuses as a sentence too."""
+    sentence = "This address is not well formed; go back to the console and try again from there."
+    return answer_error(request, InvalidRequest(sentence, detail=error.detail))
+
+
+class ConsoleController(Controller):
+    """Pages for people."""
+
+    include_in_schema = False
+    exception_handlers = {MediafleetError: answer_error, HTTPException: answer_bad_request}  # noqa: RUF012 - read once
+
+    @get("/")
+    async def index(
+        self,
+        request: AnyRequest,
+        fleet: InjectedFleet,
+        clock: InjectedClock,
+        status: FromQuery[str] = "",
+        offset: FromQuery[int] = 0,
+    ) -> Response[str]:
+        """Show jobs, nodes and the form."""
+        context = {
+            **_frame(),
+            **await _jobs_context(fleet, status, offset),
+            **await _nodes_context(fleet),
+            **_form_context(fleet, ""),
+            "now_ms": clock.now_ms(),
+            "address": f"{request.url.scheme}://{request.url.netloc}",
+        }
+        return render(View("index.html", context))
+
+    @get("/console/jobs")
+    async def jobs(
+        self, fleet: InjectedFleet, clock: InjectedClock, status: FromQuery[str] = "", offset: FromQuery[int] = 0
+    ) -> Response[str]:
+        """Return the table of jobs."""
+        context = {**await _jobs_context(fleet, status, offset), "now_ms": clock.now_ms()}
+        return render(View("jobs.html", context))
+
+    @get("/console/nodes")
+    async def nodes(self, request: AnyRequest, fleet: InjectedFleet) -> Response[str]:
+        """Return the cards of nodes."""
+        address = f"{request.url.scheme}://{request.url.netloc}"
+        return render(View("nodes.html", {**await _nodes_context(fleet), "address": address}))
+
+    @get("/console/fields", sync_to_thread=False)
+    def fields(self, fleet: InjectedFleet, kind: FromQuery[str] = "") -> Response[str]:
+        """Return the form fields of a kind."""
+        return render(View("fields.html", _form_context(fleet, kind)))
+
+    @get("/jobs/{job_id:str}")
+    async def job(self, fleet: InjectedFleet, clock: InjectedClock, job_id: FromPath[str]) -> Response[str]:
+        """Show one job with its outputs, its tasks and its events."""
+        context = {**_frame(), **await _job_context(fleet, job_id), "now_ms": clock.now_ms()}
+        return render(View("job.html", context))
+
+    @get("/console/jobs/{job_id:str}")
+    async def job_part(self, fleet: InjectedFleet, clock: InjectedClock, job_id: FromPath[str]) -> Response[str]:
+        """Return the part of a job's page that changes."""
+        return render(View("job_part.html", {**await _job_context(fleet, job_id), "now_ms": clock.now_ms()}))
+
+    @post("/console/jobs")
+    async def submit(self, request: AnyRequest, fleet: InjectedFleet) -> Response[Any]:
+        """Submit what the form says."""
+        form = await _read_form(request)
+        kind = fleet.kinds.get(form.get("kind", ""))
+        submission = read_submission(kind, form)
+        if name := form.get("name", ""):
+            submission = msgspec.structs.replace(submission, name=name)
+        (accepted,) = await fleet.submit([submission], principal=principal_of(request))
+        if not is_partial(request):
+            return _go(f"/jobs/{accepted.job.id}")
+        context = {"kind": "success", "text": "was accepted.", "job": accepted.job}
+        return render(View("notice.html", context, headers=REFRESH))
+
+    @post("/console/jobs/{job_id:str}/cancel")
+    async def cancel(self, request: AnyRequest, fleet: InjectedFleet, job_id: FromPath[str]) -> Response[Any]:
+        """Cancel a job."""
+        view = await fleet.cancel(check_job_id(job_id))
+        return _acted(request, view, "is being cancelled.")
+
+    @post("/console/jobs/{job_id:str}/retry")
+    async def retry(self, request: AnyRequest, fleet: InjectedFleet, job_id: FromPath[str]) -> Response[Any]:
+        """Give a job another go."""
+        view = await fleet.retry(check_job_id(job_id))
+        return _acted(request, view, "gets another go.")
+
+    @post("/console/nodes/{node_id:str}/drain")
+    async def drain(self, request: AnyRequest, fleet: InjectedFleet, node_id: FromPath[str]) -> Response[Any]:
+        """Let a node drain, or take work again."""
+        form = await _read_form(request)
+        await fleet.drain(node_id, draining=form.get("draining") != "no")
+        return await self._nodes_or_home(request, fleet)
+
+    async def _nodes_or_home(self, request: AnyRequest, fleet: Fleet) -> Response[Any]:
+        if not is_partial(request):
+            return _go("/")
+        address = f"{request.url.scheme}://{request.url.netloc}"
+        return render(View("nodes.html", {**await _nodes_context(fleet), "address": address}))
+
+
+def is_partial(request: AnyRequest) -> bool:
+    """Tell whether htmx asks for a fragment."""
+    return request.headers.get("hx-request") == "true"
+
+
+def _acted(request: AnyRequest, job: Any, text: str) -> Response[Any]:
+    if not is_partial(request):
+        return _go(f"/jobs/{job.id}")
+    return render(View("notice.html", {"kind": "success", "text": text, "job": job}, headers=REFRESH))
+
+
+def _go(target: str) -> Response[Any]:
+    return Response(b"", status_code=303, headers={"Location": target})
+
+
+async def _read_form(request: AnyRequest) -> dict[str, str]:
+    body = (await request.body()).decode("utf-8", "replace")
+    return dict(parse_qsl(body, keep_blank_values=True))
+
+
+def _frame() -> dict[str, Any]:
+    return {"missing": missing_vendor_files()}
+
+
+async def _jobs_context(fleet: Fleet, status: str, offset: int) -> dict[str, Any]:
+    check_page(offset, ROWS)
+    page = await fleet.jobs(status=_read_status(status), offset=offset, limit=ROWS)
+    return {"page": page, "status": status, "stats": await fleet.stats(), **_page_links(page, status)}
+
+
+def _read_status(status: str) -> JobStatus | None:
+    if not status:
+        return None
+    try:
+        return JobStatus(status)
+    except ValueError:
+        raise InvalidRequest(f"{status[:40]!r} is no status of a job; choose one from the list.") from None
+
+
+def _page_links(page: JobPage, status: str) -> dict[str, str]:
+    """Return the query of the table's own place, the newer and the older page; empty where there is none."""
+    older = page.offset + ROWS
+    return {
+        "here": _query(status, page.offset),
+        "newer": _query(status, max(0, page.offset - ROWS)) if page.offset else "",
+        "older": _query(status, older) if older < page.total else "",
+    }
+
+
+def _query(status: str, offset: int) -> str:
+    return urlencode({"status": status, "offset": offset})
+
+
+async def _nodes_context(fleet: Fleet) -> dict[str, Any]:
+    nodes = sorted(await fleet.nodes(), key=lambda node: (node.state, node.host, node.id))
+    return {"nodes": nodes[:MOST_NODES], "hidden_nodes": max(0, len(nodes) - MOST_NODES)}
+
+
+def _form_context(fleet: Fleet, name: str) -> dict[str, Any]:
+    kinds = sorted(fleet.kinds, key=lambda kind: (kind.name != "transcode", kind.name == "noop", kind.name))
+    chosen = fleet.kinds.get(name) if name else next(iter(kinds), None)
+    fields = fields_of(chosen) if chosen else []
+    return {"kinds": kinds, "chosen": chosen, "fields": fields, "priorities": PRIORITIES}
+
+
+async def _job_context(fleet: Fleet, job_id: str) -> dict[str, Any]:
+    return {"job": await fleet.job(check_job_id(job_id))}

@@ -1,0 +1,209 @@
+// What htmx does not do: moves progress bars from the event stream, uploads files with progress, lists a job's events.
+"use strict";
+
+(() => {
+  const REFRESH_MS = 300; // many events at once become one request
+  const FINAL = new Set(["job.completed", "job.failed", "job.cancelled"]);
+  const JOB_EVENTS = ["job.accepted", "job.started", "job.completed", "job.failed", "job.cancelled", "job.revived", "task.retried"];
+  const NODE_EVENTS = ["node.registered", "node.unlinked", "node.draining", "node.lost"];
+  const find = (selector, root = document) => root.querySelector(selector);
+
+  // --- live state ----------------------------------------------------------
+
+  function showLive(state, words) {
+    const line = find("#live");
+    line.dataset.state = state;
+    find(".words", line).textContent = words;
+  }
+
+  const waiting = new Map();
+  function refreshSoon(name) {
+    if (waiting.has(name)) return;
+    waiting.set(name, setTimeout(() => {
+      waiting.delete(name);
+      document.body.dispatchEvent(new CustomEvent(name));
+    }, REFRESH_MS));
+  }
+
+  function spanText(milliseconds) {
+    const seconds = Math.max(0, Math.round(milliseconds / 1000));
+    if (seconds < 60) return `${seconds} s`;
+    if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+    return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  }
+
+  function moveBar(job, data) {
+    const box = find(`.progress[data-job="${CSS.escape(job)}"]`);
+    if (!box || typeof data.progress !== "number") return Boolean(box);
+    const whole = Math.min(100, Math.max(0, Math.floor(data.progress * 100 + 1e-6)));
+    find("progress", box).value = data.progress * 100;
+    find(".percent", box).textContent = `${whole} %`;
+    const speed = data.speed == null ? "" : `${data.speed.toFixed(1)}×`;
+    const left = data.eta_ms == null ? "" : `${spanText(data.eta_ms)} left`;
+    find(".pace", box).textContent = [data.stage, speed, left].filter(Boolean).join(" · ");
+    return true;
+  }
+
+  function changesStatus(job, data) {
+    const row = find(`#row-${CSS.escape(job)} .pill`) || find("#job .pill");
+    return Boolean(row && data.status && row.textContent !== data.status);
+  }
+
+  // --- a job's own page: its events ----------------------------------------
+
+  const seen = new Set();
+  function listEvent(type, event, id) {
+    const list = find("#events");
+    if (!list || type === "job.progressed" || seen.has(id)) return;
+    seen.add(id);
+    const item = document.createElement("li");
+    const time = document.createElement("time");
+    time.dateTime = new Date(event.at_ms).toISOString();
+    time.textContent = new Date(event.at_ms).toLocaleTimeString();
+    const text = document.createElement("span");
+    const { error, stage } = event.data ?? {};
+    text.textContent = [type.split(".").reverse().join(" ").replace(/^(\S+) (\S+)$/, "$2 $1"), event.node, error?.message ?? stage].filter(Boolean).join(" · ");
+    item.append(time, text);
+    list.prepend(item);
+  }
+
+  let isOver = false;
+  function followStream(stream) {
+    const each = (types, act) => types.forEach((type) => stream.addEventListener(type, (happened) => {
+      act(type, JSON.parse(happened.detail.data), happened.detail.id);
+    }));
+    each(["job.progressed"], (_, event) => {
+      moveBar(event.job, event.data ?? {});
+      if (changesStatus(event.job, event.data ?? {})) refreshSoon("refresh-jobs");
+    });
+    each([...JOB_EVENTS], (type, event, id) => {
+      listEvent(type, event, id);
+      if (find("#events") && FINAL.has(type)) isOver = true;
+      if (type === "job.revived") isOver = false;
+      refreshSoon("refresh-jobs");
+      refreshSoon("refresh-nodes");
+    });
+    each(NODE_EVENTS, () => refreshSoon("refresh-nodes"));
+    each(["job.snapshot"], (_, view) => {
+      if (find("#events") && FINAL.has(`job.${view.status}`)) isOver = true;
+    });
+    stream.addEventListener("htmx:sse:before:connection", (about) => {
+      // A finished job's stream has ended for good; coming back would only ask again and again.
+      if (isOver) about.preventDefault();
+    });
+    stream.addEventListener("htmx:sse:after:connection", () => showLive("on", "live"));
+    stream.addEventListener("htmx:sse:error", () => showLive("lost", "connection lost, trying again"));
+    stream.addEventListener("htmx:sse:close", () => isOver ? showLive("off", "finished") : showLive("lost", "connection lost"));
+  }
+
+  // --- uploads -------------------------------------------------------------
+
+  async function explain(response) {
+    try {
+      return (await response.json()).detail;
+    } catch {
+      return `The server answered ${response.status}.`;
+    }
+  }
+
+  async function announce(file) {
+    const response = await fetch("/api/v1/artifacts", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ name: file.name, size: file.size }),
+    });
+    if (!response.ok) throw new Error(await explain(response));
+    return (await response.json()).id;
+  }
+
+  function sendBytes(id, file, onProgress) {
+    return new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest(); // fetch cannot say how much of a body was sent
+      request.upload.onprogress = (about) => onProgress(about.loaded / Math.max(1, file.size));
+      request.onload = () => {
+        if (request.status === 200) return resolve();
+        let sentence = `The server answered ${request.status}.`;
+        try { sentence = JSON.parse(request.responseText).detail; } catch { /* not a problem document */ }
+        reject(new Error(sentence));
+      };
+      request.onerror = () => reject(new Error("The connection was lost; nothing of this file was kept."));
+      request.open("PUT", `/api/v1/artifacts/${id}?offset=0`);
+      request.setRequestHeader("Content-Type", "application/octet-stream");
+      request.send(file);
+    });
+  }
+
+  function addUploadLine(file) {
+    const item = document.createElement("li");
+    const name = document.createElement("span");
+    const state = document.createElement("span");
+    const bar = document.createElement("progress");
+    name.className = "file";
+    name.textContent = file.name;
+    state.className = "muted";
+    state.textContent = "waiting";
+    bar.max = 1;
+    bar.value = 0;
+    bar.setAttribute("aria-label", `Upload of ${file.name}`);
+    item.append(name, state, bar);
+    find("#uploads").append(item);
+    return { item, state, bar };
+  }
+
+  async function uploadAndSubmit(form, file, line) {
+    const fields = Object.fromEntries(new FormData(form).entries());
+    try {
+      const id = await announce(file);
+      await sendBytes(id, file, (share) => {
+        line.bar.value = share;
+        line.state.textContent = share < 1 ? `${Math.floor(share * 100)} %` : "checking";
+      });
+      await htmx.ajax("POST", "/console/jobs", {
+        source: form, target: "#notice", swap: "innerHTML", values: { ...fields, input: `artifact:${id}`, name: file.name },
+      });
+      line.item.remove();
+    } catch (problem) {
+      line.state.textContent = problem.message;
+      line.state.className = "bad";
+      line.bar.remove();
+    }
+  }
+
+  async function uploadAll(form, files) {
+    const button = find("button[type=submit]", form);
+    const lines = files.map(addUploadLine);
+    button.disabled = true;
+    for (const [index, file] of files.entries()) await uploadAndSubmit(form, file, lines[index]);
+    button.disabled = false;
+    find("#files").value = "";
+    showChosen();
+  }
+
+  function showChosen() {
+    const files = [...find("#files").files];
+    find("#files-chosen").textContent = files.length
+      ? files.map((file) => file.name).join(", ")
+      : "Uploaded in pieces; any size.";
+  }
+
+  function prepareForm(form) {
+    const input = find("#files");
+    const drop = find("#drop");
+    input.addEventListener("change", showChosen);
+    for (const type of ["dragenter", "dragover"]) drop.addEventListener(type, () => drop.classList.add("over"));
+    for (const type of ["dragleave", "drop"]) drop.addEventListener(type, () => drop.classList.remove("over"));
+    // Before htmx sees it: with files chosen the form is sent once for each, after its upload.
+    document.addEventListener("submit", (happened) => {
+      const files = [...input.files];
+      if (happened.target !== form || !files.length) return;
+      happened.preventDefault();
+      happened.stopImmediatePropagation();
+      uploadAll(form, files);
+    }, true);
+  }
+
+  const stream = find("#stream");
+  if (stream) followStream(stream);
+  const form = find("#submit");
+  if (form) prepareForm(form);
+})();
