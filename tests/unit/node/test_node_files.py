@@ -17,7 +17,7 @@ from mediafleet.domain.plan import TaskResult
 from mediafleet.node.durable import write_durably
 from mediafleet.node.identity import claim_identity
 from mediafleet.node.outbox import Outbox
-from mediafleet.node.workspace import Workspaces, remove_tree
+from mediafleet.node.workspace import Workspaces, _retry_with_permission, remove_tree
 
 OUTCOME = Outcome("j0-x.a", "grant/../with%odd", result=TaskResult({"n": 1}))
 
@@ -183,3 +183,15 @@ def test_folders_without_permission_and_links_are_removed_but_not_followed(tmp_p
     remove_tree(tmp_path / "work")
     assert names(tmp_path) == ["outside"]
     assert names(outside) == ["precious"]
+
+
+def test_an_entry_that_resists_is_given_rights_and_removed_again(tmp_path: Path) -> None:
+    """What `rmtree` calls for each entry it cannot remove; a test that runs as root never gets there by itself."""
+    folder, file = tmp_path / "folder", tmp_path / "file"
+    (folder / "inner").mkdir(parents=True)
+    folder.chmod(0o000)
+    file.write_bytes(b"x")
+    _retry_with_permission(os.rmdir, str(folder), None)
+    _retry_with_permission(os.unlink, str(file), None)
+    _retry_with_permission(os.unlink, str(tmp_path / "gone"), None)
+    assert names(tmp_path) == []
