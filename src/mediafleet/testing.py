@@ -16,7 +16,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +122,8 @@ class LocalChildProcess:
 class LocalTaskContext:
     """A `TaskContext` on this machine: inputs are read in place, outputs are moved into a folder.
 
-    `reports` and `started` record what the handler told and which programs it ran.
+    `reports` and `started` record what the handler told and which programs it ran; `on_report` is
+    called with each report, so that a test can wait for one.
     """
 
     def __init__(self, spec: TaskSpec, *, folder: Path) -> None:
@@ -131,6 +132,7 @@ class LocalTaskContext:
         self._workspace = Path(tempfile.mkdtemp(prefix="workspace-", dir=folder))
         self.outputs = folder / f"published-{secrets.token_hex(4)}"
         self.reports: list[Report] = []
+        self.on_report: Callable[[Report], None] = lambda _: None
         self.published: dict[str, Path] = {}
         self.started: list[LocalChildProcess] = []
 
@@ -181,6 +183,7 @@ class LocalTaskContext:
     ) -> None:
         """Record progress."""
         self.reports.append(Report(fraction, stage, speed, eta_ms))
+        self.on_report(self.reports[-1])
 
     async def start_process(self, arguments: Sequence[str], *, cwd: Path | None = None) -> LocalChildProcess:
         """Start a real child."""

@@ -22,6 +22,8 @@ _OPUS_LAYOUTS = {"5.1(side)": "5.1", "5.0(side)": "5.0", "quad(side)": "quad"}
 """libopus refuses layouts whose rear speakers are called side speakers."""
 _STALE_TAGS = ("BPS", "NUMBER_OF_BYTES", "NUMBER_OF_FRAMES", "_STATISTICS_")
 """Matroska tags that describe the source's packets and would be lies about the output's."""
+_COVER_ENDINGS = {"mjpeg": "jpg", "png": "png"}
+_MIME = {"jpg": "jpeg", "png": "png"}
 _QUEUE_PACKETS = "4096"
 """Packets of a stream that may wait for a sparse one before FFmpeg gives up; its own default is too few."""
 
@@ -38,9 +40,9 @@ def encode_arguments(
         output: Absolute path to write; an existing file is replaced.
         info: What the probe found in the source.
     """
-    maps = [word for stream in plan.streams for word in ("-map", f"0:{stream.source.index}")]
+    maps = [word for stream in plan.tracks for word in ("-map", f"0:{stream.source.index}")]
     per_stream = [
-        word for number, stream in enumerate(plan.streams) for word in _stream_options(number, stream, params, plan)
+        word for number, stream in enumerate(plan.tracks) for word in _stream_options(number, stream, params, plan)
     ]
     return [
         *_QUIET,
@@ -55,6 +57,7 @@ def encode_arguments(
         "-map_chapters",
         "0" if plan.container.chapters else "-1",
         *per_stream,
+        *_cover_options(plan, output.parent),
         "-max_muxing_queue_size",
         _QUEUE_PACKETS,
         *_muxer_options(plan),
@@ -62,6 +65,34 @@ def encode_arguments(
         plan.container.muxer,
         url(output),
     ]
+
+
+def cover_arguments(plan: OutputPlan, *, source: Path, folder: Path, info: MediaInfo) -> list[str]:
+    """Return the arguments that take the plan's cover art out of a source, into files that `encode_arguments` attaches."""
+    outputs: list[str] = []
+    for stream in plan.covers:
+        outputs += ["-map", f"0:{stream.source.index}", "-c", "copy", "-frames:v", "1", "-f", "image2", "-update", "1"]
+        outputs.append(url(cover_path(stream, folder)))
+    return [*_QUIET, "-y", *input_options(info.format), "-i", url(source), *outputs]
+
+
+def cover_path(stream: StreamPlan, folder: Path) -> Path:
+    """Return the file that a picture of cover art is taken out into."""
+    return folder / f"cover-{stream.source.index}.{_COVER_ENDINGS[stream.codec]}"
+
+
+def _cover_options(plan: OutputPlan, folder: Path) -> list[str]:
+    words: list[str] = []
+    for number, stream in enumerate(plan.covers, start=len(plan.tracks)):
+        ending = _COVER_ENDINGS[stream.codec]
+        words += [
+            "-attach",
+            url(cover_path(stream, folder)),
+            f"-metadata:s:{number}",
+            f"mimetype=image/{_MIME[ending]}",
+        ]
+        words += [f"-metadata:s:{number}", f"filename=cover.{ending}"]
+    return words
 
 
 def check_arguments(path: Path, *, muxer: str) -> list[str]:

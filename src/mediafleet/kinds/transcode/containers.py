@@ -24,6 +24,8 @@ class Container(msgspec.Struct, frozen=True):
     covers: frozenset[str] = frozenset()
     """Image formats that may be attached as cover art."""
     attachments: bool = False
+    attaches_covers: bool = False
+    """Cover art lies among the attachments: FFmpeg must be handed it as a file."""
     chapters: bool = True
     anything: bool = False
     """Holds practically every format of video and audio, whatever the sets say."""
@@ -75,6 +77,7 @@ CONTAINERS = {
             text="subrip",
             covers=_PICTURES - {"bmp"},
             attachments=True,
+            attaches_covers=True,
             anything=True,
         ),
         Container(

@@ -13,6 +13,8 @@ _LEVEL = re.compile(
 )
 """A line of `-loglevel level+…`: which part of FFmpeg, how bad, what."""
 _HARMLESS = re.compile(r"non monotonically increasing dts|Skipping unhandled metadata")
+_DAMAGE = re.compile(r"corrupt decoded frame|corrupt input packet|Packet corrupt")
+"""What FFmpeg only warns of, though something is lost."""
 _NAME_CHARACTERS = 80
 
 
@@ -106,7 +108,7 @@ def playlist(name: str) -> UnreadableMedia:
 
 def errors_in(log: str) -> list[str]:
     """Return what FFmpeg called an error, without repeats and without what is known to be harmless."""
-    found = (match["what"].strip() for match in _LEVEL.finditer(log))
+    found = [match["what"].strip() for match in _LEVEL.finditer(log)] + _DAMAGE.findall(log)
     return list(dict.fromkeys(line for line in found if line and not _HARMLESS.search(line)))
 
 

@@ -13,7 +13,7 @@ import msgspec
 from mediafleet.domain.errors import InvalidRequest, OutputRejected, UnreadableMedia
 from mediafleet.domain.plan import TaskResult
 from mediafleet.kinds.transcode import failures
-from mediafleet.kinds.transcode.arguments import check_arguments, encode_arguments, shown_command
+from mediafleet.kinds.transcode.arguments import check_arguments, cover_arguments, encode_arguments, shown_command
 from mediafleet.kinds.transcode.media import MediaInfo
 from mediafleet.kinds.transcode.params import TranscodeParams
 from mediafleet.kinds.transcode.probe import probe
@@ -23,6 +23,8 @@ from mediafleet.kinds.transcode.streams import OutputPlan, plan_output
 from mediafleet.kinds.transcode.verify import find_faults, find_truncation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mediafleet.kinds.seam import TaskContext
     from mediafleet.kinds.transcode.progress import Position
 
@@ -114,6 +116,8 @@ class _Transcode:
         plan = plan_output(info, self.params, name=self.name, may_copy_sound=may_copy_sound)
         path = self.context.workspace / f"output.{plan.container.name}"
         arguments = encode_arguments(plan, self.params, source=source, output=path, info=info)
+        if plan.covers:
+            await self._ffmpeg(cover_arguments(plan, source=source, folder=path.parent, info=info))
         encoded = await self._encode(arguments, path, info)
         started = time.monotonic()
         self.context.report(_ENCODED, stage="verifying")
@@ -140,10 +144,21 @@ class _Transcode:
             )
 
         self.context.report(_PROBED, stage="encoding")
-        finished = await FfmpegRun(
-            self.context, [self.ffmpeg.path, *arguments], self.name, self.stall_s, output=path, on_progress=note
-        ).finish()
+        finished = await self._ffmpeg(arguments, output=path, on_progress=note)
         self.seconds["encode_s"] += time.monotonic() - started
+        return finished
+
+    async def _ffmpeg(
+        self,
+        arguments: list[str],
+        *,
+        output: Path | None = None,
+        on_progress: Callable[[Position], None] = lambda _: None,
+    ) -> Finished:
+        """Run FFmpeg on the input; any failure is one of the input's or of the node's."""
+        words = [self.ffmpeg.path, *arguments]
+        run = FfmpegRun(self.context, words, self.name, self.stall_s, output=output, on_progress=on_progress)
+        finished = await run.finish()
         if finished.exit_code != 0:
             raise failures.explain(finished.log, name=self.name, exit_code=finished.exit_code)
         return finished

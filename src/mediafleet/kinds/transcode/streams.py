@@ -29,6 +29,8 @@ class Action(StrEnum):
     COPY = "copy"
     """Its packets are taken over unchanged."""
     ENCODE = "encode"
+    ATTACH = "attach"
+    """Cover art is taken out into a file, and that is attached to the output."""
     CONVERT = "convert"
     """Subtitles are written in another text format."""
 
@@ -51,6 +53,16 @@ class OutputPlan(msgspec.Struct, frozen=True):
     streams: tuple[StreamPlan, ...]
     warnings: tuple[str, ...] = ()
     """One sentence for everything that the output lacks against the source."""
+
+    @property
+    def covers(self) -> tuple[StreamPlan, ...]:
+        """Cover art that goes into the output as attached files."""
+        return tuple(plan for plan in self.streams if plan.action is Action.ATTACH)
+
+    @property
+    def tracks(self) -> tuple[StreamPlan, ...]:
+        """All other streams, in the output's order."""
+        return tuple(plan for plan in self.streams if plan.action is not Action.ATTACH)
 
     @property
     def copies_sound(self) -> bool:
@@ -145,7 +157,8 @@ class _Planner:
 
     def _add_cover(self, stream: StreamInfo) -> None:
         if stream.codec in self.container.covers:
-            self._keep(stream, Action.COPY, stream.codec)
+            action = Action.ATTACH if self.container.attaches_covers else Action.COPY
+            self._keep(stream, action, stream.codec)
         else:
             self._drop(
                 stream, f"{_article(self.container.name)} file cannot hold {stream.codec or 'unknown'} cover art"
