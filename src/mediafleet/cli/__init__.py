@@ -1,0 +1,66 @@
+"""The `mediafleet` command: one module a command group, imported only when its command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+USAGE_ERROR = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code.
+
+    0 means that all that was asked for succeeded, 1 that something failed, 2 that the command line or the
+    settings make no sense, 130 that Ctrl-C ended it.
+    """
+    _repair_streams()
+    from cyclopts import CycloptsError  # noqa: PLC0415 - `python -m` and tests import this module for less
+
+    from mediafleet.cli._app import app, hoist_options  # noqa: PLC0415 - as above
+
+    tokens = hoist_options(list(sys.argv[1:] if argv is None else argv))
+    try:
+        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except CycloptsError as error:
+        return _refuse(error, tokens)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return _leave_pipe()
+    return code if isinstance(code, int) else 0
+
+
+def _refuse(error: Exception, tokens: list[str]) -> int:
+    from mediafleet.cli._text import printable  # noqa: PLC0415 - only errors need it
+
+    command = next((token for token in tokens if not token.startswith("-")), "")
+    known = getattr(error, "command_chain", None)
+    page = " ".join(["mediafleet", *(known or ())]) if command else "mediafleet"
+    sentence = " ".join(printable(line) for line in str(error).splitlines() if line.strip())
+    sys.stderr.write(f"mediafleet: {sentence}\nSee `{page} --help`.\n")
+    return USAGE_ERROR
+
+
+def _repair_streams() -> None:
+    """Make the standard streams safe to write to: they may be closed, or unable to hold a file's name."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - lives as long as the process
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _leave_pipe() -> int:
+    """End quietly when the reader of our output went away, as other tools do."""
+    # The interpreter flushes stdout once more at its end; that must not fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141

@@ -1,0 +1,147 @@
+"""Works on many files at once: hand in, follow, fetch, each for itself, so that one failure stops no other."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mediafleet.cli._follow import JobWatch, OwnJobs, watching
+from mediafleet.cli._hand_in import hand_in
+from mediafleet.cli._item import Item, Phase
+from mediafleet.cli._text import utf8
+from mediafleet.domain.errors import ErrorInfo, MediafleetError, Unavailable
+from mediafleet.domain.job import JobView, Submission
+from mediafleet.domain.lifecycle import JobStatus, PriorityClass
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mediafleet.cli._fleet import Fleet
+    from mediafleet.cli._names import Targets
+    from mediafleet.cli._output import Output
+    from mediafleet.cli._progress import Display
+
+MOST_SENDERS = 4
+"""Files that are read, uploaded or handed in at the same time."""
+MOST_FETCHERS = 4
+"""Results that are fetched at the same time."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done with every file."""
+
+    kind: str
+    params: dict[str, Any] = field(default_factory=dict[str, Any])
+    priority: PriorityClass = PriorityClass.BATCH
+    ending: str = ""
+    """Ending of the results' names where it is known beforehand."""
+
+
+class Batch:
+    """The items of one command, from the first byte sent to the last one fetched."""
+
+    def __init__(self, fleet: Fleet, work: Work, targets: Targets, *, display: Display, output: Output) -> None:
+        self._fleet = fleet
+        self._output = output
+        self._work = work
+        self._targets = targets
+        self._on_change = display.change
+        self._own = OwnJobs(fleet.client)
+        self._watch = JobWatch(fleet.client, patience_s=fleet.patience_s)
+        self._senders = asyncio.Semaphore(MOST_SENDERS)
+        self._fetchers = asyncio.Semaphore(MOST_FETCHERS)
+
+    async def run(self, items: Sequence[Item]) -> None:
+        """Work on all items until each is over; an interruption cancels the jobs that are not, and is raised again."""
+        try:
+            async with watching(self._watch, self._own, self._output), asyncio.TaskGroup() as group:
+                for item in items:
+                    group.create_task(self._run(item), name=f"work on {item.path}")
+        except asyncio.CancelledError:
+            self._mark_cancelled(items)
+            raise
+
+    async def _run(self, item: Item) -> None:
+        started = time.monotonic()
+        try:
+            await self._carry_through(item)
+        except Unavailable as error:
+            item.fail(self._fleet.explain(error).info())
+        except MediafleetError as error:
+            item.fail(error.info())
+        except OSError as error:
+            item.fail(ErrorInfo("input-error", f"{error.filename or item.path}: {error.strerror or error}."))
+        finally:
+            item.seconds = time.monotonic() - started
+        item.phase = Phase.OVER
+        self._on_change(item)
+
+    async def _carry_through(self, item: Item) -> None:
+        if self._work.ending:
+            self._targets.check(with_ending(item.place, self._work.ending))
+        async with self._senders:
+            view = await self._hand_in(item)
+        view = await self._watch.follow(view.id, lambda seen: self._see(item, seen))
+        if view.status is JobStatus.COMPLETED:
+            async with self._fetchers:
+                await self._fetch(item, view)
+        elif item.error is None:
+            item.fail(ErrorInfo("cancelled", "The job was cancelled."))
+            item.status = view.status
+
+    async def _hand_in(self, item: Item) -> JobView:
+        def advance(share: float) -> None:
+            if item.phase is not Phase.UPLOADING:
+                item.enter(Phase.UPLOADING)
+            item.progress = share
+            self._on_change(item)
+
+        work = self._work
+        draft = Submission(work.kind, params=work.params, priority=work.priority, name=utf8(item.path.name))
+        view = await hand_in(self._own, draft, [item.path], on_upload=advance)
+        item.take(view)
+        return view
+
+    def _see(self, item: Item, view: JobView) -> None:
+        self._own.note(view)
+        item.take(view)
+        self._on_change(item)
+
+    async def _fetch(self, item: Item, view: JobView) -> None:
+        item.enter(Phase.FETCHING)
+        for index, ref in enumerate(view.outputs):
+            # The first result is named for its input; what else there is keeps its own name.
+            place = item.place if index == 0 else self._targets.claim(Path(ref.name).stem)
+            target = with_ending(place, Path(ref.name).suffix)
+
+            def advance(done: int, size: int = ref.size) -> None:
+                item.progress = min(1.0, done / size) if size > 0 else 0.0
+                self._on_change(item)
+
+            with self._targets.write(target) as partial:
+                await self._fleet.client.artifacts.download(ref, partial, on_progress=advance)
+            item.outputs.append(target)
+
+    def _mark_cancelled(self, items: Sequence[Item]) -> None:
+        for item in items:
+            if item.phase is Phase.OVER:
+                continue
+            item.phase, item.status = Phase.OVER, JobStatus.CANCELLED
+            if item.job in self._own.open:
+                item.error = ErrorInfo(
+                    "interrupted", f"Interrupted; whether job {item.job} was cancelled is not known."
+                )
+            else:
+                item.error = ErrorInfo(
+                    "cancelled", "Interrupted; the job was cancelled." if item.job else "Interrupted."
+                )
+            self._on_change(item)
+
+
+def with_ending(place: Path, ending: str) -> Path:
+    """Return the place with an ending after its whole name: `a.b` and `.mp4` make `a.b.mp4`."""
+    return place.with_name(place.name + ending)

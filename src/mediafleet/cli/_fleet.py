@@ -1,0 +1,117 @@
+"""Opens the fleet that a client command works with: a named one, the local one, or one started for the call."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mediafleet.cli._local import FleetRecord, ensure_fleet
+from mediafleet.client import FleetClient
+from mediafleet.domain.errors import SchedulerUnavailable, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    from mediafleet.cli._options import ClientOptions
+
+LOCAL_PATIENCE_S = 10.0
+"""How long a local fleet may be silent: it ended, unless somebody starts it again."""
+REMOTE_PATIENCE_S = 60.0
+"""How long a named scheduler may be silent: it may be restarting."""
+_HOLD_S = 10.0
+"""Longest wait for the connection that holds a local fleet."""
+_KNOCK_S = 1.0
+"""How long a local fleet that was just found is tried."""
+_JOIN_TRIES = 3
+"""A found fleet may end while we knock; more than two in a row is no accident."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """An open fleet."""
+
+    client: FleetClient
+    local: FleetRecord | None = None
+    """The record of a fleet on this machine that was found or started; None for a named server."""
+    is_new: bool = False
+    """This command started it."""
+
+    @property
+    def patience_s(self) -> float:
+        """How long it may be away before work that follows it gives up."""
+        return LOCAL_PATIENCE_S if self.local else REMOTE_PATIENCE_S
+
+    def explain(self, error: Unavailable) -> Unavailable:
+        """Return the error with the reason that is known here, if the fleet of this machine has ended."""
+        if self.local is None or self.local.is_running:
+            return error
+        return SchedulerUnavailable(
+            f"The local fleet ended unexpectedly (process {self.local.pid} is gone). What it accepted goes on when it is "
+            "started again: run `mediafleet up`, then `mediafleet jobs`."
+        )
+
+
+@asynccontextmanager
+async def open_fleet(options: ClientOptions, *, nodes: int = 1) -> AsyncGenerator[Fleet]:
+    """Open the fleet that the options mean; one that was started for the call stays at least as long as the block.
+
+    Args:
+        nodes: How many nodes a fleet that is started for the call has.
+
+    Raises:
+        ConfigError: Settings or token file cannot work.
+        SchedulerUnavailable: A local fleet could not be started.
+    """
+    settings = options.settings()
+    if options.server:
+        async with FleetClient(options.server, settings.server.token) as client:
+            yield Fleet(client)
+        return
+    async with _open_local(partial(ensure_fleet, settings.data, options, nodes=nodes), settings.server.token) as fleet:
+        try:
+            yield fleet
+        except Unavailable as error:
+            raise fleet.explain(error) from error
+
+
+@asynccontextmanager
+async def _open_local(ensure: Callable[[], Awaitable[tuple[FleetRecord, bool]]], token: str) -> AsyncGenerator[Fleet]:
+    for tries_left in reversed(range(_JOIN_TRIES)):
+        record, is_new = await ensure()
+        async with FleetClient(record.url, token or record.token) as client:
+            held = asyncio.Event()
+            hold = asyncio.create_task(_hold(client, held), name="hold the local fleet")
+            try:
+                if not await _is_held(hold, held) and tries_left:
+                    continue
+                yield Fleet(client, record, is_new)
+                return
+            finally:
+                hold.cancel()
+                with suppress(asyncio.CancelledError, Unavailable):
+                    await hold
+
+
+async def _is_held(hold: asyncio.Task[None], held: asyncio.Event) -> bool:
+    waiter = asyncio.create_task(held.wait())
+    try:
+        await asyncio.wait({hold, waiter}, timeout=_HOLD_S, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiter.cancel()
+    if hold.done() and (error := hold.exception()) and not isinstance(error, Unavailable):
+        raise error
+    return held.is_set()
+
+
+async def _hold(client: FleetClient, held: asyncio.Event) -> None:
+    """Keep a connection open that counts as a client of the fleet, as long as this command runs."""
+    while True:
+        try:
+            async for _ in client.feed(hold=True).follow(patience_s=_KNOCK_S, on_open=held.set):
+                pass
+        except Unavailable:
+            if not held.is_set():
+                raise

@@ -1,0 +1,69 @@
+"""Hands a job in with its local files: in place where the fleet can see them, else uploaded first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mediafleet.artifacts.fingerprint import fingerprint, input_uri
+from mediafleet.cli._text import utf8
+from mediafleet.domain.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mediafleet.cli._follow import OwnJobs
+    from mediafleet.client import FleetClient
+    from mediafleet.domain.job import JobView, Submission
+
+
+async def hand_in(
+    own: OwnJobs, draft: Submission, inputs: Sequence[str | Path], *, on_upload: Callable[[float], None]
+) -> JobView:
+    """Submit the draft with these inputs and return the job.
+
+    Args:
+        own: Remembers the job, so that an interruption can end it.
+        inputs: Paths of local files, and addresses that are passed on as they are.
+        on_upload: Called with the share 0..1 that is uploaded; not called for what is used in place.
+
+    Raises:
+        MediafleetError: The fleet does not take the job, or an upload failed.
+        OSError: A file cannot be read.
+    """
+    seen_in_place = [await _in_place(one) if isinstance(one, Path) else one for one in inputs]
+    try:
+        return await own.submit(_with_inputs(draft, seen_in_place))
+    except InputError as error:
+        # The general code: the fleet cannot see the file. The special ones are about the kind or its params.
+        if error.code != InputError.code or not any(isinstance(one, Path) for one in inputs):
+            raise
+    uploaded = [await _upload(own.client, one, on_upload) if isinstance(one, Path) else one for one in inputs]
+    return await own.submit(_with_inputs(draft, uploaded))
+
+
+async def _in_place(path: Path) -> str:
+    place = _nameable(path)
+    return input_uri(place, await fingerprint(place))
+
+
+def _nameable(path: Path) -> Path:
+    # Addresses with `..` are refused; resolving every path would undo links that other machines may share.
+    return path.resolve() if ".." in path.parts else path.absolute()
+
+
+async def _upload(client: FleetClient, path: Path, on_upload: Callable[[float], None]) -> str:
+    size = path.stat().st_size  # noqa: ASYNC240 - one look at a local file
+    on_upload(0.0)
+    ref = await client.artifacts.upload(
+        path, name=utf8(path.name), on_progress=lambda done: on_upload(done / size if size else 1.0)
+    )
+    return f"artifact:{ref.id}"
+
+
+def _with_inputs(draft: Submission, inputs: list[str]) -> Submission:
+    if not inputs:
+        return draft
+    return msgspec.structs.replace(draft, input=inputs[0] if len(inputs) == 1 else inputs)

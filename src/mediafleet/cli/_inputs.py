@@ -1,0 +1,103 @@
+"""Turns what a user names into inputs: files, folders, and addresses that the fleet can read itself."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mediafleet.domain.errors import InputError, MediafleetError, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+# fmt: off
+MEDIA_SUFFIXES = frozenset({
+    ".3g2", ".3gp", ".aac", ".ac3", ".aif", ".aiff", ".amr", ".ape", ".asf", ".avi", ".dts", ".dv", ".eac3", ".f4v",
+    ".flac", ".flv", ".gxf", ".h264", ".hevc", ".ivf", ".m1v", ".m2t", ".m2ts", ".m2v", ".m4a", ".m4b", ".m4v",
+    ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".oga", ".ogg", ".ogm",
+    ".ogv", ".opus", ".rm", ".rmvb", ".ts", ".tta", ".vob", ".wav", ".webm", ".wma", ".wmv", ".wtv", ".wv", ".y4m",
+})
+"""File name endings that a folder is searched for; a file that is named itself may have any."""
+# fmt: on
+_SCHEMES = ("artifact:", "file://", "http://", "https://", "s3://")
+
+
+class Source(msgspec.Struct, frozen=True):
+    """One media file to work on."""
+
+    path: Path
+    folder: Path = Path()
+    """Where below the folder that was named it lay, so that results can keep the order."""
+
+
+class Unusable(msgspec.Struct, frozen=True):
+    """Something that was named but cannot be worked on."""
+
+    path: Path
+    error: MediafleetError
+
+
+def is_address(word: str) -> bool:
+    """Tell whether the word is an address that goes to the fleet as it is, rather than a path."""
+    return word.startswith(_SCHEMES)
+
+
+def find_sources(paths: Sequence[Path], *, recursive: bool = True) -> Iterator[Source | Unusable]:
+    """Yield each file once, in the order given; folders stand for the media files in them, sorted.
+
+    Args:
+        recursive: Also look in the folders of a folder.
+    """
+    seen: set[Path] = set()
+    for path in paths:
+        for found in _find(path, recursive=recursive):
+            if isinstance(found, Source):
+                real = Path(os.path.realpath(found.path))
+                if real in seen:
+                    continue
+                seen.add(real)
+            yield found
+
+
+def _find(path: Path, *, recursive: bool) -> Iterator[Source | Unusable]:
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        yield Unusable(path, _why(path, error))
+        return
+    if stat.S_ISDIR(mode):
+        yield from _walk(path, recursive=recursive)
+    elif stat.S_ISREG(mode):
+        yield _checked(path)
+    else:
+        yield Unusable(path, InputError(f"{path} is neither a file nor a folder."))
+
+
+def _walk(root: Path, *, recursive: bool) -> Iterator[Source | Unusable]:
+    count = 0
+    for name, folders, files in os.walk(root):
+        folder = Path(name)
+        folders[:] = sorted(one for one in folders if not one.startswith(".")) if recursive else []
+        for file in sorted(files):
+            if Path(file).suffix.lower() in MEDIA_SUFFIXES and not file.startswith("."):
+                count += 1
+                yield _checked(folder / file, folder.relative_to(root))
+    if not count:
+        yield Unusable(root, InputError(f"{root} holds no media files."))
+
+
+def _checked(path: Path, folder: Path = Path()) -> Source | Unusable:
+    if os.access(path, os.R_OK):
+        return Source(path, folder)
+    return Unusable(path, InputError(f"{path} may not be read by this user."))
+
+
+def _why(path: Path, error: OSError | ValueError) -> MediafleetError:
+    if isinstance(error, FileNotFoundError):
+        return NotFound(f"{path} does not exist.")
+    reason = error.strerror if isinstance(error, OSError) else error
+    return InputError(f"{path} cannot be read: {reason}.")

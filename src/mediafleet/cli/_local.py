@@ -1,0 +1,164 @@
+"""Finds the fleet of a data directory, or starts one that stays while somebody uses it.
+
+A serving fleet writes `fleet.json` into its data directory. Commands that find none there start one in a
+session of its own; a lock file sees to it that commands which start at once get one fleet together. It ends by
+itself some seconds after its last client left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import psutil
+
+from mediafleet.cli._options import ClientOptions, absolute
+from mediafleet.client import FleetClient
+from mediafleet.domain.errors import SchedulerUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+LOG_NAME = "up.log"
+"""What a fleet that was started for a command says, below its data directory."""
+LINGER_S = 10
+"""How long an embedded fleet waits for a client before it ends."""
+START_S = 60.0
+"""Longest wait for a started fleet to serve: a slow machine's first start."""
+END_S = 20.0
+"""Longest wait for a fleet that was told to end."""
+_LOOK_EVERY_S = 0.05
+_TAIL_LINES = 8
+
+
+class FleetRecord(msgspec.Struct, frozen=True):
+    """What `fleet.json` says of the fleet that serves a data directory."""
+
+    url: str
+    pid: int
+    token: str = ""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process is there. The pid may have gone to another one, and a child that ended may wait for us."""
+        try:
+            return psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+def read_record(data: Path) -> FleetRecord | None:
+    """Return the record of a data directory; None without one of a running process."""
+    try:
+        record = msgspec.json.decode((data / "fleet.json").read_bytes(), type=FleetRecord)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return record if record.is_running else None
+
+
+async def find_fleet(data: Path) -> FleetRecord | None:
+    """Return the fleet that serves the data directory and answers, or None."""
+    record = read_record(data)
+    if record is None:
+        return None
+    async with FleetClient(record.url, record.token) as client:
+        return record if await client.is_healthy() else None
+
+
+async def ensure_fleet(data: Path, options: ClientOptions, *, nodes: int = 1) -> tuple[FleetRecord, bool]:
+    """Return the fleet of the data directory, and whether this call started it.
+
+    Args:
+        nodes: How many nodes a fleet that is started here has.
+
+    Raises:
+        SchedulerUnavailable: It could not be started; the sentence ends with what its log says.
+    """
+    if record := await find_fleet(data):
+        return record, False
+    await asyncio.to_thread(data.mkdir, 0o700, parents=True, exist_ok=True)
+    async with _start_lock(data):
+        if record := await find_fleet(data):
+            return record, False
+        log = data / LOG_NAME
+        process = _start_detached(data, options, nodes)
+        return await _until_serving(data, process, log), True
+
+
+def _start_detached(data: Path, options: ClientOptions, nodes: int) -> subprocess.Popen[bytes]:
+    """Start `up` in a session of its own, so that neither Ctrl-C nor the end of this process reaches it."""
+    given = absolute(options)
+    command = [sys.executable, "-P", "-m", "mediafleet.cli", "up", "--data", str(data), "--port", "0"]
+    command += ["--linger", str(LINGER_S), "--nodes", str(nodes)]
+    command += ["--config", str(given.config)] if given.config else []
+    command += ["--token-file", str(given.token_file)] if given.token_file else []
+    with (data / LOG_NAME).open("wb") as sink:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True, cwd=data
+        )
+
+
+async def end_fleet(record: FleetRecord) -> None:
+    """End a fleet and wait until it is gone; one that does not end is killed."""
+    for number, patience_s in ((signal.SIGINT, END_S), (signal.SIGKILL, END_S)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(record.pid, number)
+        deadline = time.monotonic() + patience_s
+        while record.is_running and time.monotonic() < deadline:  # noqa: ASYNC110 - another process tells no event
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+
+@asynccontextmanager
+async def _start_lock(data: Path) -> AsyncGenerator[None]:
+    """Hold the right to start a fleet here; the system drops it with the process that holds it."""
+    with (data / "start.lock").open("wb") as file:
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            await asyncio.sleep(_LOOK_EVERY_S)
+        yield
+
+
+async def _until_serving(data: Path, process: subprocess.Popen[bytes], log: Path) -> FleetRecord:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if record := await find_fleet(data):
+            return record
+        if process.poll() is not None:
+            return await _join_or_explain(data, process.returncode, log)
+        await asyncio.sleep(_LOOK_EVERY_S)
+    process.terminate()
+    raise SchedulerUnavailable(
+        f"The local fleet did not serve within {START_S:.0f} s; its log is {log}.", detail=_tail(log)
+    )
+
+
+async def _join_or_explain(data: Path, code: int, log: Path) -> FleetRecord:
+    """Join the fleet that kept ours from starting, if there is one; else say why ours ended."""
+    deadline = time.monotonic() + LINGER_S / 2
+    while "data-directory-in-use" in (tail := _tail(log)) and time.monotonic() < deadline:
+        if record := await find_fleet(data):
+            return record
+        await asyncio.sleep(_LOOK_EVERY_S)
+    said = f" It said:\n{tail}" if tail else ""
+    raise SchedulerUnavailable(
+        f"The local fleet could not start (exit code {code}); its log is {log}.{said}", detail=tail
+    )
+
+
+def _tail(log: Path) -> str:
+    try:
+        return "\n".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-_TAIL_LINES:])
+    except OSError:
+        return ""

@@ -1,0 +1,94 @@
+"""Decides where results go, so that none overwrites another, an input, or anything it should not."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING
+
+from mediafleet.domain.errors import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+_MAX_NAME_BYTES = 200
+"""Leaves room for a number and the temporary name's additions within the 255 bytes of most file systems."""
+
+
+class Targets:
+    """Hands out places below one folder; no two inputs get the same."""
+
+    def __init__(self, root: Path, *, force: bool = False, inputs: Iterable[Path] = ()) -> None:
+        """Remember what must not be touched.
+
+        Args:
+            force: Replace files that exist; never those of `inputs`.
+            inputs: Files that are read; a result is never put in their place.
+        """
+        self._root = root
+        self._force = force
+        self._inputs = {os.path.realpath(path) for path in inputs}
+        self._taken: set[str] = set()
+
+    def claim(self, name: str, folder: Path = Path()) -> Path:
+        """Return a place for results of that name, without an ending; the second `a` becomes `a-2`."""
+        stem, number = safe_name(name), 1
+        while True:
+            place = self._root / folder / (stem if number == 1 else f"{stem}-{number}")
+            # Case is folded because some file systems do not tell a.mp4 from A.mp4.
+            if (key := str(place).casefold()) not in self._taken:
+                self._taken.add(key)
+                return place
+            number += 1
+
+    def check(self, path: Path) -> None:
+        """Return if a result may go there.
+
+        Raises:
+            Conflict: It would replace an input, or a file that exists and replacing was not asked for.
+        """
+        if os.path.realpath(path) in self._inputs:
+            raise Conflict(f"{path} is an input of this command and is not replaced; name another folder with --out.")
+        if os.path.lexists(path) and not (self._force and path.is_file()):
+            hint = "use --force to replace it, or another --out." if path.is_file() else "choose another --out."
+            raise Conflict(f"{path} exists already; {hint}")
+
+    @contextmanager
+    def write(self, path: Path) -> Generator[Path]:
+        """Give a temporary path; what the block leaves there appears under `path` at once, or not at all.
+
+        Raises:
+            Conflict: As `check`, also for a file that appeared meanwhile.
+        """
+        self.check(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{secrets.token_hex(6)}.part")
+        try:
+            yield partial
+            self._publish(partial, path)
+        finally:
+            with suppress(FileNotFoundError):
+                partial.unlink()
+
+    def _publish(self, partial: Path, path: Path) -> None:
+        self.check(path)
+        if self._force:
+            partial.replace(path)
+            return
+        try:
+            # Unlike a rename, a link fails if the name was taken since the check.
+            path.hardlink_to(partial)
+        except FileExistsError:
+            raise Conflict(f"{path} appeared while the work ran and is not replaced.") from None
+        except OSError:
+            # This file system has no hard links; the check above must do.
+            partial.rename(path)
+
+
+def safe_name(name: str) -> str:
+    """Return the last part of a name that came from elsewhere, fit to be a file name here."""
+    last = PureWindowsPath(PurePosixPath(name.replace("\0", "")).name).name
+    raw = os.fsencode(last)[:_MAX_NAME_BYTES]
+    return os.fsdecode(raw) if last not in {"", ".", ".."} else "output"

@@ -1,0 +1,55 @@
+"""Words for jobs, nodes and pools in tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mediafleet.cli._text import duration_text, size_text
+
+if TYPE_CHECKING:
+    from mediafleet.domain.job import JobView
+    from mediafleet.domain.node import NodeView, PoolView
+
+JOB_HEADER = ("ID", "KIND", "NAME", "STATUS", "DONE", "STAGE", "AGE")
+NODE_HEADER = ("ID", "HOST", "STATE", "EXECUTORS", "RUNNING", "SEEN")
+POOL_HEADER = ("POOL", "EXECUTORS", "SLOTS", "FREE", "CAPABILITIES")
+
+
+def job_row(view: JobView, *, now_ms: int) -> tuple[str, ...]:
+    """Return a job as a row under `JOB_HEADER`."""
+    age = duration_text(max(0, now_ms - view.created_ms) / 1000)
+    return (view.id, view.kind, view.name, view.status, f"{view.progress:.0%}", view.stage, age)
+
+
+def job_facts(view: JobView, *, now_ms: int) -> list[tuple[str, str]]:
+    """Return all that people want to know of a job, as pairs of a word and a value."""
+    facts = [
+        ("id", view.id),
+        ("kind", view.kind),
+        ("name", view.name),
+        ("status", f"{view.status} {view.progress:.0%} {view.stage}".strip()),
+        ("age", duration_text(max(0, now_ms - view.created_ms) / 1000)),
+    ]
+    if view.started_ms is not None and view.finished_ms is not None:
+        facts.append(("took", duration_text((view.finished_ms - view.started_ms) / 1000)))
+    facts += [("input", ref.uri or ref.name) for ref in view.inputs]
+    facts += [("param", f"{name} = {value}") for name, value in view.params.items()]
+    facts += [("output", f"{ref.name} ({size_text(ref.size)})") for ref in view.outputs]
+    facts += [("warning", text) for text in view.warnings]
+    if view.error:
+        facts.append(("error", view.error.message))
+    facts += [("task", f"{task.id} {task.state} attempt {task.attempt} {task.executor}".strip()) for task in view.tasks]
+    return facts
+
+
+def node_row(view: NodeView, *, now_ms: int) -> tuple[str, ...]:
+    """Return a node as a row under `NODE_HEADER`."""
+    executors = ", ".join(f"{one.name} {one.used}/{one.slots}" for one in view.executors) or "none"
+    running = ", ".join(work.job for one in view.executors for work in one.running) or "–"
+    seen = f"{duration_text(max(0, now_ms - view.seen_ms) / 1000)} ago"
+    return (view.id, view.host, view.state, executors, running, seen)
+
+
+def pool_row(view: PoolView) -> tuple[str, ...]:
+    """Return a pool as a row under `POOL_HEADER`."""
+    return (view.pool, str(view.executors), str(view.slots), str(view.free), " ".join(view.capabilities))

@@ -1,0 +1,199 @@
+"""`mediafleet check`: what is installed, what is reachable, what this machine can do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import tempfile
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mediafleet import __version__
+from mediafleet.cli._local import find_fleet
+from mediafleet.cli._options import ClientOptions
+from mediafleet.cli._output import Output
+from mediafleet.cli._run import FAILED, run_client
+from mediafleet.client import FleetClient
+from mediafleet.domain.errors import MediafleetError
+from mediafleet.kinds.registry import GROUP, KindRegistry
+from mediafleet.node.executors import CapabilityMemory, Offer, build_executors, count_cores, detect_offer
+from mediafleet.node.guard import choose_guard
+from mediafleet.node.processes import Launcher
+from mediafleet.node.workspace import Workspaces
+from mediafleet.store.connection import connect
+from mediafleet.store.server_binary import find_server
+
+if TYPE_CHECKING:
+    from mediafleet.domain.node import Executor
+    from mediafleet.ops.settings import Settings
+
+_NO_OPTIONS = ClientOptions()
+_DETECT_GRACE_S = 2.0
+
+
+@dataclass
+class Finding:
+    """One thing that was looked at."""
+
+    topic: str
+    text: str
+    is_good: bool = True
+    is_needed: bool = True
+    """Without it a fleet could not work here."""
+
+
+@dataclass
+class Report:
+    """All that was found."""
+
+    findings: list[Finding] = field(default_factory=list[Finding])
+    executors: tuple[Executor, ...] = ()
+    missing: dict[str, str] = field(default_factory=dict[str, str])
+    facts: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def is_good(self) -> bool:
+        """Whether a fleet could work here, and the one that was named does."""
+        return all(finding.is_good for finding in self.findings if finding.is_needed)
+
+    def document(self) -> dict[str, Any]:
+        """Return the report as JSON shows it."""
+        return {
+            "ok": self.is_good,
+            "checks": [
+                {"topic": one.topic, "ok": one.is_good, "needed": one.is_needed, "text": one.text}
+                for one in self.findings
+            ],
+            "facts": self.facts,
+            "executors": [
+                {"name": one.name, "slots": one.slots, "capabilities": list(one.capabilities)} for one in self.executors
+            ],
+            "missing": self.missing,
+        }
+
+
+def check(*, options: ClientOptions = _NO_OPTIONS) -> int:
+    """Say what is installed, what is reachable and what this machine can do.
+
+    Tries every encoder with a few frames, so it takes some seconds. Exit 1 if a fleet could not work here, or if
+    the scheduler that --server names does not answer.
+
+    Args:
+        options: Shared options.
+    """
+    output = Output(as_json=options.json)
+    return run_client(_check(options, output), output, debug=options.debug)
+
+
+async def _check(options: ClientOptions, output: Output) -> int:
+    settings = options.settings()
+    report = Report()
+    report.findings += [
+        Finding("mediafleet", __version__),
+        Finding("python", f"{platform.python_version()} on {platform.platform(terse=True)}"),
+        await look_at_store(settings),
+        *look_at_kinds(),
+    ]
+    await look_at_machine(settings, report)
+    report.findings.append(await look_at_fleet(options, settings))
+    output.document(report.document())
+    tell(report, output)
+    return 0 if report.is_good else FAILED
+
+
+async def look_at_store(settings: Settings) -> Finding:
+    """Return which Redis would be used, and whether it can be."""
+    if not settings.store.redis_url:
+        try:
+            server = await asyncio.to_thread(find_server)
+        except MediafleetError as error:
+            return Finding("store", error.message, is_good=False)
+        major, minor = server.version
+        return Finding("store", f"{server.path} {major}.{minor} (from {server.origin}), started privately")
+    try:
+        redis = connect(settings.store.redis_url, prefix=settings.store.prefix)
+        try:
+            await redis.ping()  # pyright: ignore[reportUnknownMemberType] - redis-py's stubs mix both kinds of client
+        finally:
+            await redis.aclose()
+    except Exception as error:  # noqa: BLE001 - whatever the library raises means the same: not usable
+        return Finding("store", f"The Redis server that is configured does not answer: {error}.", is_good=False)
+    return Finding("store", "the configured Redis server answers")
+
+
+def look_at_kinds() -> list[Finding]:
+    """Return each installed job kind with the package entry that names it, or why it does not load."""
+    findings: list[Finding] = []
+    for point in sorted(entry_points(group=GROUP), key=lambda one: one.name):
+        try:
+            kind = point.load()
+        except Exception as error:  # noqa: BLE001 - the boundary to foreign packages: any fault of theirs is told
+            findings.append(Finding(f"kind {point.name}", f"{point.value} does not load: {error}.", is_good=False))
+        else:
+            findings.append(Finding(f"kind {point.name}", f"{kind.summary} ({point.value})"))
+    return findings or [Finding("kinds", "No job kind is installed; install mediafleet again.", is_good=False)]
+
+
+async def look_at_machine(settings: Settings, report: Report) -> None:
+    """Fill in what a node on this machine would offer."""
+    try:
+        offer = await _detect(list(KindRegistry.installed()))
+        report.executors = build_executors(settings.node, offer.capabilities, cores=count_cores())
+    except MediafleetError as error:
+        report.findings.append(Finding("node", error.message, is_good=False))
+        return
+    report.facts, report.missing = dict(offer.facts), dict(offer.missing)
+    broken = {name: reason for name, reason in offer.missing.items() if name.startswith("kind:")}
+    report.findings += [Finding(name, reason, is_good=False) for name, reason in broken.items()]
+    report.findings += [Finding(name, text) for name, text in offer.facts.items()]
+    for one in report.executors:
+        report.findings.append(Finding(f"executor {one.name}", f"{one.slots} slots: {' '.join(one.capabilities)}"))
+
+
+async def _detect(kinds: list[Any]) -> Offer:
+    """Run the detection of a node, in a folder of its own so that a node which runs here is not disturbed."""
+    guard = choose_guard()
+    try:
+        with tempfile.TemporaryDirectory(prefix="mediafleet-check-") as name:
+            workspaces = Workspaces(Path(name) / "work")
+            workspaces.sweep()
+            launcher = Launcher(guard, environment=os.environ, grace_s=_DETECT_GRACE_S)
+            memory = CapabilityMemory(Path(name) / "capabilities.json")
+            return await detect_offer(kinds, workspaces=workspaces, launcher=launcher, memory=memory)
+    finally:
+        guard.close()
+
+
+async def look_at_fleet(options: ClientOptions, settings: Settings) -> Finding:
+    """Return whether the fleet that client commands would use answers; one that is not up is no fault."""
+    if options.server:
+        async with FleetClient(options.server, settings.server.token) as client:
+            try:
+                return Finding("fleet", _describe(client.base_url, await client.stats()))
+            except MediafleetError as error:
+                return Finding("fleet", error.message, is_good=False)
+    record = await find_fleet(settings.data)
+    if record is None:
+        text = f"none runs on {settings.data}; commands start one when they need it"
+        return Finding("fleet", text, is_good=False, is_needed=False)
+    async with FleetClient(record.url, settings.server.token or record.token) as client:
+        return Finding("fleet", _describe(record.url, await client.stats()))
+
+
+def _describe(url: str, stats: dict[str, Any]) -> str:
+    nodes: dict[str, int] = stats.get("nodes", {})
+    return f"{url} answers; nodes: {', '.join(f'{count} {state}' for state, count in nodes.items()) or 'none'}"
+
+
+def tell(report: Report, output: Output) -> None:
+    """Print the report for people."""
+    for one in report.findings:
+        mark = "✓" if one.is_good else "✗" if one.is_needed else "–"
+        output.say(f"{mark} {one.topic}: {one.text}")
+    for name, reason in sorted(report.missing.items()):
+        if not name.startswith("kind:"):
+            output.say(f"– {name}: {reason}")
+    output.say("A fleet can work here." if report.is_good else "A fleet cannot work here; see the lines with ✗.")

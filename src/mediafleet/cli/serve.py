@@ -1,0 +1,100 @@
+"""`mediafleet up`, `scheduler`, `node`: the processes of a fleet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from mediafleet.cli._options import CONNECTION, ServerOptions
+from mediafleet.cli._output import Output
+from mediafleet.cli._run import guard
+from mediafleet.domain.errors import InvalidRequest
+from mediafleet.ops.logs import configure_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mediafleet.ops.settings import Settings
+
+_NO_OPTIONS = ServerOptions()
+_MOST_NODES = 16
+
+
+def up(
+    *,
+    nodes: Annotated[int, Parameter(group=CONNECTION)] = 1,
+    linger: Annotated[float | None, Parameter(group=CONNECTION, metavar="SECONDS")] = None,
+    options: ServerOptions = _NO_OPTIONS,
+) -> int:
+    """Run everything on this machine: store, scheduler, node and console.
+
+    Ctrl-C or SIGTERM lets running work finish, a second one aborts it; accepted jobs go on at the next start.
+
+    Args:
+        nodes: How many nodes to run here; one uses the whole machine.
+        linger: End by itself this long after the last client has left.
+        options: Shared options.
+    """
+
+    def serve(settings: Settings) -> int:
+        from mediafleet import app  # noqa: PLC0415 - the whole server, needed only now
+
+        if not 1 <= nodes <= _MOST_NODES:
+            raise InvalidRequest(f"--nodes goes from 1 to {_MOST_NODES}.")
+        return app.run_up(settings, nodes=nodes, linger_s=linger)
+
+    return _serve(serve, options, {})
+
+
+def scheduler(*, options: ServerOptions = _NO_OPTIONS) -> int:
+    """Run one scheduler instance.
+
+    Args:
+        options: Shared options.
+    """
+
+    def serve(settings: Settings) -> int:
+        from mediafleet import app  # noqa: PLC0415 - as above
+
+        return app.run_scheduler(settings)
+
+    return _serve(serve, options, {})
+
+
+def node(
+    *,
+    scheduler: Annotated[str | None, Parameter(group=CONNECTION, metavar="URL")] = None,
+    name: Annotated[str | None, Parameter(group=CONNECTION)] = None,
+    slots: Annotated[int | None, Parameter(group=CONNECTION)] = None,
+    label: Annotated[tuple[str, ...], Parameter(group=CONNECTION, negative="", show_default=False)] = (),
+    options: ServerOptions = _NO_OPTIONS,
+) -> int:
+    """Run one node: this machine works for a fleet.
+
+    SIGTERM or Ctrl-C drains it: running work is finished first. A second signal aborts.
+
+    Args:
+        scheduler: Address of a scheduler (default http://127.0.0.1:8000).
+        name: Shown name; the host's where not given.
+        slots: How many tasks the cpu executor takes at once.
+        label: A word that jobs can ask for, as the capability label:WORD. Can be repeated.
+        options: Shared options.
+    """
+
+    def serve(settings: Settings) -> int:
+        from mediafleet import app  # noqa: PLC0415 - as above
+
+        return app.run_node(settings)
+
+    given = {"node.scheduler": scheduler, "node.name": name, "node.slots": slots, "node.labels": list(label) or None}
+    return _serve(serve, options, given)
+
+
+def _serve(run: Callable[[Settings], int], options: ServerOptions, flags: dict[str, Any]) -> int:
+    def work() -> int:
+        settings = options.settings(flags)
+        configure_logs(settings.log)
+        return run(settings)
+
+    return guard(work, Output(), debug=options.debug)

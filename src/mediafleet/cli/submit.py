@@ -1,0 +1,139 @@
+"""`mediafleet submit`: hands in a job of any kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from mediafleet.cli._fleet import Fleet, open_fleet
+from mediafleet.cli._follow import JobWatch, OwnJobs, watching
+from mediafleet.cli._hand_in import hand_in
+from mediafleet.cli._inputs import Source, find_sources, is_address
+from mediafleet.cli._names import Targets
+from mediafleet.cli._options import ClientOptions
+from mediafleet.cli._output import Output
+from mediafleet.cli._params import read_params
+from mediafleet.cli._run import FAILED, guard, run_client
+from mediafleet.cli._text import utf8
+from mediafleet.cli.results import fetch_results
+from mediafleet.domain.errors import MediafleetError
+from mediafleet.domain.job import DEFAULT_TENANT, JobView, Submission
+from mediafleet.domain.lifecycle import JobStatus, PriorityClass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_NO_OPTIONS = ClientOptions()
+
+
+@dataclass(frozen=True)
+class Afterwards:
+    """What to do once the job is handed in."""
+
+    wait: bool = False
+    out: Path | None = None
+    force: bool = False
+
+
+def submit(  # noqa: PLR0913 - a submission has as many parts
+    kind: Annotated[str, Parameter(name="KIND")],
+    /,
+    *inputs: str,
+    param: Annotated[tuple[str, ...], Parameter(negative="", show_default=False, metavar="KEY=VALUE")] = (),
+    params: Annotated[str, Parameter(show_default=False, metavar="JSON")] = "",
+    wait: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    out: Annotated[Path | None, Parameter(metavar="DIR")] = None,
+    force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    priority: Literal["live", "interactive", "batch"] = "batch",
+    tenant: str = DEFAULT_TENANT,
+    name: Annotated[str, Parameter(show_default=False)] = "",
+    key: Annotated[str, Parameter(show_default=False)] = "",
+    options: ClientOptions = _NO_OPTIONS,
+) -> int:
+    """Hand in a job of any kind.
+
+    Args:
+        kind: What is to be done: transcode, noop, or another installed kind.
+        inputs: Files, or addresses like artifact:ID that the fleet reads itself.
+        param: A parameter of the kind. Can be repeated.
+        params: Parameters as one JSON object; --param goes on top.
+        wait: Follow the job to its end; exit 0 only if it completed. Ctrl-C cancels it.
+        out: With --wait: folder for the results.
+        force: Replace files that exist there.
+        priority: Which work goes first when there is more than the fleet can do at once.
+        tenant: On whose behalf.
+        name: A word for people; the input's file name where not given.
+        key: Idempotency key: a second submission with the same key returns the first job.
+        options: Shared options.
+    """
+    output = Output(as_json=options.json)
+
+    def work() -> int:
+        draft = Submission(
+            kind,
+            params=read_params(param, params),
+            priority=PriorityClass(priority),
+            tenant=utf8(tenant),
+            name=utf8(name),
+            idempotency_key=utf8(key),
+        )
+        afterwards = Afterwards(wait or out is not None, out, force)
+        return run_client(_submit(draft, (inputs, afterwards), options, output), output, debug=options.debug)
+
+    return guard(work, output, debug=options.debug)
+
+
+async def _submit(
+    draft: Submission, what: tuple[tuple[str, ...], Afterwards], options: ClientOptions, output: Output
+) -> int:
+    words, afterwards = what
+    inputs = [word if is_address(word) else _existing(word) for word in words]
+    async with open_fleet(options) as fleet:
+        own = OwnJobs(fleet.client)
+        view = await hand_in(own, draft, inputs, on_upload=_announce(output))
+        if afterwards.wait:
+            return await _see_through(view, (fleet, own), afterwards, output)
+    output.document(view)
+    output.say(view.id)
+    if fleet.is_new:
+        output.note(
+            "The fleet that was started for this command ends soon; `mediafleet up` lets it go on with the job."
+        )
+    return 0
+
+
+def _existing(word: str) -> Path:
+    found = next(find_sources([Path(word)], recursive=False))
+    if isinstance(found, Source) and found.path == Path(word):
+        return found.path
+    raise found.error if not isinstance(found, Source) else MediafleetError(f"{word} is a folder; a job takes files.")
+
+
+def _announce(output: Output) -> Callable[[float], None]:
+    told: list[int] = []
+
+    def advance(share: float) -> None:
+        if (quarter := int(share * 4)) not in told:
+            told.append(quarter)
+            output.note(f"uploading {quarter * 25} %")
+
+    return advance
+
+
+async def _see_through(view: JobView, using: tuple[Fleet, OwnJobs], afterwards: Afterwards, output: Output) -> int:
+    fleet, own = using
+    async with watching(JobWatch(fleet.client, patience_s=fleet.patience_s), own, output) as watch:
+        output.note(f"{view.id} accepted")
+        view = await watch.follow(view.id, own.note)
+        paths: list[Path] = []
+        if view.status is JobStatus.COMPLETED and afterwards.out is not None:
+            paths = await fetch_results(fleet.client, view, Targets(afterwards.out, force=afterwards.force))
+    output.document(view)
+    reason = f": {view.error.message}" if view.error else ""
+    output.say(f"{view.id} {view.status}{reason}")
+    for path in paths:
+        output.say(str(path))
+    return 0 if view.status is JobStatus.COMPLETED else FAILED

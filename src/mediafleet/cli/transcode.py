@@ -1,0 +1,136 @@
+"""`mediafleet transcode`: files and folders in, verified results out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from mediafleet.cli._batch import Batch, Work
+from mediafleet.cli._fleet import open_fleet
+from mediafleet.cli._inputs import Source, Unusable, find_sources
+from mediafleet.cli._item import Item, Phase
+from mediafleet.cli._names import Targets
+from mediafleet.cli._options import ClientOptions
+from mediafleet.cli._output import Output
+from mediafleet.cli._params import expected_ending, read_params
+from mediafleet.cli._progress import Display, choose_display, verdict
+from mediafleet.cli._run import FAILED, guard, run_client
+from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.lifecycle import PriorityClass
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_NO_OPTIONS = ClientOptions()
+_MANY = 10
+"""With more inputs than this, failures have scrolled away and are listed once more at the end."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A transcode as it was asked for."""
+
+    paths: tuple[Path, ...]
+    out: Path
+    params: dict[str, Any]
+    force: bool = False
+    recursive: bool = True
+    priority: PriorityClass = PriorityClass.BATCH
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a command talks to its fleet and to its user."""
+
+    options: ClientOptions
+    output: Output
+    display: Display
+
+
+def transcode(  # noqa: PLR0913 - a command line has as many options as people need
+    *files: Path,
+    preset: str = "h264",
+    out: Annotated[Path, Parameter(metavar="DIR", show_default=False)] = Path(),
+    container: Annotated[Literal["mp4", "mov", "mkv", "webm", "m4a", "mp3"] | None, Parameter()] = None,
+    crf: int | None = None,
+    param: Annotated[tuple[str, ...], Parameter(negative="", show_default=False, metavar="KEY=VALUE")] = (),
+    force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    recursive: bool = True,
+    priority: Literal["live", "interactive", "batch"] = "batch",
+    options: ClientOptions = _NO_OPTIONS,
+) -> int:
+    """Convert media files and folders; fetch the results.
+
+    Args:
+        files: Files and folders; a folder stands for the media files in it.
+        preset: What to make: h264, hevc, av1, mp3, or copy (repack only).
+        out: Folder for the results, made where it is missing; this folder where not given.
+        container: File format of the results; the preset's own where not given.
+        crf: Quality on the encoder's own scale; lower is better and larger.
+        param: Any other parameter of the kind: bitrate=4000000, scale.height=720. Can be repeated.
+        force: Replace results that exist. Inputs are never replaced.
+        recursive: Look in the folders of a folder, too; results keep their order.
+        priority: Which work goes first when there is more than the fleet can do at once.
+        options: Shared options.
+    """
+    output = Output(as_json=options.json)
+    given = {"preset": preset, "container": container, "crf": crf}
+
+    def work() -> int:
+        if not files:
+            raise InvalidRequest("Name at least one file or folder.")
+        params = {name: value for name, value in given.items() if value is not None} | read_params(param)
+        request = Request(files, out, params, force=force, recursive=recursive, priority=PriorityClass(priority))
+        return run_client(transcode_all(request, options, output), output, debug=options.debug)
+
+    return guard(work, output, debug=options.debug)
+
+
+async def transcode_all(request: Request, options: ClientOptions, output: Output) -> int:
+    """Work on all that is asked for, print what became of it, and return the exit code."""
+    ending = expected_ending(request.params)
+    work = Work("transcode", request.params, request.priority, ending)
+    found = list(find_sources(request.paths, recursive=request.recursive))
+    targets = Targets(request.out, force=request.force, inputs=[one.path for one in found if isinstance(one, Source)])
+    items = [_make_item(one, targets) for one in found]
+    try:
+        with choose_display(output, count=len(items)) as display:
+            await _run(items, Shown(options, output, display), work, targets)
+    finally:
+        # Also after an interruption: a program that reads the document gets one, whatever happened.
+        report(items, output)
+    return 0 if items and all(item.is_good for item in items) else FAILED
+
+
+def _make_item(found: Source | Unusable, targets: Targets) -> Item:
+    if isinstance(found, Unusable):
+        item = Item(found.path, found.path, phase=Phase.OVER)
+        item.fail(found.error.info())
+        return item
+    return Item(found.path, targets.claim(found.path.stem, found.folder))
+
+
+async def _run(items: Sequence[Item], shown: Shown, work: Work, targets: Targets) -> None:
+    for item in items:
+        if item.phase is Phase.OVER:
+            shown.display.change(item)
+    if waiting := [item for item in items if item.phase is not Phase.OVER]:
+        async with open_fleet(shown.options) as fleet:
+            await Batch(fleet, work, targets, display=shown.display, output=shown.output).run(waiting)
+
+
+def report(items: Sequence[Item], output: Output) -> None:
+    """Print the end of a batch: the document for a program, or warnings, a count and what failed for people."""
+    output.document([item.document() for item in items])
+    for item in items:
+        for warning in item.warnings:
+            output.note(f"note: {item.path.name}: {warning}")
+    bad = [item for item in items if not item.is_good]
+    if len(items) > 1:
+        output.say(f"{len(items) - len(bad)} of {len(items)} succeeded.")
+    if bad and len(items) > _MANY:
+        for item in bad:
+            output.note(f"failed: {verdict(item)}")
