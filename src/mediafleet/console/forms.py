@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -26,6 +26,7 @@ class Field(msgspec.Struct, frozen=True):
     control: str
     """`select`, `checkbox`, `number` or `text`."""
     choices: tuple[str, ...] = ()
+    """All that may be chosen; for `text` suggestions."""
     default: str = ""
     hint: str = ""
     is_integer: bool = False
@@ -52,7 +53,8 @@ def _field_of(name: str, schema: Mapping[str, Any], components: Mapping[str, Any
         case "integer" | "number" as number:
             return Field(name, label, "number", (), _default_text(default), hint, is_integer=number == "integer")
         case "string":
-            return Field(name, label, "text", default=_default_text(default), hint=hint)
+            suggestions = tuple(str(example) for example in part.get("examples", ()))
+            return Field(name, label, "text", suggestions, _default_text(default), hint)
         case _:
             return None
 
@@ -119,4 +121,4 @@ def _input_uri(text: str) -> str:
     """Return an absolute path as a URI; what already is one stays."""
     if not text.startswith("/"):
         return text
-    return PurePosixPath(text).as_uri()
+    return "file://" + quote(text)

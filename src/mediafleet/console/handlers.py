@@ -8,7 +8,7 @@ from typing import Any
 
 from litestar import Response, Router, get
 from litestar.di import Provide
-from litestar.static_files import create_static_files_router
+from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType] - PathLike is left open there
 from litestar.types import ControllerRouterHandler
 
 from mediafleet.console.login import LoginController

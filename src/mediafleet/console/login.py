@@ -68,4 +68,4 @@ def _go(target: str) -> Response[Any]:
 
 def _cookie(request: AnyRequest, value: str, life_s: int) -> Cookie:
     is_secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
-    return Cookie(COOKIE, value, path="/", max_age=life_s, httponly=True, samesite="strict", secure=is_secure)
+    return Cookie(COOKIE, value=value, path="/", max_age=life_s, httponly=True, samesite="strict", secure=is_secure)

@@ -25,6 +25,8 @@ ROWS = 25
 """Jobs on one page of the table."""
 MOST_NODES = 60
 """Node cards on the page; a larger fleet is looked at through the API and `mediafleet nodes`."""
+MOST_NAMES = 200
+"""Running jobs whose names the cards show; of others the id."""
 REFRESH = {"HX-Trigger": "refresh-jobs"}
 
 InjectedClock = NamedDependency[SkipValidation[Clock]]
@@ -47,7 +49,7 @@ class ConsoleController(Controller):
     """Pages for people."""
 
     include_in_schema = False
-    exception_handlers = {MediafleetError: answer_error, HTTPException: answer_bad_request}  # noqa: RUF012 - read once
+    exception_handlers: Any = {MediafleetError: answer_error, HTTPException: answer_bad_request}
 
     @get("/")
     async def index(
@@ -194,7 +196,12 @@ def _query(status: str, offset: int) -> str:
 
 async def _nodes_context(fleet: Fleet) -> dict[str, Any]:
     nodes = sorted(await fleet.nodes(), key=lambda node: (node.state, node.host, node.id))
-    return {"nodes": nodes[:MOST_NODES], "hidden_nodes": max(0, len(nodes) - MOST_NODES)}
+    running = await fleet.jobs(status=JobStatus.PROCESSING, limit=MOST_NAMES)
+    return {
+        "nodes": nodes[:MOST_NODES],
+        "hidden_nodes": max(0, len(nodes) - MOST_NODES),
+        "job_names": {job.id: job.name for job in running.jobs},
+    }
 
 
 def _form_context(fleet: Fleet, name: str) -> dict[str, Any]:

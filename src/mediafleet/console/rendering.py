@@ -13,7 +13,7 @@ from litestar import Response
 from mediafleet.console import words
 from mediafleet.domain.lifecycle import JobStatus
 
-HTML = "text/html; charset=utf-8"
+HTML = "text/html"
 VENDOR_FILES = ("htmx.min.js", "hx-sse.min.js", "hx-csp.min.js")
 
 
@@ -64,14 +64,15 @@ def _make_templates() -> Environment:
     )
     for name in ("size_text", "span_text", "iso_text", "percent", "pace_text", "took_text"):
         environment.filters[name] = getattr(words, name)
-    environment.globals.update(
-        ago_text=words.ago_text,
-        is_final=words.is_final,
-        can_retry=words.can_retry,
-        STATUS_MEANINGS=words.STATUS_MEANINGS,
-        NODE_MEANINGS=words.NODE_MEANINGS,
-        STATUSES=list(JobStatus),
-    )
+    shared: dict[str, Any] = environment.globals
+    shared |= {
+        "ago_text": words.ago_text,
+        "is_final": words.is_final,
+        "can_retry": words.can_retry,
+        "STATUS_MEANINGS": words.STATUS_MEANINGS,
+        "NODE_MEANINGS": words.NODE_MEANINGS,
+        "STATUSES": list(JobStatus),
+    }
     return environment
 
 

@@ -97,5 +97,3 @@ def is_final(view: JobView) -> bool:
 def can_retry(view: JobView) -> bool:
     """Tell whether a person may give the job another go."""
     return view.status in RETRYABLE_JOB_STATUSES
-
-

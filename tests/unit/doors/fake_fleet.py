@@ -280,7 +280,7 @@ class FakeFleet:
         await self.notify()
 
 
-FAILED = {
+FAILED: dict[str, Any] = {
     "status": JobStatus.FAILED,
     "error": ErrorInfo(
         "unreadable-media", "The file holds no stream that can be decoded.", detail="moov atom not found"

@@ -99,7 +99,7 @@ async def test_a_stranger_gets_a_problem_and_a_browser_the_login_form(fleet: Fak
             assert response.headers["WWW-Authenticate"].startswith("Bearer")
             await read_problem(response, 401, "unauthorized")
         async with client.get("/jobs/j0-x", headers={"Accept": "text/html"}, allow_redirects=False) as response:
-            assert (response.status, response.headers["Location"]) == (303, "/login?next=/jobs/j0-x")
+            assert (response.status, response.headers["Location"]) == (303, "/login?target=/jobs/j0-x")
         with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
             await client.ws_connect("/ws/node")
         assert refusal.value.status == 401

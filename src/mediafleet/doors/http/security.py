@@ -185,7 +185,7 @@ async def _refuse(problem: Problem, caller: Caller, scope: Scope, send: Send) ->
     if caller.kind == "websocket":
         await _refuse_socket(problem, scope, send)
     elif problem.status == 401 and caller.wants_page:  # noqa: PLR2004 - HTTP's own number
-        target = LOGIN_PATH if caller.path == "/" else f"{LOGIN_PATH}?next={quote(caller.path)}"
+        target = LOGIN_PATH if caller.path == "/" else f"{LOGIN_PATH}?target={quote(caller.path)}"
         await _send(303, {"Location": target}, b"", send)
     else:
         await _send_problem(problem, send)

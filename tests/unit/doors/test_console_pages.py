@@ -1,0 +1,323 @@
+"""The console without a browser's scripts: what it shows, and what its buttons do."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from fake_fleet import CREATED_MS, FAILED, NODE, FakeFleet
+
+from mediafleet.console import console_handlers, rendering
+from mediafleet.console.login import safe_target
+from mediafleet.domain.artifact import ArtifactRef
+from mediafleet.domain.lifecycle import JobStatus, PriorityClass
+from mediafleet.domain.node import RunningView
+from mediafleet.doors.http.application import Extras, build_application
+from mediafleet.doors.http.security import COOKIE
+from mediafleet.doors.http.server import HttpServer
+from mediafleet.ops.settings import ServerSettings
+
+PARTIAL = {"HX-Request": "true"}
+EVIL = "</td><script>alert(1)</script><img src=x onerror=alert(2)> \"quoted\" 'n'\nnew line é.mkv"
+TOKEN = "correct-horse-battery-staple"  # noqa: S105 - a test's own
+
+
+class FixedClock:
+    """Five minutes after the fake fleet's jobs were made."""
+
+    def now_ms(self) -> int:
+        return CREATED_MS + 300_000
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+@pytest.fixture
+async def client(fleet: FakeFleet, settings: ServerSettings) -> AsyncIterator[aiohttp.ClientSession]:
+    extras = Extras(handlers=console_handlers(settings, FixedClock()))
+    async with (
+        HttpServer(build_application(fleet, settings, extras), host="127.0.0.1", port=0) as server,
+        aiohttp.ClientSession(server.url) as session,
+    ):
+        yield session
+
+
+async def read_page(client: aiohttp.ClientSession, path: str, status: int = 200) -> str:
+    async with client.get(path, allow_redirects=False) as response:
+        text = await response.text()
+        assert response.status == status, text
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+        return text
+
+
+async def test_an_empty_fleet_teaches_what_to_do(client: aiohttp.ClientSession) -> None:
+    text = await read_page(client, "/")
+    assert "mediafleet transcode film.mkv" in text
+    assert f"mediafleet node --scheduler http://127.0.0.1:{client._base_url.port if client._base_url else 0}" in text
+
+
+async def test_jobs_are_shown_with_status_progress_and_what_can_be_done(
+    client: aiohttp.ClientSession, fleet: FakeFleet
+) -> None:
+    running = fleet.add_job("run.mkv", JobStatus.PROCESSING, progress=0.57, stage="encoding", speed=2.0)
+    done = fleet.add_job("done.mkv", JobStatus.COMPLETED, outputs=(fleet.add_artifact(b"x" * 1500, "done.mp4"),))
+    failed = fleet.add_job("bad.mkv", **FAILED)
+    text = await read_page(client, "/")
+    assert f'action="/console/jobs/{running.id}/cancel"' in text
+    assert 'value="57"' in text
+    assert "encoding · 2.0×" in text
+    assert f'href="/api/v1/artifacts/{done.outputs[0].id}"' in text
+    assert "1.5 KB" in text
+    assert f'action="/console/jobs/{failed.id}/retry"' in text
+    assert "The file holds no stream that can be decoded." in text
+    assert "5 min ago" in text
+
+
+async def test_nodes_are_shown_with_executors_and_what_they_run(
+    client: aiohttp.ClientSession, fleet: FakeFleet
+) -> None:
+    job = fleet.add_job("night.mkv", JobStatus.PROCESSING)
+    fleet.add_node(running=(RunningView(f"{job.id}.encode", job.id, 1),))
+    text = await read_page(client, "/console/nodes")
+    assert "studio-b" in text
+    assert "1 of 4 slots in use" in text
+    assert f'<a href="/jobs/{job.id}"><bdi>night.mkv</bdi></a>' in text
+    assert "encoder:libx264" in text
+
+
+async def test_the_table_has_pages_and_a_filter(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    for number in range(60):
+        fleet.add_job(f"clip-{number:02}.mkv", JobStatus.FAILED if number % 2 else JobStatus.PENDING)
+    first = await read_page(client, "/")
+    assert re.findall(r"clip-(\d\d)\.mkv</bdi>", first)[::24] == ["59", "35"]
+    assert "1–25 of 60" in first
+    assert 'href="/?status=&amp;offset=25"' in first
+    last = await read_page(client, "/?status=failed&offset=25")
+    assert re.findall(r"clip-(\d\d)\.mkv</bdi>", last) == ["09", "07", "05", "03", "01"]
+    assert 'href="/?status=failed&amp;offset=0"' in last
+    assert "Older" not in last
+    assert "No job is completed right now" in await read_page(client, "/?status=completed")
+
+
+async def test_a_job_has_a_page_with_everything_known(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    job = fleet.add_job(
+        "a.mkv",
+        inputs=(ArtifactRef("a0-1", "a.mkv", "file:///m/a.mkv", 2_000_000),),
+        warnings=("Stream 3 was left out.",),
+        params={"preset": "h264"},
+        **FAILED,
+    )
+    text = await read_page(client, f"/jobs/{job.id}")
+    for words in ("file:///m/a.mkv", "2.0 MB", "Stream 3 was left out.", "moov atom not found", "preset"):
+        assert words in text
+    assert f'hx-sse:connect="/api/v1/jobs/{job.id}/events?after=0-0"' in text
+
+
+@pytest.mark.parametrize("path", ["/", "/jobs/{id}", "/console/jobs", "/console/jobs/{id}", "/console/nodes"])
+async def test_a_hostile_name_stays_text(client: aiohttp.ClientSession, fleet: FakeFleet, path: str) -> None:
+    job = fleet.add_job(EVIL, JobStatus.PROCESSING, stage=EVIL, outputs=(ArtifactRef("a0-1", EVIL),), warnings=(EVIL,))
+    fleet.add_node(running=(RunningView(f"{job.id}.{EVIL}", job.id, 1),))
+    text = await read_page(client, path.format(id=job.id))
+    assert "<script>alert" not in text
+    assert "<img src=x" not in text
+    assert html.escape("<script>alert(1)</script>") in text
+
+
+async def test_every_script_and_htmx_element_carries_the_nonce_of_the_policy(
+    client: aiohttp.ClientSession, fleet: FakeFleet
+) -> None:
+    fleet.add_job()
+    fleet.add_node()
+    async with client.get("/") as response:
+        policy, text = response.headers["Content-Security-Policy"], await response.text()
+    nonce = re.findall(r"script-src 'nonce-([^']+)';", policy)[0]
+    assert "unsafe" not in policy
+    assert all(f'nonce="{nonce}"' in tag for tag in re.findall(r"<script[^>]*>", text))
+    driven = [tag for tag in re.findall(r"<[a-z]+\s[^>]*>", text) if re.search(r"\shx-(get|post|sse)", tag)]
+    assert len(driven) > 5
+    assert all(f'hx-nonce="{nonce}"' in tag for tag in driven)
+    assert not re.findall(r"\son[a-z]+=|style=|javascript:", text)
+
+
+async def test_each_page_has_a_nonce_of_its_own(client: aiohttp.ClientSession) -> None:
+    found = {re.findall(r'nonce="([^"]+)"', await read_page(client, "/console/jobs"))[0] for _ in range(5)}
+    assert len(found) == 5
+
+
+async def test_without_htmx_the_page_says_so_and_can_be_read(
+    client: aiohttp.ClientSession, fleet: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "VENDOR_FILES", ("htmx.min.js", "not-there.min.js"))
+    fleet.add_job("still-readable.mkv")
+    text = await read_page(client, "/")
+    assert "This page does not update by itself." in text
+    assert "not-there.min.js" in text
+    assert "<script" not in text
+    assert "still-readable.mkv" in text
+
+
+async def test_a_path_is_submitted_and_the_browser_sent_to_the_job(
+    client: aiohttp.ClientSession, fleet: FakeFleet
+) -> None:
+    form = {"kind": "encode", "input": "/m/a b.mkv", "priority": "interactive", "params.preset": "av1", "name": ""}
+    async with client.post("/console/jobs", data=form, allow_redirects=False) as response:
+        assert response.status == 303
+        (job,) = fleet.views.values()
+        assert response.headers["Location"] == f"/jobs/{job.id}"
+
+
+async def test_htmx_gets_a_notice_and_is_told_to_refresh(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    form = {"kind": "encode", "input": "artifact:a0-1", "name": EVIL}
+    async with client.post("/console/jobs", data=form, headers=PARTIAL) as response:
+        assert response.status == 200
+        assert response.headers["HX-Trigger"] == "refresh-jobs"
+        text = await response.text()
+    assert "was accepted." in text
+    assert html.escape("<script>") in text
+    (job,) = fleet.views.values()
+    assert job.name == EVIL
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "words"),
+    [
+        ({"kind": "encode"}, 400, "Choose a file to upload"),
+        ({"kind": "encdoe", "input": "/a"}, 422, "did you mean"),
+        ({"kind": "encode", "input": "/a", "params.crf": "x"}, 422, "must be a whole number"),
+        ({"kind": "encode", "input": "/a", "params.preset": "h263"}, 422, "preset"),
+        ({}, 422, "no job kind"),
+    ],
+)
+async def test_a_form_that_cannot_be_submitted_says_why(
+    client: aiohttp.ClientSession, form: dict[str, str], status: int, words: str
+) -> None:
+    for headers in (PARTIAL, {}):
+        async with client.post("/console/jobs", data=form, headers=headers) as response:
+            assert response.status == status
+            text = html.unescape(await response.text())
+        assert words in text
+        assert ("<!doctype html>" in text) == (not headers)
+
+
+async def test_buttons_cancel_and_retry(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    job = fleet.add_job()
+    for verb, status in (("cancel", JobStatus.CANCELLED), ("retry", JobStatus.PENDING)):
+        async with client.post(f"/console/jobs/{job.id}/{verb}", headers=PARTIAL) as response:
+            assert (response.status, response.headers["HX-Trigger"]) == (200, "refresh-jobs")
+        assert fleet.views[job.id].status == status
+    async with client.post(f"/console/jobs/{job.id}/cancel", allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (303, f"/jobs/{job.id}")
+    async with client.post(f"/console/jobs/{job.id}/cancel", headers=PARTIAL) as response:
+        assert response.status == 409
+        assert "notice problem" in await response.text()
+
+
+async def test_a_node_is_drained_and_taken_back(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    fleet.add_node()
+    for choice, state in (("yes", "draining"), ("no", "ready")):
+        async with client.post(f"/console/nodes/{NODE}/drain", data={"draining": choice}, headers=PARTIAL) as response:
+            assert f'class="pill {state}"' in await response.text()
+    async with client.post(f"/console/nodes/{NODE}/drain", allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (303, "/")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/jobs/none", 404),
+        ("/?status=done", 400),
+        ("/?offset=-1", 400),
+        ("/?offset=x", 400),
+        ("/console/fields?kind=x", 422),
+    ],
+)
+async def test_what_cannot_be_shown_is_a_page_with_a_sentence(
+    client: aiohttp.ClientSession, path: str, status: int
+) -> None:
+    assert "That did not work" in await read_page(client, path, status)
+
+
+async def test_a_store_that_is_away_is_a_page_with_a_sentence(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    fleet.store_is_away = True
+    assert "The store does not answer" in await read_page(client, "/", 503)
+
+
+async def test_the_fields_of_another_kind_can_be_asked_for(client: aiohttp.ClientSession) -> None:
+    assert "params.preset" in await read_page(client, "/console/fields?kind=encode")
+    assert "params.preset" not in await read_page(client, "/console/fields?kind=noop")
+
+
+async def test_static_files_are_served_and_nothing_beside_them(client: aiohttp.ClientSession) -> None:
+    for path, kind in (
+        ("/static/console.css", "text/css"),
+        ("/static/console.js", "javascript"),
+        ("/static/icon.svg", "svg"),
+    ):
+        async with client.get(path) as response:
+            assert response.status == 200
+            assert kind in response.headers["Content-Type"]
+    for path in ("/static/../pages.py", "/static/%2e%2e/pages.py", "/static/none.css", "/static/", "/static/vendor"):
+        async with client.get(path) as response:
+            assert response.status == 404, path
+
+
+class TestLogin:
+    """With a token the console asks for it once."""
+
+    @pytest.fixture
+    def settings(self) -> ServerSettings:
+        return ServerSettings(token=TOKEN)
+
+    async def test_a_browser_is_led_through_the_login_to_where_it_wanted(
+        self, client: aiohttp.ClientSession, fleet: FakeFleet
+    ) -> None:
+        job = fleet.add_job("mine.mkv")
+        async with client.get(f"/jobs/{job.id}", headers={"Accept": "text/html"}) as response:
+            assert response.url.path == "/login"
+            text = await response.text()
+        assert f'value="/jobs/{job.id}"' in text
+        form = {"token": TOKEN, "target": f"/jobs/{job.id}"}
+        async with client.post("/login", data=form, allow_redirects=False) as response:
+            assert (response.status, response.headers["Location"]) == (303, f"/jobs/{job.id}")
+            cookie = response.headers["Set-Cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=strict" in cookie
+        assert TOKEN not in cookie
+        value = cookie.partition(";")[0]
+        async with client.get(f"/jobs/{job.id}", headers={"Cookie": value}) as response:
+            assert "mine.mkv" in await response.text()
+
+    async def test_a_wrong_token_sets_no_cookie(self, client: aiohttp.ClientSession) -> None:
+        async with client.post("/login", data={"token": "wrong"}) as response:
+            assert response.status == 401
+            assert "Set-Cookie" not in response.headers
+            assert "not this fleet&#39;s token" in await response.text()
+
+    async def test_logging_out_drops_the_cookie(self, client: aiohttp.ClientSession) -> None:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with client.post("/logout", headers=headers, allow_redirects=False) as response:
+            assert f"{COOKIE}=" in response.headers["Set-Cookie"]
+            assert "Max-Age=0" in response.headers["Set-Cookie"]
+
+
+async def test_without_a_token_there_is_nothing_to_log_in_to(client: aiohttp.ClientSession) -> None:
+    async with client.get("/login", allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (303, "/")
+    async with client.post("/login", data={"token": "x"}, allow_redirects=False) as response:
+        assert response.status == 303
+
+
+@pytest.mark.parametrize(
+    "target", ["//evil.example", "https://evil.example", "/\\evil.example", "", "/a\r\nX: 1", "evil"]
+)
+def test_a_login_leads_nowhere_else(target: str) -> None:
+    assert safe_target(target) == "/"
+
+
+def test_priorities_of_the_form_leave_live_to_sessions() -> None:
+    from mediafleet.console.forms import PRIORITIES  # noqa: PLC0415 - the only use
+
+    assert PriorityClass.LIVE not in PRIORITIES
