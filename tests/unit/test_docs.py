@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import msgspec
 import pytest
 
 from mediafleet.domain.artifact import ArtifactRef
-from mediafleet.domain.frames import NodeFrame, SchedulerFrame
 from mediafleet.domain.job import Job
 from mediafleet.domain.lifecycle import PriorityClass, TaskState
 from mediafleet.domain.plan import Complete, Expand, FinishedTask, Wait
@@ -47,14 +45,6 @@ def test_decisions_are_numbered_without_a_gap_and_fit_on_a_page() -> None:
 def test_the_glossary_is_in_order() -> None:
     words = re.findall(r"^\| \*\*(.+?)\*\* \|", read("docs/reference/glossary.md"), re.MULTILINE)
     assert words == sorted(words)
-
-
-@pytest.mark.parametrize("frame", [*get_args(NodeFrame), *get_args(SchedulerFrame)])
-def test_the_protocol_page_names_every_frame_with_its_fields(frame: type[msgspec.Struct]) -> None:
-    (row,) = re.findall(
-        rf"^\| `{frame.__struct_config__.tag}` \|(.*?)\|", read("docs/reference/node-protocol.md"), re.MULTILINE
-    )
-    assert set(re.findall(r"`(\w+)`", row)) == set(frame.__struct_fields__)
 
 
 def load_example() -> dict[str, Any]:
