@@ -87,7 +87,9 @@ class Fleet(Protocol):
         """Return a job with its tasks. Raises NotFound."""
         ...
 
-    async def jobs(self, *, status: JobStatus | None = None, kind: str = "", offset: int = 0, limit: int = 50) -> JobPage:
+    async def jobs(
+        self, *, status: JobStatus | None = None, kind: str = "", offset: int = 0, limit: int = 50
+    ) -> JobPage:
         """Return one page, newest first."""
         ...
 

@@ -137,7 +137,9 @@ class Scheduler:
             raise NotFound(f"There is no job {job_id[:100]!r}; it may have passed its retention.")
         return view
 
-    async def jobs(self, *, status: JobStatus | None = None, kind: str = "", offset: int = 0, limit: int = 50) -> JobPage:
+    async def jobs(
+        self, *, status: JobStatus | None = None, kind: str = "", offset: int = 0, limit: int = 50
+    ) -> JobPage:
         """See `Fleet.jobs`."""
         views, total = await self._store.read.jobs(status=status, kind=kind, offset=offset, limit=limit)
         return JobPage(views, total, offset, limit)
@@ -290,7 +292,7 @@ class Scheduler:
 
     async def _note(self, link: NodeLink, linked: LinkedNode, frame: Misc) -> None:
         if frame.event == "draining":
-            await self._store.drain(link.node, draining=True)
+            await self._store.drain(link.node, draining=True, lasting=False)
         elif frame.event == "goodbye":
             await self._unlink(link, linked, goodbye=True)
         elif frame.event == "log":

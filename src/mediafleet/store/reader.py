@@ -77,9 +77,7 @@ class Reader:
         found = await self._hashes([self._keys.job(job_id) for job_id in ids])
         return [views.job_view(fields) for fields in found if fields], total
 
-    async def _jobs_of_both(
-        self, status: JobStatus, kind: str, *, offset: int, limit: int
-    ) -> tuple[list[str], int]:
+    async def _jobs_of_both(self, status: JobStatus, kind: str, *, offset: int, limit: int) -> tuple[list[str], int]:
         indexes = [self._keys.jobs(status), self._keys.jobs_of_kind(kind)]
         with translate_errors():
             both = [name.decode() for name in await self._redis.zinter(indexes, aggregate="MAX")]

@@ -353,5 +353,7 @@ class Dropped(msgspec.Struct, frozen=True):
     dropped: bool
 
 
-class Nothing(msgspec.Struct, frozen=True):
-    """Reply of a script that has nothing to say."""
+class Opened(msgspec.Struct, frozen=True):
+    """Reply of `open_artifact`."""
+
+    opened: bool

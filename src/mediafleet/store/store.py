@@ -123,9 +123,9 @@ class Store:
             "unlink", records.Unlinked, node=node, epoch=epoch, goodbye=goodbye, retention_ms=retention_ms
         )
 
-    async def drain(self, node: str, *, draining: bool) -> records.Drained:
-        """Take a node's executors out of their pools, or back."""
-        return await self._run("drain", records.Drained, node=node, draining=draining)
+    async def drain(self, node: str, *, draining: bool, lasting: bool = True) -> records.Drained:
+        """Take a node's executors out of their pools, or back; a lasting order survives its reconnects."""
+        return await self._run("drain", records.Drained, node=node, draining=draining, lasting=lasting)
 
     async def reap(self, rules: records.ReapRules) -> records.Reaped:
         """End what is due."""
@@ -151,7 +151,7 @@ class Store:
 
     async def open_artifact(self, artifact: str, *, doc: str, state: str, retention_ms: int) -> None:
         """Record an artifact."""
-        await self._run("open_artifact", records.Nothing, id=artifact, doc=doc, state=state, retention_ms=retention_ms)
+        await self._run("open_artifact", records.Opened, id=artifact, doc=doc, state=state, retention_ms=retention_ms)
 
     async def complete_artifact(self, artifact: str, *, doc: str) -> records.Completed:
         """Note that all bytes are there; what waited for them goes on."""

@@ -1,16 +1,23 @@
 -- All bytes of an upload are there: what waited for it can go on.
--- A: id, doc (with size and hash)
+-- A: id, doc (JSON, with size and hash)
 -- Returns {completed, queues = [touched]}: false if the upload was given up meanwhile.
 -- @include base
--- @include state
+-- @include record
 -- @include queue
 -- @include job
--- @include task
+-- @include children
 local key = P .. 'artifact:' .. A.id
 if redis.call('HGET', key, 'state') ~= 'open' then return cmsgpack.pack({completed = false, queues = {}}) end
 redis.call('HSET', key, 'doc', A.doc, 'state', 'complete')
-satisfy_children(key .. ':children')
-for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
-  if redis.call('HGET', P .. 'job:' .. job, 'status') == 'uploading' then set_status(job, 'pending') end
+local jobs = redis.call('SMEMBERS', key .. ':jobs')
+if #jobs > 0 then drop_score(P .. 'due', 'artifact|' .. A.id) end
+for _, id in ipairs(jobs) do
+  local j = read_job(id)
+  if j.status then
+    change(j, 'uploads', tonumber(j.uploads or '0') - 1)
+    if j.uploads <= 0 and j.status == 'uploading' and not j.started then move_job(j, 'pending') end
+    save(j)
+  end
 end
-return cmsgpack.pack({completed = true, queues = touched_queues()})
+satisfy_children('artifact', A.id)
+return reply({completed = true, queues = touched_queues()})

@@ -5,22 +5,27 @@
 -- Returns {verdicts = ['retried' | 'failed' | 'lost' | 'released' | 'stale'], queues = [touched]}.
 -- @include base
 -- @include state
+-- @include record
 -- @include queue
 -- @include job
+-- @include progress
 -- @include capacity
 -- @include attempt
+-- @include revoke
 -- @include failure
 local function settle(item)
-  local standing, executor = read_grant(item.task, item.grant)
-  if not standing then return 'stale' end
-  if standing == 'revoked' or standing == 'won' then
-    return release(executor, item.grant) and 'released' or 'stale'
+  local t = read_attempt(item.task, item.grant)
+  if not t.standing then return 'stale' end
+  if t.standing == 'revoked' or t.standing == 'won' then
+    return release(t.executor, item.grant, t.cost) and 'released' or 'stale'
   end
-  if item.how == 'failed' then return spend_try(item.task, item.grant, item) end
-  if item.how == 'lost' then exclude(item.task, executor) end
-  return lose(item.task, item.grant, 'revoked', item.delay_ms) and 'lost' or 'stale'
+  if item.how == 'failed' then return spend_try(t, item) end
+  if item.how == 'lost' then exclude(t) end
+  return lose(t, 'revoked', item.delay_ms) and 'lost' or 'stale'
 end
 
+-- A server at `maxmemory` lets a script go on whose first write frees something.
+redis.call('ZREM', P .. 'due', '')
 local verdicts = {}
-for index, item in ipairs(A.failures) do verdicts[index] = settle(item) end
-return cmsgpack.pack({verdicts = verdicts, queues = touched_queues()})
+for position, item in ipairs(A.failures) do verdicts[position] = settle(item) end
+return reply({verdicts = verdicts, queues = touched_queues()})

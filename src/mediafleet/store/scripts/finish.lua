@@ -3,42 +3,42 @@
 -- Returns {verdicts = ['accepted' | 'duplicate' | 'stale'], stops = [{task, grant, executor}], queues = [touched]}.
 -- @include base
 -- @include state
+-- @include record
 -- @include queue
 -- @include job
--- @include task
+-- @include progress
+-- @include children
+-- @include outputs
 -- @include capacity
 -- @include attempt
+-- @include revoke
 local stops = {}
 
-local function bind_outputs(outputs, job)
-  for _, artifact in ipairs(outputs) do
-    redis.call('ZREM', P .. 'due', 'artifact|' .. artifact)
-    redis.call('SADD', P .. 'artifact:' .. artifact .. ':jobs', job)
-    redis.call('SADD', P .. 'job:' .. job .. ':outputs', artifact)
-  end
-end
-
 local function accept(item)
-  local key = P .. 'task:' .. item.task
-  local standing, executor = read_grant(item.task, item.grant)
-  if not standing then return 'stale' end
-  release(executor, item.grant)
-  if standing == 'won' then return 'duplicate' end
-  local t = redis.call('HMGET', key, 'state', 'job', 'name', 'queue', 'tenant', 'attempt')
-  local state = after(t[1], 'finish')
-  if standing == 'revoked' or not state then return 'stale' end
+  local t = read_attempt(item.task, item.grant)
+  if not t.standing then return 'stale' end
+  -- This comes first: a server at `maxmemory` lets a script go on whose first write frees something.
+  release(t.executor, item.grant, t.cost)
+  if t.standing == 'won' then return 'duplicate' end
+  local state = after(t.state, 'finish')
+  if t.standing == 'revoked' or not state then return 'stale' end
   forget_timers(item.task, item.grant)
-  if t[1] == 'NEW' then unqueue(item.task, t[4], t[5]) end
-  redis.call('HSET', key, 'state', state, 'result', item.result, 'grant', item.grant,
-    'grant:' .. item.grant, 'won|' .. executor)
-  if tonumber(t[6]) > 1 then revoke_others(item.task, item.grant, stops) end
-  bind_outputs(item.outputs, t[2])
-  set_fraction(item.task, t[2], 1)
-  satisfy_children(key .. ':children')
-  count_down(t[2], {result = item.result, name = t[3]})
+  if t.state == 'NEW' then unqueue(t.id, t.queue, t.tenant) end
+  if tonumber(t.attempt) > 1 then revoke_others(t.id, t.this, stops) end
+  change(t, 'state', state)
+  change(t, 'result', item.result)
+  change(t, 'grant', item.grant)
+  mark(t, 'won')
+  local j = read_job(t.job)
+  set_fraction(t, j, 1)
+  save(t)
+  bind_outputs(item.outputs, t.job)
+  satisfy_children('task', t.id)
+  count_down(j)
+  save(j)
   return 'accepted'
 end
 
 local verdicts = {}
-for index, item in ipairs(A.results) do verdicts[index] = accept(item) end
-return cmsgpack.pack({verdicts = verdicts, stops = stops, queues = touched_queues()})
+for position, item in ipairs(A.results) do verdicts[position] = accept(item) end
+return reply({verdicts = verdicts, stops = stops, queues = touched_queues()})

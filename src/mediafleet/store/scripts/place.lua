@@ -1,53 +1,52 @@
 -- Takes waiting tasks of one queue, gives each an executor with room and a grant, and hands the
 -- assignments to the caller, all in one step (policy: least_loaded, see domain/placement.py).
 -- A: queue, pools = [{id, slots}], grants = [fresh random grants: at most this many tasks], reserve_ms
--- Returns {assignments = [{task, grant, attempt, executor, cost, job, doc}], waiting = tasks are left, version = of the pool set}.
+-- Returns {assignments = [{task, grant, attempt, executor, cost, job, doc}], waiting = tasks are left,
+--   version = of the pool set}.
 -- @include base
 -- @include state
--- @include capacity
-local Q = P .. 'queue:' .. A.queue
-local heads = {}
-
-local function read_head(index)
-  local pool = A.pools[index]
-  local first = redis.call('ZRANGE', P .. 'pool:' .. pool.id .. ':members', 0, 0, 'WITHSCORES')
-  heads[index] = {executor = first[1], used = tonumber(first[2]), slots = pool.slots, index = index}
+-- @include record
+-- @include turn
+-- @include choose
+local function take_slots(choice, grant, cost, id)
+  local key = P .. 'executor:' .. choice.executor
+  redis.call('HSET', key .. ':grants', grant, cost .. '|' .. id)
+  local used = redis.call('HINCRBY', key, 'used', cost)
+  redis.call('ZADD', P .. 'pool:' .. A.pools[choice.index].id .. ':members', 'XX', used, choice.executor)
+  read_head(choice.index)
 end
 
+local function assign(t, choice, grant)
+  local cost, attempt = tonumber(t.cost), tonumber(t.attempt or '0') + 1
+  redis.call('HSET', t.key, 'state', t.placed, 'attempt', attempt, 'grant', grant,
+    'grant:' .. grant, 'reserved|' .. choice.executor)
+  take_slots(choice, grant, cost, t.id)
+  set_score(P .. 'due', 'reserve|' .. t.id .. '|' .. grant, NOW + A.reserve_ms)
+  return {task = t.id, grant = grant, attempt = attempt, executor = choice.executor, cost = cost, job = t.job,
+    doc = t.doc}
+end
+
+-- The next task that can be placed at all; what cannot has no business in a queue.
 local function next_task()
   while true do
-    local tenant = redis.call('ZRANGE', Q .. ':tenants', 0, 0)[1]
-    if not tenant then return nil end
-    local id = redis.call('ZRANGE', Q .. ':tenant:' .. tenant, 0, 0)[1]
-    if id then return id, tenant end
-    redis.call('ZREM', Q .. ':tenants', tenant)
+    local id, turn = peek_task()
+    if not id then return nil end
+    local t = read_record(P .. 'task:' .. id, {'cost', 'attempt', 'job', 'doc', 'state', 'excluded'})
+    t.id, t.placed = id, after(after(after(t.state, 'select'), 'reserve'), 'dispatch')
+    if t.placed then return t, turn end
+    take_task(turn, 0)
   end
 end
 
--- @include choose
-
-local function assign(id, tenant, choice, grant, t)
-  local cost, executor, attempt = tonumber(t[1]), choice.executor, tonumber(t[2] or '0') + 1
-  redis.call('ZREM', Q .. ':tenant:' .. tenant, id)
-  redis.call('ZINCRBY', Q .. ':tenants', cost, tenant)
-  local state = after(after(after(t[5], 'select'), 'reserve'), 'dispatch')
-  redis.call('HSET', P .. 'task:' .. id, 'state', state, 'attempt', attempt, 'grant', grant,
-    'grant:' .. grant, 'reserved|' .. executor)
-  hold(executor, grant, cost, id)
-  redis.call('ZADD', P .. 'due', NOW + A.reserve_ms, 'reserve|' .. id .. '|' .. grant)
-  read_head(choice.index)
-  return {task = id, grant = grant, attempt = attempt, executor = executor, cost = cost, job = t[3], doc = t[4]}
-end
-
-for index = 1, #A.pools do read_head(index) end
+for position = 1, #A.pools do read_head(position) end
 local assignments = {}
 for _, grant in ipairs(A.grants) do
-  local id, tenant = next_task()
-  if not id then break end
-  local t = redis.call('HMGET', P .. 'task:' .. id, 'cost', 'attempt', 'job', 'doc', 'state', 'excluded')
-  local choice = choose(tonumber(t[1]), t[6])
+  local t, turn = next_task()
+  local choice = t and choose(tonumber(t.cost), t.excluded)
   if not choice then break end
-  assignments[#assignments + 1] = assign(id, tenant, choice, grant, t)
+  take_task(turn, tonumber(t.cost))
+  assignments[#assignments + 1] = assign(t, choice, grant)
 end
-return cmsgpack.pack({assignments = assignments, waiting = next_task() ~= nil,
+local waiting = peek_task() ~= nil
+return reply({assignments = assignments, waiting = waiting,
   version = tonumber(redis.call('GET', P .. 'pools:version') or '0')})

@@ -1,23 +1,31 @@
 -- Records how far running attempts are; those of other than the current grant are ignored.
--- A: updates = [{task, grant, fraction, stage, about = JSON of {stage, speed, eta_ms}, speed, eta_ms}]
+-- A: updates = [{task, grant, fraction (0..1), stage, about = JSON of {stage, speed, eta_ms}, speed, eta_ms}]
 -- Returns {stale = count}.
 -- @include base
+-- @include record
 -- @include job
+-- @include progress
 local stale = 0
 
 local function record(update)
-  local t = redis.call('HMGET', P .. 'task:' .. update.task, 'grant', 'state', 'job')
-  if t[1] ~= update.grant or t[2] ~= 'ACKED' then
+  local t = read_record(P .. 'task:' .. update.task, {'grant', 'state', 'job', 'fraction', 'weight'})
+  if t.grant ~= update.grant or t.state ~= 'ACKED' then
     stale = stale + 1
     return
   end
-  local job = P .. 'job:' .. t[3]
-  set_fraction(update.task, t[3], update.fraction)
-  redis.call('HSET', job, 'stage', update.stage, 'eta_ms', update.eta_ms or '', 'speed', update.speed or '')
-  set_status(t[3], update.stage == 'fetching' and 'uploading' or 'processing')
-  local now = redis.call('HMGET', job, 'progress', 'status')
-  emit('job.progressed', 'job', t[3], '{"status":"' .. now[2] .. '","progress":' .. (now[1] or '0') .. ',' .. string.sub(update.about, 2))
+  local j = read_job(t.job)
+  if not j.status or FINAL_STATUS[j.status] then return end
+  set_fraction(t, j, update.fraction)
+  save(t)
+  change(j, 'stage', update.stage)
+  change(j, 'eta_ms', update.eta_ms or '')
+  change(j, 'speed', update.speed or '')
+  move_job(j, update.stage == 'fetching' and 'uploading' or 'processing')
+  save(j)
+  local progress = j.progress or redis.call('HGET', j.key, 'progress') or '0'
+  emit('job.progressed', 'job', t.job,
+    '{"status":"' .. j.status .. '","progress":' .. progress .. ',' .. string.sub(update.about, 2))
 end
 
 for _, update in ipairs(A.updates) do record(update) end
-return cmsgpack.pack({stale = stale})
+return reply({stale = stale})

@@ -4,59 +4,43 @@
 -- Returns {epoch, keep = [{task, grant}], drop = [{task, grant}], lost = count, draining, queues = [touched]}.
 -- @include base
 -- @include state
+-- @include record
 -- @include queue
 -- @include job
+-- @include progress
 -- @include capacity
 -- @include attempt
 -- @include node
+-- @include executors
 local key = P .. 'node:' .. A.node
 local announced, keep, drop = {}, {}, {}
 for _, attempt in ipairs(A.announced) do announced[attempt.grant] = true end
+local lost = replace_executors(announced)
 
--- Grants that the node does not know of any more are revoked: nobody works on them.
-local function is_unknown(grant) return not announced[grant] end
-
-local function replace_executors()
-  local wanted, count = {}, 0
-  for _, e in ipairs(A.executors) do wanted[e.id] = true end
-  for _, executor in ipairs(executors_of(A.node)) do
-    unlist(executor)
-    count = count + lose_grants(executor, 'revoked', wanted[executor] and is_unknown or always)
-    if not wanted[executor] then
-      redis.call('DEL', P .. 'executor:' .. executor)
-      redis.call('SREM', P .. 'node:' .. A.node .. ':executors', executor)
-    end
-  end
-  for _, e in ipairs(A.executors) do
-    redis.call('HSET', P .. 'executor:' .. e.id, 'slots', e.slots, 'pool', e.pool, 'pool_doc', A.pools[e.pool], 'doc', e.doc)
-    redis.call('SADD', P .. 'node:' .. A.node .. ':executors', e.id)
-  end
-  return count
-end
-local lost = replace_executors()
-
-local function readopt(attempt, executor)
-  local task = P .. 'task:' .. attempt.task
-  local t = redis.call('HMGET', task, 'state', 'queue', 'tenant', 'cost', 'job')
-  local state = after(t[1], 'readopt')
+-- The attempt lost its lease, but nobody has finished the task: it goes on where it is.
+local function readopt(t)
+  local state = after(t.state, 'readopt')
   if state then
-    unqueue(attempt.task, t[2], t[3])
-    redis.call('HSET', task, 'state', state, 'grant', attempt.grant)
+    unqueue(t.id, t.queue, t.tenant)
+    change(t, 'state', state)
+    change(t, 'grant', t.this)
   end
-  hold(executor, attempt.grant, t[4], attempt.task)
+  hold(t.executor, t.this, t.cost, t.id)
+  mark(t, 'running')
 end
 
 local function settle(attempt)
-  local standing, executor = read_grant(attempt.task, attempt.grant)
-  local state = redis.call('HGET', P .. 'task:' .. attempt.task, 'state')
-  if not standing or standing == 'revoked' or standing == 'won' or FINAL[state] then return false end
-  if redis.call('EXISTS', P .. 'executor:' .. executor) == 0 then return false end
-  if standing == 'lost' then readopt(attempt, executor) end
-  if standing == 'reserved' then
-    redis.call('HSET', P .. 'task:' .. attempt.task, 'state', after(state, 'ack'))
-    forget_timers(attempt.task, attempt.grant)
+  local t = read_attempt(attempt.task, attempt.grant)
+  if not t.standing or t.standing == 'revoked' or t.standing == 'won' or FINAL[t.state] then return false end
+  if string.match(t.executor, '^[^/]*') ~= A.node or redis.call('EXISTS', P .. 'executor:' .. t.executor) == 0 then
+    return false
   end
-  mark_grant(attempt.task, attempt.grant, 'running', executor)
+  if t.standing == 'lost' then readopt(t) end
+  if t.standing == 'reserved' then start_attempt(t, after(t.state, 'ack') or t.state) end
+  save(t)
+  local j = read_job(t.job)
+  start_job(j)
+  save(j)
   return true
 end
 
@@ -69,9 +53,9 @@ redis.call('HSET', key, 'doc', A.doc, 'instance', A.instance, 'incarnation', A.i
   'state', draining and 'draining' or 'ready')
 redis.call('HSETNX', key, 'registered', NOW)
 redis.call('ZADD', P .. 'nodes', NOW, A.node)
-redis.call('ZREM', P .. 'due', 'forget-node|' .. A.node)
-redis.call('ZADD', P .. 'due', NOW + A.lease_ms, 'node|' .. A.node)
+drop_score(P .. 'due', 'forget-node|' .. A.node)
+set_score(P .. 'due', 'node|' .. A.node, NOW + A.lease_ms)
 list_executors(A.node, not draining)
 emit('node.registered', 'node', A.node)
-return cmsgpack.pack({epoch = redis.call('HINCRBY', key, 'epoch', 1), keep = keep, drop = drop, lost = lost,
+return reply({epoch = redis.call('HINCRBY', key, 'epoch', 1), keep = keep, drop = drop, lost = lost,
   draining = draining, queues = touched_queues()})

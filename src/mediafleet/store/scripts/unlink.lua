@@ -4,8 +4,10 @@
 -- Returns {current = the epoch was the latest one, lost = count, queues = [touched]}.
 -- @include base
 -- @include state
+-- @include record
 -- @include queue
 -- @include job
+-- @include progress
 -- @include capacity
 -- @include attempt
 -- @include node
@@ -17,8 +19,8 @@ local lost = 0
 local function lose_reserved(executor)
   local grants = redis.call('HGETALL', P .. 'executor:' .. executor .. ':grants')
   for i = 1, #grants, 2 do
-    local task = string.match(grants[i + 1], '|(.*)$')
-    if read_grant(task, grants[i]) == 'reserved' and lose(task, grants[i], 'lost', 0) then lost = lost + 1 end
+    local t = read_attempt(string.match(grants[i + 1], '|(.*)$'), grants[i])
+    if t.standing == 'reserved' and lose(t, 'lost', 0) then lost = lost + 1 end
   end
 end
 
@@ -34,4 +36,4 @@ else
   for _, executor in ipairs(executors_of(A.node)) do lose_reserved(executor) end
   emit('node.unlinked', 'node', A.node)
 end
-return cmsgpack.pack({current = true, lost = lost, queues = touched_queues()})
+return reply({current = true, lost = lost, queues = touched_queues()})

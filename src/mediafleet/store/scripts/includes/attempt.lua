@@ -1,69 +1,58 @@
--- A grant is a field of its task, "grant:<grant>" = "<standing>|<executor>";
--- standing: reserved · running · lost · revoked · won.
-local function read_grant(task, grant)
-  local record = redis.call('HGET', P .. 'task:' .. task, 'grant:' .. grant)
-  if not record then return nil end
-  return string.match(record, '^(%a+)|(.*)$')
+-- A grant is a field of its task, "grant:<grant>" = "<standing>|<executor>" (docs/decisions/0005);
+-- standing: reserved · running · lost · revoked · won. An attempt is its task, read together with one grant.
+local function read_attempt(task, grant)
+  local t = read_record(P .. 'task:' .. task, {'state', 'job', 'name', 'queue', 'tenant', 'score', 'cost', 'attempt',
+    'grant', 'tries', 'max_tries', 'total_ms', 'fraction', 'weight', 'excluded', 'grant:' .. grant})
+  t.id, t.this = task, grant
+  t.standing, t.executor = string.match(t['grant:' .. grant] or '', '^(%a+)|(.*)$')
+  return t
 end
 
-local function mark_grant(task, grant, standing, executor)
-  redis.call('HSET', P .. 'task:' .. task, 'grant:' .. grant, standing .. '|' .. executor)
+local function is_live(standing) return standing == 'reserved' or standing == 'running' end
+
+local function mark(t, standing)
+  t.standing = standing
+  change(t, 'grant:' .. t.this, standing .. '|' .. t.executor)
 end
 
 local function forget_timers(task, grant)
-  redis.call('ZREM', P .. 'due', 'reserve|' .. task .. '|' .. grant, 'deadline|' .. task .. '|' .. grant)
+  drop_score(P .. 'due', 'reserve|' .. task .. '|' .. grant)
+  drop_score(P .. 'due', 'deadline|' .. task .. '|' .. grant)
+end
+
+-- The node has the attempt: its lease holds the slots from now on.
+local function start_attempt(t, state)
+  change(t, 'state', state)
+  mark(t, 'running')
+  drop_score(P .. 'due', 'reserve|' .. t.id .. '|' .. t.this)
+  local total = tonumber(t.total_ms)
+  if total > 0 then set_score(P .. 'due', 'deadline|' .. t.id .. '|' .. t.this, NOW + total) end
 end
 
 -- Puts a task back to NEW, at once or after a delay; `delay` in milliseconds.
-local function requeue(task, event, delay)
-  local key = P .. 'task:' .. task
-  local t = redis.call('HMGET', key, 'state', 'queue', 'tenant', 'score', 'job')
-  local state = after(t[1], event)
+local function requeue(t, event, delay)
+  local state = after(t.state, event)
   if not state then return false end
-  redis.call('HSET', key, 'state', state, 'grant', '')
-  set_fraction(task, t[5], 0)
+  change(t, 'state', state)
+  change(t, 'grant', '')
+  local j = read_job(t.job)
+  set_fraction(t, j, 0)
+  save(j)
   if delay > 0 then
-    redis.call('ZADD', P .. 'due', NOW + delay, 'hold|' .. task)
+    set_score(P .. 'due', 'hold|' .. t.id, NOW + delay)
   else
-    enqueue(task, t[2], t[3], t[4])
+    enqueue(t.id, t.queue, t.tenant, t.score)
   end
   return true
 end
 
--- The executor that a task should not get again if another has room; the last eight are remembered.
-local function exclude(task, executor)
-  local key = P .. 'task:' .. task
-  local old = redis.call('HGET', key, 'excluded') or ''
-  local names = {executor}
-  for name in string.gmatch(old, '%S+') do
-    if name ~= executor and #names < 8 then names[#names + 1] = name end
-  end
-  redis.call('HSET', key, 'excluded', table.concat(names, ' '))
-end
-
 -- Ends an attempt through no fault of the task; `standing` is lost or revoked.
-local function lose(task, grant, standing, delay)
-  local _, executor = read_grant(task, grant)
-  if not executor then return false end
-  release(executor, grant)
-  forget_timers(task, grant)
-  mark_grant(task, grant, standing, executor)
-  if redis.call('HGET', P .. 'task:' .. task, 'grant') ~= grant then return false end
-  return requeue(task, 'lose', delay)
-end
-
--- Revokes all grants of a task but one; their slots stay taken until their node confirms.
-local function revoke_others(task, winner, stops)
-  local fields = redis.call('HGETALL', P .. 'task:' .. task)
-  for i = 1, #fields, 2 do
-    local grant = string.match(fields[i], '^grant:(.+)$')
-    if grant and grant ~= winner then
-      local standing, executor = string.match(fields[i + 1], '^(%a+)|(.*)$')
-      if standing == 'reserved' or standing == 'running' or standing == 'lost' then
-        forget_timers(task, grant)
-        mark_grant(task, grant, 'revoked', executor)
-        stops[#stops + 1] = {task = task, grant = grant, executor = executor}
-      end
-    end
-  end
+-- Returns whether the task waits again: it does not if another attempt is its current one.
+local function lose(t, standing, delay)
+  release(t.executor, t.this, t.cost)
+  forget_timers(t.id, t.this)
+  mark(t, standing)
+  local again = t.grant == t.this and requeue(t, 'lose', delay)
+  save(t)
+  return again
 end

@@ -1,9 +1,13 @@
 -- An executor's hash of grants is the truth about its capacity; `used` and the pool's score follow
 -- it here and nowhere else. XX keeps an executor that left its pool (drained, link down) out of it.
+local pool_of = {}
+
 local function set_used(executor, change)
   local used = redis.call('HINCRBY', P .. 'executor:' .. executor, 'used', change)
-  local pool = redis.call('HGET', P .. 'executor:' .. executor, 'pool')
-  if pool then redis.call('ZADD', P .. 'pool:' .. pool .. ':members', 'XX', used, executor) end
+  if pool_of[executor] == nil then pool_of[executor] = redis.call('HGET', P .. 'executor:' .. executor, 'pool') end
+  if pool_of[executor] then
+    redis.call('ZADD', P .. 'pool:' .. pool_of[executor] .. ':members', 'XX', used, executor)
+  end
 end
 
 local function hold(executor, grant, cost, task)
@@ -12,10 +16,14 @@ local function hold(executor, grant, cost, task)
   end
 end
 
-local function release(executor, grant)
-  local held = redis.call('HGET', P .. 'executor:' .. executor .. ':grants', grant)
-  if not held then return false end
-  redis.call('HDEL', P .. 'executor:' .. executor .. ':grants', grant)
-  set_used(executor, -tonumber(string.match(held, '^%d+')))
+-- `cost` is the task's, in slots. Returns whether the grant held any.
+local function release(executor, grant, cost)
+  if redis.call('HDEL', P .. 'executor:' .. executor .. ':grants', grant) == 0 then return false end
+  set_used(executor, -tonumber(cost))
   return true
+end
+
+local function has_room(executor, cost)
+  local e = redis.call('HMGET', P .. 'executor:' .. executor, 'slots', 'used')
+  return e[1] and tonumber(e[2] or '0') + tonumber(cost) <= tonumber(e[1])
 end

@@ -1,6 +1,14 @@
 -- The least loaded executor among the heads of the pools: smallest share used, then name. One where the
--- task failed before is taken only if no other of the first few in any pool has room.
-local PEEK = 7
+-- task failed before is taken only if no other in any pool has room: at most eight are excluded, so one
+-- of the first nine of a pool is not.
+local PEEK = 8
+local heads = {}
+
+local function read_head(position)
+  local pool = A.pools[position]
+  local first = redis.call('ZRANGE', P .. 'pool:' .. pool.id .. ':members', 0, 0, 'WITHSCORES')
+  heads[position] = {executor = first[1], used = tonumber(first[2]), slots = pool.slots, index = position}
+end
 
 local function is_better(candidate, best)
   local mine, theirs = candidate.used / candidate.slots, best.used / best.slots
@@ -20,7 +28,7 @@ end
 
 local function choose(cost, excluded)
   local best, fallback
-  excluded = excluded and (' ' .. excluded .. ' ')
+  excluded = excluded and excluded ~= '' and (' ' .. excluded .. ' ')
   for _, head in ipairs(heads) do
     if head.executor and head.used + cost <= head.slots then
       if not fallback or is_better(head, fallback) then fallback = head end

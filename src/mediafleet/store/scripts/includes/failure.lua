@@ -1,22 +1,40 @@
+-- The executor that a task should not get again if another has room; the last eight are remembered.
+local function exclude(t)
+  local names = {t.executor}
+  for name in string.gmatch(t.excluded or '', '%S+') do
+    if name ~= t.executor and #names < 8 then names[#names + 1] = name end
+  end
+  change(t, 'excluded', table.concat(names, ' '))
+end
+
 -- An attempt failed through the task's own fault: one try is spent, and either it waits for the
--- next, or the task fails for good. `delays[n]` is the wait after try n, milliseconds.
-local function spend_try(task, grant, failure)
-  local key = P .. 'task:' .. task
-  local _, executor = read_grant(task, grant)
-  release(executor, grant)
-  forget_timers(task, grant)
-  mark_grant(task, grant, 'revoked', executor)
-  local t = redis.call('HMGET', key, 'grant', 'state', 'max_tries', 'job', 'name')
-  if t[1] ~= grant then return 'stale' end
-  local tries = redis.call('HINCRBY', key, 'tries', 1)
-  redis.call('HSET', key, 'error', failure.error)
-  if failure.retryable and tries < tonumber(t[3]) then
-    exclude(task, executor)
-    requeue(task, 'retry', failure.delays[math.min(tries, #failure.delays)] or 0)
-    emit('task.retried', 'job', t[4], failure.error)
+-- next, or the task fails for good. `failure.delays[n]` is the wait after try n, milliseconds;
+-- `failure.keep` leaves its slots taken, because the node still has to stop it.
+local function spend_try(t, failure)
+  if not failure.keep then release(t.executor, t.this, t.cost) end
+  forget_timers(t.id, t.this)
+  mark(t, 'revoked')
+  if t.grant ~= t.this then
+    save(t)
+    return 'stale'
+  end
+  local tries = tonumber(t.tries or '0') + 1
+  change(t, 'tries', tries)
+  change(t, 'error', failure.error)
+  if failure.retryable and tries < tonumber(t.max_tries) then
+    exclude(t)
+    requeue(t, 'retry', failure.delays[math.min(tries, #failure.delays)] or 0)
+    save(t)
+    emit('task.retried', 'job', t.job, failure.error)
     return 'retried'
   end
-  redis.call('HSET', key, 'state', after(t[2], 'fail'), 'grant', '')
-  count_down(t[4], {error = failure.error, name = t[5]})
+  change(t, 'state', after(t.state, 'fail'))
+  change(t, 'grant', '')
+  save(t)
+  -- Nodes that still run an older attempt are told at their next heartbeat.
+  if tonumber(t.attempt) > 1 then revoke_others(t.id, '', {}) end
+  local j = read_job(t.job)
+  count_down(j, failure.error)
+  save(j)
   return 'failed'
 end

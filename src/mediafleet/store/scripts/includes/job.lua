@@ -1,57 +1,62 @@
 -- A job's status is mirrored in one index a status, by time of creation.
 local FINAL_STATUS = {completed = true, failed = true, cancelled = true}
+local NO_RESULT = '{"code":"no-result","message":"The plan named a task for the job\'s result that did not give one."}'
 
-local function set_status(job, status)
-  local key = P .. 'job:' .. job
-  local old = redis.call('HMGET', key, 'status', 'created')
-  if not old[1] or old[1] == status then return false end
-  redis.call('HSET', key, 'status', status)
-  redis.call('ZREM', P .. 'jobs:' .. old[1], job)
-  redis.call('ZADD', P .. 'jobs:' .. status, old[2], job)
-  return true
+local function read_job(id)
+  local j = read_record(P .. 'job:' .. id, {'status', 'created', 'open', 'version', 'outcome_of', 'retention_ms',
+    'weight', 'done_weight', 'reviving', 'started', 'uploads'})
+  j.id, j.open, j.version = id, tonumber(j.open or '0'), tonumber(j.version or '0')
+  return j
+end
+
+local function move_job(j, status)
+  if not j.status or j.status == status then return end
+  drop_score(P .. 'jobs:' .. j.status, j.id)
+  set_score(P .. 'jobs:' .. status, j.id, j.created)
+  change(j, 'status', status)
+end
+
+local function start_job(j)
+  if j.status ~= 'pending' and j.status ~= 'uploading' then return end
+  move_job(j, 'processing')
+  if not j.started then
+    change(j, 'started', NOW)
+    emit('job.started', 'job', j.id, '{"status":"processing"}')
+  end
 end
 
 -- Ends a job. Tasks that are still open are swept by whoever finds the job in `dirty`.
-local function close_job(job, status, field, text, data)
-  local key = P .. 'job:' .. job
-  set_status(job, status)
-  redis.call('HSET', key, 'finished', NOW, field, text)
-  if status == 'completed' then redis.call('HSET', key, 'progress', 1, 'stage', '') end
-  redis.call('ZADD', P .. 'due', NOW + redis.call('HGET', key, 'retention_ms'), 'job|' .. job)
-  if tonumber(redis.call('HGET', key, 'open')) > 0 then
-    redis.call('ZADD', P .. 'dirty', NOW, job)
-  else
-    redis.call('ZREM', P .. 'dirty', job)
+local function close_job(j, status, field, text, data)
+  move_job(j, status)
+  change(j, 'finished', NOW)
+  change(j, field, text)
+  if status == 'completed' then
+    change(j, 'progress', 1)
+    change(j, 'stage', '')
   end
-  emit('job.' .. status, 'job', job, data)
+  set_score(P .. 'due', 'job|' .. j.id, NOW + tonumber(j.retention_ms or '0'))
+  set_score(P .. 'dirty', j.id, j.open > 0 and NOW)
+  emit('job.' .. status, 'job', j.id, data or text)
+end
+
+-- A job that named the task of its outcome ends with it as soon as no task is open.
+local function settle_job(j)
+  if FINAL_STATUS[j.status] or j.open > 0 or j.reviving or not j.outcome_of or j.outcome_of == '' then return end
+  local result = redis.call('HGET', P .. 'task:' .. j.id .. '.' .. j.outcome_of, 'result')
+  if result then return close_job(j, 'completed', 'result', result) end
+  close_job(j, 'failed', 'error', NO_RESULT)
 end
 
 -- A task became final: its job's plan must look again, unless the job closes by itself.
-local function count_down(job, outcome)
-  local key = P .. 'job:' .. job
-  local open = redis.call('HINCRBY', key, 'open', -1)
-  redis.call('HINCRBY', key, 'version', 1)
-  local about = redis.call('HMGET', key, 'status', 'outcome_of')
-  if FINAL_STATUS[about[1]] then return end
-  if about[2] == '' then
-    redis.call('ZADD', P .. 'dirty', NOW, job)
-  elseif outcome.error then
-    close_job(job, 'failed', 'error', outcome.error, outcome.error)
-  elseif open == 0 then
-    local result = outcome.result
-    if about[2] ~= outcome.name then result = redis.call('HGET', P .. 'task:' .. job .. '.' .. about[2], 'result') end
-    close_job(job, 'completed', 'result', result)
+local function count_down(j, failure)
+  change(j, 'open', j.open - 1)
+  change(j, 'version', j.version + 1)
+  if not j.status or FINAL_STATUS[j.status] then return end
+  if j.outcome_of == '' then
+    set_score(P .. 'dirty', j.id, NOW)
+  elseif failure then
+    close_job(j, 'failed', 'error', failure)
+  else
+    settle_job(j)
   end
-end
-
--- A job's progress is the weighted mean of its tasks' fractions, kept by difference.
-local function set_fraction(task, job, fraction)
-  local key = P .. 'task:' .. task
-  local old = redis.call('HMGET', key, 'fraction', 'weight')
-  local change = (fraction - tonumber(old[1] or '0')) * tonumber(old[2] or '1')
-  if change == 0 then return end
-  redis.call('HSET', key, 'fraction', fraction)
-  local about = redis.call('HMGET', P .. 'job:' .. job, 'weight', 'done_weight')
-  local done = tonumber(about[2] or '0') + change
-  redis.call('HSET', P .. 'job:' .. job, 'done_weight', done, 'progress', done / math.max(tonumber(about[1] or '1'), 1e-9))
 end

@@ -30,13 +30,13 @@ local function lose_grants(executor, standing, chosen)
   local count = 0
   local grants = redis.call('HGETALL', P .. 'executor:' .. executor .. ':grants')
   for i = 1, #grants, 2 do
-    local grant, task = grants[i], string.match(grants[i + 1], '|(.*)$')
+    local grant, cost, task = grants[i], string.match(grants[i + 1], '^(%d+)|(.*)$')
     if chosen(grant) then
-      local was = read_grant(task, grant)
-      if was == 'reserved' or was == 'running' then
-        if lose(task, grant, standing, 0) then count = count + 1 end
+      local t = read_attempt(task, grant)
+      if is_live(t.standing) then
+        if lose(t, standing, 0) then count = count + 1 end
       else
-        release(executor, grant)
+        release(executor, grant, cost)
       end
     end
   end
@@ -51,8 +51,8 @@ local function drop_node(node, retention_ms)
   for _, executor in ipairs(executors_of(node)) do count = count + lose_grants(executor, 'lost', always) end
   list_executors(node, false)
   redis.call('HSET', P .. 'node:' .. node, 'state', 'offline')
-  redis.call('ZREM', P .. 'due', 'node|' .. node)
-  redis.call('ZADD', P .. 'due', NOW + retention_ms, 'forget-node|' .. node)
+  drop_score(P .. 'due', 'node|' .. node)
+  set_score(P .. 'due', 'forget-node|' .. node, NOW + retention_ms)
   emit('node.lost', 'node', node, '{"lost":' .. count .. '}')
   return count
 end

@@ -1,40 +1,52 @@
 -- A task is created once: its id follows from its name, so a plan may name it again.
 -- `t` = {id, name, job, queue, tenant, cost, score, doc, after, waits, max_tries, total_ms, weight}
+local created = {}
+
+-- Notes what the task must wait for; returns how many things. What is named twice counts once.
+local function count_missing(id, after_ids, waits)
+  local missing, seen = 0, {}
+  for _, parent in ipairs(after_ids) do
+    if not seen[parent] and redis.call('HGET', P .. 'task:' .. parent, 'state') ~= 'DONE' then
+      redis.call('SADD', P .. 'task:' .. parent .. ':children', id)
+      missing = missing + 1
+    end
+    seen[parent] = true
+  end
+  for _, artifact in ipairs(waits) do
+    if not seen[artifact] and redis.call('HGET', P .. 'artifact:' .. artifact, 'state') == 'open' then
+      redis.call('SADD', P .. 'artifact:' .. artifact .. ':children', id)
+      missing = missing + 1
+    end
+    seen[artifact] = true
+  end
+  return missing
+end
+
+-- Returns whether it was not there before; the caller lists it in its job.
 local function create_task(t)
   local key = P .. 'task:' .. t.id
-  if redis.call('EXISTS', key) == 1 then return false end
-  local deps = 0
-  for _, parent in ipairs(t.after) do
-    if redis.call('HGET', P .. 'task:' .. parent, 'state') ~= 'DONE' then
-      deps = deps + 1
-      redis.call('SADD', P .. 'task:' .. parent .. ':children', t.id)
-    end
-  end
-  for _, artifact in ipairs(t.waits) do
-    if redis.call('HGET', P .. 'artifact:' .. artifact, 'state') == 'open' then
-      deps = deps + 1
-      redis.call('SADD', P .. 'artifact:' .. artifact .. ':children', t.id)
-    end
-  end
+  if created[t.id] or redis.call('EXISTS', key) == 1 then return false end
+  created[t.id] = true
+  local deps = count_missing(t.id, t.after, t.waits)
   redis.call('HSET', key, 'state', 'NEW', 'name', t.name, 'job', t.job, 'queue', t.queue, 'tenant', t.tenant,
-    'cost', t.cost, 'score', t.score, 'doc', t.doc, 'deps', deps, 'max_tries', t.max_tries,
-    'total_ms', t.total_ms, 'weight', t.weight, 'after', table.concat(t.after, ' '))
-  redis.call('RPUSH', P .. 'job:' .. t.job .. ':tasks', t.id)
+    'cost', t.cost, 'score', t.score, 'doc', t.doc, 'deps', deps, 'max_tries', t.max_tries, 'total_ms', t.total_ms,
+    'weight', t.weight, 'after', table.concat(t.after, ' '), 'waits', table.concat(t.waits, ' '))
+  count_tasks(t.queue, 1)
   if deps == 0 then enqueue(t.id, t.queue, t.tenant, t.score) end
   return true
 end
 
--- One thing that a task waited for is there.
-local function satisfy(child)
-  local key = P .. 'task:' .. child
-  if redis.call('HINCRBY', key, 'deps', -1) > 0 then return end
-  local t = redis.call('HMGET', key, 'state', 'queue', 'tenant', 'score')
-  if t[1] == 'NEW' then enqueue(child, t[2], t[3], t[4]) end
-end
-
-local function satisfy_children(key)
-  for _, child in ipairs(redis.call('SMEMBERS', key)) do satisfy(child) end
-  redis.call('DEL', key)
+-- Creates a job's tasks and lists them; returns how many are new, and their weight together.
+local function create_tasks(job, tasks)
+  local ids, weight = {}, 0
+  for _, task in ipairs(tasks) do
+    if create_task(task) then
+      ids[#ids + 1] = task.id
+      weight = weight + task.weight
+    end
+  end
+  call_in_parts('RPUSH', P .. 'job:' .. job .. ':tasks', ids)
+  return #ids, weight
 end
 
 local function create_queues()

@@ -1,0 +1,17 @@
+-- What waits for a task or an artifact goes on when that is there.
+local CHILDREN = 256
+
+local function satisfy(child)
+  local key = P .. 'task:' .. child
+  local t = redis.call('HMGET', key, 'state', 'queue', 'tenant', 'score', 'deps')
+  if t[1] ~= 'NEW' or tonumber(t[5]) <= 0 then return end
+  if redis.call('HINCRBY', key, 'deps', -1) == 0 then enqueue(child, t[2], t[3], t[4]) end
+end
+
+-- `what` is task or artifact. More than one script call should touch are left to the reaper, due at once.
+local function satisfy_children(what, id)
+  local key = P .. what .. ':' .. id .. ':children'
+  if redis.call('SCARD', key) == 0 then return end
+  for _, child in ipairs(redis.call('SPOP', key, CHILDREN)) do satisfy(child) end
+  if redis.call('EXISTS', key) == 1 then set_score(P .. 'due', 'wake|' .. what .. '|' .. id, NOW) end
+end

@@ -1,0 +1,39 @@
+-- What the reaper does with an entry of `due`, by its first word; `result` is its reply.
+local handle = {}
+
+handle['reserve'] = function(task, grant)
+  local t = read_attempt(task, grant)
+  if t.standing == 'reserved' then lose(t, 'lost', 0) end
+end
+
+handle['deadline'] = function(task, grant, result)
+  local t = read_attempt(task, grant)
+  if t.standing ~= 'running' then return end
+  -- The node still works on it: its slots stay taken until it confirms that it stopped.
+  spend_try(t, {error = A.timeout_error, retryable = true, delays = A.delays, keep = true})
+  result.stops[#result.stops + 1] = {task = task, grant = grant, executor = t.executor}
+end
+
+handle['hold'] = function(task)
+  local t = redis.call('HMGET', P .. 'task:' .. task, 'state', 'queue', 'tenant', 'score')
+  if t[1] == 'NEW' then enqueue(task, t[2], t[3], t[4]) end
+end
+
+handle['node'] = function(node) drop_node(node, A.retention_ms) end
+
+handle['wake'] = function(what, id) satisfy_children(what, id) end
+
+handle['forget-node'] = function(node)
+  for _, executor in ipairs(executors_of(node)) do redis.call('DEL', P .. 'executor:' .. executor) end
+  redis.call('DEL', P .. 'node:' .. node, P .. 'node:' .. node .. ':executors')
+  redis.call('ZREM', P .. 'nodes', node)
+end
+
+-- Retention is finished by the caller, which also removes bytes; until it says so the entry comes back.
+local function name_retention(what, id, result)
+  local list = (what == 'job' and result.jobs) or (what == 'artifact' and result.artifacts)
+  if not list then return false end
+  list[#list + 1] = id
+  set_score(P .. 'due', what .. '|' .. id, NOW + A.retry_ms)
+  return true
+end

@@ -1,0 +1,19 @@
+-- A hash that a script reads once and writes once: what changes is gathered in between.
+local function read_record(key, fields)
+  local values, record = redis.call('HMGET', key, unpack(fields)), {key = key, changes = {}}
+  for i, field in ipairs(fields) do record[field] = values[i] end
+  return record
+end
+
+local function change(record, field, value)
+  record[field] = value
+  local changes = record.changes
+  changes[#changes + 1] = field
+  changes[#changes + 1] = value
+end
+
+local function save(record)
+  if #record.changes == 0 then return end
+  redis.call('HSET', record.key, unpack(record.changes))
+  record.changes = {}
+end
