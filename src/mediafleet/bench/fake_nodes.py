@@ -1,0 +1,73 @@
+"""Nodes that do nothing, quickly: real WebSockets and the real protocol, in one process of their own.
+
+Run as `python -m mediafleet.bench.fake_nodes URL NODES SLOTS`; writes `ready` once all are registered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import msgspec
+import uvloop
+from websockets.asyncio.client import ClientConnection, connect
+
+from mediafleet.domain.frames import (
+    PROTOCOL_VERSION,
+    AttemptRef,
+    JobAck,
+    JobAssign,
+    JobResults,
+    Outcome,
+    Register,
+    decode_scheduler_frame,
+    encode_frame,
+)
+from mediafleet.domain.ids import new_node_id, new_token
+from mediafleet.domain.node import Executor
+from mediafleet.domain.plan import TaskResult
+
+RESULT = TaskResult(result={"echo": ""})
+
+
+async def _work(socket: ClientConnection) -> None:
+    async for raw in socket:
+        frame = decode_scheduler_frame(raw)
+        if isinstance(frame, JobAssign):
+            refs = tuple(AttemptRef(a.task, a.grant) for a in frame.assignments)
+            outcomes = tuple(Outcome(ref.task, ref.grant, result=RESULT) for ref in refs)
+            await socket.send(encode_frame(JobAck(refs)).decode())
+            await socket.send(encode_frame(JobResults(outcomes)).decode())
+
+
+async def _run_node(url: str, number: int, slots: int, registered: asyncio.Queue[int]) -> None:
+    address = url.replace("http", "ws", 1) + "/ws/node"
+    async with connect(address, compression=None, max_size=None, ping_interval=None) as socket:
+        register = Register(
+            protocol=PROTOCOL_VERSION,
+            node=new_node_id("0", f"fake-{number}"),
+            incarnation=new_token(),
+            host=f"fake-{number}",
+            version="0",
+            executors=(Executor("cpu", slots, ("kind:noop",)),),
+        )
+        await socket.send(encode_frame(register).decode())
+        await socket.recv()
+        registered.put_nowait(number)
+        await _work(socket)
+
+
+async def _run(url: str, nodes: int, slots: int) -> None:
+    registered: asyncio.Queue[int] = asyncio.Queue()
+    async with asyncio.TaskGroup() as group:
+        for number in range(nodes):
+            group.create_task(_run_node(url, number, slots, registered))
+        for _ in range(nodes):
+            await registered.get()
+        sys.stdout.buffer.write(b"ready\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    msgspec.json.encode(RESULT)
+    uvloop.run(_run(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

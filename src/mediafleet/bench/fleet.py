@@ -1,0 +1,66 @@
+"""A real `mediafleet scheduler` process on a temporary data directory, to be measured from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from mediafleet.domain.errors import SchedulerUnavailable
+
+START_S = 30.0
+LOOK_EVERY_S = 0.05
+
+
+@dataclass(frozen=True)
+class BenchFleet:
+    """A fleet that runs for one measurement."""
+
+    url: str
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """Processor time of the scheduler and its store so far, user and system."""
+        parent = psutil.Process(self.pid)
+        times = [process.cpu_times() for process in (parent, *parent.children(recursive=True))]
+        return sum(time.user + time.system for time in times)
+
+
+@asynccontextmanager
+async def bench_fleet(*arguments: str) -> AsyncGenerator[BenchFleet]:
+    """Run `mediafleet <arguments>` (`scheduler`, or `up --nodes 1`) inside the block."""
+    data = Path(tempfile.mkdtemp(prefix="mediafleet-bench-"))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "mediafleet.cli", *arguments, "--data", str(data), "--port", "0"),
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "MEDIAFLEET_LOG__LEVEL": "error"},
+    )
+    try:
+        yield await _until_serving(data, process)
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+        await process.wait()
+        shutil.rmtree(data, ignore_errors=True)
+
+
+async def _until_serving(data: Path, process: asyncio.subprocess.Process) -> BenchFleet:
+    deadline = asyncio.get_running_loop().time() + START_S
+    record = data / "fleet.json"
+    while not record.exists():
+        if process.returncode is not None or asyncio.get_running_loop().time() > deadline:
+            raise SchedulerUnavailable("The fleet to be measured did not start; try `mediafleet up` to see why.")
+        await asyncio.sleep(LOOK_EVERY_S)
+    return BenchFleet(msgspec.json.decode(record.read_bytes())["url"], process.pid)
