@@ -49,7 +49,7 @@ class ConsoleController(Controller):
     """Pages for people."""
 
     include_in_schema = False
-    exception_handlers: Any = {MediafleetError: answer_error, HTTPException: answer_bad_request}
+    exception_handlers: Any = {MediafleetError: answer_error, HTTPException: answer_bad_request}  # noqa: RUF012 - Litestar reads it once, and wants a plain attribute
 
     @get("/")
     async def index(

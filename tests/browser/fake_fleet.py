@@ -1,0 +1,1 @@
+../unit/doors/fake_fleet.py
