@@ -69,7 +69,9 @@ async def test_a_bad_offset_is_refused(client: aiohttp.ClientSession, query: str
         await read_problem(response, 400, "invalid-request")
 
 
-@pytest.mark.parametrize("body", [{"name": "a"}, {"name": "a", "size": 1, "x": 2}, []])
+@pytest.mark.parametrize(
+    "body", [{"name": "a"}, {"name": "a", "size": 1, "x": 2}, {"name": "a", "size": 1, "sha256": "AB"}, []]
+)
 async def test_an_announcement_must_be_whole(client: aiohttp.ClientSession, body: object) -> None:
     async with client.post("/api/v1/artifacts", json=body) as response:
         await read_problem(response, 400, "invalid-request")

@@ -52,6 +52,10 @@ class ArtifactsController(Controller):
         self, request: AnyRequest, fleet: InjectedFleet, data: JSONBody[UploadAnnouncement]
     ) -> OpenUpload:
         """Open an upload; its bytes follow with PUT."""
+        if data.sha256 and not entity_tag(data.sha256):
+            raise InvalidRequest(
+                f"sha256 is {data.sha256[:80]!r}; it must be 64 lower-case hexadecimal digits, or absent."
+            )
         artifact = await fleet.announce_upload(data, principal=principal_of(request))
         return OpenUpload(artifact.ref.id, 0, data.size)
 

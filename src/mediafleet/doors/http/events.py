@@ -20,6 +20,8 @@ STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 LastEventId = Annotated[str, HeaderParameter(name="Last-Event-ID", description="Go on after this event")]
 After = Annotated[str, QueryParameter(description="Like Last-Event-ID, for clients that cannot set headers")]
 
+_BEYOND = 1 << 64
+"""Both parts of a position are unsigned 64-bit numbers in the store."""
 _POSITION = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
@@ -30,7 +32,7 @@ def choose_position(last_event_id: str, after: str) -> str:
         InvalidRequest: It is no position of an event stream.
     """
     position = last_event_id or after
-    if position and not _POSITION.fullmatch(position):
+    if position and not (_POSITION.fullmatch(position) and all(int(part) < _BEYOND for part in position.split("-"))):
         raise InvalidRequest(f"{position[:60]!r} is no position in the events; send the `id` of an event, or nothing.")
     return position
 
