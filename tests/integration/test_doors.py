@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -119,18 +120,18 @@ async def test_bad_input_reaches_no_further_than_a_problem(
         assert problem["detail"].endswith((".", "?"))
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"node": ""},
-        {"node": "x\x00y"},
-        {"executors": [{"name": "cpu", "slots": 0, "capabilities": []}]},
-        {"executors": [{"name": "cpu", "slots": 1, "capabilities": ["no capability"]}]},
-        {"executors": [{"name": "../x", "slots": 1, "capabilities": []}]},
-        {"executors": [{"name": "cpu", "slots": 1, "capabilities": []}] * 2},
-    ],
-)
-async def test_a_node_that_registers_nonsense_is_told_why(url: str, changes: dict[str, object]) -> None:
+NONSENSE: list[dict[str, Any]] = [
+    {"node": ""},
+    {"node": "x\x00y"},
+    {"executors": [{"name": "cpu", "slots": 0, "capabilities": []}]},
+    {"executors": [{"name": "cpu", "slots": 1, "capabilities": ["no capability"]}]},
+    {"executors": [{"name": "../x", "slots": 1, "capabilities": []}]},
+    {"executors": [{"name": "cpu", "slots": 1, "capabilities": []}] * 2},
+]
+
+
+@pytest.mark.parametrize("changes", NONSENSE)
+async def test_a_node_that_registers_nonsense_is_told_why(url: str, changes: dict[str, Any]) -> None:
     frame = {
         "type": "register",
         "protocol": 1,
