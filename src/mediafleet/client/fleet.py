@@ -15,7 +15,7 @@ from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeView, PoolView
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
     from types import TracebackType
 
     from mediafleet.domain.event import Event
@@ -145,7 +145,7 @@ class FleetClient:
 
     def events(
         self, job: str = "", *, after: str = "", patience_s: float = PATIENCE_S
-    ) -> AsyncIterator[Event | JobView]:
+    ) -> AsyncGenerator[Event | JobView]:
         """Follow the whole fleet, or one job until it is final; lost connections are taken up again.
 
         Args:

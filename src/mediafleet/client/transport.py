@@ -14,7 +14,7 @@ from mediafleet.domain.errors import ErrorInfo, InvalidRequest, MediafleetError,
 from mediafleet.domain.problems import error_from_info
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
 T = TypeVar("T")
 
@@ -101,7 +101,7 @@ class Transport:
             raise SchedulerUnavailable(f"{self.base_url} does not answer like a mediafleet scheduler.") from error
 
     @asynccontextmanager
-    async def send(self, method: str, path: str, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def send(self, method: str, path: str, **options: Any) -> AsyncGenerator[aiohttp.ClientResponse]:
         """Send one request and yield the open response, once its status says success.
 
         Raises:
@@ -159,12 +159,13 @@ def check_address(address: str) -> str:
     """
     try:
         parts = urlsplit(address if "://" in address else f"http://{address}")
+        # Read here because only reading checks them.
         is_good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        is_good = False
-    if not is_good:
+        parts, is_good = None, False
+    if parts is None or not is_good:
         raise InvalidRequest(f"{address!r} is no server address; write it like http://127.0.0.1:8000.")
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"  # pyright: ignore[reportPossiblyUnbound] - bound where it is good
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
 async def _error_of(response: aiohttp.ClientResponse) -> MediafleetError:

@@ -171,7 +171,7 @@ class FakeScheduler:
             web.put("/api/v1/artifacts/{id}", self._receive),
             web.get("/api/v1/artifacts/{id}", self._send),
             web.get("/api/v1/nodes", self._answer(lambda _: [NODE])),
-            web.get("/api/v1/nodes/{id}", self._answer(lambda request: self._node(request))),
+            web.get("/api/v1/nodes/{id}", self._answer(self._node)),
             web.post("/api/v1/nodes/{id}/drain", self._drain),
             web.get("/api/v1/pools", self._answer(lambda _: [POOL])),
             web.get("/api/v1/kinds", self._answer(lambda _: [{"name": "noop"}])),
@@ -205,7 +205,9 @@ class FakeScheduler:
     # --- jobs -----------------------------------------------------------------------------
 
     async def _submit(self, request: web.Request) -> web.Response:
-        body = msgspec.json.decode(await request.read(), type=Submission | list[Submission])
+        body: Submission | list[Submission] = msgspec.json.decode(
+            await request.read(), type=Submission | list[Submission]
+        )
         if isinstance(body, list):
             return _json([self._accept(one) for one in body], 201)
         return _json(self._accept(body), 201)

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mediafleet.artifacts import fingerprint as module
 from mediafleet.artifacts.fingerprint import (
     SAMPLE_BYTES,
     fingerprint,
@@ -148,6 +147,6 @@ async def test_file_that_is_still_being_copied_is_refused(tmp_path: Path, monkey
             file.write(b"more")
         return read(*args)
 
-    monkeypatch.setattr(module.os, "pread", read_while_it_grows)
+    monkeypatch.setattr(os, "pread", read_while_it_grows)
     with pytest.raises(InvalidRequest, match="still being written"):
         await fingerprint(path)

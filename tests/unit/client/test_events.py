@@ -54,7 +54,7 @@ async def test_a_job_that_is_over_ends_the_feed_with_its_view(scheduler: FakeSch
 
 async def test_a_broken_stream_is_taken_up_after_the_last_event(scheduler: FakeScheduler, client: FleetClient) -> None:
     scheduler.holding = True
-    async with aclosing(client.events()) as feed:  # pyright: ignore[reportArgumentType] - the iterator is a generator
+    async with aclosing(client.events()) as feed:
         first = asyncio.ensure_future(anext(feed))
         await asyncio.to_thread(scheduler.wait_until, lambda: scheduler.streams == 1)
         await client.submit(NOOP)
@@ -73,7 +73,7 @@ async def test_a_broken_stream_is_taken_up_after_the_last_event(scheduler: FakeS
 async def test_a_feed_can_begin_after_a_position(scheduler: FakeScheduler, client: FleetClient) -> None:
     scheduler.holding = True
     await client.submit_many([NOOP, NOOP, NOOP])
-    async with aclosing(client.events(after="1-0")) as feed:  # pyright: ignore[reportArgumentType] - as above
+    async with aclosing(client.events(after="1-0")) as feed:
         assert [item.id for item in await take(feed, 2)] == ["2-0", "3-0"]
 
 

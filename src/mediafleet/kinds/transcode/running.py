@@ -68,20 +68,22 @@ class FfmpegRun:
         return Finished(code, child.errors(), self._last, self._first_error_s)
 
     async def _follow(self, child: ChildProcess) -> None:
-        reader, loop = ProgressReader(), asyncio.get_running_loop()
-        seen = self._trace()
+        reader, seen = ProgressReader(), self._trace()
         while True:
             try:
                 async with asyncio.timeout(self.stall_s) as deadline:
-                    while line := await child.read_line():
-                        if (position := reader.feed(line)) and self._note(position, child):
-                            deadline.reschedule(loop.time() + self.stall_s)
+                    return await self._read_all(child, reader, deadline)
             except TimeoutError:
                 if (now := self._trace()) == seen:
                     raise
                 seen = now
-                continue
-            return
+
+    async def _read_all(self, child: ChildProcess, reader: ProgressReader, deadline: asyncio.Timeout) -> None:
+        """Read progress to its end; each step forward moves the deadline."""
+        loop = asyncio.get_running_loop()
+        while line := await child.read_line():
+            if (position := reader.feed(line)) and self._note(position, child):
+                deadline.reschedule(loop.time() + self.stall_s)
 
     def _note(self, position: Position, child: ChildProcess) -> bool:
         """Take a position; tell whether FFmpeg got on since the last."""

@@ -1,0 +1,105 @@
+"""Results never overwrite what they should not, and are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mediafleet.cli._names import Targets, safe_name
+from mediafleet.domain.errors import Conflict
+
+
+def put(targets: Targets, path: Path, text: str) -> None:
+    with targets.write(path) as partial:
+        partial.write_text(text)
+
+
+def test_equal_names_get_numbers_also_where_only_case_differs(tmp_path: Path) -> None:
+    targets = Targets(tmp_path)
+    assert [targets.claim(name).name for name in ("a", "a", "A", "b")] == ["a", "a-2", "A-3", "b"]
+
+
+def test_folders_keep_names_apart(tmp_path: Path) -> None:
+    targets = Targets(tmp_path)
+    assert targets.claim("a", Path("x")) == tmp_path / "x" / "a"
+    assert targets.claim("a", Path("y")) == tmp_path / "y" / "a"
+
+
+def test_a_result_appears_with_its_folder(tmp_path: Path) -> None:
+    put(Targets(tmp_path), tmp_path / "new" / "a.mp4", "x")
+    assert (tmp_path / "new" / "a.mp4").read_text() == "x"
+    assert os.listdir(tmp_path / "new") == ["a.mp4"]
+
+
+def test_an_interrupted_result_leaves_nothing(tmp_path: Path) -> None:
+    targets = Targets(tmp_path)
+    with pytest.raises(KeyboardInterrupt), targets.write(tmp_path / "a.mp4") as partial:
+        partial.write_text("half")
+        raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_exists_is_replaced_only_with_force(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("old")
+    with pytest.raises(Conflict, match="--force"):
+        put(Targets(tmp_path), tmp_path / "a.mp4", "new")
+    assert (tmp_path / "a.mp4").read_text() == "old"
+    put(Targets(tmp_path, force=True), tmp_path / "a.mp4", "new")
+    assert (tmp_path / "a.mp4").read_text() == "new"
+
+
+def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(Conflict), Targets(tmp_path).write(tmp_path / "a.mp4") as partial:
+        partial.write_text("new")
+        (tmp_path / "a.mp4").write_text("somebody else's")
+    assert (tmp_path / "a.mp4").read_text() == "somebody else's"
+    assert os.listdir(tmp_path) == ["a.mp4"]
+
+
+def test_an_input_is_never_replaced_not_even_with_force_or_through_a_link(tmp_path: Path) -> None:
+    source, link = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    source.write_text("original")
+    link.symlink_to(source)
+    targets = Targets(tmp_path, force=True, inputs=[source])
+    for path in (source, link):
+        with pytest.raises(Conflict, match="input"):
+            put(targets, path, "new")
+    assert source.read_text() == "original"
+
+
+def test_a_folder_or_a_dangling_link_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").mkdir()
+    (tmp_path / "b.mp4").symlink_to(tmp_path / "nowhere")
+    for name in ("a.mp4", "b.mp4"):
+        with pytest.raises(Conflict, match="another"):
+            put(Targets(tmp_path, force=True), tmp_path / name, "new")
+
+
+def test_without_hard_links_a_rename_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    put(Targets(tmp_path), tmp_path / "a.mp4", "x")
+    assert os.listdir(tmp_path) == ["a.mp4"]
+
+
+@given(st.text())
+def test_a_name_from_elsewhere_stays_one_entry_of_a_folder(name: str) -> None:
+    safe = safe_name(name)
+    assert safe not in {"", ".", ".."}
+    assert "/" not in safe
+    assert "\0" not in safe
+    assert len(os.fsencode(safe)) <= 200
+
+
+@pytest.mark.parametrize(
+    ("given_", "safe"),
+    [("../../etc/passwd", "passwd"), ("C:\\x\\a.mp4", "a.mp4"), ("..", "output"), ("é.mp4", "é.mp4")],
+)
+def test_names_lose_their_paths(given_: str, safe: str) -> None:
+    assert safe_name(given_) == safe
