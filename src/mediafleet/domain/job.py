@@ -55,7 +55,7 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     created_ms: int
 
 
-class TaskSummary(msgspec.Struct, frozen=True, omit_defaults=True):
+class TaskSummary(msgspec.Struct, frozen=True):
     """What a user sees of one task of a job."""
 
     id: str

@@ -1,0 +1,37 @@
+"""Fleets of real processes."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests_support.fleet_process import FleetProcesses
+
+from mediafleet.testing import make_clip
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short path: a unix socket must fit below it."""
+    path = Path(tempfile.mkdtemp(prefix="mf-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def fleet(folder: Path) -> Iterator[FleetProcesses]:
+    """A scheduler that serves; nodes are the test's to start."""
+    fleet = FleetProcesses(folder)
+    fleet.start_scheduler()
+    yield fleet
+    fleet.close()
+    assert "Traceback" not in fleet.logs()
+
+
+@pytest.fixture
+async def clip(folder: Path) -> Path:
+    """A clip that takes some seconds to encode at the slowest speed."""
+    return await make_clip(folder / "clip.mp4", seconds=8, size="640x360")

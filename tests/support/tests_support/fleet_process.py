@@ -1,0 +1,171 @@
+"""Real `mediafleet` processes on a folder of a test's own, to be killed and started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+PATIENCE_S = 60.0
+LOOK_EVERY_S = 0.05
+
+SHORT_TIMES = {
+    "MEDIAFLEET_SCHEDULER__RESERVATION_MS": "1000",
+    "MEDIAFLEET_SCHEDULER__HEARTBEAT_MS": "500",
+    "MEDIAFLEET_SCHEDULER__NODE_LEASE_MS": "2500",
+    "MEDIAFLEET_SCHEDULER__REAP_MS": "100",
+    "MEDIAFLEET_SCHEDULER__OUTAGE_GAP_MS": "1000",
+    "MEDIAFLEET_SCHEDULER__BACKSTOP_MS": "500",
+    "MEDIAFLEET_NODE__RECONNECT_MAX_MS": "500",
+    "MEDIAFLEET_NODE__SLOTS": "1",
+}
+
+
+def wait_for(condition: Callable[[], Any], what: str, *, patience_s: float = PATIENCE_S) -> Any:
+    """Return what the condition gives once it is true; fail with `what` after the patience."""
+    deadline = time.monotonic() + patience_s
+    pause = threading.Event()
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        pause.wait(LOOK_EVERY_S)  # nobody sets it: another process cannot wake us
+    return found
+
+
+class FleetProcesses:
+    """A scheduler and nodes, each a process; `close` leaves none behind."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {**os.environ, **SHORT_TIMES, **settings, "MEDIAFLEET_LOG__LEVEL": "info"}
+        self.scheduler: subprocess.Popen[bytes] | None = None
+        self.nodes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start_scheduler(self) -> subprocess.Popen[bytes]:
+        """Start the scheduler with its private store, and wait until it serves."""
+        words = ("scheduler", "--data", str(self.folder / "fleet"), "--port", str(self.port))
+        self.scheduler = self._start("scheduler", *words)
+        wait_for(lambda: self.get("/ready", default=None), "the scheduler to be ready")
+        return self.scheduler
+
+    def start_node(self, name: str) -> subprocess.Popen[bytes]:
+        """Start a node, and wait until it is ready."""
+        words = ("node", "--scheduler", self.url, "--data", str(self.folder / name), "--name", name)
+        self.nodes[name] = self._start(name, *words)
+        wait_for(lambda: self.node_state(name) == "ready", f"node {name} to be ready")
+        return self.nodes[name]
+
+    def _start(self, name: str, *words: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "mediafleet.cli", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.environment,
+                start_new_session=True,
+            )
+
+    def kill_scheduler(self) -> None:
+        """End the scheduler as a power cut would."""
+        assert self.scheduler
+        self.scheduler.kill()
+        self.scheduler.wait()
+
+    def kill_node(self, name: str) -> None:
+        """End a node as a power cut would."""
+        process = self.nodes.pop(name)
+        process.kill()
+        process.wait()
+
+    def redis_pid(self) -> int:
+        """Process id of the scheduler's private store."""
+        assert self.scheduler
+        (child,) = [p for p in psutil.Process(self.scheduler.pid).children() if "redis" in p.name()]
+        return child.pid
+
+    def node_state(self, name: str) -> str:
+        """State of the node with that host name, "" if the scheduler knows none."""
+        return next((node["state"] for node in self.get("/api/v1/nodes", default=[]) if node["host"] == name), "")
+
+    def get(self, path: str, default: Any = ...) -> Any:
+        """Return the JSON of a route, or the default where nobody answers."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10) as response:
+                return json.load(response)
+        except (OSError, urllib.error.HTTPError):
+            if default is ...:
+                raise
+            return default
+
+    def post(self, path: str, body: Any) -> Any:
+        """Send JSON and return the answer's."""
+        request = urllib.request.Request(
+            self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.load(response)
+
+    def submit(self, kind: str, *, source: Path | None = None, **params: Any) -> str:
+        """Submit a job; return its id."""
+        body = {"kind": kind, "params": params} | ({"input": source.as_uri()} if source else {})
+        return self.post("/api/v1/jobs", body)["id"]
+
+    def job(self, job: str) -> Any:
+        """Return a job's view, or an empty one where nobody answers."""
+        return self.get(f"/api/v1/jobs/{job}", default={"status": "", "stage": "", "tasks": []})
+
+    def wait_status(self, job: str, *statuses: str) -> Any:
+        """Wait until a job has one of the statuses; return its view."""
+        return wait_for(
+            lambda: view if (view := self.job(job))["status"] in statuses else None, f"job {job} to be {statuses}"
+        )
+
+    def wait_stage(self, job: str, stage: str) -> Any:
+        """Wait until a job is at a stage."""
+        return wait_for(lambda: view if (view := self.job(job))["stage"] == stage else None, f"{job} to be {stage}")
+
+    def wait_idle(self) -> None:
+        """Wait until no slot is held."""
+        wait_for(lambda: self.get("/api/v1/stats", default={"slots": {"used": 1}})["slots"]["used"] == 0, "free slots")
+
+    def ffmpegs(self) -> list[psutil.Process]:
+        """FFmpeg processes that work below this folder."""
+        found: list[psutil.Process] = []
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or []
+            if words and "ffmpeg" in words[0] and any(str(self.folder) in word for word in words):
+                found.append(process)
+        return found
+
+    def logs(self) -> str:
+        """All that the processes wrote."""
+        return "".join(path.read_text() for path in self.folder.glob("*.log"))
+
+    def close(self) -> None:
+        """End all processes, in order; none may be left."""
+        for process in [*self.nodes.values(), *([self.scheduler] if self.scheduler else [])]:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                process.wait(PATIENCE_S)
+        left = [p for p in psutil.process_iter(["cmdline"]) if str(self.folder) in " ".join(p.info["cmdline"] or [])]
+        assert not left, f"processes left behind: {left}"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
