@@ -13,6 +13,7 @@ import structlog
 from hypothesis import settings
 from redis.asyncio import Redis
 from tests_support.redis_server import RedisServer
+from tests_support.virtual_time import VirtualTime
 
 from mediafleet.store import Store
 from mediafleet.store.connection import connect
@@ -35,20 +36,6 @@ def unchanged_logs() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
-
-
-class VirtualTime:
-    """Milliseconds that move only when a test says so."""
-
-    def __init__(self) -> None:
-        self.ms = 1_800_000_000_000
-
-    def __call__(self) -> int:
-        return self.ms
-
-    def advance(self, ms: int) -> None:
-        """Let time pass."""
-        self.ms += ms
 
 
 @pytest.fixture(scope="session")

@@ -161,10 +161,11 @@ def test_a_thousand_jobs_survive_the_store_and_the_scheduler(folder: Path) -> No
 def test_ctrl_c_cancels_the_callers_jobs_and_leaves_nothing(folder: Path, clip: Path) -> None:
     data = folder / "own"
     command = [sys.executable, "-m", "mediafleet.cli", "transcode", str(clip), "--data", str(data)]
-    command += ["--out", str(folder / "out"), "--speed", "slowest", "--crf", "10"]
+    command += ["--out", str(folder / "out"), "--param", "speed=slowest", "--crf", "10"]
     caller = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert caller.stdout
-    wait_for(lambda: "encoding" in caller.stdout.readline() if caller.stdout else False, "the encode to start")
+    said = iter(caller.stdout.readline, "")
+    assert any("encoding" in line for line in said), "the encode did not start"
     record = json.loads((data / "fleet.json").read_text())
     embedded = psutil.Process(record["pid"])
     family = [embedded, *embedded.children(recursive=True)]
@@ -176,4 +177,4 @@ def test_ctrl_c_cancels_the_callers_jobs_and_leaves_nothing(folder: Path, clip: 
     assert not (data / "fleet.json").exists()
     assert not list(data.glob("redis/*.sock"))
     assert not list((data / "node-1" / "work").iterdir())
-    assert not list((folder / "out").glob("*")) if (folder / "out").exists() else True
+    assert not list((folder / "out").glob("*"))

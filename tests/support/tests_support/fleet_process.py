@@ -146,7 +146,7 @@ class FleetProcesses:
         """FFmpeg processes that work below this folder."""
         found: list[psutil.Process] = []
         for process in psutil.process_iter(["cmdline"]):
-            words = process.info["cmdline"] or []
+            words: list[str] = process.info["cmdline"] or []
             if words and "ffmpeg" in words[0] and any(str(self.folder) in word for word in words):
                 found.append(process)
         return found

@@ -141,6 +141,15 @@ class StoreDriver:
         } | how
         return (await self.store.fail([records.FailureRecord(placed.task, placed.grant, **fields)])).verdicts[0]
 
+    @property
+    def redis(self) -> Any:
+        """The client, whose own types serve two worlds at once."""
+        return self.store.redis
+
+    async def key_names(self) -> set[str]:
+        """Names of all keys below the store's prefix."""
+        return {key.decode() async for key in self.redis.scan_iter(f"{self.store.keys.prefix}:*")}
+
     async def reap(self) -> records.Reaped:
         """One tick of the reaper."""
         return await self.store.reap(RULES)

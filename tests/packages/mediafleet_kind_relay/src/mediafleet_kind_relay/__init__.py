@@ -79,7 +79,7 @@ async def part(context: TaskContext) -> TaskResult:
         raise TaskFailed(f"Part {n} cannot be done.")
     if params["fail"] == "once" and first:
         raise TransientFailure(f"Part {n} did not work this time.")
-    while params["gate"] and not Path(params["gate"]).exists():
+    while params["gate"] and not _is_open(params["gate"]):
         context.report(0.5, stage="waiting")
         await asyncio.sleep(LOOK_EVERY_S)
     source = await context.fetch(context.spec.inputs[0])
@@ -99,6 +99,10 @@ def _write(context: TaskContext, name: str, text: str) -> Path:
     path = context.workspace / name
     path.write_text(text)
     return path
+
+
+def _is_open(gate: str) -> bool:
+    return Path(gate).exists()
 
 
 def _leave_trace(folder: str, n: int) -> bool:

@@ -1,0 +1,177 @@
+"""What ends by itself, and what an outage must not end."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from tests_support.store_driver import LEASE_MS, RESERVE_MS, RETENTION_MS, RULES, StoreDriver
+from tests_support.virtual_time import VirtualTime
+
+from mediafleet.domain.frames import AttemptRef
+from mediafleet.domain.lifecycle import JobStatus, TaskState
+from mediafleet.domain.node import NodeState
+from mediafleet.store import Store, records
+
+NODE = "n0-a-1"
+TICK_MS = 500
+
+
+class Clockwork:
+    """A driver whose reaper ticks while time passes."""
+
+    def __init__(self, store: Store, time: VirtualTime) -> None:
+        self.driver = StoreDriver(store)
+        self.store = store
+        self.time = time
+
+    async def pass_ms(self, ms: int) -> list[records.Reaped]:
+        """Let time pass, with a tick each 500 ms as in a healthy fleet."""
+        ticks: list[records.Reaped] = []
+        for _ in range(0, ms, TICK_MS):
+            self.time.advance(TICK_MS)
+            ticks.append(await self.driver.reap())
+        return ticks
+
+    async def state(self, job: str) -> tuple[TaskState, int, int]:
+        view = await self.store.read.job(job)
+        assert view is not None
+        return view.tasks[0].state, view.tasks[0].attempt, view.tasks[0].tries
+
+
+@pytest.fixture
+async def clockwork(store: Store, virtual_time: VirtualTime) -> Clockwork:
+    """A fleet whose first grace, that of every start, is over."""
+    clockwork = Clockwork(store, virtual_time)
+    await clockwork.driver.reap()
+    await clockwork.pass_ms(LEASE_MS + TICK_MS)
+    return clockwork
+
+
+async def test_a_reservation_that_nobody_confirms_ends(clockwork: Clockwork) -> None:
+    await clockwork.driver.join(NODE)
+    job = await clockwork.driver.submit_one("noop")
+    await clockwork.driver.place_all()
+    await clockwork.pass_ms(RESERVE_MS + TICK_MS)
+    assert await clockwork.state(job) == (TaskState.NEW, 1, 0)
+    assert await clockwork.driver.used(f"{NODE}/cpu") == 0
+    assert len(await clockwork.driver.place_all()) == 1
+
+
+async def test_a_silent_node_loses_its_work_and_its_place(clockwork: Clockwork) -> None:
+    await clockwork.driver.join(NODE)
+    job = await clockwork.driver.submit_one("noop")
+    (placed,) = await clockwork.driver.place_all()
+    await clockwork.driver.ack(placed)
+    await clockwork.pass_ms(LEASE_MS + TICK_MS)
+    assert await clockwork.state(job) == (TaskState.NEW, 1, 0)
+    node = await clockwork.store.read.node(NODE)
+    assert node is not None
+    assert node.state is NodeState.OFFLINE
+    assert await clockwork.driver.place_all() == []
+
+
+async def test_heartbeats_keep_a_node(clockwork: Clockwork) -> None:
+    await clockwork.driver.join(NODE)
+    job = await clockwork.driver.submit_one("noop")
+    (placed,) = await clockwork.driver.place_all()
+    await clockwork.driver.ack(placed)
+    running = (AttemptRef(placed.task, placed.grant),)
+    for _ in range(5):
+        await clockwork.pass_ms(LEASE_MS // 2)
+        report = records.NodeReport(NODE, clockwork.driver.epochs[NODE], "{}", running)
+        renewed = await clockwork.store.renew([report], lease_ms=LEASE_MS)
+        assert (renewed.unknown, renewed.stops) == ([], [])
+    assert (await clockwork.state(job))[0] is TaskState.ACKED
+
+
+async def test_a_heartbeat_on_an_old_link_and_of_foreign_work_is_answered(clockwork: Clockwork) -> None:
+    await clockwork.driver.join(NODE)
+    foreign = (AttemptRef("j0-none.noop", "g"),)
+    report = records.NodeReport(NODE, clockwork.driver.epochs[NODE], "{}", foreign)
+    assert len((await clockwork.store.renew([report], lease_ms=LEASE_MS)).stops) == 1
+    old = records.NodeReport(NODE, clockwork.driver.epochs[NODE] - 1, "{}", ())
+    assert (await clockwork.store.renew([old], lease_ms=LEASE_MS)).unknown == [NODE]
+
+
+async def test_nothing_expires_after_an_outage_until_nodes_had_time_to_come_back(clockwork: Clockwork) -> None:
+    await clockwork.driver.join(NODE)
+    job = await clockwork.driver.submit_one("noop")
+    (placed,) = await clockwork.driver.place_all()
+    await clockwork.driver.ack(placed)
+    clockwork.time.advance(10 * LEASE_MS)
+    assert (await clockwork.driver.reap()).grace
+    ticks = await clockwork.pass_ms(LEASE_MS - TICK_MS)
+    assert all(tick.grace for tick in ticks)
+    assert (await clockwork.state(job))[0] is TaskState.ACKED
+    await clockwork.pass_ms(2 * TICK_MS)
+    assert (await clockwork.state(job))[0] is TaskState.NEW
+
+
+async def test_an_attempt_past_its_limit_is_stopped_and_spends_a_try(clockwork: Clockwork) -> None:
+    await clockwork.driver.join(NODE)
+    job = await clockwork.driver.submit_one("noop", total_ms=2_000)
+    (placed,) = await clockwork.driver.place_all()
+    await clockwork.driver.ack(placed)
+    ticks = await clockwork.pass_ms(2_500)
+    assert [stop.grant for tick in ticks for stop in tick.stops] == [placed.grant]
+    assert await clockwork.state(job) == (TaskState.NEW, 1, 1)
+    assert await clockwork.driver.used(f"{NODE}/cpu") == 1, "the node has not confirmed yet"
+    assert await clockwork.driver.fail(placed, how="stopped") == "released"
+    assert await clockwork.driver.used(f"{NODE}/cpu") == 0
+
+
+async def test_a_failed_task_waits_out_its_back_off(clockwork: Clockwork) -> None:
+    await clockwork.driver.join(NODE)
+    await clockwork.driver.submit_one("noop")
+    (placed,) = await clockwork.driver.place_all()
+    await clockwork.driver.ack(placed)
+    await clockwork.driver.fail(placed, delays=[2_000])
+    assert await clockwork.driver.place_all() == []
+    ticks = await clockwork.pass_ms(2_500)
+    assert any(tick.queues for tick in ticks)
+    assert len(await clockwork.driver.place_all()) == 1
+
+
+async def test_a_finished_job_leaves_no_key_behind(clockwork: Clockwork) -> None:
+    driver, store = clockwork.driver, clockwork.store
+    await driver.join(NODE)
+    await store.open_artifact("a0-in", doc="{}", state="complete", retention_ms=RETENTION_MS)
+    record = driver.job_record({"a": (), "b": ("a",)}, key="once", inputs=["a0-in"])
+    job = (await driver.submit(record)).jobs[0].id
+    for _ in range(2):
+        (placed,) = await driver.place_all()
+        await driver.ack(placed)
+        await driver.finish(placed)
+    await store.unlink(NODE, driver.epochs[NODE], goodbye=True, retention_ms=RETENTION_MS)
+    clockwork.time.advance(RETENTION_MS)
+    await driver.reap()
+    ticks = await clockwork.pass_ms(LEASE_MS + TICK_MS)
+    assert job in [name for tick in ticks for name in tick.jobs]
+    assert await store.forget(job, inputs=["a0-in"])
+    ticks = await clockwork.pass_ms(TICK_MS)
+    assert [name for tick in ticks for name in tick.artifacts] == ["a0-in"]
+    assert await store.drop_artifact("a0-in", error="{}", unused=True)
+    tag = store.keys.tag
+    left = {key.removeprefix(tag) for key in await driver.key_names()}
+    assert left == {"schema", "tick", "events", "pools:version"}
+
+
+async def test_the_reaper_goes_on_when_there_is_more_than_one_call_takes(clockwork: Clockwork) -> None:
+    await clockwork.driver.join(NODE, slots=5)
+    for _ in range(5):
+        await clockwork.driver.submit_one("noop")
+    await clockwork.driver.place_all()
+    clockwork.time.advance(2_500)
+    await clockwork.driver.reap()
+    clockwork.time.advance(2_600)
+    rules = msgspec.structs.replace(RULES, limit=2)
+    assert (await clockwork.store.reap(rules)).more
+    while (await clockwork.store.reap(rules)).more:
+        pass
+    assert await clockwork.driver.used(f"{NODE}/cpu") == 0
+
+
+async def test_a_job_that_cannot_be_read_is_not_found(store: Store) -> None:
+    assert await store.read.job("j0-nothing") is None
+    assert await store.read.plan_state("j0-nothing") is None
+    assert JobStatus.PENDING in await store.read.count_jobs()
