@@ -238,7 +238,7 @@ def test_nothing_that_can_happen_breaks_what_must_hold() -> None:
         max_examples=RUNS,
         stateful_step_count=STEPS,
         deadline=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
         print_blob=True,
     )
-    run_state_machine_as_test(Fleet, settings=limits)  # pyright: ignore[reportUnknownMemberType] - Hypothesis leaves it open
+    run_state_machine_as_test(Fleet, settings=limits)

@@ -12,7 +12,15 @@ import structlog
 
 from mediafleet.artifacts.fingerprint import fingerprint, parse_input_uri, uri_of_path
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState, Fingerprint
-from mediafleet.domain.errors import Conflict, ErrorInfo, InputError, InvalidRequest, NotFound, UploadMismatch
+from mediafleet.domain.errors import (
+    Conflict,
+    ErrorInfo,
+    InputError,
+    InvalidRequest,
+    MediafleetError,
+    NotFound,
+    UploadMismatch,
+)
 from mediafleet.domain.ids import is_id, new_artifact_id
 from mediafleet.domain.job import DEFAULT_TENANT
 from mediafleet.store.scripts import as_text
@@ -219,7 +227,7 @@ class Uploads:
     async def _fingerprint(self, path: Path) -> Fingerprint | None:
         try:
             return await fingerprint(path)
-        except (OSError, InputError):
+        except (OSError, MediafleetError):
             return None
 
     async def _adopt(self, path: Path, found: Fingerprint, *, principal: str) -> ArtifactRef:
