@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fake_scheduler import DEADLINE_S, FakeScheduler, assignment
 from probe_kind import Probe
+from process_state import is_alive
 
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import ConfigError, DataDirectoryInUse, SchedulerUnavailable, Unauthorized
@@ -110,19 +110,6 @@ async def until(claim: Callable[[], object]) -> None:
 
 def _size(path: Path) -> int:
     return path.stat().st_size
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    with suppress(OSError):
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    return True
-
-
-# --- joining -------------------------------------------------------------------------------
 
 
 async def test_registers_with_what_it_offers(scheduler: FakeScheduler, tmp_path: Path) -> None:
@@ -289,7 +276,7 @@ async def test_cancelling_stops_the_child_cleans_up_and_confirms(scheduler: Fake
         await until(report.exists)
         await scheduler.send(JobCancel((AttemptRef("j0-x.g1", "g1"),)))
         assert (await scheduler.expect_outcome("g1")).cancelled
-        assert not _is_alive(int(report.read_text().split()[0]))
+        assert not is_alive(int(report.read_text().split()[0]))
         assert node.leftovers == []
 
 
@@ -436,7 +423,7 @@ async def test_aborting_stops_work_at_once_and_reports_no_outcome(scheduler: Fak
         assert await node.ended() is Farewell.ABORTED
         assert (await scheduler.expect(Misc)).event == "goodbye"
         assert not any(isinstance(frame, JobResults) for frame in scheduler.unread)
-        assert not _is_alive(int(report.read_text().split()[0]))
+        assert not is_alive(int(report.read_text().split()[0]))
         assert node.leftovers == []
 
 
@@ -449,11 +436,8 @@ async def test_cancelling_the_agent_leaves_nothing_behind(scheduler: FakeSchedul
         node.running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await node.ended()
-        assert not _is_alive(int(report.read_text().split()[0]))
+        assert not is_alive(int(report.read_text().split()[0]))
         assert node.leftovers == []
-
-
-# --- processes that are killed -------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -482,11 +466,11 @@ async def test_kill_9_of_the_node_takes_its_children_along(
         await scheduler.assign("sleep", "g1", report=str(report))
         await until(report.exists)
         child, workspace = report.read_text().split()
-        assert _is_alive(int(child))
+        assert is_alive(int(child))
         is_there = Path(workspace).exists
         assert is_there()
         process.kill()
-        await until(lambda: not _is_alive(int(child)))
+        await until(lambda: not is_alive(int(child)))
     async with node_process(scheduler, tmp_path / "data", guard) as process:
         frame = await scheduler.expect(Register)
         assert frame.running == frame.holding == ()
@@ -509,4 +493,4 @@ async def test_signals_end_a_node_process_cleanly(
     assert output.decode().strip().endswith(word)
     assert list((tmp_path / "data" / "work").iterdir()) == []
     if report.exists():
-        assert not _is_alive(int(report.read_text().split()[0]))
+        assert not is_alive(int(report.read_text().split()[0]))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from tests_support.redis_server import RedisServer
@@ -77,7 +77,11 @@ class Fleet(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.do(self.driver.reap())
-        self.join("n0-a-1", keeps=True)
+        for node in NODES[:2]:
+            self.join(node, keeps=True)
+        for shape in ("one", "fan", "chain"):
+            self.submit(shape, tries=2)
+        self.place(arrives=True, confirmed=True)
 
     @rule(node=nodes, keeps=st.booleans())
     def join(self, node: str, keeps: bool) -> None:  # noqa: FBT001 - Hypothesis draws it
@@ -89,6 +93,8 @@ class Fleet(RuleBasedStateMachine):
         kept = {ref.grant for ref in admitted.keep}
         self.running[node] = [p for p in self.running[node] if p.grant in kept]
         self.linked.add(node)
+        confirmed = [records.FailureRecord(ref.task, ref.grant, "stopped") for ref in admitted.drop]
+        self.do(self.store.fail(confirmed))
 
     @rule(node=nodes, goodbye=st.booleans())
     def leave(self, node: str, goodbye: bool) -> None:  # noqa: FBT001 - Hypothesis draws it
@@ -127,6 +133,13 @@ class Fleet(RuleBasedStateMachine):
             if verdict == "accepted":
                 assert placed.task not in self.accepted, "two results were accepted"
                 self.accepted[placed.task] = placed.grant
+
+    @rule(pick=picks)
+    def work(self, pick: int) -> None:
+        """Healthy nodes get on: what has room is placed and confirmed, and one result is delivered."""
+        self.place(arrives=True, confirmed=True)
+        for node in NODES:
+            self.finish(node, pick, repeat=False)
 
     @rule(node=nodes, pick=picks, how=st.sampled_from(["failed", "lost"]), hopeless=st.booleans())
     def fail(self, node: str, pick: int, how: str, hopeless: bool) -> None:  # noqa: FBT001 - Hypothesis draws it
@@ -191,6 +204,22 @@ class Fleet(RuleBasedStateMachine):
             assert 0 <= used <= SLOTS, f"{node} holds {used}"
 
     @invariant()
+    def slots_are_held_for_work_that_may_be_going_on(self) -> None:
+        """Nobody holds slots for an attempt that won or was lost; a revoked one holds them until its node confirms."""
+        for node in NODES:
+            for grant, held in self.do(
+                self.driver.redis.hgetall(self.store.keys.executor_grants(f"{node}/cpu"))
+            ).items():
+                task = held.decode().partition("|")[2]
+                record = self.do(self.driver.redis.hget(self.store.keys.task(task), f"grant:{grant.decode()}")).decode()
+                standing = record.partition("|")[0]
+                assert standing in {"reserved", "running", "revoked"}, (
+                    f"{task} holds slots of {node}, but it is {standing}"
+                )
+                if standing == "revoked" and node in self.linked:
+                    assert grant.decode() in {p.grant for p in self.running[node]}, f"slots of {node} leaked for {task}"
+
+    @invariant()
     def pools_know_what_is_used(self) -> None:
         for pool in self.do(self.store.read.pools()):
             listed = [n for n in self.do(self.store.read.nodes()) if n.state == "ready"]
@@ -240,5 +269,6 @@ def test_nothing_that_can_happen_breaks_what_must_hold() -> None:
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
         print_blob=True,
+        phases=[Phase.reuse, Phase.generate],
     )
     run_state_machine_as_test(Fleet, settings=limits)

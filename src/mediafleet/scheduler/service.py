@@ -12,7 +12,7 @@ import structlog
 
 from mediafleet import __version__
 from mediafleet.domain.errors import IllegalTransition, InvalidRequest, NotFound, StoreUnavailable
-from mediafleet.domain.frames import PROTOCOL_VERSION, Drain, Misc, Registered
+from mediafleet.domain.frames import PROTOCOL_VERSION, Drain, JobResults, Misc, Outcome, Registered
 from mediafleet.domain.ids import cell_of, executor_id, is_id
 from mediafleet.domain.job import JobPage
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus
@@ -251,6 +251,11 @@ class Scheduler:
         older = self._links.put(frame.node, LinkedNode(link, admitted.epoch))
         if older:
             older.close(4409, "the node registered on a newer link")
+        # A node forgets a result that nobody wants without a word; one that it runs it confirms when stopped.
+        unwanted = [ref for ref in frame.holding if ref in admitted.drop]
+        if unwanted:
+            outcomes = tuple(Outcome(ref.task, ref.grant, cancelled=True) for ref in unwanted)
+            self._settler.take(frame.node, admitted.epoch, JobResults(outcomes))
         self._placer.note_capacity()
         self._placer.ask(admitted.queues)
         log.info("node registered", node=frame.node, host=frame.host, kept=len(admitted.keep), lost=admitted.lost)
