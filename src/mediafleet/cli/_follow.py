@@ -68,7 +68,9 @@ class JobWatch:
 
     async def _next(self, queue: asyncio.Queue[Event | MediafleetError], view: JobView) -> JobView:
         try:
-            event = await asyncio.wait_for(queue.get(), BACKSTOP_S)
+            # Not `wait_for`: in Python 3.11 it swallows a cancellation that comes together with an event.
+            async with asyncio.timeout(BACKSTOP_S):
+                event = await queue.get()
         except TimeoutError:
             return await self._ask_again(view)
         if isinstance(event, MediafleetError):

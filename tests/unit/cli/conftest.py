@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests_support.command_line import Ran, RunCli
 from tests_support.fake_scheduler import FakeScheduler
 
 from mediafleet.cli import main
-
-
-@dataclass
-class Ran:
-    """What a command line did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Standard output as the one JSON document that it must be."""
-        return json.loads(self.out)
-
-
-RunCli = Callable[..., Ran]
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from tests_support.command_line import RunCli
 
-from conftest import RunCli
 from mediafleet import __version__
 from mediafleet.cli._app import hoist_options
 
