@@ -11,22 +11,24 @@
 -- @include revoke
 local j, stops = read_job(A.job), {}
 local status = j.status or ''
-if status == '' or (A.cursor == 0 and not A.sweep and FINAL_STATUS[status]) then
+local begins = A.cursor == 0 and not A.sweep
+-- Only what has not ended can be cancelled; only what has ended can be swept: a retry may have come between.
+if begins == (FINAL_STATUS[status] or false) or status == '' then
   if status == '' then drop_score(P .. 'dirty', A.job) end
   return reply({status = status, cursor = 0, stops = {}})
 end
-if A.cursor == 0 and not A.sweep then
+if begins then
   close_job(j, 'cancelled', 'stage', '', A.data)
   change(j, 'version', j.version + 1)
 end
 
 local function end_task(id)
   local key = P .. 'task:' .. id
-  local t = redis.call('HMGET', key, 'state', 'queue', 'tenant')
+  local t = redis.call('HMGET', key, 'state', 'queue', 'tenant', 'attempt')
   local state = after(t[1], 'cancel')
   if not state then return end
   if t[1] == 'NEW' then unqueue(id, t[2], t[3]) end
-  revoke_others(id, '', stops)
+  if t[4] then revoke_others(id, '', stops) end
   redis.call('HSET', key, 'state', state, 'grant', '')
   redis.call('DEL', key .. ':children')
   change(j, 'open', j.open - 1)

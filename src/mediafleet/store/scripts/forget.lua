@@ -1,4 +1,5 @@
 -- Removes a job past its retention, in pieces; its artifacts become due for removal if no other job uses them.
+-- A job with open tasks, or with revoked work that no node has confirmed to have stopped, stays: the reaper names it again.
 -- A: job, inputs = [artifact ids], piece
 -- Returns {done}: false if the caller must call again.
 -- @include base
@@ -6,14 +7,27 @@
 -- @include queue
 -- @include job
 local key = P .. 'job:' .. A.job
-local about = redis.call('HMGET', key, 'status', 'key', 'tenant', 'kind')
+local about = redis.call('HMGET', key, 'status', 'key', 'tenant', 'kind', 'open')
 if not about[1] then drop_score(P .. 'due', 'job|' .. A.job) end
-if not FINAL_STATUS[about[1]] then return reply({done = true}) end
+if not FINAL_STATUS[about[1]] or tonumber(about[5]) > 0 then return reply({done = true}) end
+
+local function holds_slots(task)
+  local fields = redis.call('HGETALL', P .. 'task:' .. task)
+  for i = 1, #fields, 2 do
+    local grant, executor = string.match(fields[i], '^grant:(.+)$'), string.match(fields[i + 1], '|(.*)$')
+    if grant and redis.call('HEXISTS', P .. 'executor:' .. executor .. ':grants', grant) == 1 then return true end
+  end
+  return false
+end
+
 for _ = 1, A.piece do
-  local task = redis.call('LPOP', key .. ':tasks')
+  local task = redis.call('LINDEX', key .. ':tasks', 0)
   if not task then break end
-  local queue = redis.call('HGET', P .. 'task:' .. task, 'queue')
-  if queue then count_tasks(queue, -1) end
+  local t = redis.call('HMGET', P .. 'task:' .. task, 'queue', 'state', 'attempt')
+  local is_simple = not t[3] or (t[2] == 'DONE' and t[3] == '1')
+  if not is_simple and holds_slots(task) then return reply({done = true}) end
+  if t[1] then count_tasks(t[1], -1) end
+  redis.call('LPOP', key .. ':tasks')
   redis.call('DEL', P .. 'task:' .. task, P .. 'task:' .. task .. ':children')
 end
 if redis.call('EXISTS', key .. ':tasks') == 1 then return reply({done = false}) end

@@ -1,8 +1,10 @@
 -- Ends what is due: reservations, deadlines, node leases, back-offs; names what retention lets go.
--- The outage rule: a gap between two ticks longer than gap_ms means that nobody could renew; nothing
--- expires for grace_ms after it, so that nodes have time to come back.
--- A: limit, gap_ms, grace_ms, retry_ms (for the caller's part of retention), retention_ms (of nodes), timeout_error (JSON), delays (ms)
--- Returns {grace, stops = [{task, grant, executor}], jobs = [past retention], artifacts, expired = {what: count}, queues = [touched], more}.
+-- The outage rule: a gap between two ticks longer than gap_ms means that nobody could renew; no lease
+-- ends for grace_ms after it, so that nodes have time to come back. What is no lease goes on.
+-- A: limit, gap_ms, grace_ms, retry_ms (for the caller's part of retention), retention_ms (of nodes),
+--    timeout_error (JSON), delays (ms)
+-- Returns {grace, stops = [{task, grant, executor}], jobs = [past retention], artifacts, expired = {what: count},
+--   queues = [touched], more = call again at once}.
 -- @include base
 -- @include state
 -- @include record
@@ -10,33 +12,47 @@
 -- @include job
 -- @include progress
 -- @include children
+-- @include task
+-- @include revive
 -- @include capacity
 -- @include attempt
 -- @include revoke
 -- @include failure
 -- @include node
 -- @include expire
+-- A server at `maxmemory` lets a script go on whose first write frees something.
+redis.call('ZREM', P .. 'due', '')
 local result = {grace = false, stops = {}, jobs = {}, artifacts = {}, expired = {}, more = false}
 local last = redis.call('HMGET', P .. 'tick', 'at', 'grace_until')
 local grace_until = tonumber(last[2] or '0')
 if not last[1] or NOW - tonumber(last[1]) > A.gap_ms then grace_until = NOW + A.grace_ms end
 redis.call('HSET', P .. 'tick', 'at', NOW, 'grace_until', grace_until)
 
+result.grace = NOW < grace_until
+
+-- Returns what ended, or nil if nothing did.
 local function expire(entry)
   local what, id, rest = string.match(entry, '^([%a-]+)|([^|]+)|?(.*)$')
-  if not name_retention(what, id, result) then
+  if result.grace and IS_LEASE[what] then
+    set_score(P .. 'due', entry, grace_until)
+  elseif name_retention(what, id, result) then
+    return what
+  elseif handle[what] then
     -- Removed first, so that a handler may set it anew.
     drop_score(P .. 'due', entry)
     handle[what](id, rest, result)
+    return what
+  else
+    -- A newer version's; one of its instances will see to it.
+    set_score(P .. 'due', entry, NOW + A.retry_ms)
   end
-  result.expired[what] = (result.expired[what] or 0) + 1
 end
 
-result.grace = NOW < grace_until
-if not result.grace then
-  local entries = redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', NOW, 'LIMIT', 0, A.limit)
-  for _, entry in ipairs(entries) do expire(entry) end
-  result.more = #entries == A.limit
+local entries = redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', NOW, 'LIMIT', 0, A.limit)
+for _, entry in ipairs(entries) do
+  local what = expire(entry)
+  if what then result.expired[what] = (result.expired[what] or 0) + 1 end
 end
+result.more = result.more or #entries == A.limit
 result.queues = touched_queues()
 return reply(result)

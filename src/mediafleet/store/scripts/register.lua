@@ -12,37 +12,11 @@
 -- @include attempt
 -- @include node
 -- @include executors
+-- @include announced
 local key = P .. 'node:' .. A.node
 local announced, keep, drop = {}, {}, {}
 for _, attempt in ipairs(A.announced) do announced[attempt.grant] = true end
 local lost = replace_executors(announced)
-
--- The attempt lost its lease, but nobody has finished the task: it goes on where it is.
-local function readopt(t)
-  local state = after(t.state, 'readopt')
-  if state then
-    unqueue(t.id, t.queue, t.tenant)
-    change(t, 'state', state)
-    change(t, 'grant', t.this)
-  end
-  hold(t.executor, t.this, t.cost, t.id)
-  mark(t, 'running')
-end
-
-local function settle(attempt)
-  local t = read_attempt(attempt.task, attempt.grant)
-  if not t.standing or t.standing == 'revoked' or t.standing == 'won' or FINAL[t.state] then return false end
-  if string.match(t.executor, '^[^/]*') ~= A.node or redis.call('EXISTS', P .. 'executor:' .. t.executor) == 0 then
-    return false
-  end
-  if t.standing == 'lost' then readopt(t) end
-  if t.standing == 'reserved' then start_attempt(t, after(t.state, 'ack') or t.state) end
-  save(t)
-  local j = read_job(t.job)
-  start_job(j)
-  save(j)
-  return true
-end
 
 for _, attempt in ipairs(A.announced) do
   local list = settle(attempt) and keep or drop

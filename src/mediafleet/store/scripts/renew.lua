@@ -7,7 +7,7 @@ local unknown, stops = {}, {}
 local function renew(report)
   local key = P .. 'node:' .. report.node
   local n = redis.call('HMGET', key, 'epoch', 'state')
-  if n[1] ~= tostring(report.epoch) or n[2] == 'offline' then return false end
+  if n[1] ~= tostring(report.epoch) or n[2] == 'offline' or n[2] == 'unlinked' then return false end
   set_score(P .. 'due', 'node|' .. report.node, NOW + A.lease_ms)
   redis.call('HSET', key, 'seen', NOW, 'load', report.load)
   for _, attempt in ipairs(report.running) do

@@ -8,49 +8,21 @@
 -- @include job
 -- @include progress
 -- @include task
+-- @include revive
 local j = read_job(A.job)
 local status = j.status or ''
-if A.cursor == 0 then
-  if status ~= 'failed' and status ~= 'cancelled' then
-    return reply({status = status, cursor = 0, queues = {}})
-  end
-  move_job(j, 'pending')
+local begins = A.cursor == 0
+-- A cancellation may have come between two pieces: then the rest stays as it is.
+if status == '' or begins ~= (status == 'failed' or status == 'cancelled') then
+  return reply({status = status, cursor = 0, queues = {}})
+end
+if begins then
+  move_job(j, tonumber(j.uploads or '0') > 0 and 'uploading' or 'pending')
   redis.call('HDEL', j.key, 'error', 'finished', 'eta_ms', 'speed')
   change(j, 'stage', '')
-  -- A job whose tasks are revived piece by piece must not close in between.
-  change(j, 'reviving', '1')
   change(j, 'version', j.version + 1)
   drop_score(P .. 'due', 'job|' .. A.job)
-  emit('job.revived', 'job', A.job, '{"status":"pending"}')
+  emit('job.revived', 'job', A.job, '{"status":"' .. j.status .. '"}')
 end
-
-local function words(text)
-  local list = {}
-  for word in string.gmatch(text or '', '%S+') do list[#list + 1] = word end
-  return list
-end
-
-local function revive(id)
-  local key = P .. 'task:' .. id
-  local t = read_record(key, {'state', 'queue', 'tenant', 'score', 'after', 'waits', 'fraction', 'weight'})
-  local state = after(t.state, 'revive')
-  if not state then return end
-  local deps = count_missing(id, words(t.after), words(t.waits))
-  change(t, 'state', state)
-  change(t, 'tries', 0)
-  change(t, 'excluded', '')
-  change(t, 'deps', deps)
-  set_fraction(t, j, 0)
-  save(t)
-  redis.call('HDEL', key, 'error')
-  change(j, 'open', j.open + 1)
-  if deps == 0 then enqueue(id, t.queue, t.tenant, t.score) end
-end
-
-local ids = redis.call('LRANGE', j.key .. ':tasks', A.cursor, A.cursor + A.piece - 1)
-for _, id in ipairs(ids) do revive(id) end
-local cursor = #ids == A.piece and A.cursor + A.piece or 0
-if cursor == 0 then set_score(P .. 'dirty', A.job, NOW) end
-save(j)
-if cursor == 0 then redis.call('HDEL', j.key, 'reviving') end
+local cursor = revive_piece(j, A.cursor, A.piece)
 return reply({status = status, cursor = cursor, queues = touched_queues()})

@@ -8,10 +8,13 @@ local function satisfy(child)
   if redis.call('HINCRBY', key, 'deps', -1) == 0 then enqueue(child, t[2], t[3], t[4]) end
 end
 
--- `what` is task or artifact. More than one script call should touch are left to the reaper, due at once.
+-- `what` is task or artifact. Those that are too many for one call are left to the reaper, due at once;
+-- returns whether there are any.
 local function satisfy_children(what, id)
   local key = P .. what .. ':' .. id .. ':children'
-  if redis.call('SCARD', key) == 0 then return end
+  if redis.call('SCARD', key) == 0 then return false end
   for _, child in ipairs(redis.call('SPOP', key, CHILDREN)) do satisfy(child) end
-  if redis.call('EXISTS', key) == 1 then set_score(P .. 'due', 'wake|' .. what .. '|' .. id, NOW) end
+  if redis.call('EXISTS', key) == 0 then return false end
+  set_score(P .. 'due', 'wake|' .. what .. '|' .. id, NOW)
+  return true
 end

@@ -1,5 +1,7 @@
 -- What the reaper does with an entry of `due`, by its first word; `result` is its reply.
 local handle = {}
+local IS_LEASE = {reserve = true, deadline = true, node = true}
+local PIECE = 256
 
 handle['reserve'] = function(task, grant)
   local t = read_attempt(task, grant)
@@ -21,7 +23,14 @@ end
 
 handle['node'] = function(node) drop_node(node, A.retention_ms) end
 
-handle['wake'] = function(what, id) satisfy_children(what, id) end
+handle['wake'] = function(what, id, result)
+  if satisfy_children(what, id) then result.more = true end
+end
+
+handle['revive'] = function(job)
+  local j = read_job(job)
+  if j.reviving and not FINAL_STATUS[j.status] then revive_piece(j, tonumber(j.reviving), PIECE) end
+end
 
 handle['forget-node'] = function(node)
   for _, executor in ipairs(executors_of(node)) do redis.call('DEL', P .. 'executor:' .. executor) end

@@ -16,18 +16,10 @@ local function move_job(j, status)
   change(j, 'status', status)
 end
 
-local function start_job(j)
-  if j.status ~= 'pending' and j.status ~= 'uploading' then return end
-  move_job(j, 'processing')
-  if not j.started then
-    change(j, 'started', NOW)
-    emit('job.started', 'job', j.id, '{"status":"processing"}')
-  end
-end
-
 -- Ends a job. Tasks that are still open are swept by whoever finds the job in `dirty`.
 local function close_job(j, status, field, text, data)
   move_job(j, status)
+  drop_score(P .. 'due', 'revive|' .. j.id)
   change(j, 'finished', NOW)
   change(j, field, text)
   if status == 'completed' then

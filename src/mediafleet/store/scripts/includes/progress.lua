@@ -1,10 +1,21 @@
+-- What the attempts of a job's tasks do to the job while it goes on.
+local function start_job(j)
+  if j.status ~= 'pending' and j.status ~= 'uploading' then return end
+  move_job(j, 'processing')
+  if not j.started then
+    change(j, 'started', NOW)
+    emit('job.started', 'job', j.id, '{"status":"processing"}')
+  end
+end
+
 -- A job's progress is the weighted mean of its tasks' fractions, kept by difference.
 -- `t` needs fraction and weight, `j` weight and done_weight.
 local function set_fraction(t, j, fraction)
   local moved = (fraction - tonumber(t.fraction or '0')) * tonumber(t.weight or '1')
-  if moved == 0 or FINAL_STATUS[j.status] then return end
+  if moved == 0 then return end
   change(t, 'fraction', fraction)
   local done = tonumber(j.done_weight or '0') + moved
   change(j, 'done_weight', done)
+  if FINAL_STATUS[j.status] then return end
   change(j, 'progress', math.max(0, math.min(1, done / math.max(tonumber(j.weight or '1'), 1e-9))))
 end

@@ -1,7 +1,6 @@
 -- Whose turn it is in queue A.queue: the tenant with the least virtual time, then by name. Tenants and
 -- heads are read in chunks and kept here while the script runs; `settle_turn` writes back.
-local CHUNK = 16
-local Q = P .. 'queue:' .. A.queue
+local CHUNK, Q = 16, P .. 'queue:' .. A.queue
 local turns
 
 local function read_turns()
@@ -15,11 +14,8 @@ end
 
 local function settle_turn(turn)
   call_in_parts('ZREM', turn.key, turn.taken)
-  if redis.call('EXISTS', turn.key) == 1 then
-    redis.call('ZADD', Q .. ':tenants', turn.vtime, turn.tenant)
-  else
-    redis.call('ZREM', Q .. ':tenants', turn.tenant)
-  end
+  if redis.call('EXISTS', turn.key) == 0 then return redis.call('ZREM', Q .. ':tenants', turn.tenant) end
+  redis.call('ZADD', Q .. ':tenants', turn.vtime, turn.tenant)
 end
 
 -- The tenant's first task that was not taken yet. Those taken are still in the set: they count as offset.
@@ -30,14 +26,14 @@ local function head_of(turn)
   return turn.ids[turn.at]
 end
 
+local function goes_before(a, b) return a.vtime < b.vtime or (a.vtime == b.vtime and a.tenant < b.tenant) end
+
 local function first_turn()
-  local best, position
-  for i, turn in ipairs(turns) do
-    if not best or turn.vtime < best.vtime or (turn.vtime == best.vtime and turn.tenant < best.tenant) then
-      best, position = turn, i
-    end
+  local best = 1
+  for i = 2, #turns do
+    if goes_before(turns[i], turns[best]) then best = i end
   end
-  return best, position
+  return turns[best], best
 end
 
 local function peek_task()

@@ -1,0 +1,43 @@
+-- The tasks of a job that gets another go, in pieces. `reviving` keeps the job from closing in between;
+-- an entry of `due` lets the reaper go on if the caller dies between two pieces.
+local GO_ON_MS = 10000
+
+local function words(text)
+  local list = {}
+  for word in string.gmatch(text or '', '%S+') do list[#list + 1] = word end
+  return list
+end
+
+local function revive(j, id)
+  local key = P .. 'task:' .. id
+  local t = read_record(key, {'state', 'queue', 'tenant', 'score', 'after', 'waits', 'fraction', 'weight'})
+  local state = after(t.state, 'revive')
+  if not state then return end
+  local deps = count_missing(id, words(t.after), words(t.waits))
+  change(t, 'state', state)
+  change(t, 'tries', 0)
+  change(t, 'excluded', '')
+  change(t, 'deps', deps)
+  set_fraction(t, j, 0)
+  save(t)
+  redis.call('HDEL', key, 'error')
+  change(j, 'open', j.open + 1)
+  if deps == 0 then enqueue(id, t.queue, t.tenant, t.score) end
+end
+
+-- Returns the cursor of the next piece, 0 at the end.
+local function revive_piece(j, cursor, piece)
+  local ids = redis.call('LRANGE', j.key .. ':tasks', cursor, cursor + piece - 1)
+  for _, id in ipairs(ids) do revive(j, id) end
+  if #ids == piece then
+    change(j, 'reviving', cursor + piece)
+    set_score(P .. 'due', 'revive|' .. j.id, NOW + GO_ON_MS)
+    save(j)
+    return cursor + piece
+  end
+  save(j)
+  redis.call('HDEL', j.key, 'reviving')
+  drop_score(P .. 'due', 'revive|' .. j.id)
+  set_score(P .. 'dirty', j.id, NOW)
+  return 0
+end
