@@ -131,7 +131,10 @@ class Bars:
         if self._all is not None:
             self._progress.advance(self._all)
         mark, style = ("✓", "green") if item.is_good else ("✗", "red")
-        self._console.print(f"{mark} {verdict(item)}", style=style, soft_wrap=True)
+        from rich.text import Text  # noqa: PLC0415 - only terminals need it
+
+        # As styled text: a style of the whole print would colour the bars that are drawn below it, too.
+        self._console.print(Text(f"{mark} {verdict(item)}", style=style), soft_wrap=True)
 
 
 def _make_progress(output: Output) -> Progress:
