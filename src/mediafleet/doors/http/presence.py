@@ -44,7 +44,9 @@ class Presence:
         while True:
             await self._left.wait()
             try:
-                await asyncio.wait_for(self._came.wait(), linger_s)
+                # Not wait_for: on 3.11 it may swallow a cancellation that comes together with the event.
+                async with asyncio.timeout(linger_s):
+                    await self._came.wait()
             except TimeoutError:
                 return
 
