@@ -117,8 +117,3 @@ class Keys:
     def schema(self) -> str:
         """Hash: version of the stored shapes and the oldest reader that understands them."""
         return f"{self.tag}schema"
-
-    @property
-    def instances(self) -> str:
-        """Sorted set: instances by last sign of life, milliseconds."""
-        return f"{self.tag}instances"

@@ -193,14 +193,19 @@ class Reader:
         """Return the ids of instances that announced themselves lately."""
         start = self._keys.instance("")
         with translate_errors():
-            return [name.decode().removeprefix(start) async for name in self._redis.scan_iter(match=f"{start}*")]
+            return [name.decode().removeprefix(start) async for name in self._redis.scan_iter(f"{start}*", count=1000)]
 
     async def nodes_without_instance(self) -> list[tuple[str, int]]:
         """Return linked nodes (id, epoch) whose instance is gone."""
         with translate_errors():
             ids = [name.decode() for name in await self._redis.zrange(self._keys.nodes, 0, -1)]
-        live = set(await self.live_instances())
         found = await self._hashes([self._keys.node(node_id) for node_id in ids])
+        owners = sorted({fields.get("instance", "") for fields in found})
+        with translate_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for owner in owners:
+                pipeline.exists(self._keys.instance(owner))
+            live = {owner for owner, lives in zip(owners, await pipeline.execute(), strict=True) if lives}
         return [
             (node_id, int(fields["epoch"]))
             for node_id, fields in zip(ids, found, strict=True)

@@ -10,19 +10,20 @@ from typing import Any, Self
 
 import redis
 
-from mediafleet.store.server_binary import find_server
+from mediafleet.store.server_binary import ServerBinary, find_server
 
 
 class RedisServer:
     """A real server on a unix socket, without persistence; ends with the `with` block."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, binary: ServerBinary | None = None) -> None:
         self._socket = folder / "r.sock"
         self._folder = folder
+        self._binary = binary
         self.url = f"unix://{self._socket}"
 
     def __enter__(self) -> Self:
-        binary = find_server()
+        binary = self._binary or find_server()
         self._process = subprocess.Popen(
             [
                 str(binary.path),
