@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NoReturn
 
 import structlog
@@ -13,10 +13,24 @@ from mediafleet.domain.errors import StoreUnavailable
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 1.0
 """While the store is away: short enough that service resumes by itself within a second."""
+CANCEL_AGAIN_S = 0.5
 FAULT_WAIT_S = 1.0
 """After a fault of ours: it may come again at once, and must not fill the disk with log lines."""
 
 log = structlog.get_logger(__name__)
+
+
+async def end_loops(loops: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel loops until all have ended.
+
+    Once is not always enough: on Python 3.11 a `wait_for` inside a library may swallow a cancellation that comes
+    together with what it waits for, and the loop would go on for ever.
+    """
+    pending = set(loops)
+    while pending:
+        for loop in pending:
+            loop.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
 
 
 async def keep_going(name: str, step: Callable[[], Awaitable[None]]) -> NoReturn:

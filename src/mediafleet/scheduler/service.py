@@ -20,7 +20,7 @@ from mediafleet.ops.metrics import Metrics
 from mediafleet.scheduler.accept import Acceptor
 from mediafleet.scheduler.events import EventHub
 from mediafleet.scheduler.links import LinkedNode, LinkTable
-from mediafleet.scheduler.loops import keep_going
+from mediafleet.scheduler.loops import end_loops, keep_going
 from mediafleet.scheduler.placer import Placer
 from mediafleet.scheduler.planner import Planner
 from mediafleet.scheduler.reaper import NODE_RETENTION_MS, Reaper, Recovery
@@ -111,9 +111,7 @@ class Scheduler:
     ) -> None:
         for link in self._links.all():
             link.close(1001, "the scheduler is stopping")
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await end_loops(self._loops)
         try:
             await self._store.retire_instance(self.instance)
         except StoreUnavailable:
