@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests_support.fleet_process import FleetProcesses
+from tests_support.fleet_process import FleetProcesses, running_fleet
 
 from mediafleet.testing import make_clip
 
@@ -24,11 +24,8 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def fleet(folder: Path) -> Iterator[FleetProcesses]:
     """A scheduler that serves; nodes are the test's to start."""
-    fleet = FleetProcesses(folder)
-    fleet.start_scheduler()
-    yield fleet
-    fleet.close()
-    assert "Traceback" not in fleet.logs()
+    with running_fleet(folder) as fleet:
+        yield fleet
 
 
 @pytest.fixture

@@ -12,11 +12,13 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+from redis import Redis
 
 PATIENCE_S = 60.0
 LOOK_EVERY_S = 0.05
@@ -43,8 +45,21 @@ def wait_for(condition: Callable[[], Any], what: str, *, patience_s: float = PAT
     return found
 
 
+@contextmanager
+def running_fleet(folder: Path, **settings: str) -> Generator[FleetProcesses]:
+    """Start a scheduler and yield its fleet; at the end no process is left, whatever happened in between."""
+    fleet = FleetProcesses(folder, **settings)
+    try:
+        fleet.start_scheduler()
+        yield fleet
+        fleet.close()
+    finally:
+        fleet.kill_all()
+    assert "Traceback" not in fleet.logs()
+
+
 class FleetProcesses:
-    """A scheduler and nodes, each a process; `close` leaves none behind."""
+    """A scheduler and nodes, each a process; `close` leaves none behind. `running_fleet` makes one."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
@@ -91,11 +106,24 @@ class FleetProcesses:
         process.kill()
         process.wait()
 
+    def kill_store_and_scheduler(self) -> None:
+        """End both as a power cut would: neither sees the other go."""
+        assert self.scheduler
+        os.kill(self.scheduler.pid, signal.SIGSTOP)
+        os.kill(self.redis_pid(), signal.SIGKILL)
+        self.kill_scheduler()
+
     def redis_pid(self) -> int:
         """Process id of the scheduler's private store."""
         assert self.scheduler
         (child,) = [p for p in psutil.Process(self.scheduler.pid).children() if "redis" in p.name()]
         return child.pid
+
+    def keys(self) -> set[str]:
+        """Names of all keys in the private store."""
+        with Redis(unix_socket_path=str(self.folder / "fleet" / "redis" / "redis.sock")) as redis:
+            client: Any = redis
+            return {name.decode() for name in client.keys("*")}
 
     def node_state(self, name: str) -> str:
         """State of the node with that host name, "" if the scheduler knows none."""
@@ -106,7 +134,9 @@ class FleetProcesses:
         try:
             with urllib.request.urlopen(self.url + path, timeout=10) as response:
                 return json.load(response)
-        except (OSError, urllib.error.HTTPError):
+        except OSError as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
             if default is ...:
                 raise
             return default
@@ -118,6 +148,33 @@ class FleetProcesses:
         )
         with urllib.request.urlopen(request, timeout=30) as response:
             return json.load(response)
+
+    def delete(self, path: str) -> int:
+        """Send DELETE; return the status of the answer."""
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, method="DELETE"), timeout=30) as response:
+            return response.status
+
+    def upload(self, artifact: str, content: bytes) -> None:
+        """Send all bytes of an upload."""
+        path = f"{self.url}/api/v1/artifacts/{artifact}?offset=0"
+        with urllib.request.urlopen(urllib.request.Request(path, content, method="PUT"), timeout=60) as response:
+            assert response.status == 200
+
+    def download(self, artifact: str) -> bytes:
+        """Return the bytes of an artifact."""
+        with urllib.request.urlopen(f"{self.url}/api/v1/artifacts/{artifact}", timeout=60) as response:
+            return response.read()
+
+    def events(self, path: str, *, after: str = "0-0") -> Iterator[tuple[str, Any]]:
+        """Yield position and content of the events after one, until the stream ends."""
+        request = urllib.request.Request(self.url + path, headers={"Last-Event-ID": after})
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
+            position = ""
+            for line in response:
+                if line.startswith(b"id: "):
+                    position = line.decode().removeprefix("id: ").strip()
+                elif line.startswith(b"data: "):
+                    yield position, json.loads(line.removeprefix(b"data: "))
 
     def submit(self, kind: str, *, source: Path | None = None, **params: Any) -> str:
         """Submit a job; return its id."""
@@ -156,13 +213,24 @@ class FleetProcesses:
         return "".join(path.read_text() for path in self.folder.glob("*.log"))
 
     def close(self) -> None:
-        """End all processes, in order; none may be left."""
+        """End all processes in order, nodes first, and see that none is left."""
         for process in [*self.nodes.values(), *([self.scheduler] if self.scheduler else [])]:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
                 process.wait(PATIENCE_S)
-        left = [p for p in psutil.process_iter(["cmdline"]) if str(self.folder) in " ".join(p.info["cmdline"] or [])]
+        left = self._processes()
         assert not left, f"processes left behind: {left}"
+
+    def kill_all(self) -> None:
+        """End whatever still runs, for a test that failed; what they started dies with them."""
+        for process in [*self.nodes.values(), *([self.scheduler] if self.scheduler else [])]:
+            if process.poll() is None:
+                process.kill()
+                process.wait(PATIENCE_S)
+        psutil.wait_procs(self._processes(), timeout=PATIENCE_S)
+
+    def _processes(self) -> list[psutil.Process]:
+        return [p for p in psutil.process_iter(["cmdline"]) if str(self.folder) in " ".join(p.info["cmdline"] or [])]
 
 
 def _free_port() -> int:

@@ -31,7 +31,7 @@ class RelayParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trace: str = ""
     """A folder where each attempt at a part leaves a file, named for it."""
     fail: str = ""
-    """`once`: each part's first try fails; `always`: each part fails for good."""
+    """`once`: each part's first try fails; `first`: it fails for good; `always`: every try fails for good."""
     slow_ms: int = 0
     """Longest run of a part, milliseconds; 0 for no limit."""
 
@@ -75,7 +75,7 @@ async def part(context: TaskContext) -> TaskResult:
     """Turn one part into capitals, once the gate is open."""
     params, n = context.spec.params, context.spec.payload["n"]
     first = _leave_trace(params["trace"], n)
-    if params["fail"] == "always":
+    if params["fail"] == "always" or (params["fail"] == "first" and first):
         raise TaskFailed(f"Part {n} cannot be done.")
     if params["fail"] == "once" and first:
         raise TransientFailure(f"Part {n} did not work this time.")
