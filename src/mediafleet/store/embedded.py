@@ -278,8 +278,10 @@ class EmbeddedRedis:
         try:
             for ask in (self._shut_down, self._terminate):
                 if process.returncode is None and await ask():
+                    # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the end.
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(process.wait(), STOP_GRACE_S)
+                        async with asyncio.timeout(STOP_GRACE_S):
+                            await process.wait()
         finally:
             await self._kill()
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from mediafleet.store.keys import Keys
 
-SCAN_PAGE = 500
+SHOWN_TASKS = 500
+"""Most tasks that a job is shown with: each one is a hash to read, and nobody reads more of them on a page."""
 
 
 class Reader:
@@ -51,9 +52,10 @@ class Reader:
             return [from_fields(fields) for fields in await pipeline.execute()]
 
     async def job(self, job_id: str) -> JobView | None:
-        """Return a job with its tasks."""
+        """Return a job with its tasks, of very many only the first ones."""
         with translate_errors():
-            task_ids = [name.decode() for name in await self._redis.lrange(self._keys.job_tasks(job_id), 0, SCAN_PAGE)]
+            listed = await self._redis.lrange(self._keys.job_tasks(job_id), 0, SHOWN_TASKS - 1)
+        task_ids = [name.decode() for name in listed]
         fields, *tasks = await self._hashes([self._keys.job(job_id), *map(self._keys.task, task_ids)])
         return views.job_view(fields, dict(zip(task_ids, tasks, strict=True))) if fields else None
 

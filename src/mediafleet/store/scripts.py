@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from functools import cache
 from importlib import resources
@@ -93,8 +92,3 @@ def as_text(document: Any) -> str:
 def from_fields(fields: dict[bytes, bytes]) -> dict[str, str]:
     """Return a hash's fields as text."""
     return {name.decode(): value.decode() for name, value in fields.items()}
-
-
-def as_json_object(text: str) -> dict[str, Any]:
-    """Return a stored JSON object; empty for empty text."""
-    return json.loads(text) if text else {}

