@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from tests_support.redis_server import RedisServer
+from tests_support.store_driver import LEASE_MS, RETENTION_MS, StoreDriver
 
-from mediafleet.store import server_binary
+from mediafleet.store import Store, records, server_binary
+from mediafleet.store.connection import connect
+from mediafleet.store.keys import Keys
 from mediafleet.store.server_binary import OLDEST_VERSION, ServerBinary
+
+NODE = "n0-a-1"
 
 
 def _servers() -> list[ServerBinary]:
@@ -28,3 +35,91 @@ def redis_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     """One private server of each program, on a unix socket."""
     with RedisServer(tmp_path_factory.mktemp("redis"), request.param) as server:
         yield server
+
+
+@pytest.fixture
+async def lost_store(tmp_path: Path) -> AsyncIterator[Store]:
+    """A store whose server is away."""
+    client: Any = connect(f"unix://{tmp_path}/none.sock", prefix="test")
+    yield Store(client, Keys("test", "0"))
+    await client.aclose()
+
+
+class WholeLife:
+    """A short life of a cell in which every script runs and every kind of key exists once."""
+
+    def __init__(self, store: Store) -> None:
+        self.driver = StoreDriver(store)
+        self.types: dict[str, str] = {}
+        """Names of the keys that existed after any of the steps, with their types."""
+        self.fields: dict[str, set[str]] = {}
+        """Names of the hashes with all fields they ever had."""
+
+    async def live(self) -> None:
+        """Go through it."""
+        for step in (self._accept, self._work, self._end, self._plan, self._leave):
+            await step()
+            await self._look()
+
+    async def _look(self) -> None:
+        for name in await self.driver.key_names():
+            kind = (await self.driver.redis.type(name)).decode()
+            self.types[name] = kind
+            if kind == "hash":
+                names = await self.driver.redis.hkeys(name)
+                self.fields.setdefault(name, set()).update(field.decode() for field in names)
+
+    async def _accept(self) -> None:
+        store = self.driver.store
+        await store.check_schema()
+        await store.announce_instance("i-1", ttl_ms=60_000)
+        await store.open_artifact("a0-up", doc="{}", state="open", retention_ms=RETENTION_MS)
+        await store.open_artifact("a0-out", doc="{}", state="complete", retention_ms=RETENTION_MS)
+        await self.driver.submit(self.driver.job_record({"a": (), "b": ("a",)}, key="once"))
+        await self.driver.submit_one("noop", inputs=["a0-up"])
+
+    async def _work(self) -> None:
+        store = self.driver.store
+        await self.driver.join(NODE, slots=2)
+        await store.complete_artifact("a0-up", doc="{}")
+        placed = await self.driver.place_all()
+        await self.driver.ack(*placed)
+        attempt = placed[0]
+        about = '{"stage":"encoding"}'
+        update = records.ProgressRecord(attempt.task, attempt.grant, 0.5, "encoding", about, 2.0, 900)
+        await store.report([update])
+        report = records.NodeReport(NODE, self.driver.epochs[NODE], '{"cpu":0.5}', ())
+        await store.renew([report], lease_ms=LEASE_MS)
+        await store.finish([records.ResultRecord(attempt.task, attempt.grant, "{}", ["a0-out"])])
+        await self._look()
+        await self.driver.fail(placed[1], delays=[0])
+
+    async def _end(self) -> None:
+        (placed, *_) = await self.driver.place_all()
+        await self.driver.fail(placed, retryable=False)
+        await self.driver.store.retry(placed.job, cursor=0)
+        await self.driver.store.cancel(placed.job, cursor=0, sweep=False)
+        await self.driver.reap()
+
+    async def _plan(self) -> None:
+        job = self.driver.job_record({}, outcome_of="")
+        await self.driver.submit(job)
+        piece = records.ExpandPiece(job.id, 0, "", [], last=True, queues={})
+        await self.driver.store.expand(piece)
+        planned = self.driver.job_record({"only": ()}, outcome_of="")
+        await self.driver.submit(planned)
+        for task in await self.driver.place_all():
+            await self.driver.finish(task)
+
+    async def _leave(self) -> None:
+        store = self.driver.store
+        await store.drop_artifact("a0-out", error="{}", unused=False)
+        await store.forget("j0-gone", inputs=[])
+        await store.drain(NODE, draining=True)
+        await store.unlink(NODE, self.driver.epochs[NODE], goodbye=True, retention_ms=RETENTION_MS)
+
+
+@pytest.fixture
+def whole_life(store: Store) -> WholeLife:
+    """A life that a test may go through."""
+    return WholeLife(store)

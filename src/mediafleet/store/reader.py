@@ -42,7 +42,8 @@ class Reader:
 
     async def schema_field(self, field: str) -> int:
         """Return a number of the schema record; 0 where it is missing."""
-        return int(await self._redis.hget(self._keys.schema, field) or 0)
+        with translate_errors():
+            return int(await self._redis.hget(self._keys.schema, field) or 0)
 
     async def _hashes(self, names: Sequence[str]) -> list[dict[str, str]]:
         with translate_errors():
