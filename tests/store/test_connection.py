@@ -173,3 +173,75 @@ def test_malformed_address_is_a_configuration_error_that_does_not_repeat_it(url:
     with pytest.raises(ConfigError, match="Redis address") as failure:
         connect(url, prefix="test")
     assert "hunter2" not in str(failure.value)
+
+
+def flat(classes: connection._Theirs) -> tuple[type[exceptions.RedisError], ...]:
+    return classes if isinstance(classes, tuple) else (classes,)
+
+
+def test_no_class_is_hidden_by_a_wider_one_before_it() -> None:
+    """Most errors of redis-py are ConnectionErrors: the first sentence that fits is the one a user reads."""
+    seen: list[type[exceptions.RedisError]] = []
+    for theirs, _, _ in connection._BY_CLASS:
+        assert not any(issubclass(one, earlier) for one in flat(theirs) for earlier in seen)
+        seen += flat(theirs)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "sentence"), [(one, text) for theirs, _, text in connection._BY_CLASS for one in flat(theirs)]
+)
+def test_each_class_has_its_sentence_and_keeps_what_the_server_said(
+    theirs: type[exceptions.RedisError], sentence: str
+) -> None:
+    with pytest.raises(MediafleetError) as failure, translate_errors():
+        raise theirs("what the server said")
+    assert (failure.value.message, failure.value.detail) == (sentence, "what the server said")
+    assert isinstance(failure.value.__cause__, theirs)
+
+
+@pytest.mark.parametrize("code", connection._BY_CODE)
+@pytest.mark.parametrize(
+    "text",
+    ["{} something is wrong", "Error running script (call to f_0): @user_script:1: -{} something is wrong"],
+)
+def test_a_code_is_known_wherever_a_server_puts_it(code: str, text: str) -> None:
+    with pytest.raises(StoreUnavailable) as failure, translate_errors():
+        raise exceptions.ResponseError(text.format(code))
+    assert failure.value.message == connection._BY_CODE[code]
+
+
+@pytest.mark.parametrize(
+    "text", ["BUSYGROUP Consumer Group name already exists", "WRONGTYPE of ROOM", "ZOOM in", "BUSY", "oom killer"]
+)
+def test_a_word_that_only_looks_like_a_code_is_a_mistake_of_ours(text: str) -> None:
+    with pytest.raises(exceptions.ResponseError), translate_errors():
+        raise exceptions.ResponseError(text)
+
+
+def test_a_refused_password_is_seen_through_the_connection_error_around_it() -> None:
+    around = exceptions.ConnectionError("Error connecting")
+    around.__cause__ = exceptions.AuthenticationError("WRONGPASS")
+    with pytest.raises(ConfigError, match="user name or password"), translate_errors():
+        raise around
+
+
+async def test_a_user_without_rights_is_told_what_to_grant(server: EmbeddedRedis, client: Any) -> None:
+    await client.acl_setuser("small", enabled=True, passwords=["+word"], commands=["+ping"], keys=["test:*"])
+    small: Any = connect(server.url.replace("unix://", "unix://small:word@"), prefix="test")
+    with pytest.raises(ConfigError, match="give it all commands on keys of this prefix"), translate_errors():
+        await small.set("key", "value")
+    await small.aclose()
+
+
+async def test_an_idle_connection_is_tried_before_it_is_used(client: Any) -> None:
+    settings = client.connection_pool.connection_kwargs
+    assert settings["health_check_interval"] == connection.HEALTH_CHECK_S
+    assert settings["socket_connect_timeout"] == connection.CONNECT_TIMEOUT_S
+    assert client.connection_pool.timeout == connection.POOL_WAIT_S
+
+
+def test_a_block_without_an_error_and_one_that_is_cancelled_are_left_alone() -> None:
+    with translate_errors():
+        pass
+    with pytest.raises(asyncio.CancelledError), translate_errors():
+        raise asyncio.CancelledError
