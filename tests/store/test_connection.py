@@ -218,10 +218,19 @@ def test_a_word_that_only_looks_like_a_code_is_a_mistake_of_ours(text: str) -> N
         raise exceptions.ResponseError(text)
 
 
-def test_a_refused_password_is_seen_through_the_connection_error_around_it() -> None:
-    around = exceptions.ConnectionError("Error connecting")
-    around.__cause__ = exceptions.AuthenticationError("WRONGPASS")
-    with pytest.raises(ConfigError, match="user name or password"), translate_errors():
+@pytest.mark.parametrize(
+    ("hidden", "sentence"),
+    [
+        (exceptions.AuthenticationError("WRONGPASS"), "user name or password"),
+        (exceptions.NoPermissionError("client|setname"), "may not run a command"),
+        (exceptions.BusyLoadingError("LOADING"), "still loading"),
+        (exceptions.ResponseError("DB index is out of range"), "cannot be reached; check that it runs and the address"),
+    ],
+)
+def test_what_was_refused_while_connecting_is_seen_through_the_error_around_it(hidden: Any, sentence: str) -> None:
+    around = exceptions.ConnectionError(str(hidden))
+    around.__cause__ = hidden
+    with pytest.raises(MediafleetError, match=sentence), translate_errors():
         raise around
 
 

@@ -144,8 +144,10 @@ _CODE = re.compile(rf"(?:^|[ :]-)({'|'.join(_BY_CODE)}) ")
 def _translate(error: exceptions.RedisError) -> MediafleetError | None:
     if isinstance(error, exceptions.NoScriptError):
         return None
-    if isinstance(error.__cause__, exceptions.AuthenticationError):
-        error = error.__cause__  # redis-py hides what went wrong while connecting behind a plain ConnectionError.
+    # redis-py hides what the server refused while connecting (password, rights, loading) behind a plain
+    # ConnectionError: its cause has the better sentence, if it has one.
+    if isinstance(error.__cause__, exceptions.RedisError) and (hidden := _translate(error.__cause__)) is not None:
+        return hidden
     for theirs, ours, sentence in _BY_CLASS:
         if isinstance(error, theirs):
             return ours(sentence, detail=str(error))
