@@ -1,4 +1,4 @@
-"""The stored and public records: what they accept, what they derive, and that they survive a round trip."""
+"""What a plan is given and what it returns: stored as it is, with limits that are there without being named."""
 
 from __future__ import annotations
 
@@ -9,112 +9,94 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState, Fingerprint
-from mediafleet.domain.errors import InvalidRequest
-from mediafleet.domain.event import Event, EventType
-from mediafleet.domain.job import Job, Submission
-from mediafleet.domain.lifecycle import PriorityClass, TaskState
-from mediafleet.domain.node import Executor
-from mediafleet.domain.plan import Complete, Expand, Fail, FinishedTask, NewTask, Step, TaskSpec, Wait
-
-REF = ArtifactRef("a0-1", "a.mkv", "file:///m/a.mkv", 9, "", Fingerprint(9, "ab"))
-JOB = Job("j0-1", "0", "default", "local", "noop", 1, "a", (REF,), {"echo": ""}, PriorityClass.BATCH, 1)
-RECORDS: list[Any] = [
-    REF,
-    Artifact(REF, ArtifactState.OPEN, "0", "default", "local", 1),
-    JOB,
-    TaskSpec("noop", 1, "noop", "a", "default", (REF,)),
-    Event("1-0", EventType.JOB_ACCEPTED, 1, job="j0-1", data={"status": "pending"}),
-    Executor("cpu", 4, ("lang:en",)),
-]
-
-
-@pytest.mark.parametrize("record", RECORDS)
-@pytest.mark.parametrize("codec", [msgspec.json, msgspec.msgpack])
-def test_a_record_is_the_same_after_a_round_trip(record: Any, codec: Any) -> None:
-    assert codec.decode(codec.encode(record), type=type(record)) == record
-
-
-@pytest.mark.parametrize("record", RECORDS)
-def test_a_record_cannot_be_changed(record: Any) -> None:
-    with pytest.raises(AttributeError):
-        setattr(record, record.__struct_fields__[0], "other")
-
-
-@pytest.mark.parametrize(
-    ("text", "uris"),
-    [
-        ('{"kind": "noop"}', []),
-        ('{"kind": "noop", "input": null}', []),
-        ('{"kind": "noop", "input": "file:///a"}', ["file:///a"]),
-        ('{"kind": "noop", "input": ["file:///a", "artifact:a0-1"]}', ["file:///a", "artifact:a0-1"]),
-    ],
+from mediafleet.domain.artifact import ArtifactRef
+from mediafleet.domain.capability import Requirement
+from mediafleet.domain.errors import ErrorInfo
+from mediafleet.domain.lifecycle import TaskState
+from mediafleet.domain.plan import (
+    Complete,
+    Expand,
+    Fail,
+    FinishedTask,
+    NewTask,
+    Step,
+    TaskLimits,
+    TaskResult,
+    TaskSpec,
+    Wait,
 )
-def test_a_submission_may_name_no_input_one_or_many(text: str, uris: list[str]) -> None:
-    assert msgspec.json.decode(text, type=Submission).input_uris == uris
 
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{}",
-        '{"kind": 1}',
-        '{"kind": "noop", "inputs": []}',
-        '{"kind": "noop", "priority": "high"}',
-        '{"kind": "noop", "params": []}',
-    ],
+REF = ArtifactRef("a0-1", "a.mkv")
+payloads = st.dictionaries(st.text(), st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(), max_size=4)
+sentences = st.lists(st.text(), max_size=3).map(tuple)
+limits = st.builds(TaskLimits, st.integers(1, 9), st.integers(0, 2**40))
+tasks = st.builds(
+    NewTask,
+    st.text(),
+    st.text(),
+    st.just(Requirement(("hw:cuda",), 2)),
+    st.just((REF,)),
+    payloads,
+    sentences,
+    limits=limits,
 )
-def test_a_submission_that_is_malformed_is_refused(text: str) -> None:
-    with pytest.raises(msgspec.ValidationError):
-        msgspec.json.decode(text, type=Submission)
-
-
-@given(st.lists(st.sampled_from(["lang:en", "lang:es", "hw:cuda"])))
-def test_the_order_in_which_a_node_lists_capabilities_makes_no_other_pool(capabilities: list[str]) -> None:
-    one = Executor("cpu", 2, tuple(capabilities))
-    two = Executor("gpu0", 2, tuple(sorted(set(capabilities), reverse=True)))
-    assert one.signature.pool == two.signature.pool
-
-
-@pytest.mark.parametrize(
-    ("executor", "word"),
-    [
-        (Executor("CPU", 1, ()), "no name for an executor"),
-        (Executor("cpu", 1, ("x264",)), "not a capability"),
-        (Executor("cpu", 0, ()), "has 0 slots, 0 reserved; it may have 1 to 4096"),
-        (Executor("cpu", 4097, ()), "has 4097 slots"),
-        (Executor("cpu", 2, (), 3), "3 reserved"),
-        (Executor("cpu", 2, (), -1), "-1 reserved"),
-    ],
+steps = st.one_of(
+    st.builds(Expand, st.lists(tasks, max_size=3).map(tuple), st.text()),
+    st.builds(Complete, payloads, st.just((REF,)), sentences),
+    st.builds(Fail, st.builds(ErrorInfo, st.text(), st.text(), st.booleans(), st.text())),
+    st.just(Wait()),
 )
-def test_an_executor_that_cannot_be_is_refused(executor: Executor, word: str) -> None:
-    with pytest.raises(InvalidRequest, match=word):
-        executor.check()
 
 
-@pytest.mark.parametrize("executor", [Executor("cpu", 1, ()), Executor("gpu0", 4096, ("hw:cuda",), 4096)])
-def test_an_executor_at_the_limits_is_fine(executor: Executor) -> None:
-    executor.check()
-
-
-def test_slots_and_reserve_are_part_of_the_pool() -> None:
-    pools = {Executor("cpu", slots, (), reserve).signature.pool for slots in (1, 2) for reserve in (0, 1)}
-    assert len(pools) == 4
-
-
-@pytest.mark.parametrize(
-    "step",
-    [
-        Expand((NewTask("a", "noop", after=("b",)),), outcome_of="a"),
-        Complete({"x": 1}, (REF,), ("dropped a stream",)),
-        Wait(),
-    ],
-)
+@given(steps)
 def test_what_a_plan_returned_can_be_stored(step: Step) -> None:
-    decoded: Step = msgspec.msgpack.decode(msgspec.msgpack.encode(step), type=Expand | Complete | Fail | Wait)
-    assert decoded == step
+    codecs: tuple[Any, ...] = (msgspec.json, msgspec.msgpack)
+    for codec in codecs:
+        assert codec.decode(codec.encode(step), type=Step) == step
+
+
+def test_the_word_of_each_step_stays_the_same() -> None:
+    assert [kind.__struct_config__.tag for kind in (Expand, Complete, Fail, Wait)] == [
+        *("expand", "complete", "fail", "wait")
+    ]
+
+
+def test_a_task_that_names_no_limits_has_three_tries_and_all_the_time_it_needs() -> None:
+    assert NewTask("a", "encode").limits == TaskLimits(max_tries=3, total_ms=0)
+
+
+def test_a_task_that_names_nothing_takes_one_slot_and_its_full_share_of_the_progress() -> None:
+    task = NewTask("a", "encode")
+    assert (task.requirement, task.weight, task.after, task.inputs) == (Requirement((), 1), 1.0, (), ())
 
 
 def test_a_finished_task_stores_only_what_it_has() -> None:
-    stored = msgspec.json.decode(msgspec.json.encode(FinishedTask("a", "noop", TaskState.DONE)))
+    stored = msgspec.to_builtins(FinishedTask("a", "noop", TaskState.DONE))
     assert stored == {"name": "a", "step": "noop", "state": "DONE"}
+
+
+@given(payloads, payloads, limits)
+def test_a_node_gets_the_task_as_its_plan_made_it(
+    payload: dict[str, Any], params: dict[str, Any], given_limits: TaskLimits
+) -> None:
+    spec = TaskSpec("noop", 1, "noop", "a", "t", (REF,), payload, params, 0.5, given_limits)
+    assert msgspec.json.decode(msgspec.json.encode(spec), type=TaskSpec) == spec
+
+
+@given(payloads, sentences)
+def test_a_result_is_the_same_after_the_way_through_the_store(
+    result: dict[str, Any], warnings: tuple[str, ...]
+) -> None:
+    sent = TaskResult(result, (REF,), warnings)
+    assert msgspec.json.decode(msgspec.json.encode(sent), type=TaskResult) == sent
+
+
+def test_a_handler_that_returns_nothing_has_an_empty_result() -> None:
+    assert msgspec.json.encode(TaskResult()) == b"{}"
+    assert msgspec.json.decode(b"{}", type=TaskResult) == TaskResult({}, (), ())
+
+
+@pytest.mark.parametrize("text", ['{"type": "retry"}', "{}", '{"type": "fail"}', '{"type": "expand"}'])
+def test_what_is_no_step_is_refused(text: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(text, type=Step)
