@@ -110,7 +110,7 @@ class IllegalTransition(Conflict):
 
     def __init__(self, subject: str, state: str, event: str, history: tuple[str, ...] = ()) -> None:
         past = f" (history: {' → '.join(history)})" if history else ""
-        super().__init__(f"{subject} is {state}; {event!r} is not possible from there{past}.")
+        super().__init__(f"{subject} is {state}; '{event}' is not possible from there{past}.")
         self.subject, self.state, self.event, self.history = subject, state, event, history
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -26,6 +27,39 @@ from mediafleet.domain.frames import (
 )
 from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import TaskResult, TaskSpec
+
+scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text()
+words = st.text(max_size=20)
+facts = st.dictionaries(words, scalars, max_size=3)
+refs = st.lists(st.builds(AttemptRef, words, words), max_size=3).map(tuple)
+shares = st.floats(0, 1)
+executors = st.lists(st.builds(Executor, words, st.integers(1, 9), st.lists(words).map(tuple)), max_size=2).map(tuple)
+outcomes = st.builds(Outcome, words, words) | st.builds(
+    Outcome,
+    words,
+    words,
+    st.none() | st.builds(TaskResult, facts, st.just(()), st.lists(words).map(tuple)),
+    st.none() | st.builds(ErrorInfo, words, words, st.booleans(), words),
+    st.booleans(),
+)
+updates = st.builds(Progress, words, words, shares, words, st.none() | shares, st.none() | st.integers(0, 2**40))
+node_frames = st.one_of(
+    st.builds(frames.Register, st.just(1), words, words, words, words, executors, refs, refs, st.booleans(), facts),
+    st.builds(frames.Heartbeat, refs, st.dictionaries(words, shares, max_size=3)),
+    st.builds(frames.JobAck, refs),
+    st.builds(frames.JobReject, words, words, words, words),
+    st.builds(frames.JobProgress, st.lists(updates, max_size=3).map(tuple)),
+    st.builds(frames.JobResults, st.lists(outcomes, max_size=3).map(tuple)),
+    st.builds(frames.Misc, words, facts, executors),
+)
+milliseconds = st.integers(0, 2**40)
+scheduler_frames = st.one_of(
+    st.builds(frames.Registered, words, milliseconds, milliseconds, refs, refs, st.booleans()),
+    st.builds(JobCancel, refs, words),
+    st.builds(frames.JobResultAck, refs),
+    st.builds(frames.Drain, st.booleans()),
+    st.just(frames.Ping()),
+)
 
 REF = AttemptRef("j0-1.a", "grant")
 FROM_NODE: list[Any] = [
@@ -56,6 +90,47 @@ def test_the_scheduler_reads_what_a_node_writes(frame: Any) -> None:
 @pytest.mark.parametrize("frame", FROM_SCHEDULER)
 def test_a_node_reads_what_the_scheduler_writes(frame: Any) -> None:
     assert decode_scheduler_frame(encode_frame(frame)) == frame
+
+
+@given(node_frames)
+def test_whatever_a_node_says_arrives_as_it_was_said(frame: Any) -> None:
+    assert decode_node_frame(encode_frame(frame)) == frame
+
+
+@given(scheduler_frames)
+def test_whatever_the_scheduler_says_arrives_as_it_was_said(frame: Any) -> None:
+    assert decode_scheduler_frame(encode_frame(frame)) == frame
+
+
+@given(node_frames, st.dictionaries(st.from_regex(r"new_[a-z]+", fullmatch=True), scalars, max_size=3))
+def test_whatever_a_newer_node_adds_is_ignored(frame: Any, added: dict[str, Any]) -> None:
+    extended = json.loads(encode_frame(frame)) | added
+    assert decode_node_frame(json.dumps(extended)) == frame
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_whatever_make_the_scheduler_fail_in_another_way(noise: bytes) -> None:
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        decode_node_frame(noise)
+
+
+@given(node_frames)
+def test_neither_side_takes_the_words_of_its_own_for_those_of_the_other(frame: Any) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        decode_scheduler_frame(encode_frame(frame))
+
+
+def test_no_two_frames_share_a_word() -> None:
+    words_used = [json.loads(encode_frame(frame))["type"] for frame in [*FROM_NODE, *FROM_SCHEDULER]] + ["job_assign"]
+    assert len(set(words_used)) == len(get_args(frames.NodeFrame)) + len(get_args(frames.SchedulerFrame))
+
+
+def test_progress_that_knows_no_speed_says_nothing_of_it() -> None:
+    assert json.loads(encode_frame(Progress("t", "g", 0.5))) == {"task": "t", "grant": "g", "fraction": 0.5}
+
+
+def test_a_heartbeat_of_an_idle_node_still_names_what_it_runs() -> None:
+    assert json.loads(encode_frame(frames.Heartbeat())) == {"type": "heartbeat", "running": [], "load": {}}
 
 
 def test_the_word_of_each_frame_is_part_of_the_public_protocol() -> None:

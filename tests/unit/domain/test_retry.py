@@ -45,3 +45,30 @@ def test_one_step_of_urgency_weighs_as_much_as_one_ageing_time_of_waiting() -> N
     assert score_ms(100_000, urgency=1) == score_ms(40_000)
     assert score_ms(100_000, urgency=1, ageing_ms=10) == score_ms(99_990)
     assert score_ms(100_000, urgency=1) < score_ms(100_000) < score_ms(100_000, urgency=-1)
+
+
+@given(st.lists(draws, max_size=8).map(tuple))
+def test_the_table_says_the_same_as_each_single_wait(given_draws: tuple[float, ...]) -> None:
+    table = back_off_table(given_draws)
+    assert table == [back_off_ms(position + 1, draw=draw) for position, draw in enumerate(given_draws)]
+    assert all(type(wait) is int for wait in table), "a script would read 0.5 ms as half a millisecond"
+
+
+@given(st.integers(0, 2**41), st.integers(0, 60), st.integers(1, 600_000), st.integers(1, 10))
+def test_an_older_task_overtakes_a_more_urgent_one_exactly_when_it_has_aged_enough(
+    due: int, urgency: int, ageing: int, steps: int
+) -> None:
+    urgent = score_ms(due + steps * ageing, urgency=urgency + steps, ageing_ms=ageing)
+    assert score_ms(due, urgency=urgency, ageing_ms=ageing) == urgent
+    assert score_ms(due - 1, urgency=urgency, ageing_ms=ageing) < urgent
+
+
+@given(st.integers(0, 2**42), st.integers(-100, 100))
+def test_a_score_is_exact_in_a_sorted_set(due: int, urgency: int) -> None:
+    """Redis keeps scores as doubles."""
+    score = score_ms(due, urgency=urgency)
+    assert int(float(score)) == score
+
+
+def test_a_task_without_urgency_goes_by_its_time_alone() -> None:
+    assert score_ms(1_800_000_000_000) == 1_800_000_000_000
