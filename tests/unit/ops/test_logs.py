@@ -6,6 +6,8 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -111,3 +113,79 @@ def test_chatty_libraries_are_heard_only_when_something_is_wrong() -> None:
     logging.getLogger("websockets").info("connection open")
     logging.getLogger("websockets").warning("odd frame")
     assert [line["event"] for line in written(stream)] == ["odd frame"]
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+def test_each_level_lets_through_itself_and_what_is_worse(level: Any) -> None:
+    stream = io.StringIO()
+    configure_logs(LogSettings(level=level), stream=stream)
+    order = ["debug", "info", "warning", "error"]
+    for name in order:
+        getattr(structlog.get_logger(), name)(f"ours {name}")
+        getattr(logging.getLogger("library"), name)(f"theirs {name}")
+    expected = [f"{whose} {name}" for name in order[order.index(level) :] for whose in ("ours", "theirs")]
+    assert [line["event"] for line in written(stream)] == expected
+
+
+@pytest.mark.parametrize("library", ["asyncio", "websockets", "uvicorn.access", "stamina"])
+def test_a_chatty_library_is_no_louder_than_the_level_asks_for(library: str) -> None:
+    stream = io.StringIO()
+    configure_logs(LogSettings(level="error"), stream=stream)
+    logging.getLogger(library).warning("a retry")
+    logging.getLogger(library).error("gave up")
+    assert [line["event"] for line in written(stream)] == ["gave up"]
+
+
+def test_a_second_call_replaces_the_first_and_repeats_no_line() -> None:
+    first, second = io.StringIO(), io.StringIO()
+    configure_logs(LogSettings(), stream=first)
+    configure_logs(LogSettings(), stream=second)
+    structlog.get_logger().info("once")
+    assert first.getvalue() == ""
+    assert len(written(second)) == 1
+
+
+def test_a_part_that_made_its_logger_before_the_logs_were_configured_is_heard_too() -> None:
+    """Modules make theirs when they are imported."""
+    log, stream = structlog.get_logger("mediafleet.early"), io.StringIO()
+    configure_logs(LogSettings(level="error"), stream=io.StringIO())
+    log.error("before")
+    configure_logs(LogSettings(), stream=stream)
+    log.info("after")
+    assert [line["event"] for line in written(stream)] == ["after"]
+
+
+def test_standard_error_is_where_lines_go_by_themselves(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(LogSettings())
+    structlog.get_logger().info("hello")
+    captured = capsys.readouterr()
+    assert (captured.out, json.loads(captured.err)["event"]) == ("", "hello")
+
+
+def test_a_value_that_json_lacks_is_written_as_text() -> None:
+    stream = io.StringIO()
+    configure_logs(LogSettings(), stream=stream)
+    structlog.get_logger().info("saved", path=Path("/m/a.mkv"), names={"a"})
+    (line,) = written(stream)
+    assert (line["path"], line["names"]) == ("/m/a.mkv", "{'a'}")
+
+
+def test_a_line_break_in_a_value_does_not_make_a_second_line() -> None:
+    """Nobody can forge an event by giving a file an odd name."""
+    stream = io.StringIO()
+    configure_logs(LogSettings(), stream=stream)
+    structlog.get_logger().info("found", name_='a\n{"event":"forged"}')
+    assert [line["event"] for line in written(stream)] == ["found"]
+
+
+def test_an_exception_on_a_terminal_shows_no_local_values() -> None:
+    """They may hold credentials."""
+    stream = Terminal()
+    configure_logs(LogSettings(), stream=stream)
+    try:
+        token = "secretsecretsecret"  # noqa: S105 - what must not be shown
+        raise ValueError(len(token))
+    except ValueError:
+        structlog.get_logger().exception("handler failed")
+    assert "ValueError" in stream.getvalue()
+    assert "secretsecretsecret" not in stream.getvalue()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mediafleet.domain.node import NodeState
-from mediafleet.ops.metrics import Metrics
+from mediafleet.ops.metrics import CONTENT_TYPE, Metrics
 
 REFERENCE = Path(__file__).parents[3] / "docs/reference/metrics.md"
 
@@ -62,3 +63,56 @@ def test_the_reference_names_every_metric_and_no_other() -> None:
     told = set(re.findall(r"^\| `(mediafleet_\w+)`", REFERENCE.read_text(encoding="utf-8"), re.MULTILINE))
     made = {family.name + ("_total" if family.type == "counter" else "") for family in Metrics().registry.collect()}
     assert told == made
+
+
+@pytest.mark.parametrize("name", ["dispatch_latency_seconds", "event_loop_lag_seconds"])
+def test_a_latency_falls_into_the_first_bucket_it_fits(name: str) -> None:
+    metrics = Metrics()
+    getattr(metrics, name).observe(0.005)
+    counts = [sample(metrics, f"mediafleet_{name}_bucket", le=le) for le in ("0.002", "0.005", "0.01", "+Inf")]
+    assert counts == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("seconds", [0.0001, 0.003, 0.99])
+def test_the_buckets_of_scripts_tell_a_quick_one_from_one_in_trouble(seconds: float) -> None:
+    metrics = Metrics()
+    metrics.note_script("place", seconds)
+    assert sample(metrics, "mediafleet_store_script_seconds_bucket", script="place", le="1.0") == 1
+    assert sample(metrics, "mediafleet_store_script_seconds_sum", script="place") == seconds
+
+
+def test_scripts_are_told_apart() -> None:
+    metrics = Metrics()
+    metrics.note_script("place", 0.002)
+    assert sample(metrics, "mediafleet_store_script_seconds_count", script="finish") is None
+
+
+@pytest.mark.parametrize("state", NodeState)
+def test_every_state_of_a_node_has_a_line_from_the_first_count_on(state: NodeState) -> None:
+    metrics = Metrics()
+    metrics.set_nodes({})
+    assert sample(metrics, "mediafleet_nodes", state=state.value) == 0
+
+
+def test_what_can_fall_is_a_gauge_and_what_only_rises_a_counter() -> None:
+    kinds = {family.name: family.type for family in Metrics().registry.collect()}
+    assert {name for name, kind in kinds.items() if kind == "gauge"} == {"mediafleet_queued_tasks", "mediafleet_nodes"}
+    assert set(kinds.values()) == {"counter", "gauge", "histogram"}
+
+
+def test_every_metric_says_what_it_counts() -> None:
+    for family in Metrics().registry.collect():
+        assert re.fullmatch(r"[A-Z].+\.", family.documentation), family.name
+
+
+def test_labels_take_only_words_that_are_few() -> None:
+    """An id as a label would make a time series of its own for each job."""
+    labels = {
+        label for family in Metrics().registry._collector_to_names for label in getattr(family, "_labelnames", ())
+    }
+    assert labels == {"outcome", "kind", "reason", "route", "method", "status", "script", "state"}
+
+
+def test_the_body_says_which_format_it_has() -> None:
+    assert CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8"
+    assert Metrics().render().endswith(b"\n")
