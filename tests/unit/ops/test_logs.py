@@ -107,11 +107,12 @@ def test_bound_ids_are_on_every_line_of_their_context() -> None:
     assert [line.get("job") for line in written(stream)] == ["j0-7", None]
 
 
-def test_chatty_libraries_are_heard_only_when_something_is_wrong() -> None:
+@pytest.mark.parametrize("library", ["asyncio", "websockets", "uvicorn.access", "stamina"])
+def test_a_chatty_library_is_heard_only_when_something_is_wrong(library: str) -> None:
     stream = io.StringIO()
     configure_logs(LogSettings(level="debug"), stream=stream)
-    logging.getLogger("websockets").info("connection open")
-    logging.getLogger("websockets").warning("odd frame")
+    logging.getLogger(library).info("connection open")
+    logging.getLogger(library).warning("odd frame")
     assert [line["event"] for line in written(stream)] == ["odd frame"]
 
 
