@@ -30,6 +30,7 @@ HEALTH_CHECK_S = 15
 if LONGEST_BLOCK_MS >= SOCKET_TIMEOUT_S * 1000:
     raise AssertionError("A blocking read must be answered before the socket gives up.")
 
+# CLIENT SETNAME refuses spaces and what cannot be printed, and connecting would fail with it.
 _NOT_IN_A_CLIENT_NAME = re.compile(r"[^\x21-\x7e]")
 
 
@@ -46,15 +47,20 @@ def connect(url: str, *, prefix: str) -> Redis:
         ConfigError: The address is malformed.
     """
     try:
+        # The plain pool of redis-py raises as soon as more callers than connections are there; this one lets them wait.
         pool = cast("Any", BlockingConnectionPool).from_url(
             url,
             max_connections=MAX_CONNECTIONS,
             timeout=POOL_WAIT_S,
+            # Left to itself, redis-py 8 gives up after 5 s: before a blocking read of LONGEST_BLOCK_MS is answered.
             socket_timeout=SOCKET_TIMEOUT_S,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             health_check_interval=HEALTH_CHECK_S,
+            # By default redis-py repeats a command after a lost connection, also a script that had run before it was
+            # lost.
             retry=Retry(NoBackoff(), 0),
             client_name=_NOT_IN_A_CLIENT_NAME.sub("-", f"mediafleet-{prefix}"),
+            # Replies of scripts are MessagePack, which is no text.
             decode_responses=False,
             # RESP3 changes the shape of some replies between releases of redis-py.
             protocol=2,
@@ -142,6 +148,7 @@ _CODE = re.compile(rf"(?:^|[ :]-)({'|'.join(_BY_CODE)}) ")
 
 
 def _translate(error: exceptions.RedisError) -> MediafleetError | None:
+    # Script.run sends the text again where it sees this one, so it must get it as it is.
     if isinstance(error, exceptions.NoScriptError):
         return None
     # redis-py hides what the server refused while connecting (password, rights, loading) behind a plain

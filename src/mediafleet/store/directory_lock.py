@@ -34,11 +34,15 @@ class DirectoryLock:
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            # A lock of the kernel ends with the process, however it dies; a file that only holds a pid would stay
+            # behind, and the pid may belong to somebody else by then.
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Only the holder writes, so that a process that is refused does not put its own pid in the file.
             os.ftruncate(self._descriptor, 0)
             # On a full disk this fails: then the lock must be let go, as for any other error.
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
         except BlockingIOError:
+            # The file is empty for a moment after the holder got the lock.
             holder = os.pread(self._descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
             self._close()
             raise DataDirectoryInUse(

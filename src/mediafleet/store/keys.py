@@ -20,6 +20,7 @@ class Keys:
     @property
     def tag(self) -> str:
         """Beginning of every key: `sched:{0}:`."""
+        # A cluster hashes only what stands between the braces, whatever comes before and after them.
         return f"{self.prefix}:{{{self.cell}}}:"
 
     def job(self, job_id: str) -> str:

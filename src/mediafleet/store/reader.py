@@ -32,7 +32,8 @@ class Reader:
     """Reads of one cell."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
-        self._redis: Any = redis  # redis-py's types serve its sync and async halves at once
+        # redis-py types each answer for its sync and its async half at once.
+        self._redis: Any = redis
         self._keys = keys
 
     async def ping(self) -> None:
@@ -47,6 +48,8 @@ class Reader:
 
     async def _hashes(self, names: Sequence[str]) -> list[dict[str, str]]:
         with translate_errors():
+            # One round trip without MULTI: records that are one step apart are what readers are promised, and a
+            # transaction would make all other clients wait.
             pipeline = self._redis.pipeline(transaction=False)
             for name in names:
                 pipeline.hgetall(name)
@@ -83,6 +86,7 @@ class Reader:
     async def _jobs_of_both(self, status: JobStatus, kind: str, *, offset: int, limit: int) -> tuple[list[str], int]:
         indexes = [self._keys.jobs(status), self._keys.jobs_of_kind(kind)]
         with translate_errors():
+            # Both indexes score by time of creation, and MAX leaves it as it is where the default adds them up.
             both = [name.decode() for name in await self._redis.zinter(indexes, aggregate="MAX")]
         newest = both[::-1]
         return newest[offset : offset + limit], len(both)
@@ -90,6 +94,8 @@ class Reader:
     async def plan_state(self, job_id: str) -> views.PlanState | None:
         """Return what a plan needs: the job, its version, and the tasks that are final."""
         with translate_errors():
+            # Version and list belong together. The tasks may be read later: one that ends meanwhile raises the version,
+            # and what the plan then returns is not applied.
             pipeline = self._redis.pipeline(transaction=True)
             pipeline.hgetall(self._keys.job(job_id))
             pipeline.lrange(self._keys.job_tasks(job_id), 0, -1)
@@ -114,6 +120,7 @@ class Reader:
     async def pool_set(self) -> tuple[int, dict[str, Signature]]:
         """Return the version of the pool set and the signature of each pool that has members."""
         with translate_errors():
+            # Together, so that callers keep the set under the version that it belongs to.
             pipeline = self._redis.pipeline(transaction=True)
             pipeline.get(self._keys.pools_version)
             pipeline.hgetall(self._keys.pools)
@@ -194,6 +201,7 @@ class Reader:
 
     async def live_instances(self) -> list[str]:
         """Return the ids of instances that announced themselves lately."""
+        # SCAN walks over every key of the server: good for a page that a person asks for, not for a loop.
         start = self._keys.instance("")
         with translate_errors():
             return [name.decode().removeprefix(start) async for name in self._redis.scan_iter(f"{start}*", count=1000)]
@@ -203,6 +211,7 @@ class Reader:
         with translate_errors():
             ids = [name.decode() for name in await self._redis.zrange(self._keys.nodes, 0, -1)]
         found = await self._hashes([self._keys.node(node_id) for node_id in ids])
+        # Each owner is asked for by name, since every tick does this and a scan would grow with the number of jobs.
         owners = sorted({fields.get("instance", "") for fields in found})
         with translate_errors():
             pipeline = self._redis.pipeline(transaction=False)
@@ -226,6 +235,7 @@ class Reader:
     async def past_events(self, after: str, *, count: int = 1000) -> list[Event]:
         """Return stored events after a position, oldest first."""
         with translate_errors():
+            # A range that leaves out its first end needs Redis 6.2, the oldest server that is accepted.
             entries: list[tuple[bytes, dict[bytes, bytes]]] = await self._redis.xrange(
                 self._keys.events, min=f"({after}", count=count
             )

@@ -22,6 +22,7 @@ class QueueSpec(msgspec.Struct, frozen=True):
     @property
     def id(self) -> str:
         """Name of the queue: 16 hexadecimal digits of a hash of the spec."""
+        # Fields are written in the order of the class and capabilities are sorted, so all instances find the same name.
         return hashlib.blake2b(msgspec.json.encode(self), digest_size=8).hexdigest()
 
 

@@ -32,6 +32,7 @@ def render_lifecycle() -> str:
     }
     table = ",\n  ".join(f"{state} = {{{moves}}}" for state, moves in rows.items())
     final = ", ".join(f"{state} = true" for state in sorted(FINAL_TASK_STATES))
+    # Local names only: Redis refuses a script that makes globals.
     return (
         f"local MOVES = {{\n  {table}\n}}\nlocal FINAL = {{{final}}}\n"
         "local function after(state, event) return state and MOVES[state] and MOVES[state][event] end\n"
@@ -69,6 +70,7 @@ class Script:
         self._redis = redis
         self._tag = tag
         self._text = load_script(name)
+        # EVALSHA names scripts by their SHA-1, which a FIPS build of OpenSSL gives only for what is no security.
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, arguments: dict[str, Any], reply: type[Reply]) -> Reply:
@@ -76,6 +78,8 @@ class Script:
 
         Cancelling leaves open whether it ran. A server that lost its script cache gets the text again.
         """
+        # By its hash, since the text of a script is longer than what most calls carry. NOSCRIPT is answered before
+        # anything runs, so sending the text then cannot run it twice.
         packed = msgspec.msgpack.encode(arguments)
         try:
             raw: Any = await self._redis.evalsha(self._sha, 1, self._tag, packed)

@@ -52,6 +52,7 @@ def discard_socket(socket: Path, directory: Path) -> None:
     """Remove the socket, and its folder if it is a short one made for it."""
     with suppress(OSError):
         socket.unlink(missing_ok=True)
+        # The path may come from a record on disk: only a folder with our own beginning is removed with all it holds.
         if socket.parent != directory and socket.parent.name.startswith(_SHORT_FOLDER_PREFIX):
             shutil.rmtree(socket.parent)
 
@@ -77,6 +78,7 @@ def find_process(record: ServerRecord) -> psutil.Process | None:
     try:
         process = psutil.Process(record.pid)
         is_same = abs(process.create_time() - record.started_s) <= _START_TIME_TOLERANCE_S
+        # A zombie has ended, and keeps its pid only until its parent, which may be this process, waits for it.
         return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
     except (psutil.Error, ValueError):
         # psutil answers a negative pid with a ValueError.

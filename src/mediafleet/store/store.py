@@ -75,6 +75,7 @@ class Store:
             ConfigError: The cell was written by a newer version.
         """
         with translate_errors():
+            # Only where they are missing: a cell that newer instances have marked must not be marked as older.
             await self.redis.hsetnx(self.keys.schema, "version", str(SCHEMA))
             await self.redis.hsetnx(self.keys.schema, "oldest_reader", str(SCHEMA))
             oldest = await self.read.schema_field("oldest_reader")

@@ -33,6 +33,7 @@ class PlanState(msgspec.Struct, frozen=True):
 
 def _number(fields: dict[str, str], name: str) -> int | None:
     text = fields.get(name, "")
+    # Lua has one kind of number, and may write a whole one with a point or an exponent.
     return int(float(text)) if text else None
 
 
@@ -45,6 +46,7 @@ def job_view(fields: dict[str, str], tasks: dict[str, dict[str, str]] | None = N
         kind=job.kind,
         name=job.name,
         status=JobStatus(fields["status"]),
+        # The sum of many tasks' shares is off by rounding errors.
         progress=min(1.0, max(0.0, float(fields.get("progress") or 0))),
         stage=fields.get("stage", ""),
         priority=job.priority,
@@ -61,6 +63,7 @@ def job_view(fields: dict[str, str], tasks: dict[str, dict[str, str]] | None = N
         result=result.result if result else None,
         started_ms=_number(fields, "started"),
         finished_ms=_number(fields, "finished"),
+        # A task may be forgotten between the reading of the list and that of its hash.
         tasks=tuple(task_summary(name, task) for name, task in (tasks or {}).items() if task),
     )
 
@@ -68,6 +71,7 @@ def job_view(fields: dict[str, str], tasks: dict[str, dict[str, str]] | None = N
 def task_summary(task_id: str, fields: dict[str, str]) -> TaskSummary:
     """Return a task as users see it."""
     grant = fields.get("grant", "")
+    # Grants of earlier attempts stay in the hash; only the current one says where the task is.
     executor = fields.get(f"grant:{grant}", "|").partition("|")[2] if grant else ""
     return TaskSummary(
         id=task_id,
