@@ -299,10 +299,7 @@ class EmbeddedRedis:
         try:
             for ask in (self._shut_down, self._terminate):
                 if process.returncode is None and await ask():
-                    # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the end.
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(STOP_GRACE_S):
-                            await process.wait()
+                    await _wait_for_end(process)
         finally:
             # If this is cancelled, too: the directory is let go next, and another owner may start at once.
             await self._kill()
@@ -327,6 +324,14 @@ class EmbeddedRedis:
     def _remove_files(self) -> None:
         discard_socket(self._socket, self._directory)
         self._record.unlink(missing_ok=True)
+
+
+async def _wait_for_end(process: asyncio.subprocess.Process) -> None:
+    """Return when the process has ended, or did not within `STOP_GRACE_S`."""
+    # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the end.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STOP_GRACE_S):
+            await process.wait()
 
 
 def _end_process(process: psutil.Process) -> None:
