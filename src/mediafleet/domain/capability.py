@@ -24,6 +24,7 @@ def check_capabilities(capabilities: Iterable[str]) -> tuple[str, ...]:
     """
     found = sorted(set(capabilities))
     for capability in found:
+        # Not `match` with a `$`, which lets a line break at the end pass.
         if not _CAPABILITY.fullmatch(capability):
             raise InvalidRequest(
                 f"{capability!r} is not a capability; write it like 'encoder:libx264' or 'label:studio-b'."
@@ -50,6 +51,7 @@ class Signature(msgspec.Struct, frozen=True):
     @property
     def pool(self) -> str:
         """Name of the pool: 16 hexadecimal digits of a hash of the signature."""
+        # Fields are written in the order of the class, so every instance finds the same name.
         return hashlib.blake2b(msgspec.json.encode(self), digest_size=8).hexdigest()
 
 

@@ -23,6 +23,7 @@ class SystemClock:
 
     def now_ms(self) -> int:
         """Return the wall clock, milliseconds since 1970-01-01 UTC."""
+        # From whole nanoseconds: seconds as a float, multiplied, may end up a millisecond short.
         return time.time_ns() // 1_000_000
 
     def monotonic(self) -> float:

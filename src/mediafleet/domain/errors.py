@@ -110,6 +110,7 @@ class IllegalTransition(Conflict):
 
     def __init__(self, subject: str, state: str, event: str, history: tuple[str, ...] = ()) -> None:
         past = f" (history: {' → '.join(history)})" if history else ""
+        # Plain quotes and not `!r`: the representation of an enum member is for programmers.
         super().__init__(f"{subject} is {state}; '{event}' is not possible from there{past}.")
         self.subject, self.state, self.event, self.history = subject, state, event, history
 

@@ -34,5 +34,6 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     at_ms: int
     job: str = ""
     node: str = ""
+    # msgspec gives each event a dictionary of its own, unlike a default of a function.
     data: dict[str, Any] = {}
     """`status`, `progress`, `stage`, `speed`, `eta_ms`, `error` … whatever the type has."""

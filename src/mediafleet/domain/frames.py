@@ -19,6 +19,7 @@ MAX_FRAME_BYTES = 4 * 1024 * 1024
 """A frame larger than this closes the socket: 64 assignments take well under 1 MiB."""
 
 
+# With names, not as an array: two versions talk to each other while a fleet is updated, and fields are only added.
 class AttemptRef(msgspec.Struct, frozen=True, array_like=False):
     """Names one attempt: every message about work carries it."""
 
@@ -144,6 +145,7 @@ class Assignment(msgspec.Struct, frozen=True):
     """Name of the executor on the node."""
     cost: int
     job: str
+    # Sent as it was stored: the scheduler needs nothing of it, and would decode it only to encode it again.
     spec: msgspec.Raw
     """A `TaskSpec`, as it was stored."""
 
@@ -179,6 +181,7 @@ class Ping(msgspec.Struct, frozen=True, tag="ping", tag_field="type"):
 
 SchedulerFrame = Registered | JobAssign | JobCancel | JobResultAck | Drain | Ping
 
+# Made once: a decoder for a union of types takes longer to build than to use.
 decode_node_frame = msgspec.json.Decoder(NodeFrame).decode
 decode_scheduler_frame = msgspec.json.Decoder(SchedulerFrame).decode
 encode_frame = msgspec.json.Encoder().encode

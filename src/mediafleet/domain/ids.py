@@ -24,6 +24,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
 def _random_tail() -> str:
+    # Random and not counted, so that any instance makes ids without asking the store.
     bits = secrets.randbits(5 * _TAIL_LENGTH)
     return "".join(_ALPHABET[(bits >> (5 * i)) & 31] for i in range(_TAIL_LENGTH))
 
@@ -56,6 +57,7 @@ def task_id(job_id: str, name: str) -> str:
 
 def job_of(task: str) -> str:
     """Return the job id inside a task id."""
+    # Only the name of a task brings a dot into an id that we made.
     return task.partition(".")[0]
 
 
@@ -75,6 +77,7 @@ def cell_of(identifier: str) -> str:
     Raises:
         InvalidRequest: The text is no id of ours.
     """
+    # The id of an executor is that of its node, a slash and a name; the id of a task has the form of a job's.
     found = _ID.fullmatch(identifier.partition("/")[0])
     if not found:
         raise InvalidRequest(f"{identifier!r} is not an id of this fleet; copy it from `mediafleet jobs` or `nodes`.")

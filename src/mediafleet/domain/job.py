@@ -15,6 +15,8 @@ LOCAL_PRINCIPAL = "local"
 """Who acts where no credential is asked for: anybody on this machine."""
 
 
+# Unknown fields are refused here, where a person or a program asks for work: a misspelt `priority` would otherwise
+# be taken for one that was left out, and nobody would be told.
 class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A request for work, as it arrives through REST, the CLI or a source."""
 

@@ -60,12 +60,16 @@ TRANSITIONS: dict[tuple[TaskState, TaskEvent], TaskState] = {
     (S.SELECTING, E.RESERVE): S.RESERVED,
     (S.RESERVED, E.DISPATCH): S.DISPATCHED,
     (S.DISPATCHED, E.ACK): S.ACKED,
+    # The work that a lost node goes on with need not be begun anew, as long as nobody else has taken the task.
     (S.NEW, E.READOPT): S.ACKED,
     **{(state, E.LOSE): S.NEW for state in (S.RESERVED, S.DISPATCHED, S.ACKED)},
+    # Not from NEW or RESERVED: no node has had the task yet, so its failure cannot be the task's own.
     **{(state, E.RETRY): S.NEW for state in (S.DISPATCHED, S.ACKED)},
     **{(state, E.FAIL): S.FAILED for state in (S.NEW, S.DISPATCHED, S.ACKED)},
+    # From NEW as well: the attempt was given up and its result came after all. It is as good as any other.
     **{(state, E.FINISH): S.DONE for state in (S.NEW, S.RESERVED, S.DISPATCHED, S.ACKED)},
     **{(state, E.CANCEL): S.CANCELLED for state in (S.NEW, S.SELECTING, S.RESERVED, S.DISPATCHED, S.ACKED)},
+    # DONE has no way out: a retry keeps what is done, and its result may be in use already.
     (S.FAILED, E.REVIVE): S.NEW,
     (S.CANCELLED, E.REVIVE): S.NEW,
 }

@@ -39,6 +39,7 @@ class Executor(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     @property
     def signature(self) -> Signature:
         """The signature of the pool that this executor belongs to."""
+        # A node may list what it has in any order and twice; its pool must not depend on that.
         return Signature(tuple(sorted(set(self.capabilities))), self.slots, self.live_reserve)
 
     def check(self) -> None:

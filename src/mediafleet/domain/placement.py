@@ -37,4 +37,5 @@ def choose_least_loaded(
     """
     with_room = [candidate for candidate in candidates if candidate.free >= cost]
     fresh = [candidate for candidate in with_room if candidate.executor not in excluded]
+    # By share and not by number: two of eight slots in use leave a machine more idle than one of two.
     return min(fresh or with_room, key=lambda c: (c.used / c.slots, c.executor), default=None)

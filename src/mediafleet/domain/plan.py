@@ -33,6 +33,7 @@ class NewTask(msgspec.Struct, frozen=True, omit_defaults=True):
     """Unique inside the job, 1 to 40 of a-z, 0-9, `_` and `-`."""
     step: str
     """Which handler of the kind runs it."""
+    # It cannot be changed, so one stands for all tasks that name none.
     requirement: Requirement = Requirement()
     """Beside `kind:<name>`, which the scheduler adds."""
     inputs: tuple[ArtifactRef, ...] = ()

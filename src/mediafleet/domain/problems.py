@@ -60,6 +60,7 @@ def error_from_info(info: ErrorInfo) -> MediafleetError:
     MediafleetError.__init__(error, info.message, detail=info.detail)
     for name, value in _NOT_CARRIED.get(error_class, {}).items():
         setattr(error, name, value)
+    # On the instance, not on the class: the next error of the class must not carry it.
     if info.code not in CLASSES:
         error.code, error.retryable = info.code, info.retryable
     return error

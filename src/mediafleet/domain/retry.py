@@ -17,6 +17,7 @@ def back_off_ms(tries: int, *, draw: float) -> int:
         tries: Tries spent so far, 1 or more.
         draw: A random number, 0 ≤ draw < 1.
     """
+    # The exponent is bounded since tries are not: 2 to the power of thousands would be computed before the cap is.
     ceiling = min(LONGEST_DELAY_MS, BASE_DELAY_MS * 2 ** min(tries - 1, 20))
     return int(ceiling * draw)
 

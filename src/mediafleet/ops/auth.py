@@ -31,6 +31,7 @@ def is_loopback(host: str) -> bool:
         address = ip_address(host.strip("[]"))
     except ValueError:
         return False
+    # Before Python 3.13 `is_loopback` says no to ::ffff:127.0.0.1, which is how a socket for both families shows it.
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return address.ipv4_mapped.is_loopback
     return address.is_loopback
@@ -43,6 +44,7 @@ def needs_token(server: ServerSettings) -> bool:
 
 def tokens_equal(given: str, expected: str) -> bool:
     """Compare in a time that says nothing about where they differ; an empty token equals nothing."""
+    # As bytes: for text, compare_digest takes only ASCII and raises for what a stranger may send.
     same = hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode("utf-8", "replace"))
     return same and bool(expected)
 
@@ -60,6 +62,7 @@ def load_or_make_token(data: Path) -> str:
     try:
         if not path.exists():
             _make_token(path)
+        # Also where the file was there before: a person may have written it, for all to read.
         path.chmod(_OWNER_ONLY)
         token = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -78,8 +81,10 @@ def _make_token(path: Path) -> None:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(secrets.token_urlsafe(_TOKEN_BYTES) + "\n")
             file.flush()
+            # Before it has its name: after a power loss the file must not be there without its content.
             os.fsync(file.fileno())
         path.hardlink_to(draft)
+    # Another process was first: its token is the one that counts.
     except FileExistsError:
         pass
     finally:

@@ -63,6 +63,7 @@ def load_settings(*, file: Path | None = None, environ: Mapping[str, str], flags
     Raises:
         ConfigError: Names every problem that was found, not only the first.
     """
+    # What comes later here wins.
     given = [*_read_file(file), *_read_environment(environ), *_read_flags(flags)]
     problems: list[str] = []
     values: dict[str, Any] = {}
@@ -124,6 +125,7 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _read_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
+    # Sorted, so that the same mistakes are told in the same order each time.
     for variable in sorted(environ):
         if not variable.startswith(ENVIRONMENT_PREFIX) or variable.startswith(_TEST_PREFIX):
             continue
@@ -147,6 +149,7 @@ def _convert(given: _Given) -> Any:
     if given.is_text and kind == tuple[str, ...]:
         value = [word.strip() for word in value.split(",") if word.strip()]
     try:
+        # Only the environment has nothing but text: there '8000' is a number, while in a file the quotes are a mistake.
         return msgspec.convert(value, kind, strict=not given.is_text, dec_hook=_decode_path)
     except msgspec.ValidationError as error:
         unit = next((f" ({unit})" for suffix, unit in _UNITS.items() if given.key.endswith(suffix)), "")
@@ -184,6 +187,8 @@ def _resolve_paths(settings: Settings) -> Settings:
     artifacts = replace(
         settings.artifacts,
         root=_absolute(settings.artifacts.root) if settings.artifacts.root else "",
+        # An empty entry stays empty, for the checks to refuse: made absolute, it would open the current folder to
+        # everybody.
         file_roots=tuple(_absolute(root) if root else root for root in settings.artifacts.file_roots),
     )
     return replace(settings, data=Path(_absolute(settings.data)), artifacts=artifacts)

@@ -47,6 +47,7 @@ def configure_logs(settings: LogSettings, *, stream: TextIO | None = None) -> No
             ],
         )
     )
+    # By force: what a library or an earlier call set up would write each line a second time.
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for name in _QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
@@ -54,12 +55,16 @@ def configure_logs(settings: LogSettings, *, stream: TextIO | None = None) -> No
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
+        # Modules make their loggers when they are imported: one that was used before this call would keep the old
+        # settings.
         cache_logger_on_first_use=False,
     )
 
 
 def _renderers(target: TextIO, *, as_text: bool) -> list[Processor]:
     if as_text:
+        # The form that structlog would choose where rich is installed shows local values, and those may be credentials.
         plain = structlog.dev.plain_traceback
         return [structlog.dev.ConsoleRenderer(colors=target.isatty(), exception_formatter=plain)]
+    # `default=str`, since a value that JSON lacks must not cost the line.
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False, default=str)]

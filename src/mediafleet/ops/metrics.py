@@ -26,6 +26,7 @@ class Metrics:
     """The metrics of one scheduler instance; each attribute is one metric, safe to use from any thread."""
 
     def __init__(self) -> None:
+        # The library's own registry is one for the whole process, and refuses the same names a second time.
         self.registry = CollectorRegistry()
         self.tasks_placed = self._counter("tasks_placed", "Attempts that got an executor.")
         self.tasks_finished = self._counter("tasks_finished", "Outcomes that were accepted.", "outcome")
@@ -54,6 +55,7 @@ class Metrics:
 
     def set_nodes(self, counts: Mapping[NodeState, int]) -> None:
         """Set the number of nodes in each state; states that are not named have none."""
+        # Those that are not named as well: a gauge keeps its last value until it is told another.
         for state in NodeState:
             self.nodes.labels(state.value).set(counts.get(state, 0))
 

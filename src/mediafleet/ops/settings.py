@@ -84,6 +84,7 @@ class ServerSettings:
     """Bind address; anything but loopback needs a token."""
     port: int = DEFAULT_PORT
     """Bind port; 0 for a free one."""
+    # Not part of what is shown: settings turn up in log lines and in tracebacks.
     token: str = field(default="", repr=False)
     """Credential that every route and socket asks for; made at first start where the address is not loopback."""
     allowed_hosts: tuple[str, ...] = ()

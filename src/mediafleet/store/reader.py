@@ -211,7 +211,7 @@ class Reader:
         with translate_errors():
             ids = [name.decode() for name in await self._redis.zrange(self._keys.nodes, 0, -1)]
         found = await self._hashes([self._keys.node(node_id) for node_id in ids])
-        # Each owner is asked for by name, since every tick does this and a scan would grow with the number of jobs.
+        # Each owner is asked for by name: a scan for those that live would grow with the number of jobs.
         owners = sorted({fields.get("instance", "") for fields in found})
         with translate_errors():
             pipeline = self._redis.pipeline(transaction=False)
