@@ -68,6 +68,7 @@ class TaskSummary(msgspec.Struct, frozen=True):
     error: ErrorInfo | None = None
 
 
+# Nothing is left out of it: a client finds every field, and null where there is nothing to say.
 class JobView(msgspec.Struct, frozen=True):
     """A job with all that is known of it now; the body of `GET /api/v1/jobs/{id}`."""
 

@@ -62,6 +62,7 @@ TRANSITIONS: dict[tuple[TaskState, TaskEvent], TaskState] = {
     (S.DISPATCHED, E.ACK): S.ACKED,
     # The work that a lost node goes on with need not be begun anew, as long as nobody else has taken the task.
     (S.NEW, E.READOPT): S.ACKED,
+    # Not from SELECTING: it begins and ends inside one script, so nothing can be lost there.
     **{(state, E.LOSE): S.NEW for state in (S.RESERVED, S.DISPATCHED, S.ACKED)},
     # Not from NEW or RESERVED: no node has had the task yet, so its failure cannot be the task's own.
     **{(state, E.RETRY): S.NEW for state in (S.DISPATCHED, S.ACKED)},

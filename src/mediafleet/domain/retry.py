@@ -19,6 +19,7 @@ def back_off_ms(tries: int, *, draw: float) -> int:
     """
     # The exponent is bounded since tries are not: 2 to the power of thousands would be computed before the cap is.
     ceiling = min(LONGEST_DELAY_MS, BASE_DELAY_MS * 2 ** min(tries - 1, 20))
+    # Down to no wait at all: tasks that failed together, because a disk was full, must not come back together.
     return int(ceiling * draw)
 
 
