@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from litestar import Response, Router, get
+from litestar import Request, Response, Router, get
 from litestar.di import Provide
 from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType] - PathLike is left open there
 from litestar.types import ControllerRouterHandler
@@ -14,6 +14,8 @@ from litestar.types import ControllerRouterHandler
 from mediafleet.console.login import LoginController
 from mediafleet.console.pages import ConsoleController
 from mediafleet.domain.clock import Clock, SystemClock
+from mediafleet.domain.errors import NotFound
+from mediafleet.doors.http.problems import answer_own
 from mediafleet.ops.settings import ServerSettings
 
 
@@ -30,7 +32,13 @@ def console_handlers(settings: ServerSettings, clock: Clock | None = None) -> li
 
     folder = Path(str(files("mediafleet.console"))) / "static"
     static = create_static_files_router(
-        path="/static", directories=[folder], include_in_schema=False, cache_control=None, name="static"
+        path="/static",
+        directories=[folder],
+        include_in_schema=False,
+        cache_control=None,
+        name="static",
+        # What the file system cannot even be asked for: a zero byte, a name that is too long.
+        exception_handlers={ValueError: _answer_no_file, OSError: _answer_no_file},
     )
     pages = Router(
         path="",
@@ -38,6 +46,10 @@ def console_handlers(settings: ServerSettings, clock: Clock | None = None) -> li
         dependencies={"server": provide(settings), "clock": provide(clock or SystemClock())},
     )
     return [pages, static]
+
+
+def _answer_no_file(request: Request[Any, Any, Any], _: Exception) -> Response[bytes]:
+    return answer_own(request, NotFound("There is no such file."))
 
 
 @get("/favicon.ico", include_in_schema=False, sync_to_thread=False)

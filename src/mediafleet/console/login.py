@@ -16,6 +16,8 @@ from mediafleet.doors.http.security import COOKIE, LOGIN_PATH, cookie_value
 from mediafleet.ops.auth import tokens_equal
 from mediafleet.ops.settings import ServerSettings
 
+LARGEST_FORM_BYTES = 4096
+"""A token and a path; what is beyond is not read."""
 COOKIE_LIFE_S = 30 * 24 * 3600
 """A month: the token itself does not change more often."""
 
@@ -37,7 +39,7 @@ class LoginController(Controller):
     @post(LOGIN_PATH)
     async def enter(self, request: AnyRequest, server: InjectedSettings) -> Response[Any]:
         """Check the token and set the cookie."""
-        form = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
+        form = dict(_fields(await request.body()))
         target = safe_target(form.get("target", "/"))
         if not server.token:
             return _go(target)
@@ -54,6 +56,11 @@ class LoginController(Controller):
         answer = _go(LOGIN_PATH)
         answer.set_cookie(_cookie(request, "", 0))
         return answer
+
+
+def _fields(body: bytes) -> list[tuple[str, str]]:
+    # Anybody may send this: a form of millions of fields would hold the loop for seconds.
+    return parse_qsl(body[:LARGEST_FORM_BYTES].decode("utf-8", "replace"))
 
 
 def safe_target(target: str) -> str:

@@ -25,6 +25,8 @@ ROWS = 25
 """Jobs on one page of the table."""
 MOST_NODES = 60
 """Node cards on the page; a larger fleet is looked at through the API and `mediafleet nodes`."""
+MOST_FIELDS = 200
+"""Of a form; no kind has that many parameters, and millions would hold the loop for seconds."""
 MOST_NAMES = 200
 """Running jobs whose names the cards show; of others the id."""
 REFRESH = {"HX-Trigger": "refresh-jobs"}
@@ -158,7 +160,10 @@ def _go(target: str) -> Response[Any]:
 
 async def _read_form(request: AnyRequest) -> dict[str, str]:
     body = (await request.body()).decode("utf-8", "replace")
-    return dict(parse_qsl(body, keep_blank_values=True))
+    try:
+        return dict(parse_qsl(body, keep_blank_values=True, max_num_fields=MOST_FIELDS))
+    except ValueError as error:
+        raise InvalidRequest(f"A form has at most {MOST_FIELDS} fields.") from error
 
 
 def _frame() -> dict[str, Any]:

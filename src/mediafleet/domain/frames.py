@@ -6,7 +6,7 @@ only ever added; a receiver ignores those it does not know.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -15,6 +15,8 @@ from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import TaskResult
 
 PROTOCOL_VERSION = 1
+MAX_INTEGER = 2**53
+"""Larger numbers do not survive JSON readers that know only doubles, nor the store's Lua."""
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 """A frame larger than this closes the socket: 64 assignments take well under 1 MiB."""
 
@@ -81,7 +83,7 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     stage: str = ""
     speed: float | None = None
     """Media seconds per second."""
-    eta_ms: int | None = None
+    eta_ms: Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)] | None = None
 
 
 class JobProgress(msgspec.Struct, frozen=True, tag="job_progress", tag_field="type"):

@@ -14,14 +14,15 @@ Item = TypeVar("Item")
 class Batcher(Generic[Item]):
     """Collects items and hands them, in order, to one flush at a time.
 
-    A batch whose flush meets a store that is away is flushed again, so flushes must be idempotent; one that
-    fails otherwise is dropped, since it would fail again.
+    A batch whose flush meets a store that is away is flushed again, so flushes must be idempotent. Where one fails
+    otherwise, its items are flushed again one by one, and only those that fail alone are dropped.
     """
 
     def __init__(self, flush: Callable[[Sequence[Item]], Awaitable[None]], *, limit: int) -> None:
         self._flush = flush
         self._limit = limit
         self._items: list[Item] = []
+        self._suspects = 0
         self._wake = asyncio.Event()
 
     def add(self, item: Item) -> None:
@@ -32,17 +33,22 @@ class Batcher(Generic[Item]):
     async def step(self) -> None:
         """Wait for items and flush one batch. Raises what the flush raises."""
         await self._wake.wait()
-        batch = self._items[: self._limit]
+        batch = self._items[: 1 if self._suspects else self._limit]
         try:
             await self._flush(batch)
         except StoreUnavailable:
             raise
-        except BaseException:
-            self._drop(len(batch))
+        except Exception:
+            # One node's bad frame must not cost the frames of all others that came in the same tick.
+            if len(batch) > 1:
+                self._suspects = len(batch)
+                return
+            self._drop(1)
             raise
         self._drop(len(batch))
 
     def _drop(self, count: int) -> None:
         del self._items[:count]
+        self._suspects = max(0, self._suspects - count)
         if not self._items:
             self._wake.clear()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mediafleet.domain.frames import Assignment, AttemptRef, JobAssign, JobCancel, SchedulerFrame
+from mediafleet.domain.frames import MAX_FRAME_BYTES, Assignment, AttemptRef, JobAssign, JobCancel, SchedulerFrame
 from mediafleet.domain.ids import node_of
 
 if TYPE_CHECKING:
@@ -70,8 +70,9 @@ class LinkTable:
             by_node[node_of(task.executor)].append(task)
         undelivered: list[PlacedTask] = []
         for node, tasks in by_node.items():
-            if not self.send(node, JobAssign(tuple(map(_assignment, tasks)))):
-                undelivered += tasks
+            for part in split_by_bytes(tasks):
+                if not self.send(node, JobAssign(tuple(map(_assignment, part)))):
+                    undelivered += part
         return undelivered
 
     def cancel(self, stops: Iterable[Stop], reason: str) -> None:
@@ -81,6 +82,19 @@ class LinkTable:
             by_node[node_of(stop.executor)].append(AttemptRef(stop.task, stop.grant))
         for node, attempts in by_node.items():
             self.send(node, JobCancel(tuple(attempts), reason))
+
+
+def split_by_bytes(tasks: Sequence[PlacedTask], *, limit_bytes: int = MAX_FRAME_BYTES // 2) -> list[list[PlacedTask]]:
+    """Return the tasks in order, in parts whose documents stay below the limit: a node closes at a larger frame."""
+    parts: list[list[PlacedTask]] = []
+    room = 0
+    for task in tasks:
+        if len(task.doc) > room or not parts:
+            parts.append([])
+            room = limit_bytes
+        parts[-1].append(task)
+        room -= len(task.doc)
+    return parts
 
 
 def _assignment(task: PlacedTask) -> Assignment:

@@ -12,6 +12,7 @@ from mediafleet.domain.errors import ErrorInfo, InvalidRequest
 from mediafleet.domain.ids import check_name, task_id
 from mediafleet.domain.job import Job, JobView
 from mediafleet.domain.lifecycle import JobStatus
+from mediafleet.domain.node import MAX_SLOTS
 from mediafleet.domain.plan import Complete, Expand, Fail, NewTask, Step, TaskResult, TaskSpec
 from mediafleet.domain.retry import score_ms
 from mediafleet.kinds.seam import Kind
@@ -20,6 +21,8 @@ from mediafleet.store.scripts import as_text
 
 PIECE = 256
 """Most tasks of one script call."""
+MAX_TASK_BYTES = 512 * 1024
+"""Largest document of a task: it goes whole into one frame, and a node closes its link at a frame that is too large."""
 MAX_TASKS = 10_000
 """Most tasks of one job: a plan that wants more is taken for a mistake."""
 
@@ -29,6 +32,8 @@ def requirement_of(task: NewTask, kind: Kind) -> Requirement:
     capabilities = check_capabilities((*task.requirement.capabilities, kind.capability))
     if task.requirement.slots < 1:
         raise InvalidRequest(f"The task {task.name!r} asks for {task.requirement.slots} slots; it needs 1 or more.")
+    if task.requirement.slots > MAX_SLOTS:
+        raise InvalidRequest(f"The task {task.name!r} asks for more slots than an executor may have ({MAX_SLOTS}).")
     return Requirement(capabilities, task.requirement.slots)
 
 
@@ -63,6 +68,12 @@ def task_record(
         weight=task.weight,
         limits=task.limits,
     )
+    doc = as_text(spec)
+    if len(doc) > MAX_TASK_BYTES:
+        raise InvalidRequest(
+            f"The parameters of the task {task.name!r} take {len(doc) // 1024} KiB; {MAX_TASK_BYTES // 1024} KiB are "
+            "possible. Upload large data as an artifact and name it as an input."
+        )
     used = {ref.id for ref in task.inputs}
     record = records.TaskRecord(
         id=task_id(job.id, task.name),
@@ -72,7 +83,7 @@ def task_record(
         tenant=job.tenant,
         cost=queue.requirement.slots,
         score=score_ms(job.created_ms),
-        doc=as_text(spec),
+        doc=doc,
         after=[task_id(job.id, name) for name in task.after],
         waits=[artifact for artifact in waits if artifact in used],
         max_tries=task.limits.max_tries,

@@ -171,6 +171,8 @@ class Uploads:
         done = msgspec.structs.replace(artifact, ref=ref, state=ArtifactState.COMPLETE)
         completed = await self._store.complete_artifact(ref.id, doc=as_text(done))
         if not completed.completed:
+            # Whoever removed the record found no bytes yet; nobody else knows of them.
+            await self._blobs.delete(artifact.blob)
             raise NotFound(f"The upload {ref.id} was given up meanwhile; upload the file again.")
         return ref, completed.queues
 
@@ -232,7 +234,12 @@ class Uploads:
 
     async def _adopt(self, path: Path, found: Fingerprint, *, principal: str) -> ArtifactRef:
         ref = ArtifactRef(
-            new_artifact_id(self._store.keys.cell), path.name, uri=uri_of_path(path), size=found.size, fingerprint=found
+            new_artifact_id(self._store.keys.cell),
+            # A name that is no UTF-8 cannot be written as JSON; it is shown with '?', the address keeps its bytes.
+            path.name.encode("utf-8", "replace").decode(),
+            uri=uri_of_path(path),
+            size=found.size,
+            fingerprint=found,
         )
         artifact = Artifact(
             ref=ref,

@@ -54,7 +54,7 @@ def test_the_names_are_those_that_clients_listen_for() -> None:
     ]
 
 
-@pytest.mark.parametrize("status", FINAL_JOB_STATUSES)
+@pytest.mark.parametrize("status", sorted(FINAL_JOB_STATUSES))
 def test_every_end_of_a_job_is_told_under_the_name_of_its_status(status: str) -> None:
     """The scripts build the name that way."""
     assert EventType(f"job.{status}")

@@ -111,3 +111,8 @@ async def test_a_foreign_page_cannot_open_a_socket(client: aiohttp.ClientSession
     with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
         await client.ws_connect("/ws/node", headers={"Origin": "https://evil.example"})
     assert refusal.value.status == 403
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://a]b[", "null", "//"])
+def test_an_origin_that_is_no_address_is_foreign(origin: str) -> None:
+    assert status_for(OPEN, "POST", origin=origin) == 403

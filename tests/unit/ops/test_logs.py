@@ -108,7 +108,9 @@ def test_bound_ids_are_on_every_line_of_their_context() -> None:
 
 
 @pytest.mark.parametrize("library", ["asyncio", "websockets", "uvicorn.access", "stamina"])
-def test_a_chatty_library_is_heard_only_when_something_is_wrong(library: str) -> None:
+def test_a_chatty_library_is_heard_only_when_something_is_wrong(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # uvicorn ends the propagation of its access log in a process where a server ran before.
+    monkeypatch.setattr(logging.getLogger(library), "propagate", True)
     stream = io.StringIO()
     configure_logs(LogSettings(level="debug"), stream=stream)
     logging.getLogger(library).info("connection open")
@@ -129,7 +131,9 @@ def test_each_level_lets_through_itself_and_what_is_worse(level: Any) -> None:
 
 
 @pytest.mark.parametrize("library", ["asyncio", "websockets", "uvicorn.access", "stamina"])
-def test_a_chatty_library_is_no_louder_than_the_level_asks_for(library: str) -> None:
+def test_a_chatty_library_is_no_louder_than_the_level_asks_for(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # uvicorn ends the propagation of its access log in a process where a server ran before.
+    monkeypatch.setattr(logging.getLogger(library), "propagate", True)
     stream = io.StringIO()
     configure_logs(LogSettings(level="error"), stream=stream)
     logging.getLogger(library).warning("a retry")

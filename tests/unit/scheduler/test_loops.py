@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from mediafleet.domain.errors import StoreUnavailable
 from mediafleet.scheduler.batch import Batcher
 from mediafleet.scheduler.loops import end_loops, keep_going
@@ -87,3 +89,27 @@ async def test_a_batch_that_cannot_be_flushed_is_dropped_and_the_next_goes_on() 
             await asyncio.sleep(0)
     await end_loops([loop])
     assert flushed == [1]
+
+
+async def test_an_item_that_cannot_be_flushed_costs_only_itself() -> None:
+    flushed: list[int] = []
+
+    async def flush(batch: Sequence[int]) -> None:
+        if 3 in batch:
+            raise ValueError("a bad frame")
+        flushed.extend(batch)
+
+    batcher = Batcher[int](flush, limit=10)
+    for number in range(6):
+        batcher.add(number)
+    await batcher.step()
+    assert flushed == []
+    for _ in range(3):
+        await batcher.step()
+    with pytest.raises(ValueError, match="a bad frame"):
+        await batcher.step()
+    for number in (6, 7):
+        batcher.add(number)
+    for _ in range(3):
+        await batcher.step()
+    assert flushed == [0, 1, 2, 4, 5, 6, 7]

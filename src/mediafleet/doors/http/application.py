@@ -23,7 +23,13 @@ from mediafleet.doors.http.events import EventsController
 from mediafleet.doors.http.jobs import JobsController
 from mediafleet.doors.http.nodes import NodesController
 from mediafleet.doors.http.overview import HealthController, MetricsRenderer, OverviewController
-from mediafleet.doors.http.problems import answer_framework, answer_own, answer_too_deep, answer_unforeseen
+from mediafleet.doors.http.problems import (
+    answer_framework,
+    answer_not_text,
+    answer_own,
+    answer_too_deep,
+    answer_unforeseen,
+)
 from mediafleet.doors.http.security import SecurityShell
 from mediafleet.doors.http.sse import StreamEnd
 from mediafleet.doors.websocket.node import NodeDoor
@@ -92,6 +98,7 @@ def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
             MediafleetError: answer_own,
             HTTPException: answer_framework,
             RecursionError: answer_too_deep,
+            UnicodeDecodeError: answer_not_text,
             Exception: answer_unforeseen,
         },
         openapi_config=_openapi(),

@@ -18,6 +18,7 @@ InjectedFleet = NamedDependency[SkipValidation[Fleet]]
 InjectedEnd = NamedDependency[SkipValidation[StreamEnd]]
 AnyRequest = Request[Any, Any, Any]
 
+MOST_OFFSET = 10**9
 MOST_PER_PAGE = 500
 
 
@@ -49,5 +50,7 @@ def check_page(offset: int, limit: int) -> None:
     """
     if offset < 0:
         raise InvalidRequest(f"offset is {offset}; it must be 0 or more.")
+    if offset > MOST_OFFSET:
+        raise InvalidRequest(f"offset is beyond {MOST_OFFSET}; no fleet keeps that many jobs.")
     if not 1 <= limit <= MOST_PER_PAGE:
         raise InvalidRequest(f"limit is {limit}; it must be 1 to {MOST_PER_PAGE}.")

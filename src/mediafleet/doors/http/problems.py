@@ -101,6 +101,11 @@ def answer_too_deep(_: Request[Any, Any, Any], __: RecursionError) -> Response[b
     return respond(make_problem(InvalidRequest.code, 400, "The JSON is nested too deeply to be meant."))
 
 
+def answer_not_text(_: Request[Any, Any, Any], __: UnicodeDecodeError) -> Response[bytes]:
+    """Handle a body that is no UTF-8."""
+    return respond(make_problem(InvalidRequest.code, 400, "The body is not UTF-8; JSON has to be (RFC 8259, 8.1)."))
+
+
 def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Handle everything else: one line in the log, and its number for the user to quote."""
     reference = note_unforeseen(request.method, request.url.path, error)

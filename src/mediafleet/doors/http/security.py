@@ -110,11 +110,18 @@ def _refuse_foreign(caller: Caller) -> Problem | None:
     if caller.kind == "http" and caller.method in SAFE_METHODS:
         return None
     origin = caller.headers.get("origin", "")
-    if not origin or urlsplit(origin).netloc.lower() == caller.headers.get("host", "").lower():
+    if not origin or _site_of(origin) == caller.headers.get("host", "").lower():
         return None
     return make_problem(
         "forbidden", 403, f"A page from {origin[:100]!r} may not do this; use this fleet's own console."
     )
+
+
+def _site_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return "?"  # As in `http://[`: nobody's site, and equal to no Host.
 
 
 def _host_name(host: str) -> str:
