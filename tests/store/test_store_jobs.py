@@ -91,6 +91,16 @@ async def test_a_job_whose_upload_is_given_up_fails_with_the_reason(driver: Stor
     assert await driver.store.read.dirty_jobs(10) == [job]
 
 
+async def test_a_retry_at_once_after_a_lost_upload_does_not_wait_for_ever(driver: StoreDriver) -> None:
+    await driver.join(NODE)
+    await driver.store.open_artifact("a0-up", doc="{}", state="open", retention_ms=RETENTION_MS)
+    job = await driver.submit_one("noop", inputs=["a0-up"])
+    await driver.store.drop_artifact("a0-up", error=ERROR, unused=False)
+    # Nobody has swept the job's task yet; it still waits for bytes that will not come.
+    await driver.store.retry(job, cursor=0)
+    assert await work_off(driver) == ["noop"]
+
+
 async def test_an_artifact_that_a_job_uses_is_kept(driver: StoreDriver) -> None:
     await driver.store.open_artifact("a0-in", doc="{}", state="complete", retention_ms=RETENTION_MS)
     await driver.submit_one("noop", inputs=["a0-in"])

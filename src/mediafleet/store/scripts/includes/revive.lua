@@ -8,11 +8,20 @@ local function words(text)
   return list
 end
 
+-- A task that nobody has swept yet may wait for an upload that was given up: nothing would wake it.
+local function recount(t)
+  if t.state ~= 'NEW' or tonumber(t.deps) == 0 then return end
+  change(t, 'deps', count_missing(t.id, words(t.after), words(t.waits)))
+  save(t)
+  if t.deps == 0 then enqueue(t.id, t.queue, t.tenant, t.score) end
+end
+
 local function revive(j, id)
   local key = P .. 'task:' .. id
-  local t = read_record(key, {'state', 'queue', 'tenant', 'score', 'after', 'waits', 'fraction', 'weight'})
+  local t = read_record(key, {'state', 'queue', 'tenant', 'score', 'after', 'waits', 'deps', 'fraction', 'weight'})
+  t.id = id
   local state = after(t.state, 'revive')
-  if not state then return end
+  if not state then return recount(t) end
   local deps = count_missing(id, words(t.after), words(t.waits))
   change(t, 'state', state)
   change(t, 'tries', 0)
