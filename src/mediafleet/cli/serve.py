@@ -29,7 +29,7 @@ def up(
 ) -> int:
     """Run everything on this machine: store, scheduler, node and console.
 
-    Ctrl-C or SIGTERM lets running work finish, a second one aborts it; accepted jobs go on at the next start.
+    Ctrl-C ends it at once, SIGTERM lets running work finish first; accepted jobs go on at the next start.
 
     Args:
         nodes: How many nodes to run here; one uses the whole machine.
@@ -72,7 +72,7 @@ def node(
 ) -> int:
     """Run one node: this machine works for a fleet.
 
-    SIGTERM or Ctrl-C drains it: running work is finished first. A second signal aborts.
+    SIGTERM drains it: running work is finished first. Ctrl-C or a second signal aborts; other nodes go on with its work.
 
     Args:
         scheduler: Address of a scheduler (default http://127.0.0.1:8000).

@@ -41,7 +41,7 @@ class SchedulerSettings:
     reap_ms: int = 500
     """How often ended leases, timers and retention are looked for, milliseconds."""
     outage_gap_ms: int = 3_000
-    """A pause of the reaper longer than this counts as an outage: nothing expires for one node lease after it."""
+    """A pause of the reaper longer than this, milliseconds, is an outage: nothing expires for one node lease after it."""
     backstop_ms: int = 2_000
     """How often queues are looked at without being asked to, milliseconds, jittered."""
     place_batch: int = 64

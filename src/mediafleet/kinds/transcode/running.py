@@ -60,7 +60,9 @@ class FfmpegRun:
         child = await self.starter.start_process(self.arguments)
         try:
             await self._follow(child)
-            code = await asyncio.wait_for(child.wait(), max(_DRAIN_S, self.stall_s))
+            # Not `wait_for`: on Python 3.11 it may swallow a cancellation that comes together with the child's end.
+            async with asyncio.timeout(max(_DRAIN_S, self.stall_s)):
+                code = await child.wait()
         except TimeoutError:
             raise self._stalled(child) from None
         finally:
