@@ -8,6 +8,7 @@ from typing import Any
 
 from litestar import Request, Response, Router, get
 from litestar.di import Provide
+from litestar.exceptions import InternalServerException
 from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType] - PathLike is left open there
 from litestar.types import ControllerRouterHandler
 
@@ -38,7 +39,8 @@ def console_handlers(settings: ServerSettings, clock: Clock | None = None) -> li
         cache_control=None,
         name="static",
         # What the file system cannot even be asked for: a zero byte, a name that is too long.
-        exception_handlers={ValueError: _answer_no_file, OSError: _answer_no_file},
+        # Litestar wraps some of these errors of the system as its own.
+        exception_handlers=dict.fromkeys((ValueError, OSError, InternalServerException), _answer_no_file),
     )
     pages = Router(
         path="",

@@ -185,3 +185,11 @@ def test_a_frame_that_no_node_may_send_is_refused(text: str) -> None:
 def test_an_outcome_says_only_what_happened() -> None:
     failed = Outcome("j0-1.a", "g", error=ErrorInfo("task-failed", "No."))
     assert set(json.loads(encode_frame(failed))) == {"task", "grant", "error"}
+
+
+@pytest.mark.parametrize("eta_ms", [-1, 2**53 + 1, 2**70])
+def test_a_number_that_the_store_could_not_keep_is_refused_with_its_frame(eta_ms: int) -> None:
+    update = {"task": "t", "grant": "g", "fraction": 0.5, "eta_ms": eta_ms}
+    frame = msgspec.json.encode({"type": "job_progress", "updates": [update]})
+    with pytest.raises(msgspec.ValidationError):
+        decode_node_frame(frame)

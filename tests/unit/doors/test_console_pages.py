@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 from fake_fleet import CREATED_MS, FAILED, NODE, FakeFleet
+from yarl import URL
 
 from mediafleet.console import console_handlers, rendering
 from mediafleet.console.login import safe_target
@@ -321,3 +322,17 @@ def test_priorities_of_the_form_leave_live_to_sessions() -> None:
     from mediafleet.console.forms import PRIORITIES  # noqa: PLC0415 - the only use
 
     assert PriorityClass.LIVE not in PRIORITIES
+
+
+@pytest.mark.parametrize("name", ["%00", "a" * 9000, "none.css"])
+async def test_a_file_that_cannot_be_is_not_found(client: aiohttp.ClientSession, name: str) -> None:
+    async with client.get(URL(f"/static/{name}", encoded=True)) as response:
+        assert response.status == 404, await response.text()
+
+
+async def test_a_form_of_too_many_fields_is_refused(client: aiohttp.ClientSession) -> None:
+    form = "&".join(["kind=noop"] * 1_000)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with client.post("/console/jobs", data=form, headers=headers) as response:
+        assert response.status == 400, await response.text()
+        assert "200 fields" in await response.text()
