@@ -31,19 +31,39 @@ async def fingerprint(path: Path) -> Fingerprint:
 
 def fingerprint_of(path: Path) -> Fingerprint:
     """Return the fingerprint of a regular file; blocking. Errors are those of `fingerprint`."""
+    descriptor = open_regular(path)
+    try:
+        return fingerprint_of_open(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def open_regular(path: Path) -> int:
+    """Open a file for reading and return its descriptor, which the caller closes; blocking.
+
+    Raises:
+        NotFound: There is no such file.
+        InvalidRequest: It may not be read.
+    """
     try:
         # Opening a pipe would block until somebody writes to it.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f"There is no file {_shown(path)}.") from None
     except OSError as error:
         raise InvalidRequest(f"{_shown(path)} cannot be read: {error.strerror}.") from error
+
+
+def fingerprint_of_open(descriptor: int, path: Path) -> Fingerprint:
+    """Return the fingerprint of an opened file, whose name is used in errors only; blocking.
+
+    Raises:
+        InvalidRequest: It is no regular file, cannot be read, or is still being written to.
+    """
     try:
         return _sample(descriptor, path)
     except OSError as error:
         raise InvalidRequest(f"{_shown(path)} cannot be read: {error.strerror}.") from error
-    finally:
-        os.close(descriptor)
 
 
 async def sees_same_file(path: Path, expected: Fingerprint) -> bool:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import structlog
 
 from mediafleet.artifacts.fingerprint import fingerprint, parse_input_uri, uri_of_path
+from mediafleet.artifacts.roots import FileRoots
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState, Fingerprint
 from mediafleet.domain.errors import (
     Conflict,
     ErrorInfo,
     InputError,
     InvalidRequest,
-    MediafleetError,
     NotFound,
     UploadMismatch,
 )
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 MAX_NAME_BYTES = 255
 ABORTED = ErrorInfo("upload-aborted", "The upload of an input broke off; upload the file again.", retryable=True)
-READ_BYTES = 1024 * 1024
 
 log = structlog.get_logger(__name__)
 
@@ -64,18 +62,17 @@ class StoredArtifact:
 class FileArtifact:
     """A file used in place, streamed to a node that cannot see it."""
 
-    def __init__(self, ref: ArtifactRef, path: Path) -> None:
+    def __init__(self, ref: ArtifactRef, path: Path, roots: FileRoots) -> None:
         self.ref = ref
         self.size = ref.size
         self._path = path
+        self._roots = roots
 
-    async def read(self, start: int, length: int) -> AsyncIterator[bytes]:
+    def read(self, start: int, length: int) -> AsyncIterator[bytes]:
         """Stream a range in pieces of bounded size."""
-        with await asyncio.to_thread(self._path.open, "rb") as file:
-            await asyncio.to_thread(file.seek, start)
-            while length > 0 and (piece := await asyncio.to_thread(file.read, min(READ_BYTES, length))):
-                length -= len(piece)
-                yield piece
+        # `Uploads.open` made sure that there is a fingerprint.
+        proof = cast("Fingerprint", self.ref.fingerprint)
+        return self._roots.read(self._path, proof, start=start, length=length)
 
 
 class Uploads:
@@ -95,6 +92,7 @@ class Uploads:
         self._blobs = blobs
         self._clock = clock
         self._settings = settings
+        self._roots = FileRoots(settings.file_roots)
         self._retention = retention
         self._keep_ms = keep_ms
         self._receiving: set[str] = set()
@@ -184,9 +182,13 @@ class Uploads:
         if artifact.blob:
             return StoredArtifact(artifact.ref, artifact.ref.size, self._blobs, artifact.blob)
         path, _ = parse_input_uri(artifact.ref.uri)
-        if artifact.ref.fingerprint is None or await self._fingerprint(path) != artifact.ref.fingerprint:
+        try:
+            found = await self._fingerprint(path)
+        except InputError as error:
+            raise NotFound(error.message) from error
+        if found is None or found != artifact.ref.fingerprint:
             raise NotFound(f"The file {path.name!r} has changed or gone since it was submitted; submit it again.")
-        return FileArtifact(artifact.ref, path)
+        return FileArtifact(artifact.ref, path, self._roots)
 
     async def discard(self, artifact_id: str) -> None:
         """Remove an upload that no job uses. Raises NotFound, Conflict."""
@@ -212,24 +214,15 @@ class Uploads:
         if not uri.startswith("file:"):
             raise InputError(f"{uri[:200]!r} cannot be used as input; give a file:// address or upload the file first.")
         path, claimed = parse_input_uri(uri)
-        self._check_allowed(path)
         found = await self._fingerprint(path)
         if found is None or (claimed and claimed != found):
             raise InputError(f"The scheduler cannot see the file {str(path)!r} as given; upload it instead.")
         return await self._adopt(path, found, principal=principal)
 
-    def _check_allowed(self, path: Path) -> None:
-        roots = [Path(root).expanduser().resolve() for root in self._settings.file_roots]
-        if not any(path.resolve().is_relative_to(root) for root in roots):
-            raise InputError(
-                f"Files may not be used in place from {str(path.parent)!r}; "
-                "upload the file, or add the folder to artifacts.file_roots."
-            )
-
     async def _fingerprint(self, path: Path) -> Fingerprint | None:
         try:
-            return await fingerprint(path)
-        except (OSError, MediafleetError):
+            return await self._roots.fingerprint(path)
+        except (NotFound, InvalidRequest):
             return None
 
     async def _adopt(self, path: Path, found: Fingerprint, *, principal: str) -> ArtifactRef:

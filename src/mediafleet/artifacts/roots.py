@@ -1,0 +1,95 @@
+"""Files that may be used in place: those below folders that the operator named, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mediafleet.artifacts.fingerprint import fingerprint_of_open, open_regular
+from mediafleet.domain.errors import InputError, NotFound
+
+if TYPE_CHECKING:
+    from mediafleet.domain.artifact import Fingerprint
+
+READ_BYTES = 1024 * 1024
+_LONGEST_PATH_BYTES = 1024
+"""What F_GETPATH of macOS writes at most (MAXPATHLEN in sys/param.h)."""
+
+
+class FileRoots:
+    """Opens files below its folders. Whoever may write there can move names about, so the opened file is judged."""
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        """Take absolute paths; `~` is the user that runs this."""
+        self._folders = [Path(folder).expanduser() for folder in folders]
+
+    async def fingerprint(self, path: Path) -> Fingerprint:
+        """Return the fingerprint of a file that may be used.
+
+        Raises:
+            InputError: It lies outside the folders.
+            NotFound: There is no such file.
+            InvalidRequest: It is no regular file, cannot be read, or is still being written to.
+        """
+        return await asyncio.to_thread(self._fingerprint, path)
+
+    async def read(self, path: Path, expected: Fingerprint, *, start: int, length: int) -> AsyncGenerator[bytes]:
+        """Stream a range of the file that was fingerprinted, in pieces of bounded size.
+
+        Raises:
+            InputError, NotFound, InvalidRequest: As for `fingerprint`; NotFound also for another file of that name.
+        """
+        descriptor = await asyncio.to_thread(self._open, path)
+        try:
+            if await asyncio.to_thread(fingerprint_of_open, descriptor, path) != expected:
+                raise NotFound(f"The file {path.name!r} has changed since it was submitted; submit it again.")
+            end = start + length
+            while start < end and (
+                piece := await asyncio.to_thread(os.pread, descriptor, min(READ_BYTES, end - start), start)
+            ):
+                start += len(piece)
+                yield piece
+        finally:
+            os.close(descriptor)
+
+    def _fingerprint(self, path: Path) -> Fingerprint:
+        descriptor = self._open(path)
+        try:
+            return fingerprint_of_open(descriptor, path)
+        finally:
+            os.close(descriptor)
+
+    def _open(self, path: Path) -> int:
+        # Asked before anything is opened, so that the answer does not tell which files exist elsewhere.
+        self._check(path, path.resolve())
+        descriptor = open_regular(path)
+        try:
+            # A link in the path may have been turned since; what the system really opened cannot.
+            self._check(path, _path_of(descriptor))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _check(self, asked: Path, real: Path) -> None:
+        if not any(real.is_relative_to(folder.resolve()) for folder in self._folders):
+            raise InputError(
+                f"Files may not be used in place from {str(asked.parent)!r}; "
+                "upload the file, or add the folder to artifacts.file_roots."
+            )
+
+
+def _path_of(descriptor: int) -> Path:
+    """Return where the system says that an opened file is. Raises InputError where it cannot be asked."""
+    try:
+        if sys.platform == "darwin":
+            from fcntl import F_GETPATH, fcntl  # noqa: PLC0415 - exists there only
+
+            return Path(os.fsdecode(fcntl(descriptor, F_GETPATH, bytes(_LONGEST_PATH_BYTES)).rstrip(b"\0")))
+        return Path(f"/proc/self/fd/{descriptor}").readlink()
+    except OSError as error:
+        raise InputError("This system cannot tell where an opened file lies; upload the file instead.") from error
