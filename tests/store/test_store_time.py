@@ -84,6 +84,57 @@ async def test_heartbeats_keep_a_node(clockwork: Clockwork) -> None:
     assert (await clockwork.state(job))[0] is TaskState.ACKED
 
 
+async def heartbeats(clockwork: Clockwork, ms: int, *running: AttemptRef) -> None:
+    """Let time pass while the node reports these attempts, and nothing else."""
+    for _ in range(0, ms, LEASE_MS // 3):
+        report = records.NodeReport(NODE, clockwork.driver.epochs[NODE], "{}", running)
+        await clockwork.store.renew([report], lease_ms=LEASE_MS)
+        await clockwork.pass_ms(LEASE_MS // 3)
+
+
+async def test_work_that_a_living_node_does_not_speak_of_is_given_to_another(clockwork: Clockwork) -> None:
+    await clockwork.driver.join(NODE)
+    job = await clockwork.driver.submit_one("noop")
+    (placed,) = await clockwork.driver.place_all()
+    await clockwork.driver.ack(placed)
+    await heartbeats(clockwork, LEASE_MS * 2)
+    assert await clockwork.state(job) == (TaskState.NEW, 1, 0)
+    assert await clockwork.driver.used(f"{NODE}/cpu") == 0
+    assert await clockwork.driver.finish(placed) == ["accepted"], "a result that was under way still counts"
+
+
+async def test_work_left_out_of_one_report_goes_on(clockwork: Clockwork) -> None:
+    await clockwork.driver.join(NODE)
+    job = await clockwork.driver.submit_one("noop")
+    (placed,) = await clockwork.driver.place_all()
+    await clockwork.driver.ack(placed)
+    await heartbeats(clockwork, LEASE_MS // 3)
+    await heartbeats(clockwork, LEASE_MS * 2, AttemptRef(placed.task, placed.grant))
+    assert await clockwork.state(job) == (TaskState.ACKED, 1, 0)
+
+
+async def test_slots_of_cancelled_work_that_a_node_never_confirms_come_back(clockwork: Clockwork) -> None:
+    await clockwork.driver.join(NODE)
+    job = await clockwork.driver.submit_one("noop")
+    (placed,) = await clockwork.driver.place_all()
+    await clockwork.driver.ack(placed)
+    assert len((await clockwork.store.cancel(job, cursor=0, sweep=False)).stops) == 1
+    assert await clockwork.driver.used(f"{NODE}/cpu") == 1
+    await heartbeats(clockwork, LEASE_MS * 2)
+    assert await clockwork.driver.used(f"{NODE}/cpu") == 0
+
+
+async def test_a_reservation_left_out_of_a_report_has_its_own_end(clockwork: Clockwork) -> None:
+    await clockwork.driver.join(NODE)
+    await clockwork.driver.submit_one("noop")
+    (placed,) = await clockwork.driver.place_all()
+    report = records.NodeReport(NODE, clockwork.driver.epochs[NODE], "{}", ())
+    await clockwork.store.renew([report], lease_ms=LEASE_MS)
+    await clockwork.driver.ack(placed)
+    await heartbeats(clockwork, LEASE_MS, AttemptRef(placed.task, placed.grant))
+    assert await clockwork.driver.used(f"{NODE}/cpu") == 1
+
+
 async def test_a_heartbeat_on_an_old_link_and_of_foreign_work_is_answered(clockwork: Clockwork) -> None:
     await clockwork.driver.join(NODE)
     foreign = (AttemptRef("j0-none.noop", "g"),)

@@ -69,7 +69,7 @@ class Reaper:
             self._links.cancel(reaped.stops, "the attempt took too long")
             self._placer.ask(reaped.queues)
             for what, count in (reaped.expired if isinstance(reaped.expired, dict) else {}).items():
-                if what in {"reserve", "node", "deadline"}:
+                if what in {"reserve", "node", "deadline", "idle"}:
                     self._metrics.attempts_lost.labels(what).inc(count)
                     self._placer.note_capacity()
             await self._retention.let_go(reaped.jobs, reaped.artifacts)

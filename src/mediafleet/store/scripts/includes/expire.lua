@@ -1,6 +1,6 @@
 -- What the reaper does with an entry of `due`, by its first word; `result` is its reply.
 local handle = {}
-local IS_LEASE = {reserve = true, deadline = true, node = true}
+local IS_LEASE = {reserve = true, deadline = true, idle = true, node = true}
 local PIECE = 256
 
 handle['reserve'] = function(task, grant)
@@ -14,6 +14,16 @@ handle['deadline'] = function(task, grant, result)
   -- The node still works on it: its slots stay taken until it confirms that it stopped.
   spend_try(t, {error = A.timeout_error, retryable = true, delays = A.delays, keep = true})
   result.stops[#result.stops + 1] = {task = task, grant = grant, executor = t.executor}
+end
+
+-- Its node has not spoken of it for a lease. What was revoked only gives its slots back.
+handle['idle'] = function(task, grant)
+  local t = read_attempt(task, grant)
+  if t.standing == 'running' then
+    lose(t, 'lost', 0)
+  elseif t.standing and t.standing ~= 'reserved' then
+    release(t.executor, grant, t.cost)
+  end
 end
 
 handle['hold'] = function(task)
