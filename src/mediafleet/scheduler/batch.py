@@ -18,8 +18,22 @@ class Batcher(Generic[Item]):
     otherwise, its items are flushed again one by one, and only those that fail alone are dropped.
     """
 
-    def __init__(self, flush: Callable[[Sequence[Item]], Awaitable[None]], *, limit: int) -> None:
+    def __init__(
+        self,
+        flush: Callable[[Sequence[Item]], Awaitable[None]],
+        *,
+        limit: int,
+        let_go: Callable[[Sequence[Item]], None] | None = None,
+    ) -> None:
+        """Start empty.
+
+        Args:
+            flush: Does the work of one batch.
+            limit: Most items of a batch.
+            let_go: Told of items that are flushed or dropped.
+        """
         self._flush = flush
+        self._let_go = let_go
         self._limit = limit
         self._items: list[Item] = []
         self._suspects = 0
@@ -48,7 +62,10 @@ class Batcher(Generic[Item]):
         self._drop(len(batch))
 
     def _drop(self, count: int) -> None:
+        gone = self._items[:count]
         del self._items[:count]
+        if self._let_go:
+            self._let_go(gone)
         self._suspects = max(0, self._suspects - count)
         if not self._items:
             self._wake.clear()

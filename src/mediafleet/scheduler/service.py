@@ -148,7 +148,11 @@ class Scheduler:
         if view.status in FINAL_JOB_STATUSES:
             raise IllegalTransition(f"The job {job_id}", view.status, "cancel")
         await self._planner.cancel(job_id)
-        return await self.job(job_id)
+        ended = await self.job(job_id)
+        if ended.status in FINAL_JOB_STATUSES and ended.status is not JobStatus.CANCELLED:
+            # Its last result came first.
+            raise IllegalTransition(f"The job {job_id}", ended.status, "cancel")
+        return ended
 
     async def retry(self, job_id: str) -> JobView:
         """See `Fleet.retry`."""
@@ -291,6 +295,7 @@ class Scheduler:
         if isinstance(frame, Misc):
             await self._note(link, linked, frame)
         else:
+            await self._settler.room(link.node)
             self._settler.take(link.node, linked.epoch, frame)
 
     async def _note(self, link: NodeLink, linked: LinkedNode, frame: Misc) -> None:

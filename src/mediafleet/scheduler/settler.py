@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -36,6 +38,8 @@ LONGEST_BACK_OFF_TABLE = 16
 REJECT_DELAY_MS = 250
 """Wait before a rejected task is placed again, so that a node that rejects everything does not spin."""
 BATCH_FRAMES = 256
+MOST_WAITING_FRAMES = 64
+"""Frames of one node that wait for the store. A frame may have 1 MiB, and the store may be away for hours."""
 
 
 @dataclass
@@ -99,12 +103,26 @@ class Settler:
         self._metrics = metrics
         self._lease_ms = lease_ms
         self._on_final = on_final
-        self._batcher = Batcher[tuple[str, int, NodeFrame]](self._flush, limit=BATCH_FRAMES)
+        self._batcher = Batcher[tuple[str, int, NodeFrame]](self._flush, limit=BATCH_FRAMES, let_go=self._let_go)
+        self._waiting = Counter[str]()
+        self._progressed = asyncio.Event()
         self.step = self._batcher.step
 
     def take(self, node: str, epoch: int, frame: NodeFrame) -> None:
         """Note a frame of a node for the next batch."""
+        self._waiting[node] += 1
         self._batcher.add((node, epoch, frame))
+
+    async def room(self, node: str) -> None:
+        """Wait until the node has few frames waiting; who reads its link stops reading meanwhile. Safe to cancel."""
+        while self._waiting[node] >= MOST_WAITING_FRAMES:
+            await self._progressed.wait()
+
+    def _let_go(self, frames: Sequence[tuple[str, int, NodeFrame]]) -> None:
+        self._waiting -= Counter(node for node, _, _ in frames)
+        # Those who wait now are woken; those who come later wait for the next batch.
+        self._progressed.set()
+        self._progressed = asyncio.Event()
 
     async def _flush(self, frames: Sequence[tuple[str, int, NodeFrame]]) -> None:
         tick = _Tick()
