@@ -22,7 +22,7 @@ from mediafleet.artifacts.disk import BLOCK_BYTES, explain, sync_file, sync_fold
 from mediafleet.domain.errors import ConfigError, InvalidRequest, NotFound, UploadMismatch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine, Sequence
     from pathlib import Path
 
     from obstore import ObjectMeta
@@ -37,15 +37,19 @@ _FAULTS = (OSError, BaseError)
 
 
 class BlobStore:
-    """The blobs under one folder; one process owns it, any number of calls may run at once."""
+    """The blobs under one folder, which several processes may share; any number of calls may run at once."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, owner: str = "one") -> None:
         """Open the folder, and make it where it is missing.
+
+        Args:
+            owner: A name that no other process has; what this one writes bears it until it is complete.
 
         Raises:
             ConfigError: It cannot be made or used.
         """
         self._root = root.expanduser().absolute()
+        self._staging = f"{_STAGING}/{_check(owner)}"
         try:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._store = LocalStore(prefix=self._root, automatic_cleanup=True)
@@ -70,7 +74,7 @@ class BlobStore:
             Unavailable: The disk is full, or fails.
         """
         _check(key)
-        staged = f"{_STAGING}/{secrets.token_hex(12)}"
+        staged = f"{self._staging}/{secrets.token_hex(12)}"
         try:
             digest = await self._stage(staged, chunks, size)
             if sha256 and digest != sha256.lower():
@@ -130,21 +134,26 @@ class BlobStore:
         except _FAULTS as error:
             raise explain(error, self._root) from error
 
-    async def list_keys(self, prefix: str = "") -> AsyncGenerator[str]:
-        """Yield the keys below a prefix, which ends at a `/` of the key; in no order."""
+    async def list_keys(self, prefix: str = "", *, before_ms: int | None = None) -> AsyncGenerator[str]:
+        """Yield the keys below a prefix, which ends at a `/` of the key; in no order.
+
+        Args:
+            before_ms: Only blobs that were complete by then, milliseconds since 1970.
+        """
         pages: AsyncIterator[Sequence[ObjectMeta]] = cast("Any", obstore).list(self._store, prefix=prefix or None)
         async for page in pages:
             for found in page:
-                if not found["path"].startswith(f"{_STAGING}/"):
+                is_old = before_ms is None or found["last_modified"].timestamp() * 1000 < before_ms
+                if is_old and not found["path"].startswith(f"{_STAGING}/"):
                     yield found["path"]
 
     def local_path(self, key: str) -> Path:
         """Return where a blob's file is, for readers on this machine; it need not exist."""
         return self._root / _check(key)
 
-    async def sweep_staging(self) -> int:
-        """Remove what a killed process left half-written, and return how many; call it before the first `put`."""
-        return await asyncio.to_thread(_sweep, self._root / _STAGING)
+    async def sweep_staging(self, living: Collection[str] = ()) -> int:
+        """Remove what killed processes left half-written, and return of how many; owners in `living` are spared."""
+        return await asyncio.to_thread(_sweep, self._root / _STAGING, frozenset(living))
 
     async def _stage(self, staged: str, chunks: AsyncIterator[bytes], size: int) -> str:
         """Write the bytes to a file that nobody can name and return their hash."""
@@ -215,9 +224,10 @@ async def _finish(step: Coroutine[object, object, T]) -> T:
         raise
 
 
-def _sweep(staging: Path) -> int:
-    left = list(staging.glob("*"))
-    shutil.rmtree(staging, ignore_errors=True)
+def _sweep(staging: Path, living: frozenset[str]) -> int:
+    left = [folder for folder in staging.glob("*") if folder.name not in living]
+    for folder in left:
+        shutil.rmtree(folder, ignore_errors=True)
     return len(left)
 
 

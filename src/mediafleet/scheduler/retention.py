@@ -44,7 +44,7 @@ class Retention:
         """Remove an artifact; False if `unused` is asked for and a job uses it.
 
         The record goes first where a job might still take the artifact up; bytes without a record are
-        swept when the instance starts.
+        swept later (`Sweeper`).
         """
         artifact = await self._store.read.artifact(artifact_id)
         dropped = await self._store.drop_artifact(artifact_id, error=as_text(error), unused=unused)

@@ -26,6 +26,7 @@ from mediafleet.scheduler.planner import Planner
 from mediafleet.scheduler.reaper import NODE_RETENTION_MS, Reaper, Recovery
 from mediafleet.scheduler.retention import Retention
 from mediafleet.scheduler.settler import Settler
+from mediafleet.scheduler.sweeper import Sweeper
 from mediafleet.scheduler.uploads import Uploads
 from mediafleet.store.records import ExecutorRecord, NodeDocument, NodeRecord
 from mediafleet.store.scripts import as_text
@@ -91,6 +92,9 @@ class Scheduler:
         )
         recovery = Recovery(self._placer, self._planner, self._links, self.metrics)
         self._reaper = Reaper(instance, store, rules, retention=retention, recovery=recovery)
+        self._sweeper = Sweeper(
+            instance, store, resources.blobs, resources.clock, keep_ms=rules.upload_retention_s * 1000
+        )
         self._hub = EventHub(store)
         self._loops: list[asyncio.Task[None]] = []
 
@@ -102,6 +106,7 @@ class Scheduler:
             "settler": self._settler.step,
             "events": self._hub.step,
             "reaper": self._reaper.step,
+            "sweeper": self._sweeper.step,
         }
         self._loops = [asyncio.create_task(keep_going(name, step), name=name) for name, step in steps.items()]
         return self

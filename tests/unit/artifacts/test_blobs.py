@@ -267,6 +267,31 @@ def test_leftovers_of_a_killed_process_are_swept(tmp_path: Path) -> None:
     assert files_under(tmp_path) == []
 
 
+async def test_what_a_living_process_is_writing_is_not_swept(tmp_path: Path) -> None:
+    writer, other = BlobStore(tmp_path, owner="i-1"), BlobStore(tmp_path, owner="i-2")
+    half, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"12"
+        half.set()
+        await go_on.wait()
+        yield b"34"
+
+    writing = asyncio.create_task(writer.put("k", slow(), size=4))
+    await half.wait()
+    await other.sweep_staging({"i-1", "i-2"})
+    go_on.set()
+    await writing
+    assert await keys_of(other) == ["k"]
+
+
+async def test_keys_may_be_listed_by_the_time_they_were_complete(blobs: BlobStore) -> None:
+    await blobs.put("k", pieces([b"x"]), size=1)
+    stored_ms = int(blobs.local_path("k").stat().st_mtime * 1000)
+    assert [key async for key in blobs.list_keys(before_ms=stored_ms + 1000)] == ["k"]
+    assert [key async for key in blobs.list_keys(before_ms=stored_ms - 1000)] == []
+
+
 def test_folder_that_cannot_be_made_is_a_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"artifacts\.root"):

@@ -1,0 +1,59 @@
+"""Removes bytes that nobody knows of: what a kill left between a record and its bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from mediafleet.domain.ids import cell_of, is_id
+
+if TYPE_CHECKING:
+    from mediafleet.artifacts.blobs import BlobStore
+    from mediafleet.domain.clock import Clock
+    from mediafleet.store import Store
+
+EVERY_S = 6 * 3600.0
+"""A sweep reads the name of each blob, and only kills leave anything to find."""
+
+log = structlog.get_logger(__name__)
+
+
+class Sweeper:
+    """Sweeps at start and a few times a day; any number of instances on one folder may do so at once."""
+
+    def __init__(self, instance: str, store: Store, blobs: BlobStore, clock: Clock, *, keep_ms: int) -> None:
+        """Take the parts.
+
+        Args:
+            keep_ms: Age below which bytes are left alone, milliseconds.
+        """
+        self._instance = instance
+        self._store = store
+        self._blobs = blobs
+        self._clock = clock
+        self._keep_ms = keep_ms
+
+    async def step(self) -> None:
+        """Sweep, and wait until the next sweep is due. Raises StoreUnavailable."""
+        await self.sweep()
+        await asyncio.sleep(EVERY_S)
+
+    async def sweep(self) -> int:
+        """Remove what is left over, and return how many blobs that were. Raises StoreUnavailable, Unavailable."""
+        await self._blobs.sweep_staging({self._instance, *await self._store.read.live_instances()})
+        removed = 0
+        # Old ones only: should this instance look into the wrong store, nothing that is in use is lost at once.
+        async for key in self._blobs.list_keys(before_ms=self._clock.now_ms() - self._keep_ms):
+            if await self._is_unknown(key):
+                await self._blobs.delete(key)
+                removed += 1
+        if removed:
+            log.info("removed bytes without a record", blobs=removed)
+        return removed
+
+    async def _is_unknown(self, key: str) -> bool:
+        # A folder may hold several cells, and what is not ours is not ours to judge.
+        is_ours = is_id(key, "a") and cell_of(key) == self._store.keys.cell
+        return is_ours and await self._store.read.artifact(key) is None
