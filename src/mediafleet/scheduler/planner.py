@@ -63,7 +63,7 @@ class Planner:
     def _pieces(self, state: PlanState) -> list[ExpandPiece]:
         try:
             kind = self._kinds.get(state.job.kind)
-            return expand_pieces(state.job, state.version, self._ask_kind(state), kind)
+            return expand_pieces(state.job, state.version, self._ask_kind(state), kind, known=state.names)
         except MediafleetError as error:
             log.warning("plan failed", job=state.job.id, kind=state.job.kind, reason=error.message)
             return [outcome_piece(state.job, state.version, Fail(error.info()))]
@@ -78,7 +78,7 @@ class Planner:
             # A fault of a kind, maybe a third party's, must cost that job and nothing else.
             log.exception("plan raised", job=state.job.id, kind=kind.name)
             raise MediafleetError(f"The plan of the job kind {kind.name!r} failed: {error!r}.") from error
-        if isinstance(step, Wait) and not state.open:
+        if isinstance(step, Wait) and not state.runnable:
             return Fail(ErrorInfo("stuck", f"The plan of {kind.name!r} waits, but no task of the job is left to run."))
         return step
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 import msgspec
 
@@ -37,8 +39,11 @@ def requirement_of(task: NewTask, kind: Kind) -> Requirement:
     return Requirement(capabilities, task.requirement.slots)
 
 
-def check_tasks(tasks: Sequence[NewTask], kind: Kind) -> None:
+def check_tasks(tasks: Sequence[NewTask], kind: Kind, *, known: Collection[str] = ()) -> None:
     """Check what a plan wants before any of it is stored.
+
+    Args:
+        known: Names of tasks that the job has already.
 
     Raises:
         InvalidRequest: A name, step, dependency or number cannot be.
@@ -49,6 +54,26 @@ def check_tasks(tasks: Sequence[NewTask], kind: Kind) -> None:
         check_name(task.name, "a task")
         if task.step not in kind.handlers:
             raise InvalidRequest(f"The kind {kind.name!r} has no step {task.step!r} for its task {task.name!r}.")
+    check_order(tasks, known=known)
+
+
+def check_order(tasks: Sequence[NewTask], *, known: Collection[str]) -> None:
+    """Check that each task can ever begin. Raises InvalidRequest.
+
+    A task that waits for something that never comes would keep its job open for ever, without an error to show.
+    """
+    repeated = [name for name, count in Counter(task.name for task in tasks).items() if count > 1]
+    if repeated:
+        raise InvalidRequest(f"The plan names the task {repeated[0]!r} twice; a name stands for one task of a job.")
+    names = {task.name for task in tasks} | set(known)
+    for task in tasks:
+        unknown = set(task.after) - names
+        if unknown:
+            raise InvalidRequest(f"The task {task.name!r} waits for {min(unknown)!r}, which is no task of the job.")
+    try:
+        TopologicalSorter({task.name: task.after for task in tasks}).prepare()
+    except CycleError as error:
+        raise InvalidRequest(f"The tasks {' → '.join(error.args[1])} wait for each other.") from None
 
 
 def task_record(
@@ -94,19 +119,21 @@ def task_record(
 
 
 def task_records(
-    job: Job, tasks: Sequence[NewTask], kind: Kind, *, waits: Sequence[str] = ()
+    job: Job, tasks: Sequence[NewTask], kind: Kind, *, waits: Sequence[str] = (), known: Collection[str] = ()
 ) -> tuple[list[records.TaskRecord], dict[str, str]]:
     """Return the records of tasks, and their queues as the scripts take them. Raises InvalidRequest."""
-    check_tasks(tasks, kind)
+    check_tasks(tasks, kind, known=known)
     pairs = [task_record(job, task, kind, waits=waits) for task in tasks]
     return [record for record, _ in pairs], {queue.id: as_text(queue) for _, queue in pairs}
 
 
-def expand_pieces(job: Job, version: int, step: Step, kind: Kind) -> list[records.ExpandPiece]:
-    """Return a plan's result as the script calls that apply it. Raises InvalidRequest."""
+def expand_pieces(
+    job: Job, version: int, step: Step, kind: Kind, *, known: Collection[str] = ()
+) -> list[records.ExpandPiece]:
+    """Return a plan's result as the script calls that apply it; `known` as in `check_tasks`. Raises InvalidRequest."""
     if not isinstance(step, Expand):
         return [outcome_piece(job, version, step)]
-    tasks, queues = task_records(job, step.tasks, kind)
+    tasks, queues = task_records(job, step.tasks, kind, known=known)
     starts = range(0, max(1, len(tasks)), PIECE)
     return [
         records.ExpandPiece(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import msgspec
 
 from mediafleet.domain.capability import Signature
 from mediafleet.domain.errors import ErrorInfo
-from mediafleet.domain.ids import job_of
+from mediafleet.domain.ids import job_of, task_id
 from mediafleet.domain.job import Job, JobView, TaskSummary
 from mediafleet.domain.lifecycle import FINAL_TASK_STATES, JobStatus, TaskState
 from mediafleet.domain.node import Executor, ExecutorView, NodeState, NodeView, PoolView, RunningView
@@ -29,6 +30,10 @@ class PlanState(msgspec.Struct, frozen=True):
     finished: list[FinishedTask]
     open: int
     """Tasks that are not final."""
+    runnable: int
+    """Those of them that do not wait, directly or not, for a task that can no longer be DONE."""
+    names: frozenset[str]
+    """All tasks of the job."""
 
 
 def _number(fields: dict[str, str], name: str) -> int | None:
@@ -68,13 +73,13 @@ def job_view(fields: dict[str, str], tasks: dict[str, dict[str, str]] | None = N
     )
 
 
-def task_summary(task_id: str, fields: dict[str, str]) -> TaskSummary:
+def task_summary(task: str, fields: dict[str, str]) -> TaskSummary:
     """Return a task as users see it."""
     grant = fields.get("grant", "")
     # Grants of earlier attempts stay in the hash; only the current one says where the task is.
     executor = fields.get(f"grant:{grant}", "|").partition("|")[2] if grant else ""
     return TaskSummary(
-        id=task_id,
+        id=task,
         state=TaskState(fields["state"]),
         attempt=int(fields.get("attempt", 0)),
         tries=int(fields.get("tries", 0)),
@@ -100,13 +105,34 @@ def finished_task(fields: dict[str, str]) -> FinishedTask:
 
 def plan_state(job: dict[str, str], tasks: list[dict[str, str]]) -> PlanState:
     """Return what the plan of a job is called with."""
+    open_ids = {task_id(task["job"], task["name"]) for task in tasks if task["state"] not in FINAL_TASK_STATES}
     return PlanState(
         job=_job(job["doc"]),
         version=int(job["version"]),
         status=JobStatus(job["status"]),
         finished=[finished_task(task) for task in tasks if task["state"] in FINAL_TASK_STATES],
         open=int(job["open"]),
+        runnable=len(open_ids - _doomed(tasks)),
+        names=frozenset(task["name"] for task in tasks),
     )
+
+
+def _doomed(tasks: list[dict[str, str]]) -> set[str]:
+    """Return the ids of tasks that have, however far up, a parent that ended without being DONE."""
+    children: dict[str, list[str]] = defaultdict(list)
+    ended: list[str] = []
+    for task in tasks:
+        name = task_id(task["job"], task["name"])
+        for parent in task["after"].split():
+            children[parent].append(name)
+        if task["state"] in FINAL_TASK_STATES - {TaskState.DONE}:
+            ended.append(name)
+    doomed: set[str] = set()
+    while ended:
+        new = set(children[ended.pop()]) - doomed
+        doomed |= new
+        ended += new
+    return doomed
 
 
 def executor_view(executor_id: str, fields: dict[str, str], grants: dict[str, str]) -> ExecutorView:

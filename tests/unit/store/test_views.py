@@ -34,7 +34,7 @@ def job_hash(**changes: str) -> dict[str, str]:
 
 def task_hash(**changes: str) -> dict[str, str]:
     """Return a task as `submit` stores it, with changes."""
-    return {"doc": as_text(SPEC), "name": "part-1", "state": "NEW"} | changes
+    return {"doc": as_text(SPEC), "job": "j0-1", "name": "part-1", "state": "NEW", "after": ""} | changes
 
 
 def test_a_job_that_was_just_accepted_shows_what_was_submitted_and_nothing_else() -> None:
@@ -122,6 +122,22 @@ def test_a_plan_is_called_with_exactly_the_tasks_that_are_final(states: list[Tas
     state = views.plan_state(job_hash(version="7", open="2", status="processing"), stored)
     assert [task.state for task in state.finished] == [state for state in states if state in FINAL_TASK_STATES]
     assert (state.job, state.version, state.open, state.status) == (JOB, 7, 2, JobStatus.PROCESSING)
+
+
+def waiting(state: str, name: str, *parents: str) -> dict[str, str]:
+    """Return a task of the job that waits for these."""
+    return task_hash(name=name, state=state, after=" ".join(f"j0-1.{parent}" for parent in parents))
+
+
+def test_a_task_below_one_that_failed_cannot_run_however_far_down() -> None:
+    stored = [waiting("NEW", "c", "b"), waiting("FAILED", "a"), waiting("NEW", "b", "a"), waiting("NEW", "free")]
+    state = views.plan_state(job_hash(version="1", open="3", status="processing"), stored)
+    assert (state.runnable, state.names) == (1, {"a", "b", "c", "free"})
+
+
+def test_a_task_whose_parents_are_done_or_under_way_can_run() -> None:
+    stored = [waiting("DONE", "a"), waiting("ACKED", "b", "a"), waiting("NEW", "c", "a", "b")]
+    assert views.plan_state(job_hash(version="1", open="2", status="processing"), stored).runnable == 2
 
 
 def executor_hash(**changes: str) -> dict[str, str]:
