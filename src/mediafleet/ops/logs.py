@@ -10,6 +10,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+import stamina.instrumentation
 import structlog
 
 if TYPE_CHECKING:
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
 
     from mediafleet.ops.settings import LogSettings
 
-_QUIET_LIBRARIES = ("asyncio", "websockets", "uvicorn.access", "stamina")
+_QUIET_LIBRARIES = ("asyncio", "websockets", "uvicorn.access")
 """They report at `info` what our own lines and metrics say already; their warnings stay."""
+UNNOTICED_S = 0.1
+"""Waits before a retry that nobody notices, as those for a server that is only just starting."""
+
+_log = structlog.get_logger(__name__)
 
 
 def configure_logs(settings: LogSettings, *, stream: TextIO | None = None) -> None:
@@ -51,6 +56,7 @@ def configure_logs(settings: LogSettings, *, stream: TextIO | None = None) -> No
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for name in _QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    stamina.instrumentation.set_on_retry_hooks([_log_retry])
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -59,6 +65,11 @@ def configure_logs(settings: LogSettings, *, stream: TextIO | None = None) -> No
         # settings.
         cache_logger_on_first_use=False,
     )
+
+
+def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:
+    write = _log.debug if details.wait_for < UNNOTICED_S else _log.warning
+    write("trying again", reason=str(details.caused_by), retry=details.retry_num, wait_s=round(details.wait_for, 3))
 
 
 def _renderers(target: TextIO, *, as_text: bool) -> list[Processor]:

@@ -45,3 +45,14 @@ async def test_a_stopped_server_frees_its_port(fleet: FakeFleet) -> None:
         assert response.status == 200
     async with HttpServer(build_application(fleet, ServerSettings()), host="127.0.0.1", port=server.port) as again:
         assert again.port == server.port
+
+
+async def test_a_refused_socket_is_no_error_in_the_log(fleet: FakeFleet, caplog: pytest.LogCaptureFixture) -> None:
+    foreign = {"Origin": "http://elsewhere.example"}
+    async with (
+        HttpServer(build_application(fleet, ServerSettings()), host="127.0.0.1", port=0) as server,
+        aiohttp.ClientSession() as client,
+    ):
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await client.ws_connect(server.url + "/ws/node", headers=foreign)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stamina
 import structlog
 
-from mediafleet.ops.logs import configure_logs
+from mediafleet.ops.logs import UNNOTICED_S, configure_logs
 from mediafleet.ops.settings import LogSettings
 
 
@@ -107,7 +108,7 @@ def test_bound_ids_are_on_every_line_of_their_context() -> None:
     assert [line.get("job") for line in written(stream)] == ["j0-7", None]
 
 
-@pytest.mark.parametrize("library", ["asyncio", "websockets", "uvicorn.access", "stamina"])
+@pytest.mark.parametrize("library", ["asyncio", "websockets", "uvicorn.access"])
 def test_a_chatty_library_is_heard_only_when_something_is_wrong(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # uvicorn ends the propagation of its access log in a process where a server ran before.
     monkeypatch.setattr(logging.getLogger(library), "propagate", True)
@@ -130,7 +131,7 @@ def test_each_level_lets_through_itself_and_what_is_worse(level: Any) -> None:
     assert [line["event"] for line in written(stream)] == expected
 
 
-@pytest.mark.parametrize("library", ["asyncio", "websockets", "uvicorn.access", "stamina"])
+@pytest.mark.parametrize("library", ["asyncio", "websockets", "uvicorn.access"])
 def test_a_chatty_library_is_no_louder_than_the_level_asks_for(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # uvicorn ends the propagation of its access log in a process where a server ran before.
     monkeypatch.setattr(logging.getLogger(library), "propagate", True)
@@ -139,6 +140,26 @@ def test_a_chatty_library_is_no_louder_than_the_level_asks_for(library: str, mon
     logging.getLogger(library).warning("a retry")
     logging.getLogger(library).error("gave up")
     assert [line["event"] for line in written(stream)] == ["gave up"]
+
+
+def lines_of_a_retry(wait_s: float) -> list[str]:
+    """Return what is logged where something works at the second try, after that wait."""
+    stream = io.StringIO()
+    configure_logs(LogSettings(), stream=stream)
+    failures = [ConnectionRefusedError("Nobody listens yet.")]
+    for attempt in stamina.retry_context(on=OSError, wait_initial=wait_s, wait_jitter=0.0):
+        with attempt:
+            if failures:
+                raise failures.pop()
+    return [f"{line['event']}: {line['reason']}" for line in written(stream)]
+
+
+def test_a_wait_that_nobody_notices_is_no_line() -> None:
+    assert lines_of_a_retry(0.001) == []
+
+
+def test_a_longer_wait_says_what_it_is_for() -> None:
+    assert lines_of_a_retry(UNNOTICED_S) == ["trying again: Nobody listens yet."]
 
 
 def test_a_second_call_replaces_the_first_and_repeats_no_line() -> None:

@@ -24,6 +24,12 @@ BACKLOG = 2048
 """A fleet that restarts sees all its nodes come back at once."""
 SOCKET_PING_S = 10.0
 """Half-open sockets are common; a link that is silent for a ping and its answer is closed."""
+_CLIENT_FAULTS = (
+    # With a stack trace, for a text frame that is none.
+    "Invalid UTF-8 sequence",
+    # For each WebSocket that was refused with a proper answer before its handshake.
+    "ASGI callable returned without completing handshake",
+)
 STOP_GRACE_S = 3
 """How long requests that run may take to end at shutdown, seconds."""
 
@@ -168,5 +174,6 @@ def _configure(application: Application) -> uvicorn.Config:
 
 
 def _is_no_client_fault(record: logging.LogRecord) -> bool:
-    """Drop what uvicorn logs with a stack trace though only a client did something odd."""
-    return "Invalid UTF-8 sequence" not in record.getMessage()
+    """Drop what uvicorn calls an error though only a client did something odd."""
+    message = record.getMessage()
+    return not any(fault in message for fault in _CLIENT_FAULTS)
