@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,11 +105,6 @@ def refs(link: RecordingLink) -> tuple[AttemptRef, ...]:
     return tuple(AttemptRef(assignment.task, assignment.grant) for assignment in assigned(link))
 
 
-async def waits(step: Callable[[], Awaitable[None]]) -> bool:
-    """Tell whether a step waits for somebody to ask."""
-    task = asyncio.ensure_future(step())
-    await asyncio.sleep(0)
-    idle = not task.done()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    return idle
+def is_asked(part: Placer | Planner) -> bool:
+    """Tell whether the next step of a part will do anything but wait."""
+    return part._wake.is_set()

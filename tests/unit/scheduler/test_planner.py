@@ -1,0 +1,233 @@
+"""A job whose tasks are final goes on, or ends; a plan at fault costs its own job and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import redis
+from scheduler_parts import NODE, Parts, Plan, assigned, is_asked, kind_with, refs
+from tests_support.redis_server import RedisServer
+
+from mediafleet.domain.errors import ErrorInfo, InputError
+from mediafleet.domain.frames import JobAck, JobCancel
+from mediafleet.domain.job import Job
+from mediafleet.domain.lifecycle import JobStatus, TaskState
+from mediafleet.domain.plan import Complete, Expand, Fail, FinishedTask, NewTask, Step, TaskResult, Wait
+from mediafleet.scheduler.tasks import PIECE
+from mediafleet.store import Store
+from mediafleet.store.records import ResultRecord
+
+
+def steps(*names: str, outcome_of: str = "") -> Expand:
+    return Expand(tuple(NewTask(name, "noop") for name in names), outcome_of)
+
+
+def parts_with(store: Store, folder: Path, plan: Plan) -> Parts:
+    return Parts(store, folder, kinds=[kind_with(plan)])
+
+
+def two_stages(_: Job, finished: Sequence[FinishedTask]) -> Step:
+    results = {task.name: task.result for task in finished}
+    if "second" in results:
+        return Complete(results)
+    return steps("second") if "first" in results else steps("first")
+
+
+def fails(error: Exception) -> Plan:
+    def plan(_: Job, __: Sequence[FinishedTask]) -> Step:
+        raise error
+
+    return plan
+
+
+async def plan_all(parts: Parts) -> None:
+    parts.planner.ask()
+    await parts.planner.step()
+
+
+async def run_all(parts: Parts) -> None:
+    for placed in await parts.driver.place_all():
+        await parts.driver.ack(placed)
+        await parts.driver.finish(placed, msgspec.json.encode(TaskResult({"of": placed.task[-6:]})).decode())
+
+
+async def test_a_job_goes_from_stage_to_stage_until_its_plan_completes_it(store: Store, tmp_path: Path) -> None:
+    parts = parts_with(store, tmp_path, two_stages)
+    await parts.link(slots=4)
+    job = await parts.submit()
+    for _ in range(3):
+        await plan_all(parts)
+        await run_all(parts)
+    view = await parts.job(job)
+    assert (view.status, view.progress) == (JobStatus.COMPLETED, 1.0)
+    assert view.result == {"first": {"of": ".first"}, "second": {"of": "second"}}
+
+
+async def test_new_tasks_are_placed_at_once(store: Store, tmp_path: Path) -> None:
+    parts = parts_with(store, tmp_path, two_stages)
+    link = await parts.link()
+    await parts.submit()
+    await plan_all(parts)
+    await parts.placer.step()
+    assert [given.task for given in assigned(link)] == ["j0-made0.first"]
+
+
+async def test_a_plan_that_fails_the_job_gives_the_reason(store: Store, tmp_path: Path) -> None:
+    error = ErrorInfo("no-sound", "The video has no sound.")
+    parts = parts_with(store, tmp_path, lambda _, __: Fail(error))
+    job = await parts.submit()
+    await plan_all(parts)
+    view = await parts.job(job)
+    assert (view.status, view.error) == (JobStatus.FAILED, error)
+
+
+async def test_a_plan_that_waits_for_nothing_is_stuck_and_says_so(store: Store, tmp_path: Path) -> None:
+    parts = parts_with(store, tmp_path, lambda _, __: Wait())
+    job = await parts.submit()
+    await plan_all(parts)
+    error = (await parts.job(job)).error
+    assert error == ErrorInfo("stuck", "The plan of 'noop' waits, but no task of the job is left to run.")
+
+
+async def test_a_plan_may_wait_while_a_task_of_the_job_is_left(store: Store, tmp_path: Path) -> None:
+    parts = parts_with(store, tmp_path, lambda _, finished: Wait() if finished else steps("one", "two"))
+    await parts.link()
+    job = await parts.submit()
+    await plan_all(parts)
+    await run_all(parts)
+    await plan_all(parts)
+    assert (await parts.job(job)).status is JobStatus.PROCESSING
+
+
+async def test_a_plan_that_raises_ends_its_job_and_the_next_job_goes_on(store: Store, tmp_path: Path) -> None:
+    kinds = [kind_with(fails(KeyError("width")), name="bad"), kind_with(lambda _, __: Complete({"ok": 1}))]
+    parts = Parts(store, tmp_path, kinds=kinds)
+    bad, good = await parts.submit(kind="bad"), await parts.submit(number=1)
+    await plan_all(parts)
+    error = (await parts.job(bad)).error
+    assert error
+    assert error.message == "The plan of the job kind 'bad' failed: KeyError('width')."
+    assert (await parts.job(good)).status is JobStatus.COMPLETED
+
+
+async def test_a_sentence_that_a_plan_raises_reaches_the_user(store: Store, tmp_path: Path) -> None:
+    parts = parts_with(store, tmp_path, fails(InputError("The playlist is empty.")))
+    job = await parts.submit()
+    await plan_all(parts)
+    error = (await parts.job(job)).error
+    assert error
+    assert (error.message, error.retryable) == ("The playlist is empty.", False)
+
+
+async def test_a_job_of_a_kind_that_is_not_installed_any_more_ends_with_a_sentence(parts: Parts) -> None:
+    job = await parts.submit(kind="removed")
+    await plan_all(parts)
+    error = (await parts.job(job)).error
+    assert error
+    assert "There is no job kind 'removed'" in error.message
+
+
+async def test_a_plan_that_names_a_step_without_a_handler_ends_its_job(store: Store, tmp_path: Path) -> None:
+    parts = parts_with(store, tmp_path, lambda _, __: Expand((NewTask("one", "nap"),)))
+    job = await parts.submit()
+    await plan_all(parts)
+    view = await parts.job(job)
+    assert (view.status, view.tasks) == (JobStatus.FAILED, ())
+
+
+async def test_a_plan_that_is_larger_than_one_call_is_applied_whole(store: Store, tmp_path: Path) -> None:
+    names = [f"t{number}" for number in range(PIECE + 2)]
+    parts = parts_with(store, tmp_path, lambda _, __: steps(*names))
+    job = await parts.submit()
+    await plan_all(parts)
+    state = await store.read.plan_state(job)
+    assert state
+    assert state.open == len(names)
+    assert await store.read.dirty_jobs(10) == []
+
+
+async def test_all_jobs_are_worked_off_at_one_call(store: Store, tmp_path: Path) -> None:
+    parts = parts_with(store, tmp_path, lambda _, __: Complete({}))
+    for number in range(70):
+        await parts.submit(number=number)
+    await plan_all(parts)
+    assert (await store.read.count_jobs())[JobStatus.COMPLETED] == 70
+    assert not is_asked(parts.planner)
+
+
+async def test_what_was_computed_from_an_older_state_of_the_job_is_not_applied(
+    store: Store, tmp_path: Path, redis_server: RedisServer
+) -> None:
+    calls: list[str] = []
+    client = redis.Redis(unix_socket_path=redis_server.url.removeprefix("unix://"))
+
+    def plan(job: Job, _: Sequence[FinishedTask]) -> Step:
+        calls.append(job.id)
+        if len(calls) > 1:
+            return Complete({"call": len(calls)})
+        # Another instance moves the job on while this one thinks.
+        client.hincrby(store.keys.job(job.id), "version", 1)
+        return Complete({"call": "too late"})
+
+    parts = parts_with(store, tmp_path, plan)
+    job = await parts.submit()
+    await plan_all(parts)
+    client.close()
+    assert (await parts.job(job)).result == {"call": 2}
+
+
+async def test_a_plan_that_ends_the_job_early_stops_the_tasks_that_still_run(store: Store, tmp_path: Path) -> None:
+    parts = parts_with(store, tmp_path, lambda _, finished: Complete({}) if finished else steps("one", "two"))
+    link = await parts.link(slots=2)
+    job = await parts.submit()
+    await plan_all(parts)
+    await parts.placer.step()
+    await parts.say(NODE, JobAck(refs(link)))
+    first, second = refs(link)
+    await parts.store.finish([ResultRecord(first.task, first.grant, "{}", [])])
+    await plan_all(parts)
+    assert link.of_type(JobCancel) == [JobCancel((second,), "the job has ended")]
+    assert [task.state for task in (await parts.job(job)).tasks] == [TaskState.DONE, TaskState.CANCELLED]
+
+
+async def test_cancelling_a_job_stops_what_runs_and_drops_what_waits(parts: Parts) -> None:
+    link = await parts.link(slots=1)
+    job = await parts.driver.submit_one("one", "two")
+    await parts.placer.sweep()
+    await parts.placer.step()
+    await parts.planner.cancel(job)
+    view = await parts.job(job)
+    assert view.status is JobStatus.CANCELLED
+    assert {task.state for task in view.tasks} == {TaskState.CANCELLED}
+    assert link.of_type(JobCancel) == [JobCancel(refs(link), "the job has ended")]
+
+
+async def test_a_job_of_more_tasks_than_one_call_takes_is_cancelled_whole(store: Store, tmp_path: Path) -> None:
+    parts = parts_with(store, tmp_path, lambda _, __: steps(*(f"t{number}" for number in range(2 * PIECE + 1))))
+    job = await parts.submit()
+    await plan_all(parts)
+    await parts.planner.cancel(job)
+    state = await store.read.plan_state(job)
+    assert state
+    assert (state.open, len(state.finished)) == (0, 2 * PIECE + 1)
+
+
+async def test_what_an_interrupted_cancellation_left_open_is_swept(store: Store, tmp_path: Path) -> None:
+    parts = parts_with(store, tmp_path, lambda _, __: steps(*(f"t{number}" for number in range(PIECE + 1))))
+    job = await parts.submit()
+    await plan_all(parts)
+    await store.cancel(job, cursor=0, sweep=False)
+    await plan_all(parts)
+    state = await store.read.plan_state(job)
+    assert state
+    assert (state.status, state.open) == (JobStatus.CANCELLED, 0)
+    assert await store.read.dirty_jobs(10) == []
+
+
+async def test_a_job_that_is_gone_is_taken_off_the_list(parts: Parts) -> None:
+    job = await parts.submit()
+    await parts.driver.redis.delete(parts.store.keys.job(job))
+    await plan_all(parts)
+    assert await parts.store.read.dirty_jobs(10) == []
