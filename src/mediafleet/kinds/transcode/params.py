@@ -14,6 +14,10 @@ from mediafleet.kinds.transcode.presets import Preset, load_presets
 _Side = Annotated[int, Meta(ge=0, le=16_384)]
 """Pixels; 0 for not given."""
 
+# The schema names the choices so that forms offer them. A `Literal` would do that too, but then msgspec
+# refuses an unknown word before `__post_init__` can name the nearest, and the list would stand here twice.
+_PresetName = Annotated[str, Meta(extra_json_schema={"enum": [*load_presets()]})]
+
 AUDIO_ENCODERS = {
     "aac": "aac",
     "mp3": "libmp3lame",
@@ -66,7 +70,7 @@ class AudioOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TranscodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Params of a transcode."""
 
-    preset: str = "h264"
+    preset: _PresetName = "h264"
     """`h264`, `hevc`, `av1`, `mp3` or `copy`."""
     container: Literal["", "mp4", "mov", "mkv", "webm", "m4a", "mp3"] = ""
     """The preset's own where empty."""

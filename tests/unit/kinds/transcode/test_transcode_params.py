@@ -52,6 +52,11 @@ def test_nonsense_is_refused_with_a_sentence(values: dict[str, Any], words: str)
     assert words in refusal.value.message
 
 
+def test_the_schema_names_every_preset_so_that_a_form_offers_them() -> None:
+    fields = msgspec.json.schema(TranscodeParams)["$defs"]["TranscodeParams"]["properties"]
+    assert fields["preset"] == {"type": "string", "enum": [*load_presets()], "default": "h264"}
+
+
 def test_checked_params_can_be_read_again_on_the_node() -> None:
     checked = KindRegistry([KIND]).check_params("transcode", {"preset": "av1", "scale": {"max": 720}})
     assert msgspec.convert(checked, TranscodeParams).scale.max == 720
