@@ -1,8 +1,7 @@
-"""The WebSocket link and what a connection makes of it, over real sockets."""
+"""The WebSocket link, over real sockets."""
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,28 +13,15 @@ from mediafleet.domain.errors import ConfigError, Conflict, InvalidRequest, Sche
 from mediafleet.domain.frames import (
     MAX_FRAME_BYTES,
     Drain,
-    Heartbeat,
-    JobProgress,
     Misc,
-    NodeFrame,
     Ping,
-    Progress,
-    Register,
-    Registered,
-    SchedulerFrame,
     decode_node_frame,
     encode_frame,
 )
-from mediafleet.node.connection import Connection
 from mediafleet.node.link import WebSocketLink, socket_address
-from mediafleet.node.progress import ProgressBoard
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-
-DEADLINE_S = 20.0
-REGISTER = Register(1, "n0-a", "i", "host", "1", ())
-REGISTERED = Registered("n0-a", 20, 1_000)
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
 
 @asynccontextmanager
@@ -57,9 +43,6 @@ async def listening(act: Callable[[ServerConnection], Awaitable[None]], *, statu
 
 async def idle(socket: ServerConnection) -> None:
     await socket.wait_closed()
-
-
-# --- the link ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -159,101 +142,3 @@ async def test_a_frame_above_the_limit_ends_the_link() -> None:
         link = await WebSocketLink.open(address)
         with pytest.raises(SchedulerUnavailable):
             await anext(link.receive())
-
-
-# --- the connection ------------------------------------------------------------------------
-
-
-class ScriptedLink:
-    """A link whose other side is the test."""
-
-    def __init__(self, *incoming: SchedulerFrame) -> None:
-        self.incoming: asyncio.Queue[SchedulerFrame | None] = asyncio.Queue()
-        self.sent: asyncio.Queue[NodeFrame] = asyncio.Queue()
-        self.is_closed = False
-        self.fails = False
-        for frame in incoming:
-            self.incoming.put_nowait(frame)
-
-    async def send(self, frame: NodeFrame) -> None:
-        if self.fails:
-            raise SchedulerUnavailable("The link is down.")
-        self.sent.put_nowait(frame)
-
-    async def receive(self) -> AsyncIterator[SchedulerFrame]:
-        while frame := await self.incoming.get():
-            yield frame
-        raise SchedulerUnavailable("The link ended.")
-
-    async def close(self) -> None:
-        self.is_closed = True
-        self.incoming.put_nowait(None)
-
-
-async def serving(connection: Connection, *, beat: Callable[[], None] = lambda: None) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        with pytest.raises(SchedulerUnavailable):
-            await connection.serve(handle=lambda _: None, beat=beat, board=ProgressBoard())
-
-
-async def test_registering_needs_the_agreed_answer_and_closes_the_link_otherwise() -> None:
-    link = ScriptedLink(Ping())
-    with pytest.raises(SchedulerUnavailable, match="something else"):
-        await Connection.register(link, REGISTER)
-    assert link.is_closed
-
-
-async def test_what_is_posted_is_sent_in_order_and_flushed() -> None:
-    link = ScriptedLink(REGISTERED)
-    connection = await Connection.register(link, REGISTER)
-    serve_task = asyncio.create_task(serving(connection))
-    connection.post(Misc("one"))
-    connection.post(Misc("two"))
-    await connection.flush()
-    assert [link.sent.get_nowait() for _ in range(3)] == [REGISTER, Misc("one"), Misc("two")]
-    await link.close()
-    await serve_task
-
-
-async def test_a_send_that_fails_ends_the_connection() -> None:
-    link = ScriptedLink(REGISTERED)
-    connection = await Connection.register(link, REGISTER)
-    link.fails = True
-    connection.post(Misc("lost"))
-    await serving(connection)
-    assert link.is_closed
-
-
-async def test_a_beat_that_fails_ends_the_connection() -> None:
-    """A node that cannot beat must not look linked."""
-
-    def fail() -> None:
-        raise ZeroDivisionError
-
-    link = ScriptedLink(REGISTERED)
-    await serving(await Connection.register(link, REGISTER), beat=fail)
-    assert link.is_closed
-
-
-async def test_beats_come_as_often_as_the_scheduler_says() -> None:
-    link = ScriptedLink(REGISTERED)
-    connection = await Connection.register(link, REGISTER)
-    serve_task = asyncio.create_task(serving(connection, beat=lambda: connection.post(Heartbeat())))
-    async with asyncio.timeout(DEADLINE_S):
-        assert [await link.sent.get() for _ in range(3)] == [REGISTER, Heartbeat(), Heartbeat()]
-    await link.close()
-    await serve_task
-
-
-async def test_a_new_link_is_told_all_progress_again() -> None:
-    board = ProgressBoard()
-    board.note(Progress("t", "g", 0.25))
-    await board.next_frame()
-    link = ScriptedLink(REGISTERED)
-    connection = await Connection.register(link, REGISTER)
-    serve_task = asyncio.create_task(connection.serve(handle=lambda _: None, beat=lambda: None, board=board))
-    async with asyncio.timeout(DEADLINE_S):
-        assert [await link.sent.get() for _ in range(2)] == [REGISTER, JobProgress((Progress("t", "g", 0.25),))]
-    await link.close()
-    await asyncio.wait([serve_task])
-    assert isinstance(serve_task.exception(), SchedulerUnavailable)
