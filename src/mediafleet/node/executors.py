@@ -98,7 +98,8 @@ async def detect_offer(
                 launcher.children(workspace) as children,
             ):
                 found = await kind.detect(Detection(workspace, children, memory))
-            granted = check_capabilities([kind.capability, *found.capabilities])
+            # A kind may say that it cannot run here at all, and a task that needs nothing but the kind must not come.
+            granted = check_capabilities({kind.capability, *found.capabilities} - found.missing.keys())
         except Exception as error:  # noqa: BLE001 - plug-in boundary: one kind's fault must not keep the node down
             _log.warning("detection failed; the kind is not offered", kind=kind.name, error=repr(error))
             found, granted = Detected(missing={kind.capability: f"Its detection failed: {error!r}."}), ()

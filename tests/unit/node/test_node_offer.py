@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import platform
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from mediafleet.domain.errors import InvalidRequest, NotFound, SchedulerUnavailable
 from mediafleet.domain.frames import JobProgress, Progress, encode_frame
 from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import Wait
 from mediafleet.kinds.seam import DetectContext, Detected, Kind
+from mediafleet.node import executors
 from mediafleet.node.context import Persistence
 from mediafleet.node.executors import (
     CapabilityMemory,
     Offer,
     build_executors,
+    count_cores,
     describe_machine,
     detect_offer,
     measure_load,
@@ -66,8 +70,8 @@ def test_slots_are_as_set_or_follow_the_cores_up_to_four(slots: int, cores: int,
 
 
 def test_an_executor_offers_what_was_found_and_the_labels() -> None:
-    executors = build_executors(NodeSettings(slots=1, labels=("studio-b",)), {"kind:b", "hw:cuda", "kind:a"}, cores=1)
-    assert executors == (Executor("cpu", 1, ("hw:cuda", "kind:a", "kind:b", "label:studio-b")),)
+    offered = build_executors(NodeSettings(slots=1, labels=("studio-b",)), {"kind:b", "hw:cuda", "kind:a"}, cores=1)
+    assert offered == (Executor("cpu", 1, ("hw:cuda", "kind:a", "kind:b", "label:studio-b")),)
 
 
 def test_a_label_that_cannot_be_one_is_refused() -> None:
@@ -106,6 +110,79 @@ async def test_a_kind_whose_detection_fails_is_not_offered_and_spoils_no_other(
     offer = await detect(tmp_path, kind("bad", fail), kind("good", work))
     assert offer.capabilities == {"kind:good"}
     assert "Its detection failed" in offer.missing["kind:bad"]
+
+
+async def test_a_kind_that_finds_it_cannot_run_here_is_not_offered(tmp_path: Path) -> None:
+    """Else a task that needs nothing but the kind would come to a node without FFmpeg."""
+
+    async def find_nothing(_: DetectContext) -> Detected:
+        return Detected(missing={"kind:a": "Install FFmpeg."})
+
+    assert await detect(tmp_path, kind("a", find_nothing)) == Offer(set(), {"kind:a": "Install FFmpeg."})
+
+
+async def test_a_detection_that_hangs_is_given_up_with_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executors, "_DETECT_S", 0.05)
+    pids: list[int] = []
+
+    async def hang(context: DetectContext) -> Detected:
+        child = await context.start_process(["sleep", "1000"])
+        pids.append(child.pid)
+        await child.wait()
+        return Detected()
+
+    offer = await detect(tmp_path, kind("slow", hang))
+    assert offer.capabilities == set()
+    assert "TimeoutError" in offer.missing["kind:slow"]
+    with pytest.raises(ProcessLookupError):
+        os.killpg(pids[0], 0)
+
+
+async def test_what_several_kinds_find_is_put_together(tmp_path: Path) -> None:
+    async def find(context: DetectContext) -> Detected:
+        del context
+        return Detected(frozenset({"hw:cuda"}), {"encoder:x": "No."}, {"ffmpeg": "9.0"})
+
+    async def find_more(_: DetectContext) -> Detected:
+        return Detected(frozenset({"hw:vaapi"}), {"encoder:y": "No."}, {"driver": "5"})
+
+    offer = await detect(tmp_path, kind("a", find), kind("b", find_more))
+    assert offer.capabilities == {"kind:a", "kind:b", "hw:cuda", "hw:vaapi"}
+    assert offer.missing.keys() == {"encoder:x", "encoder:y"}
+    assert offer.facts == {"ffmpeg": "9.0", "driver": "5"}
+
+
+def test_a_kind_cannot_pass_its_own_words_off_as_facts_of_the_machine() -> None:
+    facts = describe_machine(Offer(facts={"cores": "1000", "python": "2"}))
+    assert facts["cores"] == count_cores()
+    assert facts["python"] == platform.python_version()
+
+
+def test_a_memory_that_cannot_be_written_still_serves_this_start(tmp_path: Path) -> None:
+    memory = CapabilityMemory(tmp_path / "gone" / "capabilities.json")
+    with capture_logs() as said:
+        memory.remember("a", 1)
+    assert memory.recall("a") == 1
+    assert "could not be kept" in said[0]["event"]
+
+
+def test_cores_are_those_that_this_process_may_use() -> None:
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("no processor affinity on this system")
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert count_cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def test_load_is_told_as_shares(tmp_path: Path) -> None:
+    load = measure_load(tmp_path)
+    assert set(load) == {"cpu", "memory", "disk"}
+    assert all(0 <= share <= 1 for share in load.values())
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff"])
