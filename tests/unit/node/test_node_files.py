@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from node_samples import DEADLINE_S
+from structlog.testing import capture_logs
 
 from mediafleet.domain.errors import DataDirectoryInUse, ErrorInfo
 from mediafleet.domain.frames import Outcome
 from mediafleet.domain.ids import is_id
 from mediafleet.domain.plan import TaskResult
+from mediafleet.node import outbox as outbox_module
+from mediafleet.node import workspace as workspace_module
 from mediafleet.node.durable import write_durably
 from mediafleet.node.identity import claim_identity
 from mediafleet.node.outbox import Outbox
 from mediafleet.node.workspace import Workspaces, _retry_with_permission, remove_tree
 
+HOLD = """
+import sys
+from pathlib import Path
+from mediafleet.node.identity import claim_identity
+with claim_identity(Path(sys.argv[1]), cell="0", host="a"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 OUTCOME = Outcome("j0-x.a", "grant/../with%odd", result=TaskResult({"n": 1}))
 
 
@@ -56,6 +73,56 @@ def test_an_unreadable_identity_is_replaced(content: bytes, tmp_path: Path) -> N
         assert again.node == identity.node
 
 
+def test_the_lock_ends_with_its_process_even_on_kill_9(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdin
+    assert holder.stdout
+    with holder.stdin, holder.stdout:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(DataDirectoryInUse), claim_identity(tmp_path, cell="0", host="a"):
+            pass
+        holder.kill()
+        holder.wait()
+    with claim_identity(tmp_path, cell="0", host="a"):
+        pass
+
+
+def test_a_child_that_outlives_its_node_does_not_keep_the_directory(tmp_path: Path) -> None:
+    with claim_identity(tmp_path, cell="0", host="a"):
+        child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], close_fds=False)
+    try:
+        with claim_identity(tmp_path, cell="0", host="a"):
+            pass
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_failure_gives_the_directory_back(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), claim_identity(tmp_path, cell="0", host="a"):
+        raise ZeroDivisionError
+    with claim_identity(tmp_path, cell="0", host="a"):
+        pass
+
+
+def test_two_nodes_of_one_name_are_two_nodes(tmp_path: Path) -> None:
+    with (
+        claim_identity(tmp_path / "a", cell="0", host="studio") as one,
+        claim_identity(tmp_path / "b", cell="0", host="studio") as other,
+    ):
+        assert one.node != other.node
+
+
+def test_a_directory_of_a_node_of_a_later_version_keeps_its_id(tmp_path: Path) -> None:
+    """A field that this version does not know is no reason to become somebody else."""
+    with claim_identity(tmp_path, cell="0", host="a") as first:
+        (tmp_path / "node.json").write_text(f'{{"node": "{first.node}", "colour": "blue"}}')
+    with claim_identity(tmp_path, cell="0", host="a") as second:
+        assert second.node == first.node
+
+
 # --- durable files -------------------------------------------------------------------------
 
 
@@ -66,6 +133,37 @@ def test_a_failed_write_leaves_the_old_content_and_no_litter(tmp_path: Path) -> 
         write_durably(path, None)  # pyright: ignore[reportArgumentType] - the fault is the point
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["a.json"]
+
+
+def test_a_write_replaces_the_file_for_readers_that_have_it_open(tmp_path: Path) -> None:
+    """They go on with what they opened, and never see half of both."""
+    path = tmp_path / "a.json"
+    write_durably(path, b"old and long")
+    with path.open("rb") as reader:
+        write_durably(path, b"new")
+        assert reader.read() == b"old and long"
+    assert path.read_bytes() == b"new"
+
+
+def test_a_leftover_of_a_killed_writer_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / "a.json.tmp").write_bytes(b"half of something longer")
+    write_durably(tmp_path / "a.json", b"whole")
+    assert names(tmp_path) == ["a.json"]
+    assert (tmp_path / "a.json").read_bytes() == b"whole"
+
+
+def test_both_the_bytes_and_the_name_are_on_the_disk_before_it_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[bool, bool]] = []
+
+    def note(descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        synced.append((is_folder, (tmp_path / "a.json").exists()))
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_durably(tmp_path / "a.json", b"x")
+    assert synced == [(False, False), (True, True)]
 
 
 # --- outbox --------------------------------------------------------------------------------
@@ -97,6 +195,53 @@ async def test_a_restarted_outbox_can_remove_what_it_loaded(tmp_path: Path) -> N
     outbox.load()
     outbox.remove(OUTCOME.grant)
     assert names(tmp_path) == []
+
+
+async def test_outcomes_of_an_earlier_start_come_oldest_first(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+    outcomes = [Outcome("j0-x.a", grant, cancelled=True) for grant in ("g1", "g2", "g3", "g4")]
+    for age, outcome in enumerate(outcomes):
+        await outbox.put(outcome)
+        os.utime(outbox._path(outcome.grant), ns=(0, 1_000 - age))
+    assert Outbox(tmp_path).load() == outcomes[::-1]
+
+
+async def test_a_second_outcome_of_a_grant_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    outbox, later = Outbox(tmp_path), Outcome("j0-x.a", OUTCOME.grant, cancelled=True)
+    await outbox.put(OUTCOME)
+    await outbox.put(later)
+    assert Outbox(tmp_path).load() == [later]
+
+
+async def test_what_was_set_aside_is_not_looked_at_again(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_bytes(b"{")
+    (tmp_path / "folder.json").mkdir()
+    with capture_logs() as said:
+        assert Outbox(tmp_path).load() == []
+        assert Outbox(tmp_path).load() == []
+    assert len(said) == 2
+    assert names(tmp_path) == ["bad.corrupt", "folder.corrupt"]
+
+
+async def test_an_outcome_is_written_to_its_end_though_the_one_who_asked_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, gate, done = threading.Event(), threading.Event(), threading.Event()
+
+    def write_slowly(path: Path, content: bytes) -> None:
+        begun.set()
+        assert gate.wait(DEADLINE_S)
+        write_durably(path, content)
+        done.set()
+
+    monkeypatch.setattr(outbox_module, "write_durably", write_slowly)
+    putting = asyncio.create_task(Outbox(tmp_path).put(OUTCOME))
+    assert await asyncio.to_thread(begun.wait, DEADLINE_S)
+    putting.cancel()
+    await asyncio.wait([putting])
+    gate.set()
+    assert await asyncio.to_thread(done.wait, DEADLINE_S)
+    assert Outbox(tmp_path).load() == [OUTCOME]
 
 
 @pytest.mark.parametrize("content", [b"", b'{"task": "t"', b"[]", b"\xff\xfe"])
@@ -161,6 +306,56 @@ async def test_a_workspace_goes_also_on_error_and_cancel(workspaces: Workspaces,
         async with workspaces.open("b"):
             raise ZeroDivisionError
     assert names(tmp_path / "work") == []
+
+
+@given(st.text(max_size=300))
+def test_any_label_makes_one_folder_directly_below_the_root(label: str) -> None:
+    async def use(root: Path) -> Path:
+        workspaces = Workspaces(root)
+        async with workspaces.open(label) as folder:
+            assert folder.parent == root
+            assert folder.stat().st_mode & 0o077 == 0
+        return folder
+
+    with tempfile.TemporaryDirectory() as root:
+        folder = asyncio.run(use(Path(root)))
+        assert not folder.exists()
+    assert len(folder.name) <= 60 + 1 + 8
+    assert folder.name.isascii()
+
+
+async def test_removal_is_seen_through_though_it_is_cancelled(
+    workspaces: Workspaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    def remove_slowly(folder: Path) -> None:
+        begun.set()
+        assert gate.wait(DEADLINE_S)
+        remove_tree(folder)
+
+    async def use() -> None:
+        async with workspaces.open("a"):
+            pass
+
+    monkeypatch.setattr(workspace_module, "remove_tree", remove_slowly)
+    using = asyncio.create_task(use())
+    assert await asyncio.to_thread(begun.wait, DEADLINE_S)
+    using.cancel()
+    gate.set()
+    await asyncio.wait([using])
+    assert names(tmp_path / "work") == []
+
+
+def test_a_first_start_makes_the_folder_and_all_above_it(tmp_path: Path) -> None:
+    Workspaces(tmp_path / "a" / "b").sweep()
+    assert names(tmp_path / "a" / "b") == []
+
+
+def test_removing_what_is_not_there_is_no_fault(tmp_path: Path) -> None:
+    with capture_logs() as said:
+        remove_tree(tmp_path / "gone")
+    assert said == []
 
 
 def test_a_start_sweeps_what_a_killed_node_left(tmp_path: Path) -> None:
