@@ -7,13 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from mediafleet.domain.errors import TransientFailure
+from mediafleet.node import processes
 from mediafleet.node.guard import DeathSignal, Guard, Watchdog, choose_guard
 from mediafleet.node.processes import TAIL_BYTES, Children, Launcher
 
@@ -167,6 +170,99 @@ async def test_a_child_may_finish_cleanly_within_its_grace(guard: Guard, tmp_pat
         child = await children.start(python(code))
         await child.read_line()
         assert await child.stop() == 7
+
+
+async def test_a_variable_that_the_node_has_not_is_not_made_up(tmp_path: Path) -> None:
+    launcher = Launcher(choose_guard(), environment={"PATH": os.environ["PATH"]}, grace_s=1)
+    async with launcher.children(tmp_path) as children:
+        child = await children.start(["env"])
+        assert {await child.read_line() for _ in range(3)} == {
+            f"PATH={os.environ['PATH']}\n".encode(),
+            f"TMPDIR={tmp_path}\n".encode(),
+            b"",
+        }
+
+
+async def test_standard_error_that_is_no_text_is_still_shown(guard: Guard, tmp_path: Path) -> None:
+    async with family(guard, tmp_path) as children:
+        child = await children.start(python(r"import sys; sys.stderr.buffer.write(b'caf\xe9')"))
+        assert await child.wait() == 0
+        assert child.errors() == "caf\N{REPLACEMENT CHARACTER}"
+
+
+async def test_the_end_is_told_though_a_stranger_holds_standard_error_open(
+    guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A grandchild in a session of its own is no part of the group and may live on."""
+    monkeypatch.setattr(processes, "_DRAIN_S", 0.05)
+    code = (
+        "import os, time; reader, writer = os.pipe(); os.fork() and os.read(reader, 1) or "
+        "(os.setsid(), print(os.getpid(), flush=True), os.write(writer, b'x'), time.sleep(1000))"
+    )
+    async with family(guard, tmp_path) as children:
+        child = await children.start(python(code))
+        stranger = int(await child.read_line())
+        assert await child.wait() == 0
+        assert is_alive(stranger)
+        os.kill(stranger, signal.SIGKILL)
+
+
+async def test_stopping_asks_the_whole_group(guard: Guard, tmp_path: Path) -> None:
+    """A wrapper script passes no signal on by itself."""
+    async with family(guard, tmp_path) as children:
+        child = await children.start(["sh", "-c", "sleep 1000 & echo $!; wait"])
+        grandchild = int(await child.read_line())
+        assert await child.stop() == -signal.SIGTERM
+        await until(lambda: not is_alive(grandchild))
+
+
+async def test_stopping_twice_at_once_is_one_end(guard: Guard, tmp_path: Path) -> None:
+    async with family(guard, tmp_path) as children:
+        child = await children.start(["sleep", "1000"])
+        assert await asyncio.gather(child.stop(), child.stop(), child.wait()) == [-signal.SIGTERM] * 3
+
+
+async def test_a_start_that_is_cancelled_leaves_no_child(guard: Guard, tmp_path: Path) -> None:
+    async with family(guard, tmp_path) as children:
+        starting = asyncio.create_task(children.start(["sleep", "1000"]))
+        await asyncio.sleep(0)
+        starting.cancel()
+        await asyncio.wait([starting])
+        assert starting.cancelled()
+        (child,) = children._started
+        assert is_alive(child.pid)
+    assert not is_alive(child.pid)
+
+
+async def test_a_child_that_could_not_be_started_is_none_to_stop(guard: Guard, tmp_path: Path) -> None:
+    async with family(guard, tmp_path) as children:
+        with pytest.raises(TransientFailure, match="'no-such-program'"):
+            await children.start(["no-such-program"])
+        assert children._started == []
+
+
+async def test_a_child_that_resists_sigkill_is_given_up_and_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hangs in the kernel, on a share that is gone: here its end is only learnt of late."""
+    gate = threading.Event()
+    reap = processes._reap
+
+    def reap_late(process: subprocess.Popen[bytes]) -> int:
+        assert gate.wait(DEADLINE_S)
+        return reap(process)
+
+    for name in ("_DRAIN_S", "_KILL_S"):
+        monkeypatch.setattr(processes, name, 0.01)
+    monkeypatch.setattr(processes, "_reap", reap_late)
+    with capture_logs() as said:
+        async with family(choose_guard(), tmp_path, grace_s=0.01) as children:
+            child = await children.start(["true"])
+    assert [(line["event"], line["pid"]) for line in said] == [
+        ("child process resists SIGKILL and is given up", child.pid)
+    ]
+    gate.set()
+    assert await child.wait() == 0
 
 
 @pytest.mark.parametrize("end", ["normal", "error", "cancel"])
