@@ -65,12 +65,15 @@ def test_params_of_an_unknown_kind_are_refused() -> None:
         KINDS.check_params("none", {})
 
 
-def offer(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """Pretend that one installed package offers a kind at this place."""
-    point = EntryPoint("theirs", value, registry.GROUP)
+IMPOSTOR = Kind("noop", 9, SplitParams, noop.plan_noop, {}, "Another kind of that name.")
+
+
+def offer(monkeypatch: pytest.MonkeyPatch, *values: str) -> None:
+    """Pretend that each of these places is a kind that an installed package offers."""
+    points = [EntryPoint("theirs", value, registry.GROUP) for value in values]
 
     def find(*, group: str) -> list[EntryPoint]:
-        return [point] if group == registry.GROUP else []
+        return points if group == registry.GROUP else []
 
     monkeypatch.setattr(registry, "entry_points", find)
 
@@ -92,6 +95,24 @@ def test_a_broken_package_is_named(monkeypatch: pytest.MonkeyPatch, value: str, 
     offer(monkeypatch, value)
     with pytest.raises(ConfigError, match=sentence):
         KindRegistry.installed()
+
+
+def test_two_kinds_of_one_name_are_refused_and_both_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else scheduler and nodes might each know another one."""
+    offer(monkeypatch, "mediafleet.kinds.noop:KIND", f"{__name__}:IMPOSTOR")
+    with pytest.raises(ConfigError, match=rf"'noop' \(mediafleet.kinds.noop:KIND and {__name__}:IMPOSTOR\)"):
+        KindRegistry.installed()
+
+
+def test_one_kind_that_is_offered_twice_is_one_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, "mediafleet.kinds.noop:KIND", "mediafleet.kinds.noop:KIND")
+    assert list(KindRegistry.installed()) == [noop.KIND]
+
+
+def test_checking_checked_params_changes_nothing() -> None:
+    """The node reads what the scheduler stored."""
+    checked = KINDS.check_params("split", {"parts": 2})
+    assert KINDS.check_params("split", checked) == checked
 
 
 def test_every_task_of_a_kind_requires_the_kind_itself() -> None:

@@ -28,9 +28,19 @@ class KindRegistry:
         """Load every kind that an installed package offers.
 
         Raises:
-            ConfigError: An entry point does not load, or does not name a `Kind`.
+            ConfigError: An entry point does not load or does not name a `Kind`, or two name kinds that are called alike.
         """
-        return cls(_load(point) for point in entry_points(group=GROUP))
+        found: dict[str, tuple[Kind, Any]] = {}
+        for point in entry_points(group=GROUP):
+            kind = _load(point)
+            known, first = found.setdefault(kind.name, (kind, point))
+            # Which of two would win is up to the order of folders on the import path, and that may differ
+            # between scheduler and nodes: one would plan what the other does not run.
+            if known is not kind:
+                raise ConfigError(
+                    f"Two packages offer the job kind {kind.name!r} ({first.value} and {point.value}); uninstall one."
+                )
+        return cls(kind for kind, _ in found.values())
 
     def __iter__(self) -> Iterator[Kind]:
         return iter(self._kinds.values())
@@ -59,6 +69,7 @@ class KindRegistry:
             typed = msgspec.convert(params, kind.params)
         except msgspec.ValidationError as error:
             raise InvalidParams(f"The params do not fit the kind {name!r}: {error}.") from error
+        # The defaults are stored with the job: a later version with others must not change what was asked for.
         return msgspec.to_builtins(typed)
 
 
@@ -66,6 +77,7 @@ def _load(point: Any) -> Kind:
     try:
         kind = point.load()
     except Exception as error:
+        # A package that is silently left out would only be missed when a job of its kind finds no node.
         raise ConfigError(f"The job kind {point.name!r} ({point.value}) could not be loaded: {error}.") from error
     if not isinstance(kind, Kind):
         raise ConfigError(f"The entry point {point.name!r} ({point.value}) is no mediafleet.kinds.Kind.")
