@@ -235,3 +235,16 @@ async def test_many_requests_at_once_are_all_answered(client: aiohttp.ClientSess
             return response.status
 
     assert await asyncio.gather(*(submit() for _ in range(50))) == [201] * 50
+
+
+@pytest.mark.parametrize("path", ["/schema/none", "/schema/swagger", "/schema/a/b", "/schema/openapi.yaml"])
+async def test_below_the_schema_there_is_nothing_else_and_no_page_of_the_frameworks(
+    client: aiohttp.ClientSession, path: str
+) -> None:
+    async with client.get(path, headers={"Accept": "text/html"}) as response:
+        await read_problem(response, 404, "not-found")
+
+
+async def test_the_schema_has_two_addresses(client: aiohttp.ClientSession) -> None:
+    async with client.get("/schema") as one, client.get("/schema/openapi.json") as other:
+        assert await one.read() == await other.read()

@@ -9,8 +9,10 @@ from typing import Any
 
 from litestar import Litestar, Router
 from litestar.config.app import AppConfig
+from litestar.connection import ASGIConnection
 from litestar.di import Provide
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, NotFoundException
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
@@ -19,6 +21,7 @@ from prometheus_client import generate_latest
 import mediafleet
 from mediafleet.domain.errors import MediafleetError
 from mediafleet.doors.http.artifacts import ArtifactsController
+from mediafleet.doors.http.bodies import require_json
 from mediafleet.doors.http.events import EventsController
 from mediafleet.doors.http.jobs import JobsController
 from mediafleet.doors.http.nodes import NodesController
@@ -110,7 +113,7 @@ def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
 
 def _api_handlers() -> list[ControllerRouterHandler]:
     controllers = (JobsController, EventsController, ArtifactsController, NodesController, OverviewController)
-    return [Router(path="", route_handlers=[*controllers, HealthController])]
+    return [Router(path="", route_handlers=[*controllers, HealthController], guards=[require_json])]
 
 
 def _openapi() -> OpenAPIConfig:
@@ -119,6 +122,16 @@ def _openapi() -> OpenAPIConfig:
         version=mediafleet.__version__,
         summary="One fleet for all media work.",
         path="/schema",
+        openapi_router=Router(
+            path="/schema", route_handlers=[], include_in_schema=False, dto=None, return_dto=None, guards=[_refuse_page]
+        ),
         render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         use_handler_docstrings=True,
     )
+
+
+def _refuse_page(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    # The framework adds a page of its own for every other address below /schema, and has no switch for it; only
+    # that route has a `path`.
+    if "path" in connection.path_params:
+        raise NotFoundException

@@ -145,6 +145,8 @@ def _explain(request: Request[Any, Any, Any], error: HTTPException) -> Problem:
         return make_problem("method-not-allowed", 405, sentence)
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return make_problem("too-large", 413, "The body is too large for this route; files go to /api/v1/artifacts.")
+    if error.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        return make_problem("unsupported-media-type", 415, error.detail)
     if isinstance(error, ValidationException) or error.status_code == HTTPStatus.BAD_REQUEST:
         return make_problem(InvalidRequest.code, 400, _explain_validation(error))
     title = HTTPStatus(error.status_code).phrase
