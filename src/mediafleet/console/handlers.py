@@ -13,7 +13,7 @@ from litestar.static_files import create_static_files_router  # pyright: ignore[
 from litestar.types import ControllerRouterHandler
 
 from mediafleet.console.login import LoginController
-from mediafleet.console.pages import ConsoleController
+from mediafleet.console.pages import ConsoleController, answer_unforeseen_page
 from mediafleet.domain.clock import Clock, SystemClock
 from mediafleet.domain.errors import NotFound
 from mediafleet.doors.http.problems import answer_own
@@ -46,6 +46,7 @@ def console_handlers(settings: ServerSettings, clock: Clock | None = None) -> li
         path="",
         route_handlers=[ConsoleController, LoginController, _favicon],
         dependencies={"server": provide(settings), "clock": provide(clock or SystemClock())},
+        exception_handlers={Exception: answer_unforeseen_page},
     )
     return [pages, static]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -12,13 +13,14 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery, SkipValidation
 
 from mediafleet.console.forms import PRIORITIES, fields_of, read_submission
-from mediafleet.console.rendering import View, missing_vendor_files, render
+from mediafleet.console.rendering import HTML, View, missing_vendor_files, render
 from mediafleet.domain.clock import Clock
 from mediafleet.domain.errors import InvalidRequest, MediafleetError
 from mediafleet.domain.job import JobPage
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.problems import status_of
 from mediafleet.doors.http.context import AnyRequest, InjectedFleet, check_job_id, check_page, principal_of
+from mediafleet.doors.http.problems import PROBLEM_TYPE, answer_unforeseen, note_unforeseen, unforeseen_problem
 from mediafleet.scheduler.facade import Fleet
 
 ROWS = 25
@@ -36,15 +38,29 @@ InjectedClock = NamedDependency[SkipValidation[Clock]]
 
 def answer_error(request: AnyRequest, error: MediafleetError) -> Response[str]:
     """Show an error as a sentence: in place for htmx, as a page otherwise."""
-    template = "notice.html" if is_partial(request) else "error.html"
-    context = {"kind": "problem", "text": error.message, "job": None, **_frame()}
-    return render(View(template, context, status=status_of(error)))
+    return _show_problem(request, error.message, status_of(error))
 
 
 def answer_bad_request(request: AnyRequest, error: HTTPException) -> Response[str]:
     """Show what the framework refuses as a sentence too."""
+    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return _show_problem(request, "The form is too large; choose a file to upload instead.", error.status_code)
     sentence = "This address is not well formed; go back to the console and try again from there."
-    return answer_error(request, InvalidRequest(sentence, detail=error.detail))
+    return _show_problem(request, sentence, HTTPStatus.BAD_REQUEST)
+
+
+def answer_unforeseen_page(request: AnyRequest, error: Exception) -> Response[Any]:
+    """Show what nobody foresaw as a sentence to a person, and as a problem document to a program."""
+    # The page stands last: a program that takes anything gets what programs read.
+    if request.accept.best_match([PROBLEM_TYPE, "application/json", HTML]) != HTML:
+        return answer_unforeseen(request, error)
+    problem = unforeseen_problem(note_unforeseen(request.method, request.url.path, error))
+    return _show_problem(request, problem.detail, problem.status)
+
+
+def _show_problem(request: AnyRequest, sentence: str, status: int) -> Response[str]:
+    template = "notice.html" if is_partial(request) else "error.html"
+    return render(View(template, {"kind": "problem", "text": sentence, "job": None, **_frame()}, status=status))
 
 
 class ConsoleController(Controller):

@@ -4,46 +4,31 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from fake_fleet import CREATED_MS, FAILED, NODE, FakeFleet
+from fake_fleet import FAILED, NODE, FakeFleet
 from yarl import URL
 
-from mediafleet.console import console_handlers, rendering
-from mediafleet.console.login import safe_target
+from mediafleet.console import rendering
+from mediafleet.console.pages import MOST_NODES
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
 from mediafleet.domain.node import RunningView
-from mediafleet.doors.http.application import Extras, build_application
-from mediafleet.doors.http.security import COOKIE
-from mediafleet.doors.http.server import HttpServer
-from mediafleet.ops.settings import ServerSettings
+from mediafleet.kinds.noop import KIND as NOOP
+from mediafleet.kinds.registry import KindRegistry
+from mediafleet.kinds.seam import Kind
 
 PARTIAL = {"HX-Request": "true"}
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 EVIL = "</td><script>alert(1)</script><img src=x onerror=alert(2)> \"quoted\" 'n'\nnew line é.mkv"
 TOKEN = "correct-horse-battery-staple"  # noqa: S105 - a test's own
 
 
-class FixedClock:
-    """Five minutes after the fake fleet's jobs were made."""
-
-    def now_ms(self) -> int:
-        return CREATED_MS + 300_000
-
-    def monotonic(self) -> float:
-        return 0.0
-
-
 @pytest.fixture
-async def client(fleet: FakeFleet, settings: ServerSettings) -> AsyncIterator[aiohttp.ClientSession]:
-    extras = Extras(handlers=console_handlers(settings, FixedClock()))
-    async with (
-        HttpServer(build_application(fleet, settings, extras), host="127.0.0.1", port=0) as server,
-        aiohttp.ClientSession(server.url) as session,
-    ):
-        yield session
+def client(console: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    return console
 
 
 async def read_page(client: aiohttp.ClientSession, path: str, status: int = 200) -> str:
@@ -265,59 +250,6 @@ async def test_static_files_are_served_and_nothing_beside_them(client: aiohttp.C
             assert response.status == 404, path
 
 
-class TestLogin:
-    """With a token the console asks for it once."""
-
-    @pytest.fixture
-    def settings(self) -> ServerSettings:
-        return ServerSettings(token=TOKEN)
-
-    async def test_a_browser_is_led_through_the_login_to_where_it_wanted(
-        self, client: aiohttp.ClientSession, fleet: FakeFleet
-    ) -> None:
-        job = fleet.add_job("mine.mkv")
-        async with client.get(f"/jobs/{job.id}", headers={"Accept": "text/html"}) as response:
-            assert response.url.path == "/login"
-            text = await response.text()
-        assert f'value="/jobs/{job.id}"' in text
-        form = {"token": TOKEN, "target": f"/jobs/{job.id}"}
-        async with client.post("/login", data=form, allow_redirects=False) as response:
-            assert (response.status, response.headers["Location"]) == (303, f"/jobs/{job.id}")
-            cookie = response.headers["Set-Cookie"]
-        assert "HttpOnly" in cookie
-        assert "SameSite=strict" in cookie
-        assert TOKEN not in cookie
-        value = cookie.partition(";")[0]
-        async with client.get(f"/jobs/{job.id}", headers={"Cookie": value}) as response:
-            assert "mine.mkv" in await response.text()
-
-    async def test_a_wrong_token_sets_no_cookie(self, client: aiohttp.ClientSession) -> None:
-        async with client.post("/login", data={"token": "wrong"}) as response:
-            assert response.status == 401
-            assert "Set-Cookie" not in response.headers
-            assert "not this fleet&#39;s token" in await response.text()
-
-    async def test_logging_out_drops_the_cookie(self, client: aiohttp.ClientSession) -> None:
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with client.post("/logout", headers=headers, allow_redirects=False) as response:
-            assert f"{COOKIE}=" in response.headers["Set-Cookie"]
-            assert "Max-Age=0" in response.headers["Set-Cookie"]
-
-
-async def test_without_a_token_there_is_nothing_to_log_in_to(client: aiohttp.ClientSession) -> None:
-    async with client.get("/login", allow_redirects=False) as response:
-        assert (response.status, response.headers["Location"]) == (303, "/")
-    async with client.post("/login", data={"token": "x"}, allow_redirects=False) as response:
-        assert response.status == 303
-
-
-@pytest.mark.parametrize(
-    "target", ["//evil.example", "https://evil.example", "/\\evil.example", "", "/a\r\nX: 1", "evil"]
-)
-def test_a_login_leads_nowhere_else(target: str) -> None:
-    assert safe_target(target) == "/"
-
-
 def test_priorities_of_the_form_leave_live_to_sessions() -> None:
     from mediafleet.console.forms import PRIORITIES  # noqa: PLC0415 - the only use
 
@@ -336,3 +268,44 @@ async def test_a_form_of_too_many_fields_is_refused(client: aiohttp.ClientSessio
     async with client.post("/console/jobs", data=form, headers=headers) as response:
         assert response.status == 400, await response.text()
         assert "200 fields" in await response.text()
+
+
+async def test_the_first_of_the_kinds_is_transcode_and_the_last_noop(
+    client: aiohttp.ClientSession, fleet: FakeFleet
+) -> None:
+    others = [Kind(name, 1, NOOP.params, NOOP.plan, NOOP.handlers, "K.") for name in ("analyse", "transcode", "zip")]
+    fleet.kinds = KindRegistry([NOOP, *others])
+    page = await read_page(client, "/")
+    assert re.findall(r'<option value="(analyse|noop|transcode|zip)"', page) == ["transcode", "analyse", "zip", "noop"]
+
+
+async def test_a_large_fleet_shows_its_first_cards_and_counts_the_rest(
+    client: aiohttp.ClientSession, fleet: FakeFleet
+) -> None:
+    for number in range(MOST_NODES + 3):
+        fleet.add_node(f"n0-host-{number:03}")
+    text = await read_page(client, "/console/nodes")
+    assert len(set(re.findall(r"n0-host-\d{3}", text))) == MOST_NODES
+    assert re.search(r"\b3\b[^<]*more", text), text[-800:]
+
+
+async def test_the_middle_page_leads_both_ways_and_keeps_the_filter(
+    client: aiohttp.ClientSession, fleet: FakeFleet
+) -> None:
+    for _ in range(60):
+        fleet.add_job(status=JobStatus.FAILED)
+    text = html.unescape(await read_page(client, "/?status=failed&offset=10"))
+    assert 'href="/?status=failed&offset=0"' in text
+    assert 'href="/?status=failed&offset=35"' in text
+    assert 'href="/?status=failed&offset=60"' not in html.unescape(await read_page(client, "/?status=failed&offset=35"))
+
+
+async def test_the_old_address_of_the_icon_leads_to_the_new_one(client: aiohttp.ClientSession) -> None:
+    async with client.get("/favicon.ico", allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (308, "/static/icon.svg")
+
+
+async def test_pages_are_never_kept_by_a_cache(client: aiohttp.ClientSession) -> None:
+    for path in ("/", "/console/jobs", "/jobs/none"):
+        async with client.get(path) as response:
+            assert response.headers["Cache-Control"] == "no-store"
