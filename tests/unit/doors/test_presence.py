@@ -1,0 +1,141 @@
+"""Which streams count as clients, and when a fleet is abandoned."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from mediafleet.doors.http.presence import Presence
+
+DEADLINE_S = 10
+FOREVER_S = 3_600.0
+CLIENT = b"client=1"
+
+
+class Streams:
+    """An application whose answers last until they are told to end, or fail."""
+
+    def __init__(self) -> None:
+        self.presence = Presence(self.serve)
+        self.open: list[asyncio.Event] = []
+        self.came = asyncio.Event()
+        self.fault: Exception | None = None
+
+    async def serve(self, *_: object) -> None:
+        self.open.append(end := asyncio.Event())
+        self.came.set()
+        await end.wait()
+        if self.fault:
+            raise self.fault
+
+    async def start(
+        self, path: str = "/api/v1/events", query: bytes = CLIENT, kind: str = "http"
+    ) -> asyncio.Task[None]:
+        """Open a stream and return once it is open."""
+        self.came.clear()
+        task = asyncio.create_task(self.presence({"type": kind, "path": path, "query_string": query}, None, None))
+        await asyncio.wait_for(self.came.wait(), DEADLINE_S)
+        return task
+
+
+@pytest.fixture
+def streams() -> Streams:
+    return Streams()
+
+
+async def is_abandoned(streams: Streams) -> bool:
+    """Tell whether nobody is there: then a wait without lingering ends, else it goes on."""
+    waiting = asyncio.create_task(streams.presence.wait_abandoned(0))
+    # A wait that can end does so within a few turns of the loop; no clock is asked.
+    for _ in range(20):
+        await asyncio.sleep(0)
+    ended = waiting.done()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    return ended
+
+
+async def test_a_fleet_that_nobody_came_to_is_abandoned(streams: Streams) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        await streams.presence.wait_abandoned(0)
+
+
+async def test_a_client_keeps_the_fleet_until_it_leaves(streams: Streams) -> None:
+    task = await streams.start()
+    assert not await is_abandoned(streams)
+    streams.open[0].set()
+    await task
+    assert await is_abandoned(streams)
+
+
+async def test_only_the_last_client_to_leave_abandons_the_fleet(streams: Streams) -> None:
+    tasks = [await streams.start() for _ in range(3)]
+    for end, task in zip(streams.open, tasks, strict=True):
+        assert not await is_abandoned(streams)
+        end.set()
+        await task
+    assert await is_abandoned(streams)
+
+
+async def test_a_client_whose_stream_fails_or_is_cut_is_gone_too(streams: Streams) -> None:
+    failing, cut = await streams.start(), await streams.start()
+    streams.fault = ConnectionError("reset")
+    streams.open[0].set()
+    cut.cancel()
+    results = await asyncio.gather(failing, cut, return_exceptions=True)
+    assert [type(result) for result in results] == [ConnectionError, asyncio.CancelledError]
+    assert await is_abandoned(streams)
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "kind"),
+    [
+        ("/api/v1/events", b"", "http"),
+        ("/api/v1/events", b"client=0", "http"),
+        ("/api/v1/events", b"client=1&client=1", "http"),
+        ("/api/v1/events", b"client=\xff", "http"),
+        ("/api/v1/jobs/j0-1/events", CLIENT, "http"),
+        ("/api/v1/jobs", CLIENT, "http"),
+        ("/api/v1/events", CLIENT, "websocket"),
+    ],
+)
+async def test_whoever_does_not_say_it_is_a_client_counts_for_nothing(
+    streams: Streams, path: str, query: bytes, kind: str
+) -> None:
+    task = await streams.start(path, query, kind)
+    assert await is_abandoned(streams)
+    streams.open[0].set()
+    await task
+
+
+@pytest.mark.parametrize(("path", "query"), [("/api/v1/events/", CLIENT), ("/api/v1/events", b"after=1-0&client=1")])
+async def test_a_client_is_known_however_it_writes_its_address(streams: Streams, path: str, query: bytes) -> None:
+    task = await streams.start(path, query)
+    assert not await is_abandoned(streams)
+    streams.open[0].set()
+    await task
+
+
+async def test_a_client_that_comes_while_the_fleet_lingers_keeps_it(streams: Streams) -> None:
+    waiting = asyncio.create_task(streams.presence.wait_abandoned(FOREVER_S))
+    task = await streams.start()
+    assert not waiting.done()
+    streams.open[0].set()
+    await task
+    assert not waiting.done()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def test_what_opens_no_stream_passes_through_untouched() -> None:
+    seen: list[Any] = []
+
+    async def serve(*arguments: object) -> None:
+        seen.append(arguments)
+
+    scope, receive, send = {"type": "lifespan"}, object(), object()
+    await Presence(serve)(scope, receive, send)
+    assert seen == [(scope, receive, send)]
