@@ -13,12 +13,19 @@ from fake_fleet import NODE, FakeFleet
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from mediafleet.domain.errors import Conflict, InvalidRequest
-from mediafleet.domain.frames import MAX_FRAME_BYTES, Drain, Heartbeat, Ping, Registered
+from mediafleet.domain.errors import (
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    SchedulerUnavailable,
+    StoreUnavailable,
+    Unauthorized,
+    UnknownKind,
+)
+from mediafleet.domain.frames import MAX_FRAME_BYTES, Drain, Heartbeat, Misc, Ping, Register
 from mediafleet.doors.http.application import build_application
 from mediafleet.doors.http.server import HttpServer
-from mediafleet.doors.websocket.link import MOST_QUEUED_FRAMES, SocketLink, shorten_reason
-from mediafleet.doors.websocket.node import NodeDoor
+from mediafleet.doors.websocket.node import NodeDoor, Refusal, _explain
 from mediafleet.ops.settings import ServerSettings
 
 REGISTER: dict[str, Any] = {
@@ -213,32 +220,123 @@ async def test_links_close_at_once_when_the_server_stops(fleet: FakeFleet) -> No
     assert not fleet.links
 
 
-async def nothing(_: object) -> None:
-    """Send nowhere."""
+async def test_registering_twice_reaches_the_fleet_and_its_answer_closes_the_link(
+    socket: ClientConnection, fleet: FakeFleet
+) -> None:
+    await register(socket)
+    await socket.send(json.dumps(REGISTER | {"incarnation": "i2"}))
+    await fleet.wait_for(lambda: fleet.received)
+    assert isinstance(fleet.received[0], Register)
+    assert len(fleet.links) == 1, "the second frame is no second link"
+    fleet.fault = InvalidRequest("This link is registered already.")
+    await socket.send(json.dumps(REGISTER))
+    assert await read_close(socket) == (4400, "This link is registered already.")
 
 
-def test_a_node_that_does_not_read_is_closed_instead_of_filling_memory() -> None:
-    link = SocketLink(nothing)
-    assert all(link.send(Ping()) for _ in range(MOST_QUEUED_FRAMES))
-    assert not link.send(Ping())
-    assert not link.send(Ping())
+async def test_two_links_of_one_node_end_one_by_one(server: HttpServer, fleet: FakeFleet) -> None:
+    address = f"ws://127.0.0.1:{server.port}/ws/node"
+    async with connect(address) as first, connect(address) as second:
+        await register(first)
+        await register(second)
+        fleet.links[0].close(4409, "Replaced.")
+        assert await read_close(first) == (4409, "Replaced.")
+        await fleet.wait_for(lambda: len(fleet.links) == 1)
+        await second.send('{"type": "heartbeat"}')
+        await fleet.wait_for(lambda: fleet.received)
 
 
-async def test_the_greeting_comes_before_work_that_was_placed_meanwhile() -> None:
-    sent: list[Any] = []
+async def test_a_frame_of_the_largest_size_is_read(socket: ClientConnection, fleet: FakeFleet) -> None:
+    await register(socket)
+    frame = '{"type": "misc", "event": "log", "data": {"text": ""}}'
+    await socket.send(frame.replace('""', '"' + "x" * (MAX_FRAME_BYTES - len(frame)) + '"'))
+    await fleet.wait_for(lambda: fleet.received)
+    assert isinstance(fleet.received[0], Misc)
 
-    async def record(message: Any) -> None:
+
+async def test_no_frame_after_a_wrong_one_is_read(socket: ClientConnection, fleet: FakeFleet) -> None:
+    await register(socket)
+    with contextlib.suppress(ConnectionClosed):
+        await socket.send('{"type": "dance"}')
+        await socket.send('{"type": "heartbeat"}')
+    assert (await read_close(socket))[0] == 4400
+    await fleet.wait_for(lambda: not fleet.links)
+    assert fleet.received == []
+
+
+async def test_a_refusal_is_one_warning_with_node_and_reason(
+    socket: ClientConnection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    await register(socket)
+    await socket.send(b"binary")
+    await read_close(socket)
+    logged = "".join(capfd.readouterr())
+    assert logged.count("node link refused") == 1
+    assert NODE in logged
+    assert "code=1003" in logged
+
+
+async def test_a_node_is_not_detached_that_was_never_attached(socket: ClientConnection, fleet: FakeFleet) -> None:
+    await socket.send('{"type": "heartbeat"}')
+    await read_close(socket)
+    assert fleet.links == []
+    async with connect(f"ws://127.0.0.1:{socket.remote_address[1]}/ws/node") as again:
+        assert (await register(again))["type"] == "registered"
+
+
+async def test_a_goodbye_that_the_store_cannot_take_is_one_log_line(
+    socket: ClientConnection, fleet: FakeFleet, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = asyncio.Event()
+
+    async def refuse(_: object) -> None:
+        told.set()
+        raise StoreUnavailable("The store does not answer.")
+
+    monkeypatch.setattr(fleet, "detach", refuse)
+    await register(socket)
+    await socket.close()
+    await asyncio.wait_for(told.wait(), 10)
+    logged = "".join(capfd.readouterr())
+    assert "node link closed while the store is away" in logged
+    assert NODE in logged
+    assert "Traceback" not in logged
+
+
+async def test_a_node_that_comes_while_the_server_stops_is_sent_away(fleet: FakeFleet) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        if not sent:
+            return {"type": "websocket.connect"}
+        return await asyncio.get_running_loop().create_future()
+
+    async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    link = SocketLink(record)
-    link.send(Drain())
-    link.greet(Registered(NODE, 1, 2))
-    link.close(1001, "bye")
-    await link.write()
-    assert [json.loads(m["text"])["type"] for m in sent[:2]] == ["registered", "drain"]
-    assert sent[2]["code"] == 1001
+    door = NodeDoor(fleet)
+    door.close_all()
+    async with asyncio.timeout(10):
+        await door._serve(receive, send)
+    assert (sent[-1]["code"], sent[-1]["reason"]) == (1001, "The scheduler is stopping; come back soon.")
+    assert fleet.links == []
 
 
-def test_a_reason_is_cut_between_characters() -> None:
-    assert shorten_reason("é" * 100) == "é" * 61
-    assert shorten_reason("short") == "short"
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (StoreUnavailable("x"), 1013),
+        (SchedulerUnavailable("x"), 1013),
+        (Unauthorized("x"), 4401),
+        (InvalidRequest("x"), 4400),
+        (UnknownKind("x"), 4400),
+        (Conflict("x"), 4409),
+        (NotFound("x"), 4409),
+        (Refusal(4426, "x"), 4426),
+        (KeyError("secret"), 1011),
+    ],
+)
+def test_each_kind_of_error_closes_with_its_code(error: Exception, code: int) -> None:
+    found, reason = _explain(error)
+    assert found == code
+    assert (reason == "x") == (code != 1011)
+    assert "secret" not in reason
