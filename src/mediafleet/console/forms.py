@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,8 @@ from mediafleet.kinds.seam import Kind
 PREFIX = "params."
 PRIORITIES = (PriorityClass.BATCH, PriorityClass.INTERACTIVE)
 """What a person may choose; `live` is for sessions."""
+_FARTHEST = 2**53
+"""Whole numbers beyond it are not exact in JavaScript; no param of a job is that large."""
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -89,10 +92,14 @@ def read_params(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, A
 
 def _read_number(field: Field, text: str) -> int | float:
     try:
-        return int(text) if field.is_integer else float(text)
+        number = int(text) if field.is_integer else float(text)
     except ValueError:
+        number = math.inf
+    # Beyond these lies what JSON has no word for, and what the store has no room for.
+    if not -_FARTHEST < number < _FARTHEST:
         what = "a whole number" if field.is_integer else "a number"
-        raise InvalidParams(f"{field.label} is {text[:40]!r}; it must be {what}.") from None
+        raise InvalidParams(f"{field.label} is {text[:40]!r}; it must be {what} of ordinary size.")
+    return number
 
 
 def read_submission(kind: Kind, form: Mapping[str, str]) -> Submission:
@@ -105,15 +112,14 @@ def read_submission(kind: Kind, form: Mapping[str, str]) -> Submission:
     text = form.get("input", "").strip()
     if not text and kind.inputs[0]:
         raise InvalidRequest("Choose a file to upload, or name a path that the fleet can see.")
-    try:
-        priority = PriorityClass(form.get("priority") or PriorityClass.BATCH)
-    except ValueError:
-        raise InvalidRequest("The priority must be batch or interactive.") from None
+    asked = form.get("priority") or PriorityClass.BATCH
+    if asked not in PRIORITIES:
+        raise InvalidRequest("The priority must be batch or interactive.")
     return Submission(
         kind=kind.name,
         input=_input_uri(text) if text else None,
         params=read_params(fields_of(kind), form),
-        priority=priority,
+        priority=PriorityClass(asked),
     )
 
 

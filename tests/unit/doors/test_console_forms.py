@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from enum import Enum
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
 from fake_fleet import ENCODE
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mediafleet.console.forms import fields_of, read_params, read_submission
+from mediafleet.console.forms import PRIORITIES, Field, fields_of, read_params, read_submission
 from mediafleet.domain.errors import InvalidParams, InvalidRequest
+from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.kinds.noop import KIND as NOOP
 from mediafleet.kinds.seam import Kind
 
@@ -26,6 +30,17 @@ class PaintParams(msgspec.Struct):
     size: Canvas | None = None
     tags: list[str] = []
     tone: Annotated[str, msgspec.Meta(examples=["warm", "cold"])] = "warm"
+
+
+class Side(Enum):
+    """A choice that is no literal."""
+
+    LEFT = "left"
+    RIGHT = "right"
+
+
+class NoParams(msgspec.Struct):
+    """A kind that has nothing to ask."""
 
 
 def test_each_simple_param_becomes_a_field() -> None:
@@ -84,3 +99,101 @@ def test_a_kind_without_inputs_needs_none() -> None:
 def test_a_form_that_says_too_little_or_nonsense_is_refused(form: dict[str, str]) -> None:
     with pytest.raises(InvalidRequest):
         read_submission(ENCODE, form)
+
+
+class ShapeParams(msgspec.Struct):
+    """Params whose schemas are written in less common ways."""
+
+    mode: Literal["fast"] | None = None
+    rate: Annotated[float | None, msgspec.Meta(description="Frames per second")] = None
+    either: int | str = 0
+    wanted: bool = False
+    side: Side = Side.LEFT
+    needed: str | None = None
+
+
+def kind_of(params: type[msgspec.Struct], inputs: tuple[int, int | None] = (1, 1)) -> Kind:
+    return Kind("k", 1, params, NOOP.plan, NOOP.handlers, "K.", inputs=inputs)
+
+
+def test_params_that_may_be_left_out_are_drawn_as_what_they_are() -> None:
+    fields = {field.name: field for field in fields_of(kind_of(ShapeParams))}
+    assert (fields["mode"].control, fields["mode"].choices, fields["mode"].default) == ("select", ("fast",), "")
+    assert (fields["rate"].control, fields["rate"].default) == ("number", "")
+    assert (fields["needed"].control, fields["needed"].default) == ("text", "")
+    assert (fields["wanted"].control, fields["wanted"].default) == ("checkbox", "")
+
+
+def test_an_enumeration_is_a_choice_of_its_values() -> None:
+    (side,) = (field for field in fields_of(kind_of(ShapeParams)) if field.name == "side")
+    assert (side.control, set(side.choices), side.default) == ("select", {"left", "right"}, "left")
+
+
+def test_a_param_that_may_be_of_two_types_is_left_to_its_default() -> None:
+    assert "either" not in {field.name for field in fields_of(kind_of(ShapeParams))}
+
+
+def test_a_kind_without_params_has_no_fields() -> None:
+    assert fields_of(kind_of(NoParams)) == []
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e400", "1e16"])
+def test_a_number_that_json_or_the_store_cannot_hold_is_refused(text: str) -> None:
+    with pytest.raises(InvalidParams, match=r"Scale is .* must be a number of ordinary size"):
+        read_params(fields_of(ENCODE), {"params.scale": text})
+
+
+@pytest.mark.parametrize("text", ["9" * 20, "-" + "9" * 20, "9" * 5_000])
+def test_a_whole_number_beyond_64_bits_is_refused_and_not_repeated_whole(text: str) -> None:
+    with pytest.raises(InvalidParams) as refusal:
+        read_params(fields_of(ENCODE), {"params.crf": text})
+    assert len(refusal.value.message) < 120
+
+
+NUMBER = Field("n", "N", "number", is_integer=True)
+
+
+@given(st.integers(-(2**53) + 1, 2**53 - 1))
+def test_any_whole_number_of_ordinary_size_is_read_as_itself(number: int) -> None:
+    assert read_params([NUMBER], {"params.n": str(number)}) == {"n": number}
+
+
+@given(st.text(max_size=60))
+def test_whatever_is_typed_is_a_number_or_a_refusal(text: str) -> None:
+    try:
+        params = read_params([NUMBER], {"params.n": text})
+    except InvalidParams:
+        return
+    assert params == {} or isinstance(params["n"], int)
+
+
+@given(st.text(min_size=1, max_size=60))
+def test_a_path_with_any_characters_is_an_address_without_them(name: str) -> None:
+    address = read_submission(ENCODE, {"input": "/m/" + name.replace("/", "") + "x"}).input
+    assert isinstance(address, str)
+    assert address.startswith("file:///m/")
+    assert address.isascii()
+    assert not set(address) & set(' #?\n\r\t"<>')
+
+
+def test_a_form_says_nothing_about_priority_and_means_batch() -> None:
+    assert read_submission(ENCODE, {"input": "/a"}).priority is PriorityClass.BATCH
+    assert read_submission(ENCODE, {"input": "/a", "priority": ""}).priority is PriorityClass.BATCH
+
+
+def test_priorities_of_the_form_leave_live_to_sessions() -> None:
+    assert PriorityClass.LIVE not in PRIORITIES
+
+
+def test_a_kind_that_may_go_without_an_input_takes_one_all_the_same() -> None:
+    kind = kind_of(NoParams, inputs=(0, None))
+    assert read_submission(kind, {}).input is None
+    assert read_submission(kind, {"input": " file:///a "}).input == "file:///a"
+
+
+def test_a_missing_file_and_a_wrong_priority_are_told_apart() -> None:
+    with pytest.raises(InvalidRequest, match="Choose a file"):
+        read_submission(ENCODE, {})
+    for word in ("now", "live", "Batch"):
+        with pytest.raises(InvalidRequest, match="batch or interactive"):
+            read_submission(ENCODE, {"input": "/a", "priority": word})

@@ -13,7 +13,7 @@ from yarl import URL
 from mediafleet.console import rendering
 from mediafleet.console.pages import MOST_NODES
 from mediafleet.domain.artifact import ArtifactRef
-from mediafleet.domain.lifecycle import JobStatus, PriorityClass
+from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import RunningView
 from mediafleet.kinds.noop import KIND as NOOP
 from mediafleet.kinds.registry import KindRegistry
@@ -248,12 +248,6 @@ async def test_static_files_are_served_and_nothing_beside_them(client: aiohttp.C
     for path in ("/static/../pages.py", "/static/%2e%2e/pages.py", "/static/none.css", "/static/", "/static/vendor"):
         async with client.get(path) as response:
             assert response.status == 404, path
-
-
-def test_priorities_of_the_form_leave_live_to_sessions() -> None:
-    from mediafleet.console.forms import PRIORITIES  # noqa: PLC0415 - the only use
-
-    assert PriorityClass.LIVE not in PRIORITIES
 
 
 @pytest.mark.parametrize("name", ["%00", "a" * 9000, "none.css"])

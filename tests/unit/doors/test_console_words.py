@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from fake_fleet import FakeFleet
 from hypothesis import given
 from hypothesis.strategies import floats, integers
 
-from mediafleet.console.words import ago_text, iso_text, pace_text, percent, size_text, span_text, took_text
+from mediafleet.console.words import (
+    NODE_MEANINGS,
+    STATUS_MEANINGS,
+    ago_text,
+    can_retry,
+    is_final,
+    iso_text,
+    pace_text,
+    percent,
+    size_text,
+    span_text,
+    took_text,
+)
 from mediafleet.domain.lifecycle import JobStatus
+from mediafleet.domain.node import NodeState
 
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(-1, ""), (0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 KB"), (123_456_789, "123 MB"), (2 << 30, "2.1 GB")],
+    [
+        (-1, ""),
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1.0 KB"),
+        (1500, "1.5 KB"),
+        (99_900, "99.9 KB"),
+        (100_000, "100 KB"),
+        (123_456_789, "123 MB"),
+        (2 << 30, "2.1 GB"),
+        (10**15, "1.0 PB"),
+        (10**19, "10000 PB"),
+    ],
 )
 def test_sizes(count: int, text: str) -> None:
     assert size_text(count) == text
@@ -24,9 +51,13 @@ def test_sizes(count: int, text: str) -> None:
     [
         (None, ""),
         (-5, "0 s"),
-        (59_000, "59 s"),
+        (499, "0 s"),
+        (59_499, "59 s"),
+        (59_500, "1 min 0 s"),
         (61_000, "1 min 1 s"),
+        (3_599_000, "59 min 59 s"),
         (3_700_000, "1 h 1 min"),
+        (86_399_000, "23 h 59 min"),
         (90_000_000, "1 d 1 h"),
     ],
 )
@@ -40,9 +71,14 @@ def test_spans(milliseconds: int | None, text: str) -> None:
         (-3, "just now"),
         (4, "just now"),
         (5, "5 s ago"),
+        (59, "59 s ago"),
+        (60, "1 min ago"),
         (300, "5 min ago"),
+        (3_599, "59 min ago"),
         (7200, "2 h ago"),
+        (86_399, "23 h ago"),
         (86_400, "1 day ago"),
+        (172_800, "2 days ago"),
         (900_000, "10 days ago"),
     ],
 )
@@ -74,3 +110,59 @@ def test_pace_says_what_is_known(fleet: FakeFleet) -> None:
 def test_only_a_job_that_ran_took_time(fleet: FakeFleet) -> None:
     assert took_text(fleet.add_job(started_ms=1000, finished_ms=6000)) == "5 s"
     assert took_text(fleet.add_job()) == ""
+    assert took_text(fleet.add_job(started_ms=1000)) == ""
+    assert took_text(fleet.add_job(finished_ms=6000)) == "", "it was cancelled before it started"
+
+
+@given(integers(0, 10**19), integers(0, 10**19))
+def test_more_bytes_never_read_as_fewer(one: int, other: int) -> None:
+    def rank(count: int) -> tuple[int, float]:
+        number, unit = size_text(count).split()
+        return ("bytes", "KB", "MB", "GB", "TB", "PB").index(unit), float(number)
+
+    small, large = sorted((one, other))
+    assert rank(small) <= rank(large)
+
+
+@given(integers(-(10**12), 10**12), integers(0, 10**12))
+def test_a_clock_that_runs_behind_makes_nothing_odd(then_ms: int, now_ms: int) -> None:
+    assert ago_text(then_ms, now_ms) == "just now" or ago_text(then_ms, now_ms).endswith(" ago")
+
+
+@pytest.mark.parametrize(("share", "whole"), [(-0.5, 0), (0.999, 99), (0.29, 29), (1.0, 100), (1.7, 100)])
+def test_a_share_outside_of_its_bounds_is_held_to_them(share: float, whole: int) -> None:
+    assert percent(share) == whole
+
+
+def test_every_status_and_state_has_a_meaning_for_people() -> None:
+    assert set(STATUS_MEANINGS) == set(JobStatus)
+    assert set(NODE_MEANINGS) == set(NodeState)
+    assert len(set(STATUS_MEANINGS.values())) == len(JobStatus)
+
+
+@pytest.mark.parametrize(
+    ("status", "final", "retry"),
+    [
+        (JobStatus.PENDING, False, False),
+        (JobStatus.PROCESSING, False, False),
+        (JobStatus.COMPLETED, True, False),
+        (JobStatus.FAILED, True, True),
+        (JobStatus.CANCELLED, True, True),
+    ],
+)
+def test_buttons_follow_the_lifecycle(fleet: FakeFleet, status: JobStatus, *, final: bool, retry: bool) -> None:
+    view = fleet.add_job(status=status)
+    assert (is_final(view), can_retry(view)) == (final, retry)
+
+
+@pytest.mark.parametrize(
+    ("known", "text"),
+    [
+        ({"stage": "probing"}, "probing"),
+        ({"speed": 0.0}, "0.0×"),
+        ({"eta_ms": 0}, "0 s left"),
+        ({"stage": "encoding", "eta_ms": 90_000}, "encoding · 1 min 30 s left"),
+    ],
+)
+def test_a_pace_leaves_out_what_nobody_knows(fleet: FakeFleet, known: dict[str, Any], text: str) -> None:
+    assert pace_text(fleet.add_job(**known)) == text
