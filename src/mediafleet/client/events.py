@@ -21,6 +21,7 @@ from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+EVENT_STREAM = "text/event-stream"
 SNAPSHOT = "job.snapshot"
 """First event of a job's own stream; its data is the job as it is."""
 FINAL_EVENTS = frozenset({EventType.JOB_COMPLETED, EventType.JOB_FAILED, EventType.JOB_CANCELLED})
@@ -61,6 +62,7 @@ class EventFeed:
         """
         while True:
             async with await self._connect(patience_s) as response:
+                self._check_is_stream(response)
                 if on_open:
                     on_open()
                 async for item in self._items(response):
@@ -69,13 +71,18 @@ class EventFeed:
                         return
             await asyncio.sleep(self._pause_ms / 1000 * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
 
+    def _check_is_stream(self, response: aiohttp.ClientResponse) -> None:
+        # A page of some other server would be read as a stream without events, and asked for again for ever.
+        if response.content_type != EVENT_STREAM:
+            raise SchedulerUnavailable(f"{self._transport.base_url} does not answer like a mediafleet scheduler.")
+
     async def _items(self, response: aiohttp.ClientResponse) -> AsyncGenerator[Event | JobView]:
         async for message in self._read(response):
             if item := _decode(message):
                 yield item
 
     async def _connect(self, patience_s: float) -> aiohttp.ClientResponse:
-        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": self._after} if self._after else {})
+        headers = {"Accept": EVENT_STREAM} | ({"Last-Event-ID": self._after} if self._after else {})
         async for attempt in stamina.retry_context(
             on=Unavailable, attempts=None, timeout=patience_s, wait_initial=0.1, wait_max=2, wait_jitter=0.2
         ):
