@@ -36,12 +36,14 @@ async def _work(socket: ClientConnection) -> None:
         if isinstance(frame, JobAssign):
             refs = tuple(AttemptRef(a.task, a.grant) for a in frame.assignments)
             outcomes = tuple(Outcome(ref.task, ref.grant, result=RESULT) for ref in refs)
+            # Acknowledged apart and first, as a real node does: the scheduler pays for both frames.
             await socket.send(encode_frame(JobAck(refs)).decode())
             await socket.send(encode_frame(JobResults(outcomes)).decode())
 
 
 async def _run_node(url: str, number: int, slots: int, registered: asyncio.Queue[int]) -> None:
     address = url.replace("http", "ws", 1) + "/ws/node"
+    # Neither compression nor pings: a hundred nodes in one process must cost as little as can be, it is measured too.
     async with connect(address, compression=None, max_size=None, ping_interval=None) as socket:
         register = Register(
             protocol=PROTOCOL_VERSION,

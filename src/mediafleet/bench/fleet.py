@@ -45,11 +45,13 @@ async def bench_fleet(*arguments: str) -> AsyncGenerator[BenchFleet]:
         *("-m", "mediafleet.cli", *arguments, "--data", str(data), "--port", "0"),
         stdin=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
+        # Lines of the log would cost time that is no part of what is measured.
         env={**os.environ, "MEDIAFLEET_LOG__LEVEL": "error"},
     )
     try:
         yield await _until_serving(data, process)
     finally:
+        # SIGINT ends at once; SIGTERM would let work finish that nobody measures any more.
         if process.returncode is None:
             process.send_signal(signal.SIGINT)
         await process.wait()
@@ -58,6 +60,7 @@ async def bench_fleet(*arguments: str) -> AsyncGenerator[BenchFleet]:
 
 async def _until_serving(data: Path, process: asyncio.subprocess.Process) -> BenchFleet:
     deadline = asyncio.get_running_loop().time() + START_S
+    # Written only once the fleet serves: the port is free to choose, so nobody knows it before.
     record = data / "fleet.json"
     while not record.exists():
         if process.returncode is not None or asyncio.get_running_loop().time() > deadline:

@@ -10,13 +10,14 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import psutil
 
 from mediafleet.bench.figure import Figure, percentile
 from mediafleet.bench.fleet import BenchFleet, bench_fleet
+from mediafleet.domain.errors import SchedulerUnavailable
 
 NODES = 100
 SLOTS = 4
@@ -34,6 +35,7 @@ async def measure_noop() -> list[Figure]:
         _fake_nodes(fleet.url) as nodes,
         aiohttp.ClientSession(fleet.url) as session,
     ):
+        # Scripts are loaded, sockets opened and code paths taken once before anything is measured.
         await _push(session, WARM_UP)
         before = _cpu(fleet, nodes)
         seconds = await _push(session, JOBS)
@@ -55,11 +57,14 @@ async def _fake_nodes(url: str) -> AsyncGenerator[int]:
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        if process.stdout:
-            await process.stdout.readline()
+        # Without nodes no job would ever complete, and the measurement would wait for ever.
+        if process.stdout is None or await process.stdout.readline() != b"ready\n":
+            raise SchedulerUnavailable("The fake nodes of the measurement did not join its fleet.")
         yield process.pid
     finally:
-        process.kill()
+        # It may have ended by itself, and then cannot be killed.
+        with suppress(ProcessLookupError):
+            process.kill()
         await process.wait()
 
 
@@ -70,6 +75,7 @@ def _cpu(fleet: BenchFleet, nodes: int) -> float:
 
 async def _push(session: aiohttp.ClientSession, count: int) -> float:
     """Submit so many jobs in bulk and wait until all are completed; return the seconds."""
+    # Counted from what is there, since the store keeps the completed jobs of the warm-up.
     done = await _completed(session) + count
     started = time.perf_counter()
     for _ in range(count // BULK):
@@ -93,5 +99,6 @@ async def _single(session: aiohttp.ClientSession) -> float:
     while True:
         async with session.get(f"/api/v1/jobs/{job}") as response:
             view = await response.json()
+        # The start is the scheduler's own mark, so how often we look makes no measured time longer.
         if view["status"] == "completed":
             return float(view["started_ms"]) - sent_ms

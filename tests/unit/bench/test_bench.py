@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from mediafleet import bench
-from mediafleet.bench import fake_nodes, noop, overhead
-from mediafleet.bench.figure import Figure, percentile
+from mediafleet.bench import noop, overhead
+from mediafleet.bench.figure import Figure
 from mediafleet.domain.errors import InvalidRequest
 
 
@@ -42,6 +42,7 @@ def test_the_transcode_benchmarks_compare_with_plain_ffmpeg(capsys: pytest.Captu
     assert figures["transcode_overhead_ratio"].compared_to.startswith("plain ffmpeg")
     assert figures["transcode_verify_s"].value > 0
     assert figures["batch_overhead_ratio"].ratio == figures["batch_overhead_ratio"].value
+    assert figures["batch_verify_s"].value > 0
 
 
 def test_figures_are_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,12 +57,44 @@ def test_an_unknown_benchmark_is_named() -> None:
         bench.main(["nope"])
 
 
-def test_a_percentile_is_a_measured_value() -> None:
-    values = [float(n) for n in range(100)]
-    assert percentile(values, 50) == 50.0
-    assert percentile(values, 99) == 99.0
-    assert percentile([1.0], 99) == 1.0
+def test_no_figure_is_printed_where_one_of_the_names_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InvalidRequest, match="there are noop, transcode, batch"):
+        bench.main(["noop", "nope"])
+    assert not capsys.readouterr().out
 
 
-def test_fake_nodes_give_a_result_that_the_protocol_takes() -> None:
-    assert fake_nodes.RESULT.result == {"echo": ""}
+async def canned() -> list[Figure]:
+    return [Figure("one", 1234.5, "1/s", "nothing", 0.25), Figure("two", 2.0, "s")]
+
+
+async def none() -> list[Figure]:
+    return []
+
+
+def test_all_benchmarks_run_where_none_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "BENCHES", {"first": canned, "second": none})
+    assert bench.main([], json=True) == 0
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == ["measuring first …", "measuring second …"]
+    assert list(read(printed.out)) == ["one", "two"]
+
+
+def test_only_the_named_benchmark_runs_and_json_stays_a_list(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "BENCHES", {"first": canned, "second": none})
+    assert bench.main(["second"], json=True) == 0
+    assert capsys.readouterr().out == "[]\n"
+
+
+def test_the_table_groups_thousands_and_leaves_a_missing_ratio_empty(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "BENCHES", {"first": canned})
+    monkeypatch.setenv("COLUMNS", "120")
+    bench.main([])
+    rows = [line for line in capsys.readouterr().out.splitlines() if "│" in line]
+    cells = [[cell.strip() for cell in line.strip("│┃").split("│")] for line in rows]
+    assert cells == [["one", "1,234.500", "1/s", "nothing", "0.250"], ["two", "2.000", "s", "", ""]]
