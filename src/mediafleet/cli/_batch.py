@@ -102,9 +102,8 @@ class Batch:
 
         work = self._work
         draft = Submission(work.kind, params=work.params, priority=work.priority, name=utf8(item.path.name))
-        view = await hand_in(self._own, draft, [item.path], on_upload=advance)
-        item.take(view)
-        return view
+        # The item takes the job from inside: an interruption of this call must not leave it without the id.
+        return await hand_in(self._own, draft, [item.path], on_upload=advance, on_accepted=item.take)
 
     def _see(self, item: Item, view: JobView) -> None:
         self._own.note(view)

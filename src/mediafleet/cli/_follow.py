@@ -123,20 +123,31 @@ class OwnJobs:
         self.open: set[str] = set()
         """Their ids."""
 
-    async def submit(self, submission: Submission) -> JobView:
-        """Hand in a job and remember it; an interruption waits for the answer, so that no job goes unknown."""
+    async def submit(self, submission: Submission, *, on_accepted: Callable[[JobView], None] | None = None) -> JobView:
+        """Hand in a job and remember it; an interruption waits for the answer, so that no job goes unknown.
+
+        Args:
+            on_accepted: Called with the job as soon as it is known, also while an interruption is on its way.
+        """
+
+        def accept(view: JobView) -> JobView:
+            self.note(view)
+            if on_accepted:
+                on_accepted(view)
+            return view
+
+        # With a key the client may send it again after a lost answer; without one, that could make a second job.
         keyed = msgspec.structs.replace(submission, idempotency_key=submission.idempotency_key or new_token())
         request = asyncio.ensure_future(self.client.submit(keyed))
         try:
-            view = await asyncio.shield(request)
+            return accept(await asyncio.shield(request))
         except asyncio.CancelledError:
+            # Half of the time that an interruption has: the other half is for cancelling what this answer names.
             done, _ = await asyncio.wait({request}, timeout=_CANCEL_S / 2)
             if done and not request.exception():
-                self.note(request.result())
+                accept(request.result())
             request.cancel()
             raise
-        self.note(view)
-        return view
 
     def note(self, view: JobView) -> None:
         """Remember a job, or forget it if it is final."""

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 async def hand_in(
-    own: OwnJobs, draft: Submission, inputs: Sequence[str | Path], *, on_upload: Callable[[float], None]
+    own: OwnJobs,
+    draft: Submission,
+    inputs: Sequence[str | Path],
+    *,
+    on_upload: Callable[[float], None],
+    on_accepted: Callable[[JobView], None] | None = None,
 ) -> JobView:
     """Submit the draft with these inputs and return the job.
 
@@ -28,6 +33,7 @@ async def hand_in(
         own: Remembers the job, so that an interruption can end it.
         inputs: Paths of local files, and addresses that are passed on as they are.
         on_upload: Called with the share 0..1 that is uploaded; not called for what is used in place.
+        on_accepted: Called with the job as soon as it is known, even if an interruption then ends this call.
 
     Raises:
         MediafleetError: The fleet does not take the job, or an upload failed.
@@ -35,13 +41,13 @@ async def hand_in(
     """
     seen_in_place = [await _in_place(one) if isinstance(one, Path) else one for one in inputs]
     try:
-        return await own.submit(_with_inputs(draft, seen_in_place))
+        return await own.submit(_with_inputs(draft, seen_in_place), on_accepted=on_accepted)
     except InputError as error:
         # The general code: the fleet cannot see the file. The special ones are about the kind or its params.
         if error.code != InputError.code or not any(isinstance(one, Path) for one in inputs):
             raise
     uploaded = [await _upload(own.client, one, on_upload) if isinstance(one, Path) else one for one in inputs]
-    return await own.submit(_with_inputs(draft, uploaded))
+    return await own.submit(_with_inputs(draft, uploaded), on_accepted=on_accepted)
 
 
 async def _in_place(path: Path) -> str:
