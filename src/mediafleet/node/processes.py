@@ -46,6 +46,7 @@ class Child:
         self._pipes: list[asyncio.BaseTransport] = []
         self._tail = b""
         self._draining: asyncio.Task[None] | None = None
+        self._is_read = asyncio.Event()
         self._exit: asyncio.Future[int] = loop.create_future()
         self._life = asyncio.create_task(self._see_through(), name=f"child {process.pid}")
         threading.Thread(target=self._await_exit, args=(loop,), name=f"wait {process.pid}", daemon=True).start()
@@ -57,9 +58,12 @@ class Child:
 
     async def connect(self) -> None:
         """Begin to read its output."""
-        self._pipes.append(await _connect(self._output, self._process.stdout))
-        self._pipes.append(await _connect(self._errors, self._process.stderr))
-        self._draining = asyncio.create_task(self._drain_errors(), name=f"stderr {self.pid}")
+        try:
+            self._pipes.append(await _connect(self._output, self._process.stdout))
+            self._pipes.append(await _connect(self._errors, self._process.stderr))
+            self._draining = asyncio.create_task(self._drain_errors(), name=f"stderr {self.pid}")
+        finally:
+            self._is_read.set()
 
     async def read_line(self) -> bytes:
         """Return the next line of standard output with its newline, or b"" at its end."""
@@ -87,6 +91,7 @@ class Child:
 
     async def close(self) -> None:
         """Stop it if it still runs, and release its pipes."""
+        self._is_read.set()
         try:
             async with asyncio.timeout(self._grace_s + _DRAIN_S + _KILL_S):
                 await self.stop()
@@ -107,6 +112,8 @@ class Child:
 
     async def _see_through(self) -> int:
         code = await self._exit
+        # It may end before its pipes are connected, and what it said must not be lost then.
+        await self._is_read.wait()
         if self._draining:
             await asyncio.wait([self._draining], timeout=_DRAIN_S)
         return code

@@ -26,12 +26,27 @@ def _position(event_id: str) -> tuple[int, int]:
     return int(time), int(sequence or 0)
 
 
+class _Watcher:
+    """One who watches, and what it has not yet taken."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_LIMIT)
+        self.is_cut_off = False
+
+    async def take(self) -> Event | None:
+        """Return the next event; None where a watcher that was cut off has taken all that it got before."""
+        # Only a full queue is cut off, so there is no waiting for what will never come.
+        if self.is_cut_off and self.queue.empty():
+            return None
+        return await self.queue.get()
+
+
 class EventHub:
     """Reads the stream once for all watchers of this instance, and only while there are some."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._watchers: set[asyncio.Queue[Event | None]] = set()
+        self._watchers: set[_Watcher] = set()
         self._watched = asyncio.Event()
         self._reading = asyncio.Event()
         self._position = ""
@@ -50,22 +65,22 @@ class EventHub:
 
     def _hand_out(self, event: Event) -> None:
         for watcher in list(self._watchers):
-            if watcher.full():
+            if watcher.queue.full():
+                # What it has is without a hole: it may resume behind the last event that it takes.
                 self._watchers.discard(watcher)
-                watcher.get_nowait()
-                watcher.put_nowait(None)
+                watcher.is_cut_off = True
             else:
-                watcher.put_nowait(event)
+                watcher.queue.put_nowait(event)
 
     @contextmanager
-    def _watch(self) -> Generator[asyncio.Queue[Event | None]]:
-        queue: asyncio.Queue[Event | None] = asyncio.Queue(QUEUE_LIMIT)
-        self._watchers.add(queue)
+    def _watch(self) -> Generator[_Watcher]:
+        watcher = _Watcher()
+        self._watchers.add(watcher)
         self._watched.set()
         try:
-            yield queue
+            yield watcher
         finally:
-            self._watchers.discard(queue)
+            self._watchers.discard(watcher)
             if not self._watchers:
                 self._watched.clear()
 
@@ -76,22 +91,22 @@ class EventHub:
             after: An event id; what is no longer kept is left out.
             job: Only events of that job; ends with its final event.
         """
-        with self._watch() as queue:
-            # What is stored is read once the queue gets what is new, so that nothing falls between the two.
+        with self._watch() as watcher:
+            # What is stored is read once the watcher gets what is new, so that nothing falls between the two.
             await self._reading.wait()
             last = after or await self._store.read.last_event_id()
-            async for event in self._from(last, queue):
+            async for event in self._from(last, watcher):
                 if not job or event.job == job:
                     yield event
                     if job and event.type in FINAL_EVENTS:
                         return
 
-    async def _from(self, last: str, queue: asyncio.Queue[Event | None]) -> AsyncIterator[Event]:
+    async def _from(self, last: str, watcher: _Watcher) -> AsyncIterator[Event]:
         while past := await self._store.read.past_events(last):
             for event in past:
                 yield event
                 last = event.id
-        while (event := await queue.get()) is not None:
+        while (event := await watcher.take()) is not None:
             if _position(event.id) > _position(last):
                 yield event
                 last = event.id

@@ -91,13 +91,17 @@ def test_the_lock_ends_with_its_process_even_on_kill_9(tmp_path: Path) -> None:
 
 def test_a_child_that_outlives_its_node_does_not_keep_the_directory(tmp_path: Path) -> None:
     with claim_identity(tmp_path, cell="0", host="a"):
-        child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], close_fds=False)
+        waits = "import signal; print('here', flush=True); signal.pause()"
+        child = subprocess.Popen([sys.executable, "-c", waits], close_fds=False, stdout=subprocess.PIPE)
     try:
+        # Until it has become another program it holds what its parent had open.
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"here\n"
         with claim_identity(tmp_path, cell="0", host="a"):
             pass
     finally:
         child.kill()
-        child.wait()
+        child.communicate()
 
 
 def test_a_failure_gives_the_directory_back(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import sys
 import threading
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -188,6 +188,30 @@ async def test_standard_error_that_is_no_text_is_still_shown(guard: Guard, tmp_p
         child = await children.start(python(r"import sys; sys.stderr.buffer.write(b'caf\xe9')"))
         assert await child.wait() == 0
         assert child.errors() == "caf\N{REPLACEMENT CHARACTER}"
+
+
+async def test_last_words_are_kept_of_a_child_that_ends_before_its_pipes_are_connected(
+    guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect: Any = processes._connect
+    note_exit = processes.Child._set_exit
+    ended = asyncio.Event()
+
+    async def connect_late(*pipe: Any) -> Any:
+        await ended.wait()
+        return await connect(*pipe)
+
+    monkeypatch.setattr(processes, "_connect", connect_late)
+
+    def note_and_tell(child: processes.Child, code: int) -> None:
+        note_exit(child, code)
+        ended.set()
+
+    monkeypatch.setattr(processes.Child, "_set_exit", note_and_tell)
+    async with family(guard, tmp_path) as children:
+        child = await children.start(python("import sys; sys.exit('no such codec')"))
+        assert await child.wait() == 1
+        assert child.errors() == "no such codec\n"
 
 
 async def test_the_end_is_told_though_a_stranger_holds_standard_error_open(

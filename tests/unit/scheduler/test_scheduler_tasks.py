@@ -60,7 +60,7 @@ def test_a_task_that_requires_what_is_no_capability_is_refused() -> None:
 def test_a_plan_that_wants_too_many_tasks_is_taken_for_a_mistake() -> None:
     with pytest.raises(InvalidRequest, match=rf"wants {MAX_TASKS + 1} tasks; a job has at most {MAX_TASKS}"):
         tasks.check_tasks([NewTask("same", "noop")] * (MAX_TASKS + 1), KIND)
-    tasks.check_tasks([NewTask("same", "noop")] * MAX_TASKS, KIND)
+    tasks.check_tasks([NewTask(f"t{number}", "noop") for number in range(MAX_TASKS)], KIND)
 
 
 def test_a_task_with_a_step_that_the_kind_has_not_is_refused() -> None:
