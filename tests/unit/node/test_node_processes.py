@@ -282,6 +282,7 @@ async def test_a_child_that_resists_sigkill_is_given_up_and_said_so(
     with capture_logs() as said:
         async with family(choose_guard(), tmp_path, grace_s=0.01) as children:
             child = await children.start(["true"])
+            assert await child.read_line() == b"", "it has ended by itself"
     assert [(line["event"], line["pid"]) for line in said] == [
         ("child process resists SIGKILL and is given up", child.pid)
     ]
