@@ -26,6 +26,7 @@ def watch(lines: Iterable[bytes]) -> None:
     for group in groups:
         try:
             os.killpg(group, signal.SIGKILL)
+        # The child may have ended in the same moment as the node, before its end could be reported.
         except ProcessLookupError:
             continue
 

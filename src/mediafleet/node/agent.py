@@ -123,15 +123,20 @@ class NodeAgent:
             DataDirectoryInUse: Another agent runs on the data directory.
             Unauthorized, ConfigError: The scheduler refused the node before it was ever registered.
         """
+        # The guard is closed before the lock is given back: a next
+        # agent on the directory must find no child of this one.
         with (
             claim_identity(self._data, cell=self._around.cell, host=self._host) as identity,
             closing(self._around.make_guard()) as guard,
         ):
             workspaces = Workspaces(self._data / "work")
+            # Only with the lock held can nobody else be at work in these folders.
             workspaces.sweep()
             launcher = Launcher(
                 guard, environment=self._around.environment, grace_s=self._settings.stop_grace_ms / 1000
             )
+            # Detection may take minutes on a slow machine, and the loops
+            # that look at `drain` and `abort` do not run yet.
             offer = await self._unless_told(
                 detect_offer(
                     self._around.kinds,
@@ -167,6 +172,7 @@ class NodeAgent:
         introduce = partial(self._introduce, identity, executors, describe_machine(offer), table)
         async with Duty(table, outbox=outbox, runner=runner, clock=self._around.clock, data=self._data) as duty:
             self._duty = duty
+            # A task of its own, because running work and a drain go on while no scheduler answers.
             linking = asyncio.create_task(self._stay_linked(duty, introduce), name="link")
             linking.add_done_callback(self._note_failure)
             try:
@@ -177,6 +183,8 @@ class NodeAgent:
 
     def _note_failure(self, linking: asyncio.Task[None]) -> None:
         if not linking.cancelled() and (error := linking.exception()):
+            # Raised by `_until_told`, inside the block whose end stops
+            # all work; a task that fails by itself tells nobody.
             self._failure = error
             self.abort()
 
@@ -207,11 +215,14 @@ class NodeAgent:
             await self._finish_work(duty)
         if self._failure:
             raise self._failure
+        # Told by what is left and not by what was asked: a drain that ran out of time has not finished its work.
         is_finished = not duty.table.running
         if not is_finished:
             duty.apply(duty.table.abort())
             await duty.until(lambda: not duty.table.running, seconds=self._settings.stop_grace_ms / 1000 + _DELIVER_S)
+        # Ends the lease at once. Without it the scheduler would wait for the lease before it places the work elsewhere.
         duty.post(Misc("goodbye"))
+        # A scheduler that does not read must not keep the process from ending.
         with suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_S):
                 await duty.flush()
@@ -219,10 +230,12 @@ class NodeAgent:
 
     async def _finish_work(self, duty: Duty) -> None:
         table = duty.table
+        # First here, then told: an assignment that is on its way already is refused and goes elsewhere.
         table.leave()
         duty.post(Misc("draining"))
         await duty.until(lambda: self._is_aborting or not table.running, seconds=self._settings.drain_s)
         if not table.running:
+            # Without a link the results may have to wait for the next start, which the outbox is there for.
             await duty.until(lambda: self._is_aborting or not table.holding, seconds=_DELIVER_S)
 
     # --- the link ---
@@ -236,6 +249,8 @@ class NodeAgent:
         """
         while True:
             connection = await self._link(introduce)
+            # From here on work may run, and it is worth waiting until
+            # somebody corrects what makes the scheduler refuse.
             self._has_registered = True
             _log.info("linked", scheduler=self._settings.scheduler, node=connection.registered.node)
             await self._serve(duty, connection)
@@ -247,6 +262,7 @@ class NodeAgent:
             timeout=None,
             wait_initial=self._settings.reconnect_min_ms / 1000,
             wait_max=self._settings.reconnect_max_ms / 1000,
+            # A whole fleet loses a restarted scheduler in the same moment and must not come back in the same one.
             wait_jitter=self._settings.reconnect_min_ms / 1000,
         ):
             with attempt:
@@ -261,6 +277,7 @@ class NodeAgent:
         pause_ms = self._settings.reconnect_min_ms
         try:
             await connection.serve(handle=duty.handle, beat=duty.beat, board=duty.board)
+        # Expected whenever a scheduler is restarted, so it is no error of this node.
         except SchedulerUnavailable as error:
             _log.warning("link lost; running work goes on", reason=error.message)
         except MediafleetError as error:

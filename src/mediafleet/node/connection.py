@@ -47,6 +47,7 @@ class Connection:
         try:
             await link.send(frame)
             frames = link.receive()
+            # A proxy may hold a link open that no scheduler is behind.
             async with asyncio.timeout(_REGISTER_S):
                 answer = await anext(frames)
             if not isinstance(answer, Registered):
@@ -54,6 +55,7 @@ class Connection:
         except (TimeoutError, StopAsyncIteration) as error:
             await link.close()
             raise SchedulerUnavailable("The scheduler did not answer `register`.") from error
+        # Also on cancel: nobody else knows of the link yet, so nobody else could close it.
         except BaseException:
             await link.close()
             raise
@@ -88,6 +90,7 @@ class Connection:
             }.items()
         ]
         try:
+            # Receiving sets the pace: any helper that fails closes the link, which ends this loop with the reason.
             async for frame in self._frames:
                 handle(frame)
         finally:
@@ -109,10 +112,12 @@ class Connection:
         while True:
             frame = await self._outgoing.get()
             await self._link.send(frame)
+            # After the send and not after the `get`: a flush waits for what was handed to the link.
             self._outgoing.task_done()
 
     async def _beat(self, beat: Callable[[], None]) -> None:
         while True:
+            # The scheduler names the pace; a nought from it must not make this a busy loop.
             await asyncio.sleep(max(_SHORTEST_BEAT_S, self.registered.heartbeat_ms / 1000))
             beat()
             if self._has_gap:
@@ -120,9 +125,11 @@ class Connection:
                 await self._link.close()
 
     async def _report(self, board: ProgressBoard) -> None:
+        # The other end may be another instance of the scheduler, which has seen none of it.
         board.resend_all()
         while True:
             self.post(await board.next_frame())
+            # After the frame and not before it: the first news goes out at once, and what comes meanwhile is coalesced.
             await asyncio.sleep(FRAME_INTERVAL_S)
 
 

@@ -78,6 +78,7 @@ class AttemptContext:
 
     async def publish(self, path: Path, *, name: str) -> ArtifactRef:
         """Store a file as an artifact of this attempt; waits while the scheduler is away."""
+        # The scheduler keeps what a grant published only if that grant wins, so a late attempt leaves nothing behind.
         grant = self.assignment.grant
         return await self.persistence.insist(lambda: self.artifacts.upload(path, name=name, grant=grant))
 

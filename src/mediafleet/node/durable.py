@@ -23,6 +23,8 @@ def write_durably(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        # Only after the sync: some file systems write the new name
+        # before the bytes, and a power cut would leave it empty.
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -48,6 +48,7 @@ class Duty:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Stopping a handler ends in `finish`, which may own another task: hence a loop until none is left.
         self.apply(self.table.abort())
         while self._owned:
             _, pending = await asyncio.wait(self._owned, timeout=_GIVE_UP_S)
@@ -69,12 +70,14 @@ class Duty:
 
     def link(self, connection: Connection) -> None:
         """Begin to use a link that has just been registered."""
+        # In this order: handling the registration sends what the outbox holds, over this link.
         self._connection = connection
         self.handle(connection.registered)
 
     def unlink(self) -> None:
         """Note that the link has ended; work goes on."""
         self._connection = None
+        # What was posted to the old link may be lost, so the next one is sent every outcome that is not confirmed.
         self.table.lose_link()
 
     def post(self, frame: NodeFrame) -> None:
@@ -87,6 +90,8 @@ class Duty:
         try:
             async with asyncio.timeout(seconds):
                 while not claim():
+                    # Cleared after the claim was looked at and before anything is
+                    # awaited, so no change can fall in between.
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
@@ -115,12 +120,15 @@ class Duty:
                 case Stop(grant):
                     self._handlers[grant].cancel()
                 case Keep(outcome):
+                    # Not waited for: a slow disk must not hold up heartbeats, and
+                    # the outcome is sent beside being written.
                     self._own(self._outbox.put(outcome), name=f"keep {outcome.task}")
                 case Forget(grant):
                     self._outbox.remove(grant)
         self._changed.set()
 
     def _own(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        # The loop itself holds tasks only weakly: one that nobody refers to may be collected before it ends.
         task = asyncio.create_task(work, name=name)
         self._owned.add(task)
         task.add_done_callback(self._disown)
@@ -141,6 +149,7 @@ class Duty:
         """Wait for the end of one attempt and report it."""
         handler = self._handlers[grant]
         await asyncio.wait([handler])
+        # Gone before the outcome is told, so that no instruction can stop a handler that has ended.
         del self._handlers[grant]
         self.board.forget(grant)
         ending = None if handler.cancelled() else handler.result()

@@ -122,12 +122,14 @@ def build_executors(settings: NodeSettings, capabilities: Iterable[str], *, core
 
 def count_cores() -> int:
     """Return how many cores this process may use."""
+    # This process may have been given fewer cores than the machine has; macOS cannot say.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe_machine(offer: Offer) -> dict[str, Any]:
     """Return what `register` tells of the machine."""
     return {
+        # First, so that no kind can overwrite what the machine says of itself.
         **offer.facts,
         "platform": platform.platform(terse=True),
         "machine": platform.machine(),
@@ -140,7 +142,9 @@ def describe_machine(offer: Offer) -> dict[str, Any]:
 
 def measure_load(data: Path) -> dict[str, float]:
     """Return the shares 0..1 of processor, memory and the data directory's disk in use, cheaply."""
+    # Without an interval it is the share since the last call and blocks nobody; the first call therefore says 0.
     load = {"cpu": psutil.cpu_percent(interval=None) / 100, "memory": psutil.virtual_memory().percent / 100}
+    # The disk may be gone for a moment (an unmounted share), and the heartbeat must go out all the same.
     with suppress(OSError):
         load["disk"] = psutil.disk_usage(str(data)).percent / 100
     return load

@@ -70,12 +70,15 @@ class Watchdog:
 
     def __init__(self) -> None:
         script = Path(__file__).with_name("_watchdog.py")
+        # Python makes both ends close on exec: a child that held the
+        # writing end would keep the watchdog waiting for itself.
         reader, self._pipe = os.pipe()
         with os.fdopen(reader, "rb") as end:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(script)],
                 stdin=end,
                 stdout=subprocess.DEVNULL,
+                # A terminal that is closed, or a kill of the whole group of the node, must not take the watchdog along.
                 start_new_session=True,
                 preexec_fn=_ignore_requests_to_end,  # noqa: PLW1509 - takes no lock, so threads do no harm
                 cwd="/",

@@ -52,6 +52,8 @@ def claim_identity(data: Path, *, cell: str, host: str) -> Generator[Identity]:
     descriptor = os.open(data / "node.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
+            # A lock of the kernel and not a file with a process number:
+            # that would outlive `kill -9` and name a stranger.
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataDirectoryInUse(
@@ -59,6 +61,7 @@ def claim_identity(data: Path, *, cell: str, host: str) -> Generator[Identity]:
             ) from None
         yield Identity(_load_node_id(data, cell=cell, host=host), new_token())
     finally:
+        # Gives the lock back. The file stays: removing it would let two agents lock two files of one name.
         os.close(descriptor)
 
 
@@ -71,6 +74,7 @@ def _load_node_id(data: Path, *, cell: str, host: str) -> str:
     except msgspec.DecodeError as error:
         _log.warning("node.json is unreadable; the node gets a new id", path=str(path), error=str(error))
         return _new_node_id(path, cell=cell, host=host)
+    # Somebody may have edited the file, and the id becomes part of keys in the store.
     return record.node if is_id(record.node, "n") else _new_node_id(path, cell=cell, host=host)
 
 

@@ -117,9 +117,14 @@ class WebSocketLink:
             socket = await connect(
                 socket_address(scheduler),
                 additional_headers={"Authorization": f"Bearer {token}"} if token else None,
+                # Frames are small, and permessage-deflate would keep a window of memory for every link.
                 compression=None,
+                # The library would else take a proxy from the environment,
+                # which knows nothing of a scheduler on the local network.
                 proxy=None,
                 open_timeout=_OPEN_S,
+                # Without pings a link whose other end lost its power looks
+                # open until TCP gives up, which takes minutes.
                 ping_interval=_PING_S,
                 ping_timeout=_PONG_S,
                 close_timeout=_CLOSE_S,

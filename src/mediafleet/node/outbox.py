@@ -43,9 +43,11 @@ class Outbox:
 
         A full or broken disk costs only the survival of a restart: the outcome is still delivered.
         """
+        # Before the first wait: the scheduler may confirm the outcome while it is being written.
         self._kept.add(outcome.grant)
         path = self._path(outcome.grant)
         try:
+            # Without the shield a cancel would take the write out of the line for a thread before it has begun.
             await asyncio.shield(asyncio.to_thread(write_durably, path, msgspec.json.encode(outcome)))
         except OSError as error:
             _log.error("outcome not written to the outbox", task=outcome.task, error=str(error))
@@ -68,5 +70,6 @@ def _read(path: Path) -> Outcome | None:
         return msgspec.json.decode(path.read_bytes(), type=Outcome)
     except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
         _log.warning("outbox file is unreadable and set aside", path=str(path), error=str(error))
+        # Kept for whoever wants to know why: it may be the only trace of hours of work.
         path.replace(path.with_suffix(".corrupt"))
         return None

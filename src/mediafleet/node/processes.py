@@ -48,6 +48,7 @@ class Child:
         self._draining: asyncio.Task[None] | None = None
         self._is_read = asyncio.Event()
         self._exit: asyncio.Future[int] = loop.create_future()
+        # The end has one owner and any number of waiters: a cancelled waiter must not be taken for the end.
         self._life = asyncio.create_task(self._see_through(), name=f"child {process.pid}")
         threading.Thread(target=self._await_exit, args=(loop,), name=f"wait {process.pid}", daemon=True).start()
 
@@ -72,6 +73,7 @@ class Child:
         except asyncio.IncompleteReadError as end:
             return end.partial
         except asyncio.LimitOverrunError as overrun:
+            # The buffer is full, and the reader has stopped reading from the pipe: taking a part lets it go on.
             return await self._output.read(overrun.consumed)
 
     async def wait(self) -> int:
@@ -120,6 +122,7 @@ class Child:
 
     async def _drain_errors(self) -> None:
         while piece := await self._errors.read(TAIL_BYTES):
+            # Read on for ever although little is kept: a full pipe would stop the child.
             self._tail = (self._tail + piece)[-TAIL_BYTES:]
 
     def _await_exit(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -149,6 +152,7 @@ class Children:
             TransientFailure: The program could not be started here.
         """
         child = self._launcher.spawn(arguments, cwd=cwd or self._workspace, temporary=self._workspace)
+        # Before the first wait: a cancel during `connect` still finds the child among those to stop.
         self._started.append(child)
         await child.connect()
         return child
@@ -195,6 +199,7 @@ class Launcher:
                 stderr=subprocess.PIPE,
                 cwd=cwd,
                 env={**self._environment, "TMPDIR": str(temporary)},
+                # A group of its own, so that a wrapper script and all it starts can be ended with one signal.
                 start_new_session=True,
                 preexec_fn=self.guard.hook(),  # noqa: PLW1509 - the hooks take no lock, so threads do no harm
             )

@@ -30,6 +30,7 @@ class ProgressBoard:
             update.speed if update.speed is not None and math.isfinite(update.speed) else None,
             update.eta_ms,
         )
+        # A handler may report a thousand times a second; what says nothing new must not wake the sender.
         if progress != before:
             self._latest[update.grant] = self._unsent[update.grant] = progress
             self._news.set()

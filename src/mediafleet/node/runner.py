@@ -61,6 +61,7 @@ class Runner:
             return _checked(start, await self._run_handler(start))
         except asyncio.CancelledError:
             return None
+        # What a handler raises may hold a whole log, and an error travels in a frame of limited size.
         except MediafleetError as error:
             return _trimmed(error.info())
         except (Exception, SystemExit) as error:  # noqa: BLE001 - plug-in boundary: a handler must never take the node down
@@ -69,6 +70,7 @@ class Runner:
     async def _run_handler(self, start: Start) -> TaskResult:
         handler = self.kinds.get(start.spec.kind).handlers[start.spec.step]
         label = f"{start.assignment.task}-{start.assignment.attempt}"
+        # The children end before their folder is removed: a writer would fill it again behind the removal.
         async with self.workspaces.open(label) as workspace, self.launcher.children(workspace) as children:
             return await handler(
                 AttemptContext(
@@ -88,6 +90,7 @@ def _checked(start: Start, result: object) -> TaskResult:
         raise TaskFailed(
             f"The step {spec.step!r} of the kind {spec.kind!r} returned no TaskResult: the kind is faulty."
         )
+    # Checked here, where it fails one task. On the link a frame that is too large would cost the link, again and again.
     size = len(encode_frame(Outcome(start.assignment.task, start.assignment.grant, result=result)))
     if size > LARGEST_OUTCOME_BYTES:
         raise TaskFailed(
@@ -102,6 +105,7 @@ def _explain_fault(start: Start, error: BaseException) -> ErrorInfo:
     _log.error(
         "handler failed unexpectedly", task=start.assignment.task, kind=spec.kind, step=spec.step, exc_info=error
     )
+    # A fault of the code may still be one of this machine (a library, memory), so another node gets its try.
     return TransientFailure(
         f"The step {spec.step!r} of the kind {spec.kind!r} failed unexpectedly ({type(error).__name__}).",
         detail="".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:],

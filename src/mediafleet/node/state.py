@@ -174,12 +174,14 @@ class AttemptTable:
         """Note that nothing sent can be relied on any more."""
         self._linked = False
         for held in self._held.values():
+            # Makes it stale for the next beat, whatever becomes of the registration before it.
             held.sent_s = None
 
     def _registered(self, frame: Registered, now_s: float) -> list[Instruction]:
         self._linked = True
         self._lease_s = frame.lease_ms / 1000
         self._told_to_drain = frame.draining
+        # What is no longer wanted goes first, so that none of it is sent below.
         dropped = [
             step
             for ref in frame.drop
@@ -193,6 +195,7 @@ class AttemptTable:
         answers: list[Instruction] = []
         for assignment in frame.assignments:
             ref = AttemptRef(assignment.task, assignment.grant)
+            # Before any judging: a repeat is confirmed also by a node that is full or draining by now.
             if self._knows(assignment.grant):
                 acks.append(ref)
                 answers += self._deliver(self._held_of(assignment.grant), now_s)
@@ -204,6 +207,7 @@ class AttemptTable:
             self._attempts[assignment.grant] = _Attempt(ref, assignment.executor, _cost(assignment))
             acks.append(ref)
             starts.append(Start(assignment, verdict))
+        # The acknowledgement leads: a short task must not deliver its outcome before the scheduler knows that it runs.
         acknowledged: list[Instruction] = [Send(JobAck(tuple(acks)))] if acks else []
         return acknowledged + starts + answers
 
@@ -253,6 +257,7 @@ class AttemptTable:
     def finish(self, grant: str, ending: Ending, *, now_s: float) -> list[Instruction]:
         """Free the attempt's slots and keep its outcome, unless the node itself ended it."""
         attempt = self._attempts.pop(grant)
+        # An error or a cancel is only the echo of our own abort, but a result is work that need not be done again.
         if attempt.phase is Phase.ABORTED and not isinstance(ending, TaskResult):
             return []
         held = self._held[grant] = _Held(_outcome(attempt, ending))

@@ -39,10 +39,12 @@ class Workspaces:
             label: Shows in the folder's name, for people who look.
         """
         readable = re.sub(r"[^A-Za-z0-9_-]+", "-", label)[:60]
+        # With a random ending, because two labels may look alike once their odd characters are gone.
         workspace = Path(tempfile.mkdtemp(prefix=f"{readable}-", dir=self._root))
         try:
             yield workspace
         finally:
+            # In a thread, because a folder of many gigabytes takes seconds to remove and heartbeats must go on.
             await finish(asyncio.to_thread(remove_tree, workspace), name=f"remove {workspace.name}")
 
 
@@ -58,7 +60,9 @@ def _retry_with_permission(remove: Callable[[str], Any], path: str, _: object) -
     """Give the owner all rights on the entry and its folder, and remove once more."""
     stuck = Path(path)
     try:
+        # Removing an entry needs rights on the folder around it, not on the entry.
         stuck.parent.chmod(0o700)
+        # A link is removed and never followed: it may lead to the original of an input.
         if stuck.is_dir() and not stuck.is_symlink():
             stuck.chmod(0o700)
             shutil.rmtree(stuck, ignore_errors=True)

@@ -36,6 +36,7 @@ with claim_identity(Path(sys.argv[1]), cell="0", host="a"):
     print("held", flush=True)
     sys.stdin.read()
 """
+IDLE = "import signal; print('idle', flush=True); signal.pause()"
 OUTCOME = Outcome("j0-x.a", "grant/../with%odd", result=TaskResult({"n": 1}))
 
 
@@ -91,17 +92,17 @@ def test_the_lock_ends_with_its_process_even_on_kill_9(tmp_path: Path) -> None:
 
 def test_a_child_that_outlives_its_node_does_not_keep_the_directory(tmp_path: Path) -> None:
     with claim_identity(tmp_path, cell="0", host="a"):
-        waits = "import signal; print('here', flush=True); signal.pause()"
-        child = subprocess.Popen([sys.executable, "-c", waits], close_fds=False, stdout=subprocess.PIPE)
+        child = subprocess.Popen([sys.executable, "-c", IDLE], close_fds=False, stdout=subprocess.PIPE)
+        assert child.stdout
+        with child.stdout:
+            # The kernel closes what must not be inherited only while the child begins its new program.
+            assert child.stdout.readline() == b"idle\n"
     try:
-        # Until it has become another program it holds what its parent had open.
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"here\n"
         with claim_identity(tmp_path, cell="0", host="a"):
             pass
     finally:
         child.kill()
-        child.communicate()
+        child.wait()
 
 
 def test_a_failure_gives_the_directory_back(tmp_path: Path) -> None:
