@@ -77,6 +77,7 @@ class BlobStore:
         staged = f"{self._staging}/{secrets.token_hex(12)}"
         try:
             digest = await self._stage(staged, chunks, size)
+            # Before the rename, so that damaged bytes never had a name.
             if sha256 and digest != sha256.lower():
                 raise UploadMismatch(
                     f"The bytes have the SHA-256 {digest}, but {sha256} was announced; send them again."
@@ -100,6 +101,7 @@ class BlobStore:
         Raises:
             NotFound: There is no such blob, or it was deleted meanwhile.
         """
+        # Asked for once: a range beyond the end would be an error of the store and not an end.
         size = await self.size(key)
         end = size if length is None else min(size, start + length)
         try:
@@ -163,6 +165,7 @@ class BlobStore:
         try:
             async for block in _blocks(chunks):
                 received += len(block)
+                # Here and not at the end: a client that sends without end must not fill the disk.
                 if received > size:
                     raise UploadMismatch(f"More bytes than the announced {size} came; announce the size of all.")
                 # Both let go of the interpreter: with a second core, hashing costs no time beside the disk.
@@ -179,6 +182,7 @@ class BlobStore:
         # The bytes must be on disk before a name says that they are.
         await asyncio.to_thread(sync_file, self._root / staged)
         await obstore.rename_async(self._store, staged, key)
+        # A rename is only a change of the folder, which the disk may forget on a power loss.
         await asyncio.to_thread(sync_folder, (self._root / key).parent)
 
     async def _discard(self, staged: str) -> None:

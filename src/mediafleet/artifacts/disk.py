@@ -22,6 +22,7 @@ _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 def sync_file(path: Path) -> None:
     """Make a file's bytes survive a power loss."""
+    # Reading is enough: on Linux and macOS a sync is about the file and not about the descriptor.
     _sync(path, os.O_RDONLY)
 
 
@@ -32,6 +33,7 @@ def sync_folder(path: Path) -> None:
 
 def explain(error: Exception, folder: Path) -> Unavailable:
     """Return our error for one of the file system: names a full disk, and what to do."""
+    # obstore's errors carry no number of their own, only the words of the Rust library below.
     number = error.errno if isinstance(error, OSError) and error.errno else _number_in(str(error))
     if number in _FULL:
         return Unavailable(

@@ -69,6 +69,7 @@ def fingerprint_of_open(descriptor: int, path: Path) -> Fingerprint:
 async def sees_same_file(path: Path, expected: Fingerprint) -> bool:
     """Tell whether the file at the path is here and is the one that was fingerprinted; never raises for what is there."""
     try:
+        # The path alone proves nothing: two machines may each have another disk mounted there.
         return await fingerprint(path) == expected
     except MediafleetError:
         return False
@@ -99,6 +100,7 @@ def path_of_uri(uri: str) -> Path:
     if "?" in encoded or "#" in encoded or _BAD_ESCAPE.search(encoded):
         raise InvalidRequest(f"{uri!r} is not percent-encoded right; write ? as %3F, # as %23 and % as %25.")
     path = unquote_to_bytes(encoded)
+    # Looked at after decoding, since %2e%2e is another way to write the dots.
     if b"\0" in path or b".." in path.split(b"/"):
         raise InvalidRequest(f"{uri!r} has a part that no address may have: '..' or a zero byte.")
     return Path(os.fsdecode(path))
@@ -133,6 +135,8 @@ def _sample(descriptor: int, path: Path) -> Fingerprint:
         raise InvalidRequest(f"{_shown(path)} is not a regular file.")
     size = found.st_size
     digest = hashlib.sha256()
+    # Three samples and not the whole: a film of 100 GB on a share would have to be read twice before any work.
+    # Containers keep their index at the start or the end, so another cut of the same film shows there.
     for start in sorted({0, max(0, (size - SAMPLE_BYTES) // 2), max(0, size - SAMPLE_BYTES)}):
         digest.update(os.pread(descriptor, SAMPLE_BYTES, start))
     after = os.fstat(descriptor)

@@ -141,6 +141,7 @@ class ArtifactClient:
                     return path
         folder = workspace / "inputs" / _plain(ref.id)
         folder.mkdir(parents=True, exist_ok=True)
+        # Below the id, because two inputs of one task may have the same name.
         copy = folder / _plain(ref.name)
         if not copy.exists():
             await self.download(ref, copy)
@@ -171,6 +172,7 @@ class ArtifactClient:
     async def _send(self, upload: str, source: _Source) -> ArtifactRef:
         headers = {"Content-Length": str(source.size), "Content-Type": "application/octet-stream"}
         try:
+            # A deadline that moves with the bytes: an honest upload over a slow line may take hours.
             async with asyncio.timeout(STALL_S) as deadline:
                 body = source.read(deadline)
                 async with self._request("PUT", f"/{upload}?offset=0", data=body, headers=headers) as response:
@@ -217,6 +219,7 @@ class ArtifactClient:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=STALL_S)
         headers = self._headers | (headers or {})
         try:
+            # No redirects: the token in the headers must not follow one to another host.
             async with self._session.request(
                 method, self._routes + path, headers=headers, timeout=timeout, allow_redirects=False, **options
             ) as response:
@@ -279,10 +282,12 @@ class _Partial:
         """Return what asks for the bytes that are missing, unless they are another artifact's meanwhile."""
         if not self.offset or not self.etag:
             return {}
+        # With If-Range a server that has other bytes by now sends all of them, and never the tail of another file.
         return {"Range": f"bytes={self.offset}-", "If-Range": self.etag}
 
     def begin(self, response: aiohttp.ClientResponse) -> None:
         """Take an answer: the rest, or everything from the start."""
+        # A server or a proxy may ignore the range: what is there must not be appended to itself.
         if response.status != 206:  # noqa: PLR2004 - Partial Content
             self.file.seek(0)
             self.file.truncate()
