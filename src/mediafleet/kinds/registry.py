@@ -66,6 +66,7 @@ class KindRegistry:
         """
         kind = self.get(name)
         try:
+            # Strict about types: a "2" that counts as a number here would count as a word for the next client.
             typed = msgspec.convert(params, kind.params)
         except msgspec.ValidationError as error:
             raise InvalidParams(f"The params do not fit the kind {name!r}: {error}.") from error

@@ -60,12 +60,14 @@ class Track:
 
     def note(self, packet: Any) -> None:
         """Count a packet that plays; those that an edit list hides do not."""
+        # PyAV ends with an empty packet for each stream, which only flushes its decoder.
         if packet.is_discard or not packet.size:
             return
         self.packets += 1
         if packet.pts is None:
             return
         duration = packet.duration or 0
+        # Packets come in the order of decoding; with B-frames neither the first nor the last of them is so in time.
         self.start = packet.pts if self.start is None else min(self.start, packet.pts)
         if self.end is None or packet.pts + duration >= self.end:
             self.end, self.last_duration = packet.pts + duration, duration
@@ -97,6 +99,7 @@ def _span(track: Track) -> tuple[float | None, float | None, float]:
     if track.stream.start_time is not None and track.stream.type == "audio":
         start = max(start, track.stream.start_time)
     length = max(0, track.end - start)
+    # Some containers give no duration, and a last packet may be cut: the longer of both is the safe tolerance.
     average = (track.end - track.start) / track.packets if track.packets else 0
     return float(start * base), float(length * base), float(max(track.last_duration, average) * base)
 
@@ -195,11 +198,13 @@ def _scan(container: InputContainer) -> tuple[list[Track], str]:
             track.note(packet)
             track.decode(packet)
     except av.error.FFmpegError as error:
+        # What was read so far still counts: the handler decides whether the file can be used.
         return tracks, error.strerror or str(error)
     return tracks, ""
 
 
 def _is_encrypted(head: bytes) -> bool:
+    # Only in an ISO file are these words boxes; anywhere else four such letters are chance.
     return head[4:8] in {b"ftyp", b"styp", b"moov"} and any(mark in head for mark in _ENCRYPTION_MARKS)
 
 
@@ -213,9 +218,12 @@ def _refusal(error: Exception, head: bytes) -> dict[str, Any]:
 def inspect(path: Path, demuxers: str) -> dict[str, Any]:
     """Return all that is known of the file, or `{"error": …}`."""
     with path.open("rb") as file:
+        # Read apart from FFmpeg: after a failed open there is no container to ask.
         head = file.read(_HEADER_BYTES)
+    # A playlist could name files of this machine or addresses of its network, and their content would be published.
     options = {"protocol_whitelist": "file", "format_whitelist": demuxers}
     try:
+        # The prefix keeps FFmpeg from reading a protocol into a name; tags of old files may be in any encoding.
         container = av.open(f"file:{path}", mode="r", options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as error:
         return _refusal(error, head)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mediafleet.kinds.transcode.media import MediaInfo
     from mediafleet.kinds.transcode.presets import VideoPreset
 
+# Each line carries its level, by which errors are told from talk. Errors alone would not do: FFmpeg mentions some
+# losses only as information, such as the Dolby Vision data of a picture.
 _QUIET = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info")
 _PROGRESS = ("-progress", "pipe:1", "-stats_period", "0.5")
 _OPUS_LAYOUTS = {"5.1(side)": "5.1", "5.0(side)": "5.0", "quad(side)": "quad"}
@@ -40,6 +42,7 @@ def encode_arguments(
         output: Absolute path to write; an existing file is replaced.
         info: What the probe found in the source.
     """
+    # By number, one by one: left to itself FFmpeg takes one stream of each type.
     maps = [word for stream in plan.tracks for word in ("-map", f"0:{stream.source.index}")]
     per_stream = [
         word for number, stream in enumerate(plan.tracks) for word in _stream_options(number, stream, params, plan)
@@ -83,6 +86,7 @@ def cover_path(stream: StreamPlan, folder: Path) -> Path:
 
 def _cover_options(plan: OutputPlan, folder: Path) -> list[str]:
     words: list[str] = []
+    # FFmpeg numbers attached files behind all mapped streams.
     for number, stream in enumerate(plan.covers, start=len(plan.tracks)):
         ending = _COVER_ENDINGS[stream.codec]
         words += [
@@ -101,6 +105,7 @@ def check_arguments(path: Path, *, muxer: str) -> list[str]:
     return [
         *_QUIET,
         *_PROGRESS,
+        # FFmpeg would else report an error, leave the frame out and end with code 0.
         "-xerror",
         *input_options(demuxer),
         "-i",
@@ -137,8 +142,10 @@ def trial_arguments(encoder: str, *, is_video: bool) -> list[str]:
             "null",
             "-",
         ]
+    # VAAPI takes pictures only from the memory of the card; NVENC, QSV and VideoToolbox upload by themselves.
     upload = ["-vf", "format=nv12,hwupload"] if encoder.endswith("_vaapi") else []
     device = ["-init_hw_device", "vaapi=va", "-filter_hw_device", "va"] if upload else []
+    # Hardware encoders refuse very small pictures, and would look as if they did not work.
     picture_source = ["-f", "lavfi", "-i", "color=gray:s=256x256:r=25"]
     return [
         *_QUIET[:3],
@@ -204,6 +211,7 @@ def _audio_options(number: int, stream: StreamPlan, params: TranscodeParams) -> 
     if stream.codec == "mp3":
         channels = min(channels, 2)
     words: list[str] = []
+    # FLAC loses nothing, so its size is what the sound needs.
     if stream.codec != "flac":
         each = audio.channel_bps if audio is not None else 80_000
         words += [f"-b:{number}", str(options.bitrate or each * channels)]
@@ -220,5 +228,6 @@ def _audio_options(number: int, stream: StreamPlan, params: TranscodeParams) -> 
 def _muxer_options(plan: OutputPlan) -> list[str]:
     if plan.container.muxer in {"mp4", "mov", "ipod"}:
         # `unofficial` lets copied Dolby Vision keep its configuration record.
+        # The index goes to the front, so that a browser can play the file before it has all of it.
         return ["-movflags", "+faststart", "-strict", "unofficial"]
     return []

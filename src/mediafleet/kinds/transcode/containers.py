@@ -114,6 +114,7 @@ def same_container(demuxer: str, name: str) -> str:
     """
     ending = name.rpartition(".")[2].lower()
     candidates = {_OWN_CONTAINER[part] for part in demuxer.split(",") if part in _OWN_CONTAINER}
+    # The name only chooses among what the content allows: FFmpeg has one demuxer for MOV, MP4 and M4A.
     if ending in CONTAINERS and (ending in candidates or (candidates and ending in {"mov", "m4a"})):
         return ending
     return next((container for container in ("mp4", "mp3") if container in candidates), "mkv")

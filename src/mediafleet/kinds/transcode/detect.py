@@ -43,6 +43,7 @@ async def detect_ffmpeg(context: DetectContext) -> Detected:
 async def try_encoders(context: DetectContext, ffmpeg: Ffmpeg) -> Detected:
     """Return what one FFmpeg can do, from memory where it was tried before."""
     key = f"transcode/{_EDITION}/{ffmpeg.version}/{ffmpeg.path}"
+    # Trying all takes seconds at every start; the key names what the answer depends on.
     faults = _as_faults(context.recall(key))
     if faults is None:
         faults = await _try_all(context, ffmpeg)
@@ -63,6 +64,7 @@ async def _try_all(context: DetectContext, ffmpeg: Ffmpeg) -> dict[str, str]:
     names = [*VIDEO_ENCODERS, *AUDIO_ENCODERS, *(name for group in HARDWARE.values() for name in group)]
 
     async def attempt(name: str) -> str:
+        # Not all at once: on few cores they would run into their deadline, and a graphics card takes few sessions.
         async with gate:
             return await _try_one(context, ffmpeg, name)
 
@@ -80,9 +82,11 @@ async def _try_one(context: DetectContext, ffmpeg: Ffmpeg, encoder: str) -> str:
     except TimeoutError:
         return f"{encoder} did not finish a two-frame encode in {_PATIENCE_S:.0f} s."
     finally:
+        # A driver that hangs must not leave its encoder behind on the card.
         await child.stop()
     if code == 0:
         return ""
+    # The first line names the cause; what follows it is FFmpeg giving up, part by part.
     words = child.errors().strip().splitlines()
     return f"{encoder} failed a two-frame encode: {_plain(words[0]) if words else f'exit code {code}'}."
 

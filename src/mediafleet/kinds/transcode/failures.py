@@ -90,6 +90,7 @@ CAUSES = (
 
 def show_name(name: str) -> str:
     """Return a file name for use in a sentence: on one line, in quotes, not too long."""
+    # A name comes from outside: its line breaks would make two lines of a log or a terminal out of one.
     readable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
     if len(readable) > _NAME_CHARACTERS:
         readable = f"{readable[: _NAME_CHARACTERS - 20]}…{readable[-19:]}"
@@ -108,6 +109,7 @@ def playlist(name: str) -> UnreadableMedia:
 
 def errors_in(log: str) -> list[str]:
     """Return what FFmpeg called an error, without repeats and without what is known to be harmless."""
+    # A damaged film repeats one complaint thousands of times; a dict drops repeats and keeps the order.
     found = [match["what"].strip() for match in _LEVEL.finditer(log)] + _DAMAGE.findall(log)
     return list(dict.fromkeys(line for line in found if line and not _HARMLESS.search(line)))
 
@@ -124,6 +126,7 @@ def explain(log: str, *, name: str, exit_code: int | None = None) -> MediafleetE
     for cause in CAUSES:
         if cause.pattern.search(log):
             return cause.error(cause.sentence.format(name=show_name(name)), detail=detail)
+    # After the words: a killed FFmpeg that said before that memory is short was killed for that.
     if exit_code is not None and exit_code < 0:
         sentence = f"FFmpeg was ended by signal {-exit_code} while it worked on {show_name(name)}."
         return TransientFailure(sentence, detail=detail)

@@ -88,6 +88,7 @@ class _Transcode:
             made = await self._make(source, info, may_copy_sound=False)
         output = self._accept(made)
         self.context.report(0.99, stage="publishing")
+        # Only what passed is ever published: the worst that a transcoder can do is to replace a good file by a bad one.
         artifact = await self.context.publish(made.path, name=output_name(self.name, made.plan.container.name))
         return TaskResult(
             result=self._account(made, info, output),
@@ -99,6 +100,7 @@ class _Transcode:
         """Give the input a plain name in the workspace, so that no tool has to cope with the user's."""
         ending = path.suffix.lower() if path.suffix[1:].isalnum() and path.suffix.isascii() else ""
         link = self.context.workspace / f"input{ending}"
+        # A link and not a copy: inputs are large, and one that is used in place must not be renamed.
         link.symlink_to(path.absolute())
         return link
 
@@ -106,6 +108,7 @@ class _Transcode:
         started = time.monotonic()
         info = await probe(self.context, source, name=self.name)
         self.seconds["probe_s"] = time.monotonic() - started
+        # Marks of DRM are not enough: a file may carry them and still be in the clear.
         if info.encrypted and not any(stream.decodable for stream in info.streams if stream.type == "video"):
             raise failures.encrypted(self.name)
         if sentence := find_truncation(info, name=self.name):
@@ -117,13 +120,16 @@ class _Transcode:
         path = self.context.workspace / f"output.{plan.container.name}"
         arguments = encode_arguments(plan, self.params, source=source, output=path, info=info)
         if plan.covers:
+            # Before the encode, which attaches the files that this makes.
             await self._ffmpeg(cover_arguments(plan, source=source, folder=path.parent, info=info))
         encoded = await self._encode(arguments, path, info)
         started = time.monotonic()
         self.context.report(_ENCODED, stage="verifying")
+        # At the same time: one mostly reads and the other mostly computes.
         output, checked = await asyncio.gather(self._inspect(path), self._check(path, plan, info))
         self.seconds["verify_s"] += time.monotonic() - started
         faults = find_faults(info, output, plan, self.params) if output else ["it cannot be read back"]
+        # Some decoders complain and conceal, and end well; an output of ours has nothing to conceal.
         undecodable = checked.exit_code != 0 or bool(failures.errors_in(checked.log))
         if undecodable:
             faults.append("it does not decode without errors")
@@ -200,6 +206,7 @@ class _Transcode:
             warnings.append(
                 f"The source is damaged{where} ({(errors or [info.broken])[0].rstrip('.')}); what was lost is concealed."
             )
+        # Counted only beside an error: fewer pictures are also what a reduced rate makes, and that was told before.
         lost = _frames(info) - _frames(output)
         if lost > 0 and errors:
             warnings.append(f"{lost} of {_frames(info)} pictures could not be decoded.")
@@ -241,6 +248,7 @@ def output_name(source: str, container: str) -> str:
     stem = Path(source.replace("/", "_").replace("\0", "_")).stem or "output"
     ending = f".{container}"
     room = _MAX_NAME_BYTES - len(ending)
+    # Cut as bytes, which file systems count, and decoded again so that no half character stays.
     return stem.encode(errors="replace")[:room].decode(errors="ignore") + ending
 
 

@@ -122,4 +122,5 @@ class MediaInfo(msgspec.Struct, frozen=True):
     def _end_of(self, chosen: Callable[[StreamInfo], bool]) -> float:
         streams = filter(chosen, self.streams)
         ends = [s.start_s + s.length_s for s in streams if s.start_s is not None and s.length_s is not None]
+        # Ends and not lengths: a sound track that starts late ends later than its length says.
         return max((end - self.start_s for end in ends), default=0.0)

@@ -38,6 +38,7 @@ class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Refuse sizes that contradict each other."""
+        # Refused and not ranked: whichever won silently, somebody would wait hours for the wrong size.
         if self.max and (self.width or self.height):
             raise ValueError("give either 'max' or 'width' and 'height', not both")
 
@@ -95,6 +96,7 @@ class TranscodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return preset
         nearest = get_close_matches(self.preset, presets, n=1)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(presets)}"
+        # A ValueError, which msgspec turns into its own error and completes with the path of the field.
         raise ValueError(f"there is no preset {self.preset!r}; {hint}")
 
     def _check_video(self, preset: Preset) -> None:
@@ -112,6 +114,7 @@ class TranscodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def _check_container(self, preset: Preset) -> None:
         container = CONTAINERS.get(self.container or preset.container)
+        # The preset `copy` keeps the source's container, which is only known on the node.
         if container is None:
             return
         if preset.video and not container.holds("video", preset.video.codec):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def even(side: float, *, least: int) -> int:
     """Return the nearest even number of pixels, upwards from the middle: 4:2:0 stores colour for pairs."""
+    # Not `round`, which goes to the even neighbour at a half: 1, 3 and 5 would become 0, 4 and 4.
     return max(least, int(side / 2 + 0.5) * 2)
 
 
@@ -26,6 +27,7 @@ def output_size(stream: StreamInfo, scale: Scale, *, least: int) -> tuple[int, i
     """
     width, height = stream.shown_size
     factor_x, factor_y = _factors(width, height, scale)
+    # Sides that the user scaled differently are not scaled again: `even` lifts the one that is too short.
     if factor_x == factor_y and min(width, height) * factor_x < least:
         factor_x = factor_y = least / min(width, height)
     return even(width * factor_x, least=least), even(height * factor_y, least=least)
@@ -51,6 +53,7 @@ def filters(stream: StreamInfo, scale: Scale, preset: VideoPreset) -> str:
     chain: list[str] = []
     if rate := reduced_rate(stream, preset.fastest_fps):
         chain.append(f"fps={rate}")
+    # Pictures are left out before they are scaled, which saves scaling them.
     size = output_size(stream, scale, least=preset.smallest)
     if size != stream.shown_size:
         sar = output_sar(stream, scale)

@@ -23,11 +23,14 @@ STEP = "transcode"
 def needed_encoders(params: TranscodeParams) -> tuple[str, ...]:
     """Return the FFmpeg encoders that a node must have working, whatever the source turns out to be."""
     preset = preset_of(params)
+    # Decided before anybody has looked into the source, so an encoder that only perhaps runs counts as needed:
+    # a task that finds it missing half-way has spent a try and a download.
     needed = {preset.video.encoder} if preset.video is not None else set[str]()
     wanted = params.audio.codec
     if wanted in AUDIO_ENCODERS:
         needed.add(AUDIO_ENCODERS[wanted])
     elif wanted == "auto" and preset.audio is not None:
+        # The same choice as on the node, so that the two cannot disagree about the encoder.
         needed.add(sound_format(params, CONTAINERS[params.container or preset.container])[1])
     return tuple(sorted(needed))
 

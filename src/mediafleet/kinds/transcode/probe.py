@@ -50,15 +50,18 @@ async def probe(starter: Starter, path: Path, *, name: str) -> MediaInfo:
         UnreadableMedia: It is no media, is damaged, is encrypted, names other files, or crashed the demuxer.
         TransientFailure: It took so long that the disk seems to hang.
     """
+    # Isolated (-I): neither the folder of the script nor PYTHONPATH may put a module in the place of another.
     child = await starter.start_process([sys.executable, "-I", str(_SCRIPT), str(path), ALLOWED])
     try:
         async with asyncio.timeout(_patience_s(path)):
             line = await _read_all(child)
+            # After all is read: a child whose pipe is full would never end.
             code = await child.wait()
     except TimeoutError:
         sentence = f"{failures.show_name(name)} could not be read in good time; check the disk or the share it lies on."
         raise TransientFailure(sentence) from None
     finally:
+        # Also when the task is cancelled: the demuxer of a broken file may run on for ever.
         await child.stop()
     if code != 0 or not line:
         sentence = f"{failures.show_name(name)} is damaged in a way that stops every reader."
@@ -78,6 +81,7 @@ async def _read_all(child: ChildProcess) -> bytes:
 
 
 def _understand(line: bytes, *, name: str, log: str) -> MediaInfo:
+    # Looked into before it is decoded whole: a refusal has none of the fields that a description needs.
     answer = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
     if "error" not in answer:
         return msgspec.json.decode(line, type=MediaInfo)

@@ -34,6 +34,7 @@ def parse_version(banner: str) -> str:
 
 def is_recent(version: str) -> bool:
     """Tell whether a version can do what we ask; builds from FFmpeg's main branch count as recent."""
+    # Such a version is a date or a count of commits, and says nothing of releases.
     if _NIGHTLY.match(version):
         return True
     found = _NUMBER.match(version)
@@ -45,6 +46,7 @@ def _ask(path: str) -> Ffmpeg | None:
         done = subprocess.run(
             [path, "-hide_banner", "-version"], capture_output=True, text=True, timeout=_PATIENCE_S, check=True
         )
+    # A program that cannot be asked is as good as none: the bundled one may still do.
     except (OSError, subprocess.SubprocessError):
         return None
     version = parse_version(done.stdout)
@@ -69,6 +71,7 @@ def find_ffmpeg() -> Ffmpeg:
     Raises:
         CapabilityMissing: There is none.
     """
+    # The system's own comes first: its owner chose it, perhaps for the hardware of this machine.
     for path in (shutil.which("ffmpeg"), _bundled()):
         if path and (found := _ask(path)):
             return found

@@ -56,6 +56,7 @@ class ProgressReader:
         self._block[key] = value.strip()
         if key != "progress":
             return None
+        # A new block each time: a number that FFmpeg stops telling must not live on from an older one.
         block, self._block = self._block, {}
         return _position(block)
 

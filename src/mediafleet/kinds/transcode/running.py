@@ -66,6 +66,7 @@ class FfmpegRun:
         except TimeoutError:
             raise self._stalled(child) from None
         finally:
+            # However this is left: an FFmpeg that nobody follows would go on filling the disk.
             await child.stop()
         return Finished(code, child.errors(), self._last, self._first_error_s)
 
@@ -76,6 +77,7 @@ class FfmpegRun:
                 async with asyncio.timeout(self.stall_s) as deadline:
                     return await self._read_all(child, reader, deadline)
             except TimeoutError:
+                # Looked at only when progress stands still: nobody needs it as long as FFmpeg tells that it gets on.
                 if (now := self._trace()) == seen:
                     raise
                 seen = now
@@ -95,9 +97,11 @@ class FfmpegRun:
             self._last.total_size,
         )
         self._last = position
+        # Only until the first: afterwards the log keeps growing, and searching it twice a second is in vain.
         if self._first_error_s is None and failures.errors_in(child.errors()):
             self._first_error_s = position.out_s
         self.on_progress(position)
+        # The numbers count and not the line: FFmpeg may go on telling its position while it is stuck.
         return moved or position.is_end
 
     def _trace(self) -> tuple[int, int]:

@@ -86,6 +86,8 @@ class _Planner:
         """Plan one stream."""
         if stream.is_cover:
             self._add_cover(stream)
+        # A header may promise a stream that never comes; FFmpeg may
+        # hold all others back for it until its queue is full.
         elif stream.type in {"video", "audio"} and not stream.packets:
             self._drop(stream, "it is empty")
         elif stream.type == "video":
@@ -115,6 +117,7 @@ class _Planner:
             self._copy(stream)
         elif video is None:
             self._drop(stream, f"the preset {self.params.preset!r} makes sound only")
+        # Found by trying: an encode would fail only after it has begun, and not say on which stream.
         elif not stream.decodable:
             self._drop(stream, "this node's FFmpeg cannot decode it")
         else:
@@ -215,9 +218,11 @@ def plan_output(info: MediaInfo, params: TranscodeParams, *, name: str, may_copy
 
 
 def _check_not_empty(plan: OutputPlan, info: MediaInfo, params: TranscodeParams, name: str) -> None:
+    # Covers and subtitles do not count: a film without picture and sound is none.
     kept = {stream.source.type for stream in plan.streams if stream.source.is_timed}
     lost = [stream for stream in info.streams if stream.is_timed and stream.type == "video" and stream.packets]
     preset = preset_of(params)
+    # Before the general sentence, whose reasons would only name the pictures that were left out.
     if preset.audio and not preset.video and all(stream.type != "audio" for stream in info.streams):
         raise UnreadableMedia(
             f"{failures.show_name(name)} has no sound, so nothing can be made with the preset {params.preset!r}."

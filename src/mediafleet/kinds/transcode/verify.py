@@ -90,8 +90,10 @@ def _compare_times(source: StreamInfo, made: StreamInfo, *, who: str, shift_s: f
     padding = _MP3_PADDING_S if codec == "mp3" else 0.0
     allowed = max(frame_s, _DURATION_SHARE * source.length_s) + _CLOCK_S + padding
     faults: list[str] = []
+    # Longer is as wrong as shorter: sound that goes on past its picture was stretched or doubled.
     if abs(made.length_s - source.length_s) > allowed:
         faults.append(f"{who} lasts {made.length_s:.3f} s and not {source.length_s:.3f} s")
+    # Against the others only: a muxer may move the whole file to nought, and nobody hears or sees that.
     moved = 0.0 if shift_s is None else made.start_s - source.start_s - shift_s
     if abs(moved) > max(frame_s, _START_S) + _CLOCK_S + padding:
         faults.append(f"{who} starts {abs(moved):.3f} s too {'late' if moved > 0 else 'early'}")
@@ -100,6 +102,7 @@ def _compare_times(source: StreamInfo, made: StreamInfo, *, who: str, shift_s: f
 
 def _compare_pictures(planned: StreamPlan, made: StreamInfo, params: TranscodeParams, *, who: str) -> list[str]:
     source = planned.source
+    # Expected by the same function that chose it, so a change of the rule cannot fail every job here.
     if planned.action is Action.ENCODE:
         video = preset_of(params).video
         size = picture.output_size(source, params.scale, least=video.smallest if video else 2)
