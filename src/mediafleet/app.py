@@ -103,6 +103,7 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
         metrics = Metrics()
         keys = Keys(settings.store.prefix, settings.store.cell)
         store = Store(redis, keys, history=settings.scheduler.event_history, observe=metrics.note_script)
+        # Before any loop runs: an instance must not write into a cell whose shapes it does not know.
         await store.check_schema()
         resources = Resources(store, blobs, KindRegistry.installed(), SystemClock(), metrics)
         scheduler = Scheduler(instance, settings, resources)
@@ -112,6 +113,7 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
         presence = Presence(application.shell)
         server = HttpServer(replace(application, shell=presence), host=settings.server.host, port=settings.server.port)
         await stack.enter_async_context(server)
+        # Last: who reads it calls at once, and must find somebody who answers.
         stack.enter_context(_fleet_record(settings, server.url))
         yield Serving(server.url, settings.server.token, presence)
 
@@ -143,6 +145,8 @@ def _fleet_record(settings: Settings, url: str) -> Generator[None]:
     path = settings.data / "fleet.json"
     draft = path.with_suffix(".tmp")
     record = {"url": url, "pid": os.getpid(), "token": settings.server.token}
+    # Made with its mode and not changed afterwards, since it holds the token; renamed into place, so that no client
+    # reads half of it.
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(msgspec.json.encode(record))
@@ -177,6 +181,7 @@ async def _nothing_more(_: Serving, signals: Signals) -> None:
 
 
 async def _only_if_it_fails(work: asyncio.Task[None]) -> None:
+    # Shielded, because whichever wait ends first cancels the others, and the nodes must be ended in their own way.
     await asyncio.shield(work)
 
 
@@ -253,6 +258,7 @@ async def _start_node(settings: Settings, number: int, instance: Serving) -> asy
         *command,
         stdin=asyncio.subprocess.DEVNULL,
         env=_node_environment(settings, instance.token),
+        # A session of its own: Ctrl-C reaches a whole foreground group, and nodes are told by us whether to drain.
         start_new_session=True,
         preexec_fn=end_with_parent(signal.SIGINT),
     )

@@ -72,6 +72,7 @@ class LocalChildProcess:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # A group of its own, so that `stop` reaches the children of the child as well.
             start_new_session=True,
             limit=_LINE_LIMIT,
         )
@@ -100,6 +101,7 @@ class LocalChildProcess:
             self._signal(signal.SIGTERM)
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self._process.wait()), _STOP_GRACE_S)
+        # Also when it has ended by itself: its own children may be left in the group, and hold its pipes open.
         self._signal(signal.SIGKILL)
         return await self.wait()
 
@@ -116,6 +118,7 @@ class LocalChildProcess:
             return
         while part := await self._process.stderr.read(_ERROR_BYTES):
             self._tail += part
+            # Read to the end and mostly thrown away: a pipe that is full would stop the child.
             del self._tail[:-_ERROR_BYTES]
 
 

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from mediafleet.store import Store
 
 MAX_BULK = 1_000
+# A tenant stands inside key names, before other words: a colon in it could make the key of another tenant.
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _KEY = re.compile(r"[\x21-\x7e]{0,200}")
+# Names are shown in terminals and in log lines, where an escape sequence could move the cursor or forge a line.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -78,6 +80,8 @@ class Acceptor:
         """Accept all or none, in order. Raises InputError and its children, NotFound, StoreUnavailable."""
         if not 1 <= len(submissions) <= MAX_BULK:
             raise InvalidRequest(f"One call takes 1 to {MAX_BULK} jobs; {len(submissions)} were given.")
+        # All are checked and planned before any is stored: a wrong job among a thousand keeps all of them out. Records
+        # of files that were looked at for nothing stay behind; nobody uses them, so they end by themselves.
         jobs: list[Job] = []
         job_records: list[JobRecord] = []
         queues: dict[str, str] = {}
@@ -88,10 +92,12 @@ class Acceptor:
             job_records.append(record)
             queues |= needed
         submitted = await self._store.submit(job_records, queues)
+        # Retention may have taken an artifact since it was resolved; the script looks in the step that binds it.
         if submitted.missing:
             raise NotFound(f"There is no artifact {submitted.missing!r} any more; upload the file again.")
         self._placer.ask(submitted.queues)
         return [
+            # A new job is not read back: how it looks is known, and reading would cost each job a round trip.
             Accepted(fresh_view(job, uploading=_is_open(job.inputs)), created=True)
             if answer.created
             else await self._first(answer.id)
@@ -124,6 +130,7 @@ class Acceptor:
         )
 
     def _record(self, job: Job, submission: Submission) -> tuple[JobRecord, dict[str, str]]:
+        # A job may name an upload that is still on its way; its tasks are held until the bytes are there.
         kind = self._kinds.get(job.kind)
         waits = [ref.id for ref in job.inputs if _is_open((ref,))]
         return job_record(

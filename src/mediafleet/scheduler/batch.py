@@ -36,6 +36,7 @@ class Batcher(Generic[Item]):
         self._let_go = let_go
         self._limit = limit
         self._items: list[Item] = []
+        # How many items at the front were in a batch that failed; they go one by one until all of them are through.
         self._suspects = 0
         self._wake = asyncio.Event()
 
@@ -47,6 +48,7 @@ class Batcher(Generic[Item]):
     async def step(self) -> None:
         """Wait for items and flush one batch. Raises what the flush raises."""
         await self._wake.wait()
+        # Copied and not taken out: a cancellation in the middle of the flush must leave them for the next one.
         batch = self._items[: 1 if self._suspects else self._limit]
         try:
             await self._flush(batch)
@@ -62,6 +64,7 @@ class Batcher(Generic[Item]):
         self._drop(len(batch))
 
     def _drop(self, count: int) -> None:
+        # What came in meanwhile was added at the end, so the batch is still what stands in front.
         gone = self._items[:count]
         del self._items[:count]
         if self._let_go:

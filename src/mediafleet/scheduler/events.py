@@ -22,6 +22,7 @@ FINAL_EVENTS = frozenset({EventType.JOB_COMPLETED, EventType.JOB_FAILED, EventTy
 
 
 def _position(event_id: str) -> tuple[int, int]:
+    # As numbers, because as text 9-0 comes after 10-0.
     time, _, sequence = event_id.partition("-")
     return int(time), int(sequence or 0)
 
@@ -54,6 +55,8 @@ class EventHub:
     async def step(self) -> None:
         """Read what is new once, or wait for a watcher. Raises StoreUnavailable; the position is kept."""
         if not self._watchers:
+            # What happens while nobody watches is not caught up with: it would fill the queue of the next watcher, who
+            # reads what it has missed from the store.
             self._position = ""
             self._reading.clear()
             await self._watched.wait()
@@ -64,6 +67,7 @@ class EventHub:
             self._position = event.id
 
     def _hand_out(self, event: Event) -> None:
+        # A copy, because watchers that are full leave the set on the way.
         for watcher in list(self._watchers):
             if watcher.queue.full():
                 # What it has is without a hole: it may resume behind the last event that it takes.
@@ -79,6 +83,7 @@ class EventHub:
         self._watched.set()
         try:
             yield watcher
+        # Clients go away without a word: leaving the generator, however that happens, is what ends the watch.
         finally:
             self._watchers.discard(watcher)
             if not self._watchers:
@@ -102,11 +107,13 @@ class EventHub:
                         return
 
     async def _from(self, last: str, watcher: _Watcher) -> AsyncIterator[Event]:
+        # In several reads, since one has a limit; what happens meanwhile is found by the next, or waits in the queue.
         while past := await self._store.read.past_events(last):
             for event in past:
                 yield event
                 last = event.id
         while (event := await watcher.take()) is not None:
+            # The queue was filled while the store was read, so it begins with events that were found there already.
             if _position(event.id) > _position(last):
                 yield event
                 last = event.id

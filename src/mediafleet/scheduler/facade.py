@@ -54,6 +54,7 @@ class OpenArtifact(Protocol):
         ...
 
 
+# Nothing of it waits: one node that reads slowly must not hold up what is placed on all others.
 class NodeLink(Protocol):
     """One open link to a node."""
 

@@ -34,6 +34,7 @@ class LinkTable:
 
     def put(self, node: str, linked: LinkedNode) -> NodeLink | None:
         """Note a node's newest link; return the one that it replaces."""
+        # The newest wins: a node that dials again has given its old link up, even if its socket looks open here.
         older = self._linked.get(node)
         self._linked[node] = linked
         return older.link if older and older.link is not linked.link else None
@@ -45,6 +46,7 @@ class LinkTable:
     def of_link(self, link: NodeLink) -> LinkedNode | None:
         """Return the entry of a link, unless a newer link has replaced it."""
         linked = self._linked.get(link.node)
+        # By identity, because a link that was replaced goes on to speak until its socket has closed.
         return linked if linked and linked.link is link else None
 
     def remove(self, link: NodeLink) -> LinkedNode | None:
@@ -65,6 +67,7 @@ class LinkTable:
 
     def assign(self, placed: Sequence[PlacedTask]) -> list[PlacedTask]:
         """Send assignments, one frame a node; return those that could not be handed to a link."""
+        # One frame a node and not one a task, so that the cost of a task falls as the load rises.
         by_node: dict[str, list[PlacedTask]] = defaultdict(list)
         for task in placed:
             by_node[node_of(task.executor)].append(task)
@@ -84,6 +87,7 @@ class LinkTable:
             self.send(node, JobCancel(tuple(attempts), reason))
 
 
+# Half of what a frame may have: the rest is for ids, grants and names that go round the documents.
 def split_by_bytes(tasks: Sequence[PlacedTask], *, limit_bytes: int = MAX_FRAME_BYTES // 2) -> list[list[PlacedTask]]:
     """Return the tasks in order, in parts whose documents stay below the limit: a node closes at a larger frame."""
     parts: list[list[PlacedTask]] = []

@@ -43,8 +43,10 @@ async def keep_going(name: str, step: Callable[[], Awaitable[None]]) -> NoReturn
         try:
             await step()
         except StoreUnavailable as error:
+            # Once an outage and not once a try: an outage of a night must not fill the log.
             if not wait:
                 log.warning("the store is away", loop=name, reason=error.message)
+            # Doubled, so that a store that restarts is met soon, and one that is away is not asked all the time.
             wait = min(LONGEST_WAIT_S, max(FIRST_WAIT_S, wait * 2))
             await asyncio.sleep(wait)
         except Exception:

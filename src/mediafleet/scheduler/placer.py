@@ -27,6 +27,7 @@ def matching_pools(spec: QueueSpec, pools: dict[str, Signature], *, turn: int) -
     ]
     if len(shares) <= MAX_POOLS:
         return shares
+    # The list is walked in a ring, so that after a few calls every pool has been looked at.
     start = turn * MAX_POOLS % len(shares)
     return (shares + shares)[start : start + MAX_POOLS]
 
@@ -40,11 +41,13 @@ class Placer:
         self._metrics = metrics
         self._batch = batch
         self._reserve_ms = reserve_ms
+        # Two sets: what must be placed now, and what was left over and is tried again when slots become free.
         self._asked: set[str] = set()
         self._waiting: set[str] = set()
         self._wake = asyncio.Event()
         self._queues: dict[str, QueueSpec] = {}
         self._pools: dict[str, Signature] = {}
+        # No pool set has this version, so the first call is followed by a read of it.
         self._version = -1
         self._turns = itertools.count()
 
@@ -68,11 +71,13 @@ class Placer:
     async def step(self) -> None:
         """Wait until asked, and place. Raises StoreUnavailable; what was asked for is then asked for again."""
         await self._wake.wait()
+        # Cleared before the set is taken: what is asked for from here on wakes the next step.
         self._wake.clear()
         queues, self._asked = self._asked, set()
         try:
             for queue in queues:
                 await self._place(queue)
+        # A cancellation as well. To place a queue twice is harmless: what was placed does not wait any more.
         except BaseException:
             self.ask(queues)
             raise
@@ -83,16 +88,20 @@ class Placer:
             return
         while True:
             pools = matching_pools(spec, self._pools, turn=next(self._turns))
+            # Drawn here, because random numbers inside a script are the same in every run of it.
             grants = [new_token() for _ in range(self._batch)]
             placed = await self._store.place(queue, pools, grants=grants, reserve_ms=self._reserve_ms)
             (self._waiting.add if placed.waiting else self._waiting.discard)(queue)
             await self._dispatch(placed.assignments)
+            # The call went by pools that have changed meanwhile, so it is repeated. Otherwise a full batch says that there
+            # may be more, a smaller one that the executors are full: then the tasks wait until capacity is noted.
             if placed.version != self._version:
                 self._version, self._pools = await self._store.read.pool_set()
             elif not placed.waiting or len(placed.assignments) < self._batch:
                 return
 
     async def _spec(self, queue: str) -> QueueSpec | None:
+        # Another instance may have made the queue since the last look; once there, a queue never changes.
         if queue not in self._queues:
             self._queues = await self._store.read.queues()
         return self._queues.get(queue)

@@ -49,6 +49,8 @@ class Planner:
 
     async def _plan(self, job_id: str) -> None:
         state = await self._store.read.plan_state(job_id)
+        # A job may close without its plan (docs/decisions/0003), and a cancellation may be interrupted: then tasks are
+        # open that nobody wants.
         if state is None or state.status in FINAL_JOB_STATUSES:
             await self.sweep(job_id)
             return
@@ -57,6 +59,7 @@ class Planner:
             self._placer.ask(expanded.queues)
             if not expanded.applied:
                 return  # The job moved on meanwhile; it is still dirty and comes again.
+            # The plan ended the job early: nodes that still work for it are told now, and not at their next heartbeat.
             if piece.outcome and state.open:
                 await self.sweep(job_id)
 
@@ -66,6 +69,7 @@ class Planner:
             return expand_pieces(state.job, state.version, self._ask_kind(state), kind, known=state.names)
         except MediafleetError as error:
             log.warning("plan failed", job=state.job.id, kind=state.job.kind, reason=error.message)
+            # To raise would leave the job dirty: it would be planned in vain for ever, and hold up those behind it.
             return [outcome_piece(state.job, state.version, Fail(error.info()))]
 
     def _ask_kind(self, state: PlanState) -> Step:
@@ -78,6 +82,7 @@ class Planner:
             # A fault of a kind, maybe a third party's, must cost that job and nothing else.
             log.exception("plan raised", job=state.job.id, kind=kind.name)
             raise MediafleetError(f"The plan of the job kind {kind.name!r} failed: {error!r}.") from error
+        # Plans are asked when a task becomes final, so this one would never be asked again.
         if isinstance(step, Wait) and not state.runnable:
             return Fail(ErrorInfo("stuck", f"The plan of {kind.name!r} waits, but no task of the job is left to run."))
         return step
@@ -93,6 +98,8 @@ class Planner:
     async def _end_tasks(self, job_id: str, *, sweep: bool) -> None:
         cursor = 0
         while True:
+            # In pieces, because a script holds up the whole server. Nodes on links of other instances learn of it at
+            # their next heartbeat, which their own instance compares with the store.
             piece = await self._store.cancel(job_id, cursor=cursor, sweep=sweep)
             self._links.cancel(piece.stops, "the job has ended")
             cursor = piece.cursor

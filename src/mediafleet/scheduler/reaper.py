@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PRESENCE_TICKS = 6
 """An instance that misses this many ticks counts as gone."""
+# As long as finished jobs by default, whose tasks name the executor that they ran on.
 NODE_RETENTION_MS = 7 * 24 * 3600 * 1000
 
 
@@ -52,16 +53,20 @@ class Reaper:
 
     async def step(self) -> None:
         """Tick once, sweep the queues now and then, and wait. Raises StoreUnavailable."""
+        # The sweep is the backstop for wake-ups that were lost with an instance; where all is well it finds nothing.
         await self.tick()
         self._sweep_in_ms -= self._settings.reap_ms
         if self._sweep_in_ms <= 0:
             await self._placer.sweep()
+            # Instances that were started together would otherwise all sweep in the same moment.
             self._sweep_in_ms = int(self._settings.backstop_ms * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
         await asyncio.sleep(self._settings.reap_ms / 1000)
 
     async def tick(self) -> None:
         """Do once what is due now. Raises StoreUnavailable."""
+        # Presence first: an instance that has much to end is not gone, and others must not adopt its nodes.
         await self._store.announce_instance(self._instance, ttl_ms=self._settings.reap_ms * PRESENCE_TICKS)
+        # A call ends a bounded number, so that the server is free in between; after an outage there are many.
         more = True
         while more:
             reaped = await self._store.reap(self._rules())
@@ -69,10 +74,12 @@ class Reaper:
             self._links.cancel(reaped.stops, "the attempt took too long")
             self._placer.ask(reaped.queues)
             for what, count in (reaped.expired if isinstance(reaped.expired, dict) else {}).items():
+                # Only these are attempts that gave slots back; what timers let go is in the queues above.
                 if what in {"reserve", "node", "deadline", "idle"}:
                     self._metrics.attempts_lost.labels(what).inc(count)
                     self._placer.note_capacity()
             await self._retention.let_go(reaped.jobs, reaped.artifacts)
+        # Without being asked as well: another instance may have died between a result and its plan.
         self._planner.ask()
 
     def _rules(self) -> ReapRules:

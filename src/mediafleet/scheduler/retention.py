@@ -35,6 +35,7 @@ class Retention:
 
     async def forget_job(self, job_id: str) -> None:
         """Remove a finished job's records; its artifacts follow at the next tick."""
+        # The document goes with the last piece, so the inputs have to be known before the first.
         job = await self._store.read.job_document(job_id)
         inputs = [ref.id for ref in job.inputs] if job else []
         while not await self._store.forget(job_id, inputs=inputs):
@@ -46,6 +47,7 @@ class Retention:
         The record goes first where a job might still take the artifact up; bytes without a record are
         swept later (`Sweeper`).
         """
+        # Read first: only the record says where the bytes are.
         artifact = await self._store.read.artifact(artifact_id)
         dropped = await self._store.drop_artifact(artifact_id, error=as_text(error), unused=unused)
         if dropped and artifact and artifact.blob:

@@ -99,6 +99,7 @@ class Scheduler:
         self._loops: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
+        # Before anything is placed: executors without a link would be given work that nobody can send them.
         await self._adopt_orphans()
         steps = {
             "placer": self._placer.step,
@@ -114,6 +115,8 @@ class Scheduler:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        # Links first, so that nodes dial another instance while this one ends; presence last, so that nobody takes
+        # for dead what still writes.
         for link in self._links.all():
             link.close(1001, "the scheduler is stopping")
         await end_loops(self._loops)
@@ -152,6 +155,7 @@ class Scheduler:
         view = await self.job(job_id)
         if view.status in FINAL_JOB_STATUSES:
             raise IllegalTransition(f"The job {job_id}", view.status, "cancel")
+        # It may have ended since it was looked at: the script then changes nothing, and the view says how it ended.
         await self._planner.cancel(job_id)
         ended = await self.job(job_id)
         if ended.status in FINAL_JOB_STATUSES and ended.status is not JobStatus.CANCELLED:
@@ -165,12 +169,14 @@ class Scheduler:
         cursor = 0
         while True:
             piece = await self._store.retry(job_id, cursor=cursor)
+            # Only the first piece is told what the job was: it makes it pending, which is what all later ones find.
             if not cursor and piece.status not in {JobStatus.FAILED, JobStatus.CANCELLED}:
                 raise IllegalTransition(f"The job {job_id}", view.status, "retry")
             self._placer.ask(piece.queues)
             cursor = piece.cursor
             if not cursor:
                 break
+        # A job that failed with all its tasks done, or before it had any, goes on only if its plan is asked.
         self._planner.ask()
         return await self.job(job_id)
 
@@ -195,6 +201,7 @@ class Scheduler:
         """See `Fleet.drain`."""
         await self.node(node_id)
         await self._store.drain(node_id, draining=draining)
+        # The store keeps work away from the node whether it is told or not: its link may be another instance's.
         self._links.send(node_id, Drain(draining))
         self._placer.note_capacity()
         return await self.node(node_id)
@@ -254,6 +261,7 @@ class Scheduler:
 
     async def attach(self, link: NodeLink, frame: Register) -> Registered:
         """See `Fleet.attach`."""
+        # The store first: it gives the epoch, from which on it refuses what the older link still says.
         admitted = await self._store.register(self._node_record(frame))
         older = self._links.put(frame.node, LinkedNode(link, admitted.epoch))
         if older:
@@ -294,6 +302,7 @@ class Scheduler:
 
     async def receive(self, link: NodeLink, frame: NodeFrame) -> None:
         """See `Fleet.receive`."""
+        # What a replaced link had under way still arrives; its node speaks over the newer one now.
         linked = self._links.of_link(link)
         if linked is None:
             return
@@ -305,6 +314,7 @@ class Scheduler:
 
     async def _note(self, link: NodeLink, linked: LinkedNode, frame: Misc) -> None:
         if frame.event == "draining":
+            # Not lasting: a node that is stopped and started again is ready, one that an operator drained is not.
             await self._store.drain(link.node, draining=True, lasting=False)
         elif frame.event == "goodbye":
             await self._unlink(link, linked, goodbye=True)
@@ -336,6 +346,7 @@ def check_register(frame: Register, cell: str) -> None:
         )
     if not is_id(frame.node, "n") or cell_of(frame.node) != cell:
         raise InvalidRequest(f"{frame.node[:80]!r} is no node id of the cell {cell!r}.")
+    # Ids of executors are made of their names; two of one name would share their slots.
     names = [executor.name for executor in frame.executors]
     if len(set(names)) != len(names) or not names:
         raise InvalidRequest("A node needs one executor or more, each with a name of its own.")

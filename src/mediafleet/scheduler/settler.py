@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mediafleet.scheduler.placer import Placer
     from mediafleet.store import Store
 
+# Waits reach their cap after eight tries; the script takes the last entry for all tries beyond the table.
 LONGEST_BACK_OFF_TABLE = 16
 REJECT_DELAY_MS = 250
 """Wait before a rejected task is placed again, so that a node that rejects everything does not spin."""
@@ -57,6 +58,7 @@ class _Tick:
 def failure_of(outcome: Outcome, *, draws: tuple[float, ...]) -> FailureRecord:
     """Return what an outcome without a result means to the store; pure."""
     if outcome.cancelled or outcome.error is None:
+        # No try is spent: if the store has revoked the attempt this frees its slots, else the task goes elsewhere.
         return FailureRecord(outcome.task, outcome.grant, "stopped")
     if outcome.error.code == "capability-missing":
         return FailureRecord(outcome.task, outcome.grant, "lost", delay_ms=REJECT_DELAY_MS)
@@ -128,10 +130,14 @@ class Settler:
         tick = _Tick()
         for node, epoch, frame in frames:
             _sort(tick, node, epoch, frame)
+        # Acks before outcomes, so that a task that took less than a tick has a start. Progress comes last: what has
+        # ended in the same tick is not shown as running once more.
         await self._commit(tick)
         await self._finish(tick)
         await self._fail(tick)
         await self._report(tick)
+        # Only now, when all is written: at this word a node empties its outbox. Outcomes that were stale are confirmed
+        # too, or the node would send them for ever.
         for node, attempts in tick.settled.items():
             self._links.send(node, JobResultAck(tuple(attempts)))
         if tick.results or tick.failures:
@@ -172,6 +178,7 @@ class Settler:
             self._links.cancel(renewed.stops, "the attempt was given to another node")
             for node in renewed.unknown:
                 linked = self._links.get(node)
+                # The node may have registered on a newer link since; that one is in order and must stay open.
                 if linked and linked.epoch == tick.reports[node].epoch:
                     linked.link.close(4409, "the node's lease has ended; register again")
 
@@ -182,6 +189,7 @@ def _sort(tick: _Tick, node: str, epoch: int, frame: NodeFrame) -> None:
     elif isinstance(frame, JobResults):
         _sort_outcomes(tick, node, frame.outcomes)
     elif isinstance(frame, JobProgress):
+        # By grant: nobody can see more than the latest of a tick, and each write is an event for every watcher.
         tick.progress.update({update.grant: progress_record(update) for update in frame.updates})
     elif isinstance(frame, JobReject):
         tick.failures.append(FailureRecord(frame.task, frame.grant, "lost", delay_ms=REJECT_DELAY_MS))

@@ -31,6 +31,7 @@ MAX_TASKS = 10_000
 
 def requirement_of(task: NewTask, kind: Kind) -> Requirement:
     """Return what the task needs, the kind itself included."""
+    # The kind itself is a capability, so that no task reaches a node that has not installed it.
     capabilities = check_capabilities((*task.requirement.capabilities, kind.capability))
     if task.requirement.slots < 1:
         raise InvalidRequest(f"The task {task.name!r} asks for {task.requirement.slots} slots; it needs 1 or more.")
@@ -107,9 +108,11 @@ def task_record(
         queue=queue.id,
         tenant=job.tenant,
         cost=queue.requirement.slots,
+        # The age of the job and not of the task: later stages of an old job go before the first ones of a new job.
         score=score_ms(job.created_ms),
         doc=doc,
         after=[task_id(job.id, name) for name in task.after],
+        # A task that does not read an upload need not wait for it.
         waits=[artifact for artifact in waits if artifact in used],
         max_tries=task.limits.max_tries,
         total_ms=task.limits.total_ms,
@@ -133,6 +136,7 @@ def expand_pieces(
     """Return a plan's result as the script calls that apply it; `known` as in `check_tasks`. Raises InvalidRequest."""
     if not isinstance(step, Expand):
         return [outcome_piece(job, version, step)]
+    # Without tasks there is one piece all the same: the last piece is what takes the job off the list of dirty ones.
     tasks, queues = task_records(job, step.tasks, kind, known=known)
     starts = range(0, max(1, len(tasks)), PIECE)
     return [
@@ -142,6 +146,7 @@ def expand_pieces(
             outcome_of=step.outcome_of,
             tasks=tasks[start : start + PIECE],
             last=start == starts[-1],
+            # With every piece: a queue that exists is left as it is, and no piece depends on an earlier one.
             queues=queues,
         )
         for start in starts
@@ -178,6 +183,7 @@ def job_record(
     job: Job, step: Step, kind: Kind, *, key: str, waits: Sequence[str], retention_ms: int
 ) -> tuple[records.JobRecord, dict[str, str]]:
     """Return what `submit` is given for a job and the first result of its plan. Raises InvalidRequest."""
+    # What one script call cannot take is not taken at all: the job begins as dirty, and its plan is asked again.
     first = step if isinstance(step, Expand) and len(step.tasks) <= PIECE else Expand(())
     tasks, queues = task_records(job, first.tasks, kind, waits=waits)
     record = records.JobRecord(

@@ -136,12 +136,14 @@ class Uploads:
             UploadMismatch: Offset, length or hash differ from what was announced.
             Conflict: Another request is sending the same upload.
         """
+        # Whatever is refused before the first byte leaves the upload as it was, so that the sender may try again.
         artifact = await self._open_upload(artifact_id)
         if offset != 0 or length != artifact.ref.size:
             raise UploadMismatch(
                 f"The upload {artifact_id} takes {artifact.ref.size} bytes from offset 0; "
                 f"{length} from offset {offset} were offered. Nothing was stored; send it whole."
             )
+        # No await stands between this look and the entry, so of two senders exactly one comes through.
         if artifact_id in self._receiving:
             raise Conflict(f"The upload {artifact_id} is already being received; wait for it, or announce another.")
         self._receiving.add(artifact_id)
@@ -161,6 +163,7 @@ class Uploads:
         return artifact
 
     async def _store_bytes(self, artifact: Artifact, chunks: AsyncIterator[bytes]) -> tuple[ArtifactRef, list[str]]:
+        # Bytes before the record: what says that it is complete is never without them, whenever the instance dies.
         sha256 = await self._blobs.put(artifact.blob, chunks, size=artifact.ref.size, sha256=artifact.ref.sha256)
         path = self._blobs.local_path(artifact.blob)
         proof = await fingerprint(path)
@@ -182,6 +185,7 @@ class Uploads:
         if artifact.blob:
             return StoredArtifact(artifact.ref, artifact.ref.size, self._blobs, artifact.blob)
         path, _ = parse_input_uri(artifact.ref.uri)
+        # A job may wait for days; bytes of another file under the same name would be worse than none.
         try:
             found = await self._fingerprint(path)
         except InputError as error:
