@@ -93,8 +93,8 @@ class Placer:
             placed = await self._store.place(queue, pools, grants=grants, reserve_ms=self._reserve_ms)
             (self._waiting.add if placed.waiting else self._waiting.discard)(queue)
             await self._dispatch(placed.assignments)
-            # The call went by pools that have changed meanwhile, so it is repeated. Otherwise a full batch says that there
-            # may be more, a smaller one that the executors are full: then the tasks wait until capacity is noted.
+            # The call went by pools that have changed meanwhile, so it is repeated. Otherwise a full batch says that
+            # there may be more, a smaller one that the executors are full: tasks then wait until capacity is noted.
             if placed.version != self._version:
                 self._version, self._pools = await self._store.read.pool_set()
             elif not placed.waiting or len(placed.assignments) < self._batch:

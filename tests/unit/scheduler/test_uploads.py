@@ -253,14 +253,16 @@ async def test_a_file_is_used_in_place_with_proof_of_what_it_was(parts: Parts, u
     assert (kept.state, kept.principal, kept.blob) == (ArtifactState.COMPLETE, "ann", "")
 
 
-async def test_a_file_in_place_may_be_read_by_a_node_that_cannot_see_it(
-    uploads: Uploads, folder: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_file_in_place_is_streamed_in_pieces_to_a_node_that_cannot_see_it(
+    uploads: Uploads, folder: Path
 ) -> None:
-    monkeypatch.setattr(module, "READ_BYTES", 5)
-    ref = await uploads.resolve_input(a_file(folder).as_uri(), principal="ann")
-    assert await read(uploads, ref.id) == FILM
+    path = folder / "long.mkv"
+    path.write_bytes(os.urandom(2_500_000))
+    ref = await uploads.resolve_input(path.as_uri(), principal="ann")
     found = await uploads.open(ref.id)
-    assert [piece async for piece in found.read(1, 7)] == [FILM[1:6], FILM[6:8]]
+    streamed = [piece async for piece in found.read(7, 2_400_000)]
+    assert b"".join(streamed) == path.read_bytes()[7:2_400_007]
+    assert len(streamed) == 3
 
 
 @pytest.mark.parametrize("after", [None, b"another film", FILM[::-1]])
