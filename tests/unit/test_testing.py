@@ -10,7 +10,15 @@ import pytest
 
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import NotFound
-from mediafleet.testing import LocalChildProcess, LocalTaskContext, Report, make_clip, ref_to, run_ffmpeg
+from mediafleet.testing import (
+    LocalChildProcess,
+    LocalDetectContext,
+    LocalTaskContext,
+    Report,
+    make_clip,
+    ref_to,
+    run_ffmpeg,
+)
 
 
 def context_in(folder: Path) -> LocalTaskContext:
@@ -110,3 +118,35 @@ def test_cleaning_leaves_the_outputs(tmp_path: Path) -> None:
     context.clean()
     assert not context.workspace.exists()
     assert context.outputs.exists()
+
+
+async def test_detection_remembers_what_it_found_and_runs_programs_in_its_folder(tmp_path: Path) -> None:
+    context = LocalDetectContext(tmp_path)
+    assert context.recall("version") is None
+    context.remember("version", "7.1")
+    child = await context.start_process([sys.executable, "-c", "import os; print(os.getcwd())"])
+    assert await child.read_line() == f"{tmp_path}\n".encode()
+    assert await child.wait() == 0
+    assert (context.workspace, context.started) == (tmp_path, [child])
+    assert LocalDetectContext(tmp_path, memory=context.memory).recall("version") == "7.1"
+
+
+async def test_only_the_end_of_what_a_child_complains_of_is_kept(tmp_path: Path) -> None:
+    code = "import sys; sys.stderr.write('a' * 100_000 + 'the end')"
+    child = await LocalChildProcess.start([sys.executable, "-c", code], tmp_path)
+    assert await child.wait() == 0
+    assert (len(child.errors()), child.errors()[-7:]) == (16 * 1024, "the end")
+
+
+async def test_a_child_ends_politely_where_it_listens(tmp_path: Path) -> None:
+    code = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: exit(7))\nprint('up', flush=True)\nsignal.pause()"
+    child = await LocalChildProcess.start([sys.executable, "-c", code], tmp_path)
+    assert await child.read_line() == b"up\n"
+    assert await child.stop() == 7
+
+
+async def test_a_clip_may_be_silent(tmp_path: Path) -> None:
+    silent = await make_clip(tmp_path / "silent.mp4", seconds=0.2, sound=False)
+    loud = await make_clip(tmp_path / "loud.mp4", seconds=0.2)
+    assert b"mp4a" not in silent.read_bytes()
+    assert b"mp4a" in loud.read_bytes()

@@ -1,0 +1,152 @@
+"""What the composition root decides before and between the parts that it wires."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mediafleet import app
+from mediafleet.ops.config import load_settings
+from mediafleet.ops.settings import ArtifactSettings, LogSettings, NodeSettings, ServerSettings, Settings, StoreSettings
+
+DEADLINE_S = 20.0
+
+
+def test_on_loopback_no_token_is_asked_for_and_every_file_may_be_used(tmp_path: Path) -> None:
+    settings = app._complete(Settings(data=tmp_path))
+    assert settings.server.token == ""
+    assert settings.artifacts.file_roots == ("/",)
+    assert os.listdir(tmp_path) == []
+
+
+def test_folders_that_were_named_stay_the_only_ones(tmp_path: Path) -> None:
+    named = Settings(data=tmp_path, artifacts=ArtifactSettings(file_roots=("/media",)))
+    assert app._complete(named).artifacts.file_roots == ("/media",)
+
+
+def test_off_loopback_a_token_is_made_told_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = Settings(data=tmp_path, server=ServerSettings(host="0.0.0.0"))  # noqa: S104 - never bound
+    first, again = app._complete(settings), app._complete(settings)
+    assert len(first.server.token) >= 20
+    assert again.server.token == first.server.token
+    told = capsys.readouterr().err
+    assert first.server.token in told
+    assert "--token-file or MEDIAFLEET_TOKEN" in told
+    assert first.artifacts.file_roots == ()
+
+
+def test_a_token_that_was_given_is_neither_replaced_nor_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(data=tmp_path, server=ServerSettings(host="0.0.0.0", token="mine"))  # noqa: S104, S106 - as above
+    assert app._complete(settings).server.token == "mine"  # noqa: S105 - as above
+    assert capsys.readouterr().err == ""
+
+
+def test_clients_find_the_fleet_while_it_serves_and_nobody_else_reads_its_token(tmp_path: Path) -> None:
+    record = tmp_path / "fleet.json"
+    settings = Settings(data=tmp_path, server=ServerSettings(token="mine"))  # noqa: S106 - as above
+    with app._fleet_record(settings, "http://127.0.0.1:1"):
+        assert stat.S_IMODE(record.stat().st_mode) == 0o600
+        assert msgspec.json.decode(record.read_bytes()) == {
+            "url": "http://127.0.0.1:1",
+            "pid": os.getpid(),
+            "token": "mine",
+        }
+        assert os.listdir(tmp_path) == ["fleet.json"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_record_of_a_fleet_that_was_killed_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "fleet.json").write_text("old")
+    (tmp_path / "fleet.tmp").write_text("half")
+    with app._fleet_record(Settings(data=tmp_path), "http://127.0.0.1:1"):
+        assert b'"url"' in (tmp_path / "fleet.json").read_bytes()
+
+
+def test_a_node_of_up_runs_with_the_settings_of_its_parent(tmp_path: Path) -> None:
+    settings = Settings(
+        data=tmp_path,
+        store=StoreSettings(cell="7"),
+        node=NodeSettings(slots=3, labels=("a", "b"), name="box"),
+        log=LogSettings(level="error"),
+    )
+    environment = app._node_environment(settings, "secret-of-twenty-signs")
+    assert environment["PATH"] == os.environ["PATH"]
+    assert environment["MEDIAFLEET_TOKEN"] == "secret-of-twenty-signs"  # noqa: S105 - no password
+    child = load_settings(environ=environment, flags={})
+    assert (child.node, child.log) == (replace(settings.node, scheduler=child.node.scheduler), settings.log)
+    assert (child.store.cell, child.server.token) == ("7", "secret-of-twenty-signs")
+
+
+async def test_the_first_of_several_waits_ends_the_others() -> None:
+    cancelled = asyncio.Event()
+
+    async def forever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async with asyncio.timeout(DEADLINE_S):
+        await app._first_of(forever(), asyncio.sleep(0))
+    assert cancelled.is_set()
+
+
+async def test_what_the_first_of_several_waits_raises_is_raised() -> None:
+    async def fails() -> None:
+        raise ValueError("ours")
+
+    async with asyncio.timeout(DEADLINE_S):
+        with pytest.raises(ValueError, match="ours"):
+            await app._first_of(asyncio.Event().wait(), fails())
+
+
+async def test_work_beside_the_fleet_goes_on_when_the_wait_for_it_is_cancelled() -> None:
+    go_on = asyncio.Event()
+
+    async def work() -> None:
+        await go_on.wait()
+
+    running = asyncio.create_task(work())
+    async with asyncio.timeout(DEADLINE_S):
+        await app._first_of(asyncio.sleep(0), app._only_if_it_fails(running))
+        assert not running.done()
+        go_on.set()
+        await running
+
+
+@pytest.mark.parametrize(
+    ("sent", "interrupted"),
+    [
+        ([signal.SIGTERM], False),
+        ([signal.SIGINT], True),
+        ([signal.SIGTERM, signal.SIGTERM], True),
+        ([signal.SIGTERM, signal.SIGINT], True),
+    ],
+)
+async def test_one_sigterm_is_a_request_and_all_else_is_a_demand(sent: list[signal.Signals], interrupted: bool) -> None:  # noqa: FBT001 - a parameter
+    signals = app.Signals()
+    async with asyncio.timeout(DEADLINE_S):
+        for number in sent:
+            signals._note(number)
+        await signals.wait_first()
+        if interrupted:
+            await signals.wait_interrupt()
+    assert signals.interrupted is interrupted
+    assert not signals.ending.is_set()
+
+
+async def test_a_signal_of_the_system_is_an_event_of_the_loop() -> None:
+    signals = app.Signals()
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(DEADLINE_S):
+        await signals.wait_first()
+    assert signals.interrupted is False
