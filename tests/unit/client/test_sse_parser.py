@@ -63,6 +63,73 @@ def test_an_endless_message_is_refused() -> None:
         list(parser.feed(b"data: " + b"x" * (MAX_MESSAGE_CHARS + 1)))
 
 
+def test_an_endless_line_is_refused_however_small_its_pieces() -> None:
+    parser, piece = SseParser(), b"x" * (1 << 20)
+    with pytest.raises(SchedulerUnavailable, match="may not be a mediafleet scheduler"):
+        for _ in range(MAX_MESSAGE_CHARS // len(piece) + 2):
+            list(parser.feed(piece))
+
+
+def test_many_messages_together_may_be_longer_than_one() -> None:
+    message = b"data: " + b"x" * (MAX_MESSAGE_CHARS // 3) + b"\n\n"
+    parser = SseParser()
+    assert sum(len(list(parser.feed(message))) for _ in range(5)) == 5
+
+
+def test_an_empty_data_line_is_a_message_without_text() -> None:
+    assert parse(b"data\n\n") == [SseMessage("message", "", "")]
+    assert parse(b"data:\ndata:\n\n")[0].data == "\n"
+
+
+def test_an_event_name_is_forgotten_after_its_message() -> None:
+    assert [m.event for m in parse(b"event: a\ndata: 1\n\ndata: 2\n\n")] == ["a", "message"]
+
+
+def test_an_id_stays_until_another_or_an_empty_one() -> None:
+    assert [m.id for m in parse(b"id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\n")] == ["1", "1", ""]
+
+
+def test_the_last_field_of_a_name_counts() -> None:
+    assert parse(b"event: a\nevent: b\nid: 1\nid: 2\ndata: x\n\n") == [SseMessage("b", "x", "2")]
+
+
+def test_a_line_end_cut_in_two_is_one_line_end() -> None:
+    parser = SseParser()
+    assert not list(parser.feed(b"data: a\r"))
+    assert not list(parser.feed(b"\ndata: b\r"))
+    assert [m.data for m in parser.feed(b"\n\r\n")] == ["a\nb"]
+
+
+def test_a_character_cut_in_two_is_one_character() -> None:
+    parser = SseParser()
+    raw = "data: é\n\n".encode()
+    assert not list(parser.feed(raw[:7]))
+    assert [m.data for m in parser.feed(raw[7:])] == ["é"]
+
+
+def test_bytes_that_are_no_text_are_marked_and_harm_nothing_else() -> None:
+    assert [m.data for m in parse(b"data: a\xffb\n\ndata: c\n\n")] == ["a\ufffdb", "c"]
+
+
+def test_only_the_line_ends_of_the_standard_end_a_line() -> None:
+    assert parse("data: a\u2028b\x0bc\x85d\n\n".encode())[0].data == "a\u2028b\x0bc\x85d"
+
+
+@pytest.mark.parametrize("field", ["retry: -1", "retry: 1.5", "retry: ٣", "retry:", "retry: 1 "])
+def test_a_reconnection_time_that_is_no_number_is_ignored(field: str) -> None:
+    parser = SseParser()
+    list(parser.feed(f"{field}\n\n".encode()))
+    assert parser.retry_ms is None
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_break_the_parser(raw: bytes) -> None:
+    whole, cut = SseParser(), SseParser()
+    messages = list(whole.feed(raw))
+    assert [m for at in range(len(raw)) for m in cut.feed(raw[at : at + 1])] == messages
+    assert cut.last_id == whole.last_id
+
+
 text = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), max_size=20)
 
 
