@@ -45,7 +45,7 @@ class Exchange:
 
     async def ask(self, path: str = "/", kind: str = "http", **fields: Any) -> Exchange:
         headers = {"host": "127.0.0.1:8000"} | fields.pop("headers", {})
-        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         scope = {"type": kind, "method": "GET", "path": path, "headers": raw, **fields}
         await self.shell(cast("Any", scope), cast("Any", None), cast("Any", self.send))
         return self
@@ -139,6 +139,12 @@ async def test_a_socket_is_closed_with_a_code_where_it_cannot(extensions: dict[s
     (close,) = exchange.sent
     assert (close["type"], close["code"]) == ("websocket.close", 4401)
     assert len(close["reason"].encode()) <= 123
+
+
+async def test_a_reason_fits_its_close_frame_whatever_host_was_named() -> None:
+    exchange = await Exchange(OPEN).ask("/ws/node", "websocket", headers={"host": "é" * 100})
+    assert exchange.sent[0]["code"] == 4403
+    assert len(exchange.sent[0]["reason"].encode()) <= 123
 
 
 async def test_a_login_page_is_served_to_strangers_but_no_login_socket() -> None:

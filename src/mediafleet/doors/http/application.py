@@ -88,6 +88,7 @@ def build_application(fleet: Fleet, settings: ServerSettings, extras: Extras | N
 
 def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
     def provide(value: Any) -> Provide:
+        # Left open, `sync_to_thread` is a warning; true, each request would pay a thread for a constant.
         return Provide(lambda: value, sync_to_thread=False, use_cache=True)
 
     return AppConfig(
@@ -100,12 +101,15 @@ def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
         exception_handlers={
             MediafleetError: answer_own,
             HTTPException: answer_framework,
+            # Both are raised by the decoder of JSON, though a client caused them: the last resort would answer 500
+            # and log them as our fault.
             RecursionError: answer_too_deep,
             UnicodeDecodeError: answer_not_text,
             Exception: answer_unforeseen,
         },
         openapi_config=_openapi(),
         request_max_body_size=MOST_JSON_BYTES,
+        # Left to itself, the framework would hang its own handlers into the process's logging.
         logging_config=None,
         debug=False,
     )
@@ -113,6 +117,7 @@ def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
 
 def _api_handlers() -> list[ControllerRouterHandler]:
     controllers = (JobsController, EventsController, ArtifactsController, NodesController, OverviewController)
+    # One router for all of them: its guard sees every JSON body of the API and none of the console's forms.
     return [Router(path="", route_handlers=[*controllers, HealthController], guards=[require_json])]
 
 

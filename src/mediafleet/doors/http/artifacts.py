@@ -59,6 +59,7 @@ class ArtifactsController(Controller):
         artifact = await fleet.announce_upload(data, principal=principal_of(request))
         return OpenUpload(artifact.ref.id, 0, data.size)
 
+    # No limit for bodies here: what was announced is the limit, and the fleet holds the sender to it.
     @put("/{artifact_id:str}", request_max_body_size=None)
     async def receive(
         self, request: AnyRequest, fleet: InjectedFleet, artifact_id: FromPath[str], offset: FromQuery[int] = 0
@@ -68,6 +69,7 @@ class ArtifactsController(Controller):
         if offset < 0:
             raise InvalidRequest(f"offset is {offset}; it must be 0 or more.")
         length = _content_length(request)
+        # A body in chunks tells its length at its end. That it is wrong must be known before it fills the disk.
         if length is None:
             return respond(make_problem("length-required", 411, "Send a Content-Length with the bytes of an upload."))
         body = read_body(request)
@@ -113,6 +115,7 @@ def answer_download(request: AnyRequest, artifact: OpenArtifact) -> Response[Any
     if span:
         headers["Content-Range"] = span.content_range(artifact.size)
     whole_or_part = span or Span(0, artifact.size)
+    # By hand: a stream has no length that the framework could see, and HEAD has to tell it without any bytes.
     headers["Content-Length"] = str(whole_or_part.length)
     status = 206 if span else 200
     if request.method == HttpMethod.HEAD:
@@ -126,7 +129,9 @@ def _download_headers(artifact: OpenArtifact, tag: str) -> dict[str, str]:
         "Accept-Ranges": "bytes",
         "Content-Disposition": content_disposition(artifact.ref.name),
         "X-Content-Type-Options": "nosniff",
+        # An artifact may be a stranger's HTML or SVG: opened in a browser, it must not act as a page of ours.
         "Content-Security-Policy": "default-src 'none'; sandbox",
+        # Asked for anew each time, which the tag makes cheap: the artifact may be gone, or the token changed.
         "Cache-Control": "private, no-cache",
     }
     return headers | ({"ETag": tag} if tag else {})

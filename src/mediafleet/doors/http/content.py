@@ -10,8 +10,11 @@ FALLBACK_NAME = "download"
 _LONGEST_NAME = 200
 """Characters of a name that go into a header: longer ones break clients."""
 
+# 19 digits hold every 64-bit offset. More would only give int() work: it takes quadratic time.
 _RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,19})-(?P<last>[0-9]{0,19})", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# Quotes, backslash and per cent are missing on purpose: clients disagree on how to undo them (RFC 6266,
+# appendix D).
 _NOT_PLAIN = re.compile(r"[^ !#$&+\-.0-9A-Z^_`a-z|~(){}\[\]@,=\']")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -47,6 +50,7 @@ def parse_range(header: str, size: int) -> Span | None:
         return _last_bytes(int(found["last"]), size)
     first = int(found["first"])
     last = min(int(found["last"]), size - 1) if found["last"] else size - 1
+    # An end before the start makes the field malformed, so the whole is sent; 416 is for what lies outside (§14.1.1).
     if found["last"] and int(found["last"]) < first:
         return None
     if first >= size:
@@ -75,6 +79,8 @@ def matches(if_none_match: str, tag: str) -> bool:
     """Tell whether `If-None-Match` names the tag: the client has the bytes already."""
     if not tag or not if_none_match:
         return False
+    # Compared weakly, unlike If-Range: a tag that a proxy weakened still proves that the client has these bytes
+    # (§13.1.2), but not that it may glue new ones to them.
     return any(part.strip().removeprefix("W/") in {tag, "*"} for part in if_none_match.split(","))
 
 

@@ -30,6 +30,7 @@ def principal_of(request: AnyRequest) -> str:
 
 def check_job_id(job_id: str) -> str:
     """Return the id if a job could have it. Raises NotFound."""
+    # What no job can be called is not looked up: an id becomes part of a key in the store.
     if not is_id(job_id, "j"):
         raise NotFound(f"There is no job {job_id[:100]!r}; `mediafleet jobs` lists those there are.")
     return job_id
@@ -50,6 +51,7 @@ def check_page(offset: int, limit: int) -> None:
     """
     if offset < 0:
         raise InvalidRequest(f"offset is {offset}; it must be 0 or more.")
+    # The store counts in signed 64-bit numbers; this stays far below them, whatever is added.
     if offset > MOST_OFFSET:
         raise InvalidRequest(f"offset is beyond {MOST_OFFSET}; no fleet keeps that many jobs.")
     if not 1 <= limit <= MOST_PER_PAGE:

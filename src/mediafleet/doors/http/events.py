@@ -31,6 +31,7 @@ def choose_position(last_event_id: str, after: str) -> str:
     Raises:
         InvalidRequest: It is no position of an event stream.
     """
+    # A browser's EventSource comes back with the address that it began with, and the newer position in the header.
     position = last_event_id or after
     if position and not (_POSITION.fullmatch(position) and all(int(part) < _BEYOND for part in position.split("-"))):
         raise InvalidRequest(f"{position[:60]!r} is no position in the events; send the `id` of an event, or nothing.")

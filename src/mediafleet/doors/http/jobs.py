@@ -41,6 +41,7 @@ class JobsController(Controller):
             raise InvalidRequest(f"{len(submissions)} submissions in one list; it must be 1 to {MOST_SUBMISSIONS}.")
         accepted = await fleet.submit(submissions, principal=principal_of(request))
         views = [item.job for item in accepted]
+        # Only a list in which nothing is new answers 200: so a client sees that its repeat came second.
         status = 201 if any(item.created for item in accepted) else 200
         return Response(views if isinstance(data, list) else views[0], status_code=status)
 
@@ -82,12 +83,14 @@ class JobsController(Controller):
         after: After = "",
     ) -> Stream:
         """Follow a job; the stream ends after its final event."""
+        # Asked before the stream begins: after its first byte there is no status left to say that the job is unknown.
         await fleet.job(check_job_id(job_id))
         position = choose_position(last_event_id, after)
         chunks = follow_job(
             fleet.events(after=position, job=job_id),
             end,
             view=lambda: fleet.job(job_id),
+            # Whoever goes on from a position has had a snapshot before it; the events since then tell the rest.
             with_snapshot=not position,
         )
         return Stream(chunks, media_type=EVENT_STREAM, headers=STREAM_HEADERS)

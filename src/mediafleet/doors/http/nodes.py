@@ -33,6 +33,7 @@ class NodesController(Controller):
         """Return one node."""
         return await fleet.node(node_id)
 
+    # The body may be left out, so that a person can drain a node with a bare POST.
     @post("/{node_id:str}/drain", status_code=202)
     async def drain(
         self, fleet: InjectedFleet, node_id: FromPath[str], data: JSONBody[DrainRequest | None] = None

@@ -19,6 +19,7 @@ class Presence:
     def __init__(self, application: ASGIApp) -> None:
         self._application = application
         self._clients = 0
+        # An Event can only be waited for until it is set, and `wait_abandoned` waits for both turns: hence two.
         self._left = asyncio.Event()
         self._came = asyncio.Event()
         self._left.set()
@@ -31,6 +32,7 @@ class Presence:
         self._count(+1)
         try:
             await self._application(scope, receive, send)
+        # Also when a command is killed: its connection breaks, and no other goodbye could be relied on.
         finally:
             self._count(-1)
 

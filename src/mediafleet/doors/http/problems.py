@@ -69,6 +69,7 @@ def headers_of(problem: Problem) -> dict[str, str]:
     """Return the header fields that go with a document."""
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         return {"Retry-After": str(RETRY_AFTER_S)}
+    # RFC 9110 §11.6.1 asks for it with every 401; without it some clients never send what they have.
     if problem.status == HTTPStatus.UNAUTHORIZED:
         return {"WWW-Authenticate": 'Bearer realm="mediafleet"'}
     return {}
@@ -115,6 +116,7 @@ def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Resp
 def note_unforeseen(method: str, path: str, error: Exception) -> str:
     """Log an error that nobody foresaw in one line and return the reference to quote."""
     reference = secrets.token_hex(4)
+    # Cut, because an error may quote a whole body; placed, because one line has to stand in for the stack trace.
     place = _innermost(error)
     _logger.error(
         "request failed", reference=reference, method=method, path=path, error=repr(error)[:LONGEST_ECHO], at=place
@@ -165,4 +167,5 @@ def _explain_validation(error: HTTPException) -> str:
 def _explain_item(item: dict[str, Any]) -> str:
     key = item.get("key")
     message = str(item.get("message", ""))
+    # `data` is how the framework calls the body as a whole, which says nothing to the one who sent it.
     return f"{key}: {message}" if key and key != "data" else message

@@ -29,6 +29,7 @@ from mediafleet.doors.http.problems import (
     problem_of,
     unforeseen_problem,
 )
+from mediafleet.doors.websocket.link import shorten_reason
 from mediafleet.ops.auth import is_loopback, tokens_equal
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def cookie_value(token: str) -> str:
 
 def find_refusal(caller: Caller, server: ServerSettings) -> Problem | None:
     """Return why a caller may not come in, or None if it may."""
+    # Before the token is asked for: this is where it is given. Foreign pages are kept out even here.
     if caller.path == LOGIN_PATH and caller.kind == "http":
         return _refuse_foreign(caller)
     if server.token:
@@ -87,6 +89,7 @@ def find_refusal(caller: Caller, server: ServerSettings) -> Problem | None:
 
 def _refuse_stranger(caller: Caller, token: str) -> Problem | None:
     scheme, _, given = caller.headers.get("authorization", "").partition(" ")
+    # A foreign page cannot make a browser send this field, so its origin does not matter.
     if scheme.lower() == "bearer" and tokens_equal(given.strip(), token):
         return None
     if tokens_equal(_read_cookie(caller.headers.get("cookie", "")), cookie_value(token)):
@@ -175,6 +178,7 @@ class SecurityShell:
             await self._app(scope, receive, send_hardened)
         except Exception as error:  # noqa: BLE001 - the boundary to the server: nothing may reach its log as a crash
             reference = note_unforeseen(caller.method, caller.path, error)
+            # After the first byte there can be no other answer; the server breaks the connection off.
             if not started:
                 await _send_problem(unforeseen_problem(reference), send_hardened)
 
@@ -183,6 +187,7 @@ def _add_headers(message: Any) -> None:
     headers = list(message.get("headers", []))
     present = {name.lower() for name, _ in headers}
     for name, value in _SECURITY_HEADERS.items():
+        # Pages and downloads bring policies of their own, which fit them better than this one.
         if name.lower().encode() not in present:
             headers.append((name.lower().encode(), value.encode()))
     message["headers"] = headers
@@ -201,7 +206,7 @@ async def _refuse(problem: Problem, caller: Caller, scope: Scope, send: Send) ->
 async def _refuse_socket(problem: Problem, scope: Scope, send: Send) -> None:
     """Refuse before the handshake ends: with the document where the server can, else with its plain 403."""
     if "websocket.http.response" not in (cast("dict[str, Any]", scope).get("extensions") or {}):
-        await send({"type": "websocket.close", "code": 4000 + problem.status, "reason": problem.detail[:120]})
+        await send({"type": "websocket.close", "code": 4000 + problem.status, "reason": shorten_reason(problem.detail)})
         return
     headers = [(b"content-type", PROBLEM_TYPE.encode())]
     headers += [(name.lower().encode(), value.encode()) for name, value in headers_of(problem).items()]

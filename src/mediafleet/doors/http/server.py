@@ -63,6 +63,7 @@ def bind(host: str, port: int) -> Bound:
     except OSError as error:
         raise ConfigError(f"server.host is {host!r}, which is no address here: {error.strerror or error}.") from error
     try:
+        # Connections of a server that has just ended hold its port for a minute; a restart must not wait for them.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(BACKLOG)
@@ -95,6 +96,7 @@ async def serve(application: Application, bound: Bound) -> AsyncGenerator[None]:
         application.stop()
         server.should_exit = True
         with contextlib.suppress(asyncio.CancelledError):
+            # Shielded, so that a cancel of the caller cuts no answer in two: the server ends them by itself then.
             await asyncio.shield(task)
         bound.socket.close()
 
@@ -143,6 +145,7 @@ class _QuietServer(uvicorn.Server):
 
 
 async def _wait_started(server: _QuietServer, task: asyncio.Task[None]) -> None:
+    # Both are waited for, because a start that fails sets no event.
     started = asyncio.create_task(server.up.wait(), name="http-server-up")
     await asyncio.wait({started, task}, return_when=asyncio.FIRST_COMPLETED)
     started.cancel()
@@ -156,9 +159,11 @@ def _configure(application: Application) -> uvicorn.Config:
     return uvicorn.Config(
         application,
         http="httptools",
+        # The plain `websockets` of uvicorn is built on an interface that its library has deprecated.
         ws="websockets-sansio",
         loop="none",
         lifespan="on",
+        # uvicorn would set up logging for the whole process, which is the command's business.
         log_config=None,
         log_level="warning",
         access_log=False,
@@ -167,6 +172,7 @@ def _configure(application: Application) -> uvicorn.Config:
         ws_max_size=MAX_FRAME_BYTES,
         ws_ping_interval=SOCKET_PING_S,
         ws_ping_timeout=SOCKET_PING_S,
+        # Frames are small and many: each link would keep a compressor in memory, and each frame would wait for it.
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=STOP_GRACE_S,
         h11_max_incomplete_event_size=None,

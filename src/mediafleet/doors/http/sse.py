@@ -95,6 +95,7 @@ class _Pending:
 
     async def step(self) -> bytes | None:
         """Return what to send next; None when the stream is over."""
+        # Not wait_for: that cancels what it waited for, and the event that was just being read would be lost.
         done, _ = await asyncio.wait(
             {self._stopping, self._next}, timeout=self._end.keepalive_s, return_when=asyncio.FIRST_COMPLETED
         )

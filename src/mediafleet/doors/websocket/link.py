@@ -45,6 +45,7 @@ class SocketLink:
         """Queue a frame without waiting; False if the link is closed or its node is too slow, which closes it."""
         if self._closing:
             return False
+        # Never waits for room: one placing sends to many nodes, and the slowest must not hold up the others.
         if len(self._queue) >= MOST_QUEUED_FRAMES:
             self.close(CODE_SLOW, f"The node does not read: {MOST_QUEUED_FRAMES} frames wait for it.")
             return False
@@ -63,11 +64,13 @@ class SocketLink:
     async def write(self) -> None:
         """Send what is queued, in order, until the link is closed; then send the close frame."""
         while True:
+            # `registered` must come first, and work may be placed on a node while that answer is being made.
             while self._queue and self._greeted:
                 await self._send({"type": "websocket.send", "text": self._queue.popleft()})
             if self._closing:
                 code, reason = self._closing
                 await self._send({"type": "websocket.close", "code": code, "reason": reason})
                 return
+            # No await stands between the look at the queue and this line, so no frame can come in unseen between them.
             self._wake.clear()
             await self._wake.wait()

@@ -76,9 +76,11 @@ class NodeDoor:
 
     async def _serve(self, receive: Any, send: Any) -> None:
         await receive()
+        # Accepted before anything is known of it: a refused handshake carries a number, a close frame also a sentence.
         await send({"type": "websocket.accept"})
         link = SocketLink(send)
         self._links.add(link)
+        # A server that stops still lets in who was connecting; `close_all` has run by then and comes only once.
         if self._stopping:
             link.close(CODE_GOING_AWAY, "The scheduler is stopping; come back soon.")
         reader = asyncio.create_task(self._read(link, receive), name="node-link-reader")
@@ -95,6 +97,7 @@ class NodeDoor:
 
     async def _finish(self, link: SocketLink, reader: asyncio.Task[None], writer: asyncio.Task[None]) -> None:
         """Say why the link ends, if the node is still there to hear it."""
+        # A writer that ended has sent a close frame, with its reason, or has found nobody to send it to.
         if writer.done() or not reader.done():
             return
         error = reader.exception()
@@ -112,6 +115,8 @@ class NodeDoor:
         fleet_receive = self._fleet.receive
         await self._register(link, receive)
         while True:
+            # One after another, never as tasks: the order of a node's frames means something, and a node that sends too
+            # much is slowed down by its own connection.
             await fleet_receive(link, _decode(await receive()))
 
     async def _register(self, link: SocketLink, receive: Any) -> None:
@@ -128,6 +133,7 @@ class NodeDoor:
                 CODE_UNSUPPORTED,
                 f"This scheduler speaks protocol {PROTOCOL_VERSION}, the node {frame.protocol}; update the older one.",
             )
+        # Set before the fleet knows: where attaching breaks off halfway, detaching still has to name the node.
         link.node = frame.node
         link.greet(await self._fleet.attach(link, frame))
 
