@@ -69,6 +69,7 @@ class EventFeed:
                     yield item
                     if self._job and _is_final(item):
                         return
+            # Spread out, because all who follow a scheduler that restarts lose it at the same moment.
             await asyncio.sleep(self._pause_ms / 1000 * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
 
     def _check_is_stream(self, response: aiohttp.ClientResponse) -> None:
@@ -83,6 +84,7 @@ class EventFeed:
 
     async def _connect(self, patience_s: float) -> aiohttp.ClientResponse:
         headers = {"Accept": EVENT_STREAM} | ({"Last-Event-ID": self._after} if self._after else {})
+        # Time counts and not tries, anew with each loss: a stream that was open has shown the scheduler there.
         async for attempt in stamina.retry_context(
             on=Unavailable, attempts=None, timeout=patience_s, wait_initial=0.1, wait_max=2, wait_jitter=0.2
         ):
@@ -99,9 +101,11 @@ class EventFeed:
                     # The position moves before the message is handed out: what was handed out is not asked for again.
                     self._after = message.id or self._after
                     yield message
+        # Half a message may be lost with the connection. Its id was not taken over yet, so it comes again.
         except (aiohttp.ClientError, TimeoutError, OSError):
             return
         finally:
+            # Each connection may name its own pause; one that names none takes an earlier wish back.
             self._pause_ms = RECONNECT_MS if parser.retry_ms is None else parser.retry_ms
 
 

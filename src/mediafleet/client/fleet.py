@@ -81,6 +81,7 @@ class FleetClient:
 
     async def submit_many(self, submissions: Sequence[Submission]) -> list[JobView]:
         """Hand in up to 1,000 jobs, all or none; the answers are in the same order."""
+        # With keys a repeat finds the first jobs again; one submission without would be a second job.
         repeat = all(submission.idempotency_key for submission in submissions)
         return await self._transport.ask("POST", "/api/v1/jobs", list[JobView], body=list(submissions), repeat=repeat)
 
@@ -94,6 +95,7 @@ class FleetClient:
 
     async def cancel(self, job_id: str) -> JobView:
         """End a job; raises IllegalTransition or Conflict if it is final."""
+        # Never repeated: the second try would find the job final and report a failure that was none.
         return await self._transport.ask("DELETE", f"/api/v1/jobs/{_part(job_id)}", JobView)
 
     async def retry(self, job_id: str) -> JobView:
@@ -161,4 +163,5 @@ class FleetClient:
 
 def _part(identifier: str) -> str:
     """Return an id as one part of a path, whatever a user typed."""
+    # Nothing at all would make the path that of the list, and its answer something else than one record.
     return quote(identifier, safe="") or "-"

@@ -40,6 +40,8 @@ class SseParser:
     """Parses one stream; feed it the bytes as they come, cut anywhere."""
 
     def __init__(self) -> None:
+        # One mark at the very start is skipped and bad bytes are replaced: both as the standard has it, and so that no
+        # byte can end a stream that goes on well.
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
         self._pending = ""
         self._event = ""
@@ -72,6 +74,7 @@ class SseParser:
         if not line:
             return self._dispatch()
         name, _, value = line.partition(":")
+        # One space belongs to the syntax; further ones belong to the value.
         value = value.removeprefix(" ")
         if name == "data":
             self._data.append(value)
@@ -86,5 +89,6 @@ class SseParser:
 
     def _dispatch(self) -> SseMessage | None:
         event, data = self._event or "message", self._data
+        # The id is left as it is: it counts for the stream, not for one message.
         self._event, self._data, self._size = "", [], 0
         return SseMessage(event, "\n".join(data), self.last_id) if data else None

@@ -82,6 +82,7 @@ class Transport:
             MediafleetError: The class that the problem document names.
             SchedulerUnavailable: No answer.
         """
+        # A lost answer leaves open whether the request was carried out: only what may happen twice is sent twice.
         retries = stamina.retry_context(
             on=Unavailable, attempts=self._attempts if repeat else 1, timeout=REQUEST_S, wait_initial=0.1, wait_max=2
         )
@@ -108,6 +109,7 @@ class Transport:
             MediafleetError: As for `ask`; also when the connection is lost inside the block.
         """
         try:
+            # A redirect is an answer of some other server, and following it would show our token around.
             async with self.session.request(method, self.base_url + path, allow_redirects=False, **options) as response:
                 if response.status >= 300:  # noqa: PLR2004 - the API has no redirects
                     raise await _error_of(response)
@@ -124,6 +126,7 @@ class Transport:
         Raises:
             MediafleetError: As for `ask`.
         """
+        # The session's limit is for whole answers; a stream has no end to wait for, and shows its life in pieces.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence_s)
         url = self.base_url + path
         try:
@@ -169,11 +172,13 @@ def check_address(address: str) -> str:
 
 
 async def _error_of(response: aiohttp.ClientResponse) -> MediafleetError:
+    # Bounded: the page of a proxy may be of any size, and our documents are a few hundred bytes.
     raw = await response.content.read(_MAX_PROBLEM_BYTES)
     try:
         problem = msgspec.json.decode(raw, type=_Problem)
     except (msgspec.DecodeError, UnicodeDecodeError):
         problem = _Problem()
+    # The document knows better than the status: several classes share one status.
     code = problem.code or _CODE_OF_STATUS.get(response.status, "error")
     message = problem.detail or problem.title or f"{response.url.origin()} answered with status {response.status}."
     return error_from_info(ErrorInfo(code, message))

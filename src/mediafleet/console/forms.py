@@ -14,6 +14,7 @@ from mediafleet.domain.job import Submission
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.kinds.seam import Kind
 
+# So that no param can be taken for one of the form's own fields: a kind may well have one called `name`.
 PREFIX = "params."
 PRIORITIES = (PriorityClass.BATCH, PriorityClass.INTERACTIVE)
 """What a person may choose; `live` is for sessions."""
@@ -66,6 +67,7 @@ def _plain_part(schema: Mapping[str, Any], components: Mapping[str, Any]) -> Map
     """Return the part of a schema that says what to enter: references followed, `null` left aside."""
     if "$ref" in schema:
         return components.get(schema["$ref"], {})
+    # This is how msgspec writes a param that may be None, which a form says by an empty input.
     parts = [part for part in schema.get("anyOf", []) if part.get("type") != "null"]
     return _plain_part(parts[0], components) if len(parts) == 1 else schema
 
@@ -84,6 +86,7 @@ def read_params(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, A
     for field in fields:
         text = form.get(PREFIX + field.name, "").strip()
         if field.control == "checkbox":
+            # A browser leaves an empty checkbox out of the form: absent is a choice here, not the default.
             params[field.name] = bool(text)
         elif text and text != field.default:
             params[field.name] = _read_number(field, text) if field.control == "number" else text
@@ -127,4 +130,5 @@ def _input_uri(text: str) -> str:
     """Return an absolute path as a URI; what already is one stays."""
     if not text.startswith("/"):
         return text
+    # Quoted, because `#`, `?` and `%` are common in file names and mean something else in an address.
     return "file://" + quote(text)

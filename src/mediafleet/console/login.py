@@ -50,6 +50,7 @@ class LoginController(Controller):
         answer.set_cookie(_cookie(request, cookie_value(server.token), COOKIE_LIFE_S))
         return answer
 
+    # No GET: a picture on somebody's page could log people out with it.
     @post("/logout", sync_to_thread=False)
     def leave(self, request: AnyRequest) -> Response[Any]:
         """Drop the cookie."""
@@ -65,14 +66,19 @@ def _fields(body: bytes) -> list[tuple[str, str]]:
 
 def safe_target(target: str) -> str:
     """Return where to go after the login: a path of ours, never another site."""
+    # Two slashes begin another site's address, and browsers read a backslash as a slash. What cannot be printed
+    # could end the header.
     is_ours = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
     return target if is_ours else "/"
 
 
 def _go(target: str) -> Response[Any]:
+    # 303 and not 302: the browser goes on with a GET, and a reload does not send the token again.
     return Response(b"", status_code=303, headers={"Location": target, "Cache-Control": "no-store"})
 
 
 def _cookie(request: AnyRequest, value: str, life_s: int) -> Cookie:
+    # Only the proxy in front knows that the browser used TLS. A lie here costs the liar its own cookie, no more.
     is_secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
+    # Strict, and the shell looks at the origin: together they stand in for a token in each form.
     return Cookie(COOKIE, value=value, path="/", max_age=life_s, httponly=True, samesite="strict", secure=is_secure)

@@ -175,6 +175,7 @@ def _go(target: str) -> Response[Any]:
 
 
 async def _read_form(request: AnyRequest) -> dict[str, str]:
+    # A page in UTF-8 is answered in UTF-8; other bytes become marks that a person can see, rather than an error.
     body = (await request.body()).decode("utf-8", "replace")
     try:
         return dict(parse_qsl(body, keep_blank_values=True, max_num_fields=MOST_FIELDS))
@@ -198,6 +199,7 @@ def _read_status(status: str) -> JobStatus | None:
     try:
         return JobStatus(status)
     except ValueError:
+        # Read here and not by the framework, whose complaint would name neither the status nor a way out.
         raise InvalidRequest(f"{status[:40]!r} is no status of a job; choose one from the list.") from None
 
 
@@ -217,6 +219,7 @@ def _query(status: str, offset: int) -> str:
 
 async def _nodes_context(fleet: Fleet) -> dict[str, Any]:
     nodes = sorted(await fleet.nodes(), key=lambda node: (node.state, node.host, node.id))
+    # One question for all the names, however many slots there are on the page.
     running = await fleet.jobs(status=JobStatus.PROCESSING, limit=MOST_NAMES)
     return {
         "nodes": nodes[:MOST_NODES],
@@ -226,6 +229,7 @@ async def _nodes_context(fleet: Fleet) -> dict[str, Any]:
 
 
 def _form_context(fleet: Fleet, name: str) -> dict[str, Any]:
+    # Most come to transcode, and nobody but a tester for `noop`.
     kinds = sorted(fleet.kinds, key=lambda kind: (kind.name != "transcode", kind.name == "noop", kind.name))
     chosen = fleet.kinds.get(name) if name else next(iter(kinds), None)
     fields = fields_of(chosen) if chosen else []

@@ -42,14 +42,17 @@ def page_policy(nonce: str) -> str:
 
 def render(view: View) -> Response[str]:
     """Return the answer for a page or fragment."""
+    # New for each answer: a nonce that was seen once would let a script in that came with a file name.
     nonce = secrets.token_urlsafe(16)
     text = _templates.get_template(view.template).render(view.context, nonce=nonce)
+    # Not stored: after a logout the back button must not bring the names of files up again.
     headers = {"Content-Security-Policy": page_policy(nonce), "Cache-Control": "no-store"}
     return Response(text, status_code=view.status, media_type=HTML, headers=headers | (view.headers or {}))
 
 
 def missing_vendor_files() -> list[str]:
     """Return which of the third-party scripts the set-up step has not brought."""
+    # Looked for at each page: the set-up step may run while the server does.
     folder = files("mediafleet.console") / "static" / "vendor"
     return [name for name in VENDOR_FILES if not (folder / name).is_file()]
 
@@ -58,6 +61,7 @@ def _make_templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("mediafleet.console"),
         autoescape=True,
+        # A misspelt name in a template fails a test, rather than leave a place on the page empty.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

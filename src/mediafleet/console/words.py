@@ -57,6 +57,7 @@ def span_text(milliseconds: int | None) -> str:
 
 def ago_text(then_ms: int, now_ms: int) -> str:
     """Return how long ago something was, coarsely: `5 min ago`."""
+    # Jobs carry the store's time and `now` is this machine's: a clock a little behind must not show the future.
     seconds = max(0, (now_ms - then_ms) // 1000)
     for limit, unit, word in ((5, 0, "just now"), (_MINUTE, 1, "s"), (_HOUR, _MINUTE, "min"), (_DAY, _HOUR, "h")):
         if seconds < limit:
@@ -72,6 +73,7 @@ def iso_text(moment_ms: int) -> str:
 
 def percent(fraction: float) -> int:
     """Return a share as whole per cent: 100 only where nothing is left."""
+    # 0.29 * 100 is 28.999…, which would be shown as 28. The nudge is the same in console.js, or bars would jump.
     return min(100, max(0, int(fraction * 100 + 1e-6)))
 
 
