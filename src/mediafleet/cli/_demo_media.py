@@ -49,7 +49,14 @@ async def make_clips(folder: Path) -> list[Path]:
         MediafleetError: There is no FFmpeg, or it could not make them.
     """
     program = await asyncio.to_thread(find_ffmpeg)
-    return list(await asyncio.gather(*(_make_clip(program.path, folder / name) for name in CLIPS)))
+    making = [asyncio.create_task(_make_clip(program.path, folder / name), name=f"make {name}") for name in CLIPS]
+    try:
+        return list(await asyncio.gather(*making))
+    finally:
+        # The first that fails does not end the others, which would go on writing into a folder that is taken away.
+        for task in making:
+            task.cancel()
+        await asyncio.wait(making)
 
 
 async def _make_clip(program: str, path: Path) -> Path:

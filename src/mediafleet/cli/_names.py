@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _MAX_NAME_BYTES = 200
 """Leaves room for a number and the temporary name's additions within the 255 bytes of most file systems."""
+_MAX_ENDING_BYTES = 20
+"""A longer one is no ending that any program goes by."""
 
 
 class Targets:
@@ -88,7 +90,18 @@ class Targets:
 
 
 def safe_name(name: str) -> str:
-    """Return the last part of a name that came from elsewhere, fit to be a file name here."""
+    """Return the last part of a name that came from elsewhere, fit to be a file name here; its ending stays."""
+    # Both kinds of separators: a node that runs elsewhere may have named it.
     last = PureWindowsPath(PurePosixPath(name.replace("\0", "")).name).name
-    raw = os.fsencode(last)[:_MAX_NAME_BYTES]
-    return os.fsdecode(raw) if last not in {"", ".", ".."} else "output"
+    if last in {"", ".", ".."}:
+        return "output"
+    ending = Path(last).suffix
+    if len(os.fsencode(ending)) > _MAX_ENDING_BYTES:
+        ending = ""
+    stem = last.removesuffix(ending)
+    room = _MAX_NAME_BYTES - len(os.fsencode(ending))
+    # Whole characters are taken away: half of one would be a name that some file systems refuse.
+    stem = stem[:room]
+    while len(os.fsencode(stem)) > room:
+        stem = stem[:-1]
+    return stem + ending

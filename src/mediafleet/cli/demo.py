@@ -70,14 +70,15 @@ def demo(
         debug: Show stack traces with errors.
     """
     output = Output()
-    results = out or Path(tempfile.mkdtemp(prefix="mediafleet-demo-results-"))
-    return run_client(_demo(input, results, output), output, debug=debug)
+    return run_client(_demo(input, out, output), output, debug=debug)
 
 
-async def _demo(given: Path | None, results: Path, output: Output) -> int:
+async def _demo(given: Path | None, out: Path | None, output: Output) -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mediafleet-demo-") as name:
         stops = plan_tour(await _sources(given, Path(name), output))
+        # Made only now: a tour that cannot begin must not leave an empty folder behind.
+        results = out or Path(tempfile.mkdtemp(prefix="mediafleet-demo-results-"))
         async with _own_fleet(Path(name) / "data", output) as fleet:
             items = [item for stop in stops for item in await _visit(stop, fleet, results, output)]
             good = await _tell(items, fleet, output)

@@ -103,3 +103,21 @@ def test_a_name_from_elsewhere_stays_one_entry_of_a_folder(name: str) -> None:
 )
 def test_names_lose_their_paths(given_: str, safe: str) -> None:
     assert safe_name(given_) == safe
+
+
+@pytest.mark.parametrize(
+    ("given_", "safe"),
+    [
+        ("x" * 300 + ".mp4", "x" * 196 + ".mp4"),
+        ("漢" * 100 + ".mp4", "漢" * 65 + ".mp4"),
+        ("x." + "y" * 300, "x." + "y" * 198),
+        ("x" * 200, "x" * 200),
+    ],
+)
+def test_a_long_name_loses_whole_characters_but_not_its_ending(given_: str, safe: str) -> None:
+    assert safe_name(given_) == safe
+
+
+@given(st.text(min_size=1).map(safe_name))
+def test_a_safe_name_is_safe_already(name: str) -> None:
+    assert safe_name(name) == name

@@ -1,0 +1,54 @@
+"""`bench` hands over to the benchmarks, where they are installed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+from tests_support.command_line import RunCli
+
+from mediafleet import bench
+from mediafleet.bench.figure import Figure
+
+
+async def canned() -> list[Figure]:
+    return [Figure("one", 1.5, "s")]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two benchmarks that measure nothing."""
+    monkeypatch.setattr(bench, "BENCHES", {"first": canned, "second": canned})
+
+
+def test_a_program_gets_a_list_of_figures(bare: RunCli) -> None:
+    ran = bare("bench", "second", "--json")
+    assert (ran.code, ran.err) == (0, "measuring second …\n")
+    assert ran.json == [{"name": "one", "value": 1.5, "unit": "s", "compared_to": "", "ratio": None}]
+
+
+def test_people_get_one_table_of_all_figures(bare: RunCli) -> None:
+    ran = bare("bench")
+    assert ran.code == 0
+    assert ran.out.count("one") == 2
+
+
+def test_an_unknown_benchmark_is_refused_with_those_that_there_are(bare: RunCli) -> None:
+    ran = bare("bench", "third")
+    assert (ran.code, ran.err) == (2, "mediafleet: There is no benchmark 'third'; there are first, second.\n")
+
+
+def test_peers_are_told_to_be_missing_and_the_figures_come_all_the_same(bare: RunCli) -> None:
+    ran = bare("bench", "first", "--with-peers", "--json")
+    assert ran.json
+    assert "peers" in ran.err
+
+
+def test_an_installation_without_benchmarks_says_so(bare: RunCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent: Any = None
+    monkeypatch.setitem(sys.modules, "mediafleet.bench", absent)
+    ran = bare("bench", "--json")
+    assert ran.code == 2
+    assert ran.json["error"]["code"] == "config-error"
+    assert "run them from a checkout" in ran.err

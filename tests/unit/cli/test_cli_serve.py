@@ -1,0 +1,132 @@
+"""`up`, `scheduler`, `node`: what is typed becomes the settings of the process, or is refused before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests_support.command_line import RunCli
+
+from mediafleet import app
+from mediafleet.domain.errors import DataDirectoryInUse
+from mediafleet.ops.settings import Settings
+
+
+class Started:
+    """Stands in for the processes themselves and keeps what they were started with."""
+
+    def __init__(self) -> None:
+        self.settings: list[Settings] = []
+        self.more: list[dict[str, Any]] = []
+
+    def __call__(self, settings: Settings, **more: Any) -> int:
+        self.settings.append(settings)
+        self.more.append(more)
+        return 5
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Started:
+    recorder = Started()
+    for name in ("run_up", "run_scheduler", "run_node"):
+        monkeypatch.setattr(app, name, recorder)
+    return recorder
+
+
+@pytest.mark.parametrize("command", ["up", "scheduler", "node"])
+def test_a_process_that_serves_ends_with_the_exit_code_of_its_work(
+    bare: RunCli, started: Started, command: str
+) -> None:
+    assert bare(command).code == 5
+    assert len(started.settings) == 1
+
+
+def test_where_a_fleet_listens_and_keeps_its_data_is_taken_from_the_command_line(
+    bare: RunCli, started: Started
+) -> None:
+    bare("scheduler", "--host", "0.0.0.0", "--port", "0", "--data", "d", "--redis", "redis://store:6379/0")  # noqa: S104 - nothing listens
+    [settings] = started.settings
+    assert (settings.server.host, settings.server.port) == ("0.0.0.0", 0)  # noqa: S104 - as above
+    assert settings.data.name == "d"
+    assert settings.store.redis_url == "redis://store:6379/0"
+
+
+def test_what_is_not_said_keeps_its_default(bare: RunCli, started: Started) -> None:
+    bare("up")
+    [settings] = started.settings
+    assert (settings.server.host, settings.server.port, settings.store.redis_url) == ("127.0.0.1", 8000, "")
+    assert started.more == [{"nodes": 1, "linger_s": None}]
+
+
+def test_up_runs_as_many_nodes_as_it_is_told_and_may_end_by_itself(bare: RunCli, started: Started) -> None:
+    bare("up", "--nodes", "16", "--linger", "2.5")
+    assert started.more == [{"nodes": 16, "linger_s": 2.5}]
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "17"])
+def test_a_number_of_nodes_that_makes_no_sense_starts_nothing(bare: RunCli, started: Started, count: str) -> None:
+    ran = bare("up", "--nodes", count)
+    assert (ran.code, ran.err) == (2, "mediafleet: --nodes goes from 1 to 16.\n")
+    assert not started.settings
+
+
+def test_a_node_knows_its_scheduler_its_name_and_what_it_offers(bare: RunCli, started: Started) -> None:
+    words = ["--name", "studio", "--slots", "4", "--label", "fast", "--label", "upstairs"]
+    bare("node", "--scheduler", "http://10.0.0.5:8000", *words)
+    node = started.settings[0].node
+    assert (node.scheduler, node.name, node.slots) == ("http://10.0.0.5:8000", "studio", 4)
+    assert node.labels == ("fast", "upstairs")
+
+
+def test_flags_win_over_the_environment_and_the_environment_over_the_file(
+    bare: RunCli, started: Started, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workplace / "mediafleet.toml").write_text('[node]\nname = "file"\nslots = 1\nlabels = ["file"]\n')
+    monkeypatch.setenv("MEDIAFLEET_NODE__NAME", "environment")
+    monkeypatch.setenv("MEDIAFLEET_NODE__SLOTS", "2")
+    bare("node", "--slots", "3")
+    node = started.settings[0].node
+    assert (node.labels, node.name, node.slots) == (("file",), "environment", 3)
+
+
+def test_a_token_file_is_what_clients_must_show(bare: RunCli, started: Started, workplace: Path) -> None:
+    (workplace / "token").write_text("a-token-of-sufficient-length-000000\n")
+    bare("up", "--token-file", "token")
+    assert started.settings[0].server.token == "a-token-of-sufficient-length-000000"  # noqa: S105 - of this test
+
+
+@pytest.mark.parametrize(("words", "level"), [(("--debug",), "debug"), ((), "info")])
+def test_debug_also_logs_more(bare: RunCli, started: Started, words: tuple[str, ...], level: str) -> None:
+    bare("scheduler", *words)
+    assert started.settings[0].log.level == level
+
+
+@pytest.mark.parametrize("command", ["up", "scheduler", "node"])
+def test_settings_that_cannot_work_are_refused_before_anything_starts(
+    bare: RunCli, started: Started, workplace: Path, command: str
+) -> None:
+    (workplace / "mediafleet.toml").write_text("[server]\nprot = 1\n")
+    ran = bare(command)
+    assert ran.code == 2
+    assert "prot" in ran.err
+    assert not started.settings
+
+
+def refusing(_: Settings) -> int:
+    raise DataDirectoryInUse("Another fleet serves this data directory.")
+
+
+def interrupted(_: Settings) -> int:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("end", "code"), [(refusing, 1), (interrupted, 130)])
+def test_a_process_that_cannot_go_on_ends_without_a_stack_trace(
+    bare: RunCli, monkeypatch: pytest.MonkeyPatch, end: Callable[[Settings], int], code: int
+) -> None:
+    monkeypatch.setattr(app, "run_scheduler", end)
+    ran = bare("scheduler")
+    assert ran.code == code
+    assert "Traceback" not in ran.err
