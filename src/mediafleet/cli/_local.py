@@ -92,7 +92,9 @@ async def ensure_fleet(data: Path, options: ClientOptions, *, nodes: int = 1) ->
             return record, False
         log = data / LOG_NAME
         process = _start_detached(data, options, nodes)
-        return await _until_serving(data, process, log), True
+        record = await _until_serving(data, process, log)
+        # Ours may have found the directory in use, and then this is the record of the fleet that uses it.
+        return record, record.pid == process.pid
 
 
 def _start_detached(data: Path, options: ClientOptions, nodes: int) -> subprocess.Popen[bytes]:
@@ -138,7 +140,9 @@ async def _until_serving(data: Path, process: subprocess.Popen[bytes], log: Path
         if process.poll() is not None:
             return await _join_or_explain(data, process.returncode, log)
         await asyncio.sleep(_LOOK_EVERY_S)
-    process.terminate()
+    # Not left to itself: it would go on starting, with nobody who could know of it.
+    await end_fleet(FleetRecord("", process.pid))
+    process.poll()
     raise SchedulerUnavailable(
         f"The local fleet did not serve within {START_S:.0f} s; its log is {log}.", detail=_tail(log)
     )
