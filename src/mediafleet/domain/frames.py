@@ -21,6 +21,12 @@ MAX_FRAME_BYTES = 4 * 1024 * 1024
 """A frame larger than this closes the socket: 64 assignments take well under 1 MiB."""
 
 
+def utf8_length(text: str) -> int:
+    """Return how many bytes the text takes in a frame."""
+    # Nearly all of it is ASCII, and asking that costs nothing.
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 # With names, not as an array: two versions talk to each other while a fleet is updated, and fields are only added.
 class AttemptRef(msgspec.Struct, frozen=True, array_like=False):
     """Names one attempt: every message about work carries it."""

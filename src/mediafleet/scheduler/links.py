@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mediafleet.domain.frames import MAX_FRAME_BYTES, Assignment, AttemptRef, JobAssign, JobCancel, SchedulerFrame
+from mediafleet.domain.frames import (
+    MAX_FRAME_BYTES,
+    Assignment,
+    AttemptRef,
+    JobAssign,
+    JobCancel,
+    SchedulerFrame,
+    utf8_length,
+)
 from mediafleet.domain.ids import node_of
 
 if TYPE_CHECKING:
@@ -93,11 +101,12 @@ def split_by_bytes(tasks: Sequence[PlacedTask], *, limit_bytes: int = MAX_FRAME_
     parts: list[list[PlacedTask]] = []
     room = 0
     for task in tasks:
-        if len(task.doc) > room or not parts:
+        size = utf8_length(task.doc)
+        if size > room or not parts:
             parts.append([])
             room = limit_bytes
         parts[-1].append(task)
-        room -= len(task.doc)
+        room -= size
     return parts
 
 

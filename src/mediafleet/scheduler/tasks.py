@@ -11,6 +11,7 @@ import msgspec
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.capability import Requirement, check_capabilities
 from mediafleet.domain.errors import ErrorInfo, InvalidRequest
+from mediafleet.domain.frames import utf8_length
 from mediafleet.domain.ids import check_name, task_id
 from mediafleet.domain.job import Job, JobView
 from mediafleet.domain.lifecycle import JobStatus
@@ -95,9 +96,10 @@ def task_record(
         limits=task.limits,
     )
     doc = as_text(spec)
-    if len(doc) > MAX_TASK_BYTES:
+    size = utf8_length(doc)
+    if size > MAX_TASK_BYTES:
         raise InvalidRequest(
-            f"The parameters of the task {task.name!r} take {len(doc) // 1024} KiB; {MAX_TASK_BYTES // 1024} KiB are "
+            f"The parameters of the task {task.name!r} take {size // 1024} KiB; {MAX_TASK_BYTES // 1024} KiB are "
             "possible. Upload large data as an artifact and name it as an input."
         )
     used = {ref.id for ref in task.inputs}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from recording_link import RecordingLink
@@ -48,7 +47,6 @@ def test_splitting_keeps_every_task_in_order_and_every_frame_below_the_limit(siz
     assert all(len(part) == 1 or sum(len(task.doc) for task in part) <= limit for part in parts)
 
 
-@pytest.mark.xfail(strict=True, reason="Documents are measured in characters, of which some take several bytes.")
 def test_tasks_with_other_than_ascii_text_stay_below_the_largest_frame_as_well() -> None:
     table = LinkTable()
     link = linked(table, "n0-a")

@@ -107,7 +107,6 @@ def test_parameters_that_no_frame_could_carry_are_refused_when_they_are_submitte
     assert len(tasks.task_record(JOB, fits, KIND, waits=[])[0].doc) < MAX_TASK_BYTES
 
 
-@pytest.mark.xfail(strict=True, reason="The document is measured in characters, of which some take several bytes.")
 def test_parameters_are_measured_in_bytes_whatever_they_are_written_in() -> None:
     task = NewTask("run", "noop", payload={"text": "漢" * (MAX_TASK_BYTES // 2)})
     with pytest.raises(InvalidRequest, match="512 KiB are possible"):
