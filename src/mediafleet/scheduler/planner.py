@@ -59,7 +59,6 @@ class Planner:
             self._placer.ask(expanded.queues)
             if not expanded.applied:
                 return  # The job moved on meanwhile; it is still dirty and comes again.
-            # The plan ended the job early: nodes that still work for it are told now, and not at their next heartbeat.
             if piece.outcome and state.open:
                 await self.sweep(job_id)
 

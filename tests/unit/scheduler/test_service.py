@@ -189,6 +189,7 @@ async def test_a_result_that_nobody_wants_is_settled_when_its_node_comes_back(fl
     await fleet.receive(link, JobAck((ref,)))
     await fleet.detach(link)
     await fleet.cancel(job)
+    assert (await fleet.stats())["slots"]["used"] == 1
     answer = await fleet.attach(RecordingLink(NODE), register(holding=(ref,)))
     assert answer.drop == (ref,)
 

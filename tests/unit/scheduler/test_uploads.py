@@ -163,6 +163,7 @@ async def test_an_upload_that_breaks_off_leaves_nothing_and_fails_its_job(parts:
         await uploads.receive(name, offset=0, length=len(FILM), chunks=pieces(FILM[:3]))
     assert await leaves_nothing(parts, name)
     assert (await parts.job(job)).error == module.ABORTED
+    assert uploads._receiving == set()
 
 
 async def test_a_sender_that_goes_away_leaves_nothing(parts: Parts, uploads: Uploads) -> None:
