@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     tokens = hoist_options(list(sys.argv[1:] if argv is None else argv))
     try:
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        # Here and not at the interpreter's end, where a reader that went away would show as a traceback.
         sys.stdout.flush()
     except CycloptsError as error:
         return _refuse(error, tokens)
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return _leave_pipe()
+    # Pages of help and the version come back without a code.
     return code if isinstance(code, int) else 0
 
 
@@ -63,4 +65,5 @@ def _leave_pipe() -> int:
     """End quietly when the reader of our output went away, as other tools do."""
     # The interpreter flushes stdout once more at its end; that must not fail again.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # What a shell reports of a process that SIGPIPE (13) ended: 128 and the signal's number.
     return 141

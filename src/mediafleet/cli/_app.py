@@ -33,6 +33,7 @@ app = App(
 
 def _add(name: str, where: str, group: Group, summary: str, examples: Sequence[tuple[str, str]]) -> None:
     shown = "\n".join(f"  {line}" + (f"\n      {meaning}" if meaning else "") for line, meaning in examples)
+    # As a word and not as a function: the module is imported only when its command runs, and some take long.
     app.command(
         f"mediafleet.cli.{where}",
         name=name,
@@ -120,6 +121,7 @@ _WITH_VALUE = {"--server", "--token-file", "--data", "--config"}
 
 def hoist_options(tokens: list[str]) -> list[str]:
     """Return the command line with shared options that stand before the command moved behind it."""
+    # They are options of the commands, so the parser would refuse them in front of one.
     before: list[str] = []
     rest = list(tokens)
     while rest and rest[0].partition("=")[0] in _SWITCHES | _WITH_VALUE:

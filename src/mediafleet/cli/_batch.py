@@ -69,6 +69,7 @@ class Batch:
         started = time.monotonic()
         try:
             await self._carry_through(item)
+        # Before the general class: only an absence can mean that the local fleet has ended.
         except Unavailable as error:
             item.fail(self._fleet.explain(error).info())
         except MediafleetError as error:
@@ -77,18 +78,22 @@ class Batch:
             item.fail(ErrorInfo("input-error", f"{error.filename or item.path}: {error.strerror or error}."))
         finally:
             item.seconds = time.monotonic() - started
+        # Not in the `finally`: an interruption has to find the item unfinished, or it would not be told as cancelled.
         item.phase = Phase.OVER
         self._on_change(item)
 
     async def _carry_through(self, item: Item) -> None:
+        # Before the work and not only after it: an hour of encoding must not end in a name that was taken all along.
         if self._work.ending:
             self._targets.check(with_ending(item.place, self._work.ending))
+        # Given back once the job is handed in: what waits is in the fleet's queue, where it can be put in order.
         async with self._senders:
             view = await self._hand_in(item)
         view = await self._watch.follow(view.id, lambda seen: self._see(item, seen))
         if view.status is JobStatus.COMPLETED:
             async with self._fetchers:
                 await self._fetch(item, view)
+        # A job that failed brought its error along with its last view; a cancelled one has none.
         elif item.error is None:
             item.fail(ErrorInfo("cancelled", "The job was cancelled."))
             item.status = view.status
@@ -118,6 +123,7 @@ class Batch:
             target = with_ending(place, Path(ref.name).suffix)
 
             def advance(done: int, size: int = ref.size) -> None:
+                # A size of -1 says that nobody knows it.
                 item.progress = min(1.0, done / size) if size > 0 else 0.0
                 self._on_change(item)
 
@@ -130,6 +136,7 @@ class Batch:
             if item.phase is Phase.OVER:
                 continue
             item.phase, item.status = Phase.OVER, JobStatus.CANCELLED
+            # What the fleet confirmed as cancelled is open no longer; of the rest nobody can say what became of it.
             if item.job in self._own.open:
                 item.error = ErrorInfo(
                     "interrupted", f"Interrupted; whether job {item.job} was cancelled is not known."

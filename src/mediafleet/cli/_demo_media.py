@@ -84,6 +84,7 @@ def look_at(path: Path) -> Look:
     Raises:
         UnreadableMedia: It is no media file.
     """
+    # A playlist that is named like a clip could otherwise make the library open any file or address.
     options = {"protocol_whitelist": "file", "format_whitelist": ALLOWED}
     try:
         with av.open(f"file:{path.absolute()}", options=options) as container:

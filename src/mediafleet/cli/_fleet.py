@@ -81,6 +81,7 @@ async def open_fleet(options: ClientOptions, *, nodes: int = 1) -> AsyncGenerato
 async def _open_local(ensure: Callable[[], Awaitable[tuple[FleetRecord, bool]]], token: str) -> AsyncGenerator[Fleet]:
     for tries_left in reversed(range(_JOIN_TRIES)):
         record, is_new = await ensure()
+        # The user's token goes first: one that is wrong must be told, not healed by the recorded one.
         async with FleetClient(record.url, token or record.token) as client:
             held = asyncio.Event()
             hold = asyncio.create_task(_hold(client, held), name="hold the local fleet")
@@ -90,6 +91,7 @@ async def _open_local(ensure: Callable[[], Awaitable[tuple[FleetRecord, bool]]],
                 yield Fleet(client, record, is_new)
                 return
             finally:
+                # Waited for, because the session below it is closed next.
                 hold.cancel()
                 with suppress(asyncio.CancelledError, Unavailable):
                     await hold
@@ -101,6 +103,7 @@ async def _is_held(hold: asyncio.Task[None], held: asyncio.Event) -> bool:
         await asyncio.wait({hold, waiter}, timeout=_HOLD_S, return_when=asyncio.FIRST_COMPLETED)
     finally:
         waiter.cancel()
+    # An absent fleet is worth another try; a refused token would only be refused again.
     if hold.done() and (error := hold.exception()) and not isinstance(error, Unavailable):
         raise error
     return held.is_set()
@@ -112,6 +115,7 @@ async def _hold(client: FleetClient, held: asyncio.Event) -> None:
         try:
             async for _ in client.feed(hold=True).follow(patience_s=_KNOCK_S, on_open=held.set):
                 pass
+        # Once it was held, a lost connection ends nothing here: the command's own requests have their own patience.
         except Unavailable:
             if not held.is_set():
                 raise

@@ -43,6 +43,7 @@ class JobWatch:
                 if isinstance(event, Event) and (queue := self._queues.get(event.job)):
                     queue.put_nowait(event)
         except MediafleetError as error:
+            # Followers wait at their queues and nowhere else, so the end of the stream has to reach them there.
             for queue in self._queues.values():
                 queue.put_nowait(error)
             raise
@@ -75,6 +76,7 @@ class JobWatch:
             return await self._ask_again(view)
         if isinstance(event, MediafleetError):
             raise event
+        # The event of an end carries neither results nor warnings; the job itself has them.
         return await self._ask_again(view) if event.type in FINAL_EVENTS else moved(view, event)
 
     async def _ask_again(self, view: JobView) -> JobView:
@@ -109,6 +111,7 @@ def moved(view: JobView, event: Event) -> JobView:
     """Return the view as a progress event changes it."""
     changes = {name: event.data[name] for name in _FIELDS if name in event.data}
     status = event.data.get("status") or ("processing" if event.type is EventType.JOB_STARTED else view.status)
+    # Another version may send what this one cannot read. The view stays, and the job is asked for again soon enough.
     try:
         return msgspec.convert(msgspec.to_builtins(view) | changes | {"status": status}, JobView)
     except msgspec.ValidationError:

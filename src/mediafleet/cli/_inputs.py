@@ -56,6 +56,7 @@ def find_sources(paths: Sequence[Path], *, recursive: bool = True) -> Iterator[S
     for path in paths:
         for found in _find(path, recursive=recursive):
             if isinstance(found, Source):
+                # A link and its file are the same work, and would be done twice.
                 real = Path(os.path.realpath(found.path))
                 if real in seen:
                     continue
@@ -66,6 +67,7 @@ def find_sources(paths: Sequence[Path], *, recursive: bool = True) -> Iterator[S
 def _find(path: Path, *, recursive: bool) -> Iterator[Source | Unusable]:
     try:
         mode = path.stat().st_mode
+    # A zero byte in a name is a ValueError; all else that can be wrong with a path is an OSError.
     except (OSError, ValueError) as error:
         yield Unusable(path, _why(path, error))
         return
@@ -83,6 +85,7 @@ def _walk(root: Path, *, recursive: bool) -> Iterator[Source | Unusable]:
         folder = Path(name)
         folders[:] = sorted(one for one in folders if not one.startswith(".")) if recursive else []
         for file in sorted(files):
+            # Hidden ones are no media of the user: macOS leaves a `._clip.mp4` beside each file on a foreign disk.
             if Path(file).suffix.lower() in MEDIA_SUFFIXES and not file.startswith("."):
                 count += 1
                 yield _checked(folder / file, folder.relative_to(root))

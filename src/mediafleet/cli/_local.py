@@ -88,6 +88,7 @@ async def ensure_fleet(data: Path, options: ClientOptions, *, nodes: int = 1) ->
         return record, False
     await asyncio.to_thread(data.mkdir, 0o700, parents=True, exist_ok=True)
     async with _start_lock(data):
+        # Looked for once more: whoever held the lock before us may have started it.
         if record := await find_fleet(data):
             return record, False
         log = data / LOG_NAME
@@ -100,10 +101,13 @@ async def ensure_fleet(data: Path, options: ClientOptions, *, nodes: int = 1) ->
 def _start_detached(data: Path, options: ClientOptions, nodes: int) -> subprocess.Popen[bytes]:
     """Start `up` in a session of its own, so that neither Ctrl-C nor the end of this process reaches it."""
     given = absolute(options)
+    # Python looks for modules in its current folder first, here the data directory; -P keeps it from that.
+    # The port is a free one, since the usual one may be another fleet's.
     command = [sys.executable, "-P", "-m", "mediafleet.cli", "up", "--data", str(data), "--port", "0"]
     command += ["--linger", str(LINGER_S), "--nodes", str(nodes)]
     command += ["--config", str(given.config)] if given.config else []
     command += ["--token-file", str(given.token_file)] if given.token_file else []
+    # Begun anew at each start: an error must show what this fleet said, not what one said last week.
     with (data / LOG_NAME).open("wb") as sink:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True, cwd=data
@@ -112,6 +116,7 @@ def _start_detached(data: Path, options: ClientOptions, nodes: int) -> subproces
 
 async def end_fleet(record: FleetRecord) -> None:
     """End a fleet and wait until it is gone; one that does not end is killed."""
+    # Not SIGTERM: it would let running work finish first.
     for number, patience_s in ((signal.SIGINT, END_S), (signal.SIGKILL, END_S)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(record.pid, number)
@@ -126,6 +131,7 @@ async def _start_lock(data: Path) -> AsyncGenerator[None]:
     with (data / "start.lock").open("wb") as file:
         while True:
             with contextlib.suppress(BlockingIOError):
+                # Asked for again and again: a blocking call would sit in a thread that no cancellation ends.
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             await asyncio.sleep(_LOOK_EVERY_S)
@@ -150,6 +156,7 @@ async def _until_serving(data: Path, process: subprocess.Popen[bytes], log: Path
 
 async def _join_or_explain(data: Path, code: int, log: Path) -> FleetRecord:
     """Join the fleet that kept ours from starting, if there is one; else say why ours ended."""
+    # The other one has the directory but writes its record only once it serves.
     deadline = time.monotonic() + LINGER_S / 2
     while "data-directory-in-use" in (tail := _tail(log)) and time.monotonic() < deadline:
         if record := await find_fleet(data):

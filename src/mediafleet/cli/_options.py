@@ -100,6 +100,7 @@ def read_token(file: Path) -> str:
         ConfigError: The file cannot be read or is empty.
     """
     try:
+        # Editors end a file with a line break, which is no part of the token.
         token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"

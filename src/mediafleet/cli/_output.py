@@ -46,6 +46,7 @@ class Output:
     def say(self, text: str) -> None:
         """Print a line of the result for people; programs get the document instead."""
         if not self.as_json:
+            # Flushed line by line: a pipe is buffered in blocks, and who follows it would see nothing for minutes.
             sys.stdout.write(_lines(text) + "\n")
             sys.stdout.flush()
 
@@ -58,6 +59,7 @@ class Output:
         """Print the one JSON document, if JSON was asked for."""
         if not self.as_json:
             return
+        # Noted before it is written: one that broke off halfway must not be followed by a second.
         self._answered = True
         # The standard encoder: it can write file names that are not UTF-8, as escapes.
         json.dump(msgspec.to_builtins(value), sys.stdout, indent=2)

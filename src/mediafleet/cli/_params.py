@@ -39,6 +39,7 @@ def _read_object(document: str) -> dict[str, Any]:
 def _read_value(text: str) -> object:
     try:
         return msgspec.json.decode(text)
+    # A word from the command line may hold bytes that are no text, which the decoder cannot even look at.
     except (msgspec.DecodeError, UnicodeEncodeError):
         return text
 

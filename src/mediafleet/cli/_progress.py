@@ -69,6 +69,7 @@ class Lines:
 
     def __init__(self, output: Output) -> None:
         self._output = output
+        # By identity: items change all the time, so they have no hash.
         self._told: dict[int, tuple[str, int]] = {}
 
     def __enter__(self) -> Self:
@@ -84,6 +85,7 @@ class Lines:
             tell(verdict(item))
             return
         news = (activity(item), int(item.progress / _LINE_STEP) if item.phase in _MEASURED else 0)
+        # The end of a job is not yet that of its item: results are fetched next, and then one line says how it went.
         if item.status in FINAL_JOB_STATUSES or self._told.get(id(item)) == news:
             return
         self._told[id(item)] = news

@@ -38,8 +38,10 @@ def guard(work: Callable[[], int], output: Output, *, debug: bool = False) -> in
         return work()
     except KeyboardInterrupt:
         return INTERRUPTED
+    # Ctrl-C comes as KeyboardInterrupt even through the event loop; a cancellation that gets here was a signal of ours.
     except asyncio.CancelledError:
         return TERMINATED
+    # Before OSError, which it is one of: `main` ends quietly for a reader that went away.
     except (BrokenPipeError, SystemExit):
         raise
     except MediafleetError as error:

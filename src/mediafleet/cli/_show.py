@@ -17,6 +17,7 @@ POOL_HEADER = ("POOL", "EXECUTORS", "SLOTS", "FREE", "CAPABILITIES")
 
 def job_row(view: JobView, *, now_ms: int) -> tuple[str, ...]:
     """Return a job as a row under `JOB_HEADER`."""
+    # The scheduler's clock may be ahead of ours, and nothing is younger than now.
     age = duration_text(max(0, now_ms - view.created_ms) / 1000)
     return (view.id, view.kind, view.name, view.status, f"{view.progress:.0%}", view.stage, age)
 

@@ -161,6 +161,7 @@ async def _detect(kinds: list[Any]) -> Offer:
             workspaces = Workspaces(Path(name) / "work")
             workspaces.sweep()
             launcher = Launcher(guard, environment=os.environ, grace_s=_DETECT_GRACE_S)
+            # A new memory each time: what works now is the question, not what once did.
             memory = CapabilityMemory(Path(name) / "capabilities.json")
             return await detect_offer(kinds, workspaces=workspaces, launcher=launcher, memory=memory)
     finally:

@@ -140,6 +140,7 @@ async def _until_ready(fleet: Fleet) -> None:
 async def _visit(stop: Stop, fleet: Fleet, results: Path, output: Output) -> list[Item]:
     output.say("")
     output.say(stop.title)
+    # The tour may be taken again into the same folder; the sources are safe all the same.
     targets = Targets(results, force=True, inputs=stop.sources)
     items = [Item(path, targets.claim(path.stem)) for path in stop.sources]
     with choose_display(output, count=len(items)) as display:
@@ -177,5 +178,6 @@ def _measures(item: Item, path: Path, result: Look) -> tuple[str, str, str]:
 
 
 async def _node(item: Item, fleet: Fleet) -> str:
+    # Asked for anew: only a single job's own view names its tasks.
     tasks = (await fleet.client.job(item.job)).tasks
     return ", ".join(dict.fromkeys(node_of(task.executor) for task in tasks if task.executor)) or "?"

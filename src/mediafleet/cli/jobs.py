@@ -62,6 +62,7 @@ def jobs(
 
 async def _list(wanted: JobFilter, options: ClientOptions, output: Output, *, watch: bool) -> int:
     async with open_fleet(options) as fleet:
+        # A program that watches gets lines of one kind; a page before them would be another.
         if not (watch and output.as_json):
             page = await fleet.client.jobs(wanted)
             output.document(page)
@@ -152,6 +153,7 @@ async def _steer_all(
         for job_id in job_ids:
             try:
                 view = await act(fleet.client, job_id)
+            # No answer to one is no answer to all: each further one would only wait for as long again.
             except Unavailable:
                 raise
             except MediafleetError as error:

@@ -107,6 +107,7 @@ async def _submit(
 
 def _existing(word: str) -> Path:
     found = next(find_sources([Path(word)], recursive=False))
+    # A folder stands for the files in it, so what comes back under another path was one.
     if isinstance(found, Source) and found.path == Path(word):
         return found.path
     raise found.error if not isinstance(found, Source) else MediafleetError(f"{word} is a folder; a job takes files.")

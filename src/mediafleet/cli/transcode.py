@@ -117,6 +117,7 @@ async def _run(items: Sequence[Item], shown: Shown, work: Work, targets: Targets
     for item in items:
         if item.phase is Phase.OVER:
             shown.display.change(item)
+    # No fleet is started where nothing is left to do.
     if waiting := [item for item in items if item.phase is not Phase.OVER]:
         async with open_fleet(shown.options) as fleet:
             await Batch(fleet, work, targets, display=shown.display, output=shown.output).run(waiting)

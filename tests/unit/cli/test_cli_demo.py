@@ -156,7 +156,8 @@ async def test_a_clip_that_takes_for_ever_is_given_up_and_its_process_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mediafleet.cli._demo_media._MAKE_S", 0.0)
+    monkeypatch.setattr("mediafleet.cli._demo_media.CLIPS", {"long.mkv": ("testsrc2", "sine")})
     before = set(psutil.Process().children())
-    with pytest.raises(TaskFailed, match="did not make"):
+    with pytest.raises(TaskFailed, match=r"did not make long\.mkv"):
         await make_clips(tmp_path)
     assert set(psutil.Process().children()) <= before
