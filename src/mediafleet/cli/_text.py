@@ -45,7 +45,8 @@ def size_text(size: float) -> str:
 
 def duration_text(seconds: float) -> str:
     """Return a length of time for people: `8.3 s`, `2:05`, `1:02:05`."""
-    if seconds < 60:  # noqa: PLR2004 - a minute
+    # As it will be shown: 59.96 is 60.0 with one digit, and that is a minute.
+    if round(seconds, 1) < 60:  # noqa: PLR2004 - a minute
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
+
 import pytest
 from tests_support.command_line import RunCli
 from tests_support.fake_scheduler import FakeScheduler
 
+from mediafleet.cli._output import Output
+from mediafleet.cli.check import Finding, Report, look_at_kinds, tell
 from mediafleet.domain.errors import ConfigError
 
 
@@ -48,3 +52,49 @@ def test_a_fleet_that_is_not_up_is_no_fault(bare: RunCli) -> None:
     ran = bare("check")
     assert ran.code == 0
     assert "commands start one when they need it" in ran.out
+
+
+def install(monkeypatch: pytest.MonkeyPatch, *points: EntryPoint) -> None:
+    def installed(*, group: str) -> tuple[EntryPoint, ...]:
+        return tuple(point for point in points if point.group == group)
+
+    monkeypatch.setattr("mediafleet.cli.check.entry_points", installed)
+
+
+def test_a_kind_that_does_not_load_is_named_and_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = EntryPoint("bad", "no_such_package:KIND", "mediafleet.kinds")
+    noop = EntryPoint("noop", "mediafleet.kinds.noop:KIND", "mediafleet.kinds")
+    install(monkeypatch, noop, bad)
+    first, second = look_at_kinds()
+    assert (first.topic, first.is_good) == ("kind bad", False)
+    assert first.text == "no_such_package:KIND does not load: No module named 'no_such_package'."
+    assert (second.topic, second.is_good) == ("kind noop", True)
+
+
+def test_a_fleet_without_any_kind_could_do_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch)
+    [finding] = look_at_kinds()
+    assert not finding.is_good
+    assert "install mediafleet again" in finding.text
+
+
+def test_only_what_is_needed_decides() -> None:
+    report = Report([Finding("a", "here"), Finding("b", "away", is_good=False, is_needed=False)])
+    assert report.is_good
+    report.findings.append(Finding("c", "broken", is_good=False))
+    assert not report.is_good
+    assert report.document()["ok"] is False
+
+
+def test_the_report_marks_what_is_good_what_is_not_and_what_need_not_be(capsys: pytest.CaptureFixture[str]) -> None:
+    report = Report([Finding("a", "here"), Finding("b", "away", is_good=False, is_needed=False)])
+    report.missing = {"encoder:hevc": "not built in", "kind:x": "told above"}
+    tell(report, Output())
+    assert capsys.readouterr().out.splitlines() == [
+        "✓ a: here", "– b: away", "– encoder:hevc: not built in", "A fleet can work here.",
+    ]  # fmt: skip
+
+
+def test_a_report_with_a_fault_ends_with_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(Report([Finding("c", "broken", is_good=False)]), Output())
+    assert capsys.readouterr().out.splitlines() == ["✗ c: broken", "A fleet cannot work here; see the lines with ✗."]

@@ -45,7 +45,18 @@ def test_sizes_are_for_people(size: int, shown: str) -> None:
     assert size_text(size) == shown
 
 
-@pytest.mark.parametrize(("seconds", "shown"), [(8.26, "8.3 s"), (125, "2:05"), (3725, "1:02:05")])
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0.0 s"),
+        (8.26, "8.3 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1:00"),
+        (125, "2:05"),
+        (3599.6, "1:00:00"),
+        (3725, "1:02:05"),
+    ],
+)
 def test_lengths_of_time_are_for_people(seconds: float, shown: str) -> None:
     assert duration_text(seconds) == shown
 
