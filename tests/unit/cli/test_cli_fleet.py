@@ -52,7 +52,7 @@ async def test_a_running_fleet_is_joined_and_held_until_the_block_ends(
     async with open_fleet(local) as fleet:
         assert (fleet.local, fleet.is_new) == (record_of(scheduler), False)
         assert fleet.patience_s == LOCAL_PATIENCE_S
-        assert scheduler.holders == 1
+        await asyncio.to_thread(scheduler.wait_until, lambda: scheduler.holders == 1)
     await asyncio.to_thread(scheduler.wait_until, lambda: scheduler.holders == 0)
 
 
