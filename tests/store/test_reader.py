@@ -25,6 +25,7 @@ NODE, OTHER = "n0-a-1", "n0-b-2"
 ARGUMENTS: dict[str, Any] = {
     "after": "0",
     "artifact_id": "a0-1",
+    "artifact_ids": ["a0-1"],
     "block_ms": 1,
     "field": "version",
     "job_id": "j0-1",
@@ -63,6 +64,7 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
         "count_queued": 0,
         "first_event_id": "0-0",
         "jobs": ([], 0),
+        "artifacts": {},
         "last_event_id": "0-0",
         "pool_set": (0, {}),
         "queues": {},

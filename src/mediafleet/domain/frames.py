@@ -43,10 +43,10 @@ class Register(msgspec.Struct, frozen=True, tag="register", tag_field="type"):
 
     protocol: int
     node: str
-    incarnation: str
+    incarnation: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     """Random, new at each start of the node's process."""
-    host: str
-    version: str
+    host: Annotated[str, msgspec.Meta(max_length=255)]
+    version: Annotated[str, msgspec.Meta(max_length=100)]
     executors: tuple[Executor, ...]
     running: tuple[AttemptRef, ...] = ()
     holding: tuple[AttemptRef, ...] = ()
@@ -107,6 +107,11 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     error: ErrorInfo | None = None
     cancelled: bool = False
     """The node stopped it because it was told to; frees its slots."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what is no way to end; msgspec makes it the decoder's error."""
+        if (self.result is not None) + (self.error is not None) + self.cancelled != 1:
+            raise ValueError("an outcome has exactly one of result, error and cancelled")
 
 
 class JobResults(msgspec.Struct, frozen=True, tag="job_result", tag_field="type"):

@@ -42,10 +42,15 @@ class Planner:
     async def step(self) -> None:
         """Wait until asked, and work off all dirty jobs. Raises StoreUnavailable; the jobs stay dirty."""
         await self._wake.wait()
-        while jobs := await self._store.read.dirty_jobs(BATCH):
-            for job in jobs:
-                await self._plan(job)
+        # First, so that a question that comes during the last look is not lost.
         self._wake.clear()
+        try:
+            while jobs := await self._store.read.dirty_jobs(BATCH):
+                for job in jobs:
+                    await self._plan(job)
+        except BaseException:
+            self._wake.set()
+            raise
 
     async def _plan(self, job_id: str) -> None:
         state = await self._store.read.plan_state(job_id)

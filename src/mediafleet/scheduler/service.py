@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import structlog
 
 from mediafleet import __version__
-from mediafleet.domain.errors import IllegalTransition, InvalidRequest, NotFound, StoreUnavailable
+from mediafleet.domain.errors import Conflict, IllegalTransition, InvalidRequest, NotFound, StoreUnavailable
 from mediafleet.domain.frames import PROTOCOL_VERSION, Drain, JobResults, Misc, Outcome, Registered
 from mediafleet.domain.ids import cell_of, executor_id, is_id
 from mediafleet.domain.job import JobPage
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from mediafleet.ops.settings import Settings
     from mediafleet.scheduler.facade import Accepted, NodeLink, OpenArtifact, UploadAnnouncement
     from mediafleet.store import Store
+
+MAX_EXECUTORS = 256
+"""Of one node: four for each of the GPUs and cards of the largest machines, and room to spare."""
 
 log = structlog.get_logger(__name__)
 
@@ -263,6 +266,9 @@ class Scheduler:
         """See `Fleet.attach`."""
         # The store first: it gives the epoch, from which on it refuses what the older link still says.
         admitted = await self._store.register(self._node_record(frame))
+        current = self._links.get(frame.node)
+        if current and current.epoch > admitted.epoch:
+            raise Conflict("The node registered on a newer link meanwhile.")
         older = self._links.put(frame.node, LinkedNode(link, admitted.epoch))
         if older:
             older.close(4409, "the node registered on a newer link")
@@ -347,6 +353,8 @@ def check_register(frame: Register, cell: str) -> None:
     if not is_id(frame.node, "n") or cell_of(frame.node) != cell:
         raise InvalidRequest(f"{frame.node[:80]!r} is no node id of the cell {cell!r}.")
     # Ids of executors are made of their names; two of one name would share their slots.
+    if len(frame.executors) > MAX_EXECUTORS:
+        raise InvalidRequest(f"A node has at most {MAX_EXECUTORS} executors; {len(frame.executors)} were named.")
     names = [executor.name for executor in frame.executors]
     if len(set(names)) != len(names) or not names:
         raise InvalidRequest("A node needs one executor or more, each with a name of its own.")

@@ -24,11 +24,13 @@ from mediafleet.domain.frames import (
 )
 from mediafleet.domain.retry import back_off_table
 from mediafleet.scheduler.batch import Batcher
+from mediafleet.scheduler.outcomes import check_outputs, tidy_error
 from mediafleet.scheduler.tasks import decode_outputs
 from mediafleet.store.records import FailureRecord, NodeAttempts, NodeReport, ProgressRecord, ResultRecord
 from mediafleet.store.scripts import as_text
 
 if TYPE_CHECKING:
+    from mediafleet.domain.plan import TaskResult
     from mediafleet.ops.metrics import Metrics
     from mediafleet.scheduler.links import LinkTable
     from mediafleet.scheduler.placer import Placer
@@ -49,6 +51,8 @@ class _Tick:
 
     acks: list[NodeAttempts] = field(default_factory=list[NodeAttempts])
     results: list[ResultRecord] = field(default_factory=list[ResultRecord])
+    made: list[Outcome] = field(default_factory=list[Outcome])
+    """Results with outputs, which are not checked yet."""
     failures: list[FailureRecord] = field(default_factory=list[FailureRecord])
     reports: dict[str, NodeReport] = field(default_factory=dict[str, NodeReport])
     progress: dict[str, ProgressRecord] = field(default_factory=dict[str, ProgressRecord])
@@ -66,7 +70,7 @@ def failure_of(outcome: Outcome, *, draws: tuple[float, ...]) -> FailureRecord:
         task=outcome.task,
         grant=outcome.grant,
         how="failed",
-        error=as_text(outcome.error),
+        error=as_text(tidy_error(outcome.error)),
         retryable=outcome.error.retryable,
         delays=back_off_table(draws),
     )
@@ -133,6 +137,7 @@ class Settler:
         # Acks before outcomes, so that a task that took less than a tick has a start. Progress comes last: what has
         # ended in the same tick is not shown as running once more.
         await self._commit(tick)
+        await self._check_outputs(tick)
         await self._finish(tick)
         await self._fail(tick)
         await self._report(tick)
@@ -147,6 +152,18 @@ class Settler:
     async def _commit(self, tick: _Tick) -> None:
         if tick.acks:
             self._links.cancel(await self._store.commit(tick.acks), "the attempt was given to another node")
+
+    async def _check_outputs(self, tick: _Tick) -> None:
+        results = [(outcome, outcome.result) for outcome in tick.made if outcome.result]
+        named = {output.id for _, result in results for output in result.outputs}
+        known = await self._store.read.artifacts(sorted(named)) if named else {}
+        for outcome, result in results:
+            checked = check_outputs(result, known)
+            if isinstance(checked, ErrorInfo):
+                refused = Outcome(outcome.task, outcome.grant, error=checked)
+                tick.failures.append(failure_of(refused, draws=draw_delays()))
+            else:
+                tick.results.append(_result_record(outcome, checked))
 
     async def _finish(self, tick: _Tick) -> None:
         if not tick.results:
@@ -200,11 +217,17 @@ def _sort(tick: _Tick, node: str, epoch: int, frame: NodeFrame) -> None:
 def _sort_outcomes(tick: _Tick, node: str, outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         tick.settled.setdefault(node, []).append(AttemptRef(outcome.task, outcome.grant))
-        if outcome.result is not None:
-            text, outputs = decode_outputs(outcome.result)
-            tick.results.append(ResultRecord(outcome.task, outcome.grant, text, outputs))
-        else:
+        if outcome.result is None:
             tick.failures.append(failure_of(outcome, draws=draw_delays()))
+        elif outcome.result.outputs:
+            tick.made.append(outcome)
+        else:
+            tick.results.append(_result_record(outcome, outcome.result))
+
+
+def _result_record(outcome: Outcome, result: TaskResult) -> ResultRecord:
+    text, outputs = decode_outputs(result)
+    return ResultRecord(outcome.task, outcome.grant, text, outputs)
 
 
 TIMED_OUT = ErrorInfo("timed-out", "The task took longer than its kind allows; it was stopped.", retryable=True)

@@ -193,11 +193,22 @@ class Reader:
 
     async def artifact(self, artifact_id: str) -> Artifact | None:
         """Return an artifact's record."""
+        return (await self.artifacts([artifact_id])).get(artifact_id)
+
+    async def artifacts(self, artifact_ids: Sequence[str]) -> dict[str, Artifact]:
+        """Return the records of those of the artifacts that there are, by id."""
         with translate_errors():
-            doc, state = await self._redis.hmget(self._keys.artifact(artifact_id), "doc", "state")
-        if not doc:
-            return None
-        return msgspec.structs.replace(msgspec.json.decode(doc, type=Artifact), state=ArtifactState(state.decode()))
+            pipeline = self._redis.pipeline(transaction=False)
+            for artifact_id in artifact_ids:
+                pipeline.hmget(self._keys.artifact(artifact_id), "doc", "state")
+            found = await pipeline.execute()
+        return {
+            artifact_id: msgspec.structs.replace(
+                msgspec.json.decode(doc, type=Artifact), state=ArtifactState(state.decode())
+            )
+            for artifact_id, (doc, state) in zip(artifact_ids, found, strict=True)
+            if doc
+        }
 
     async def live_instances(self) -> list[str]:
         """Return the ids of instances that announced themselves lately."""

@@ -34,17 +34,28 @@ facts = st.dictionaries(words, scalars, max_size=3)
 refs = st.lists(st.builds(AttemptRef, words, words), max_size=3).map(tuple)
 shares = st.floats(0, 1)
 executors = st.lists(st.builds(Executor, words, st.integers(1, 9), st.lists(words).map(tuple)), max_size=2).map(tuple)
-outcomes = st.builds(Outcome, words, words) | st.builds(
-    Outcome,
-    words,
-    words,
-    st.none() | st.builds(TaskResult, facts, st.just(()), st.lists(words).map(tuple)),
-    st.none() | st.builds(ErrorInfo, words, words, st.booleans(), words),
-    st.booleans(),
+results = st.builds(TaskResult, facts, st.just(()), st.lists(words).map(tuple))
+errors = st.builds(ErrorInfo, words, words, st.booleans(), words)
+outcomes = (
+    st.builds(Outcome, words, words, result=results)
+    | st.builds(Outcome, words, words, error=errors)
+    | st.builds(Outcome, words, words, cancelled=st.sampled_from([True]))
 )
 updates = st.builds(Progress, words, words, shares, words, st.none() | shares, st.none() | st.integers(0, 2**40))
 node_frames = st.one_of(
-    st.builds(frames.Register, st.just(1), words, words, words, words, executors, refs, refs, st.booleans(), facts),
+    st.builds(
+        frames.Register,
+        st.just(1),
+        words,
+        words.filter(bool),
+        words,
+        words,
+        executors,
+        refs,
+        refs,
+        st.booleans(),
+        facts,
+    ),
     st.builds(frames.Heartbeat, refs, st.dictionaries(words, shares, max_size=3)),
     st.builds(frames.JobAck, refs),
     st.builds(frames.JobReject, words, words, words, words),
@@ -193,3 +204,19 @@ def test_a_number_that_the_store_could_not_keep_is_refused_with_its_frame(eta_ms
     frame = msgspec.json.encode({"type": "job_progress", "updates": [update]})
     with pytest.raises(msgspec.ValidationError):
         decode_node_frame(frame)
+
+
+@pytest.mark.parametrize(
+    "ways", [{}, {"result": {}, "error": {"code": "c", "message": "m"}}, {"result": {}, "cancelled": True}]
+)
+def test_an_outcome_is_exactly_one_of_its_three_kinds(ways: dict[str, Any]) -> None:
+    frame = {"type": "job_result", "outcomes": [{"task": "t", "grant": "g", **ways}]}
+    with pytest.raises(msgspec.ValidationError, match="exactly one of result, error and cancelled"):
+        decode_node_frame(json.dumps(frame))
+
+
+@pytest.mark.parametrize("field", [{"incarnation": ""}, {"incarnation": "x" * 101}, {"host": "h" * 256}])
+def test_a_node_cannot_register_under_what_nobody_could_show(field: dict[str, str]) -> None:
+    frame = {"type": "register", "protocol": 1, "node": "n0-a", "incarnation": "i", "host": "h", "version": "1"}
+    with pytest.raises(msgspec.ValidationError, match=rf"\$\.{next(iter(field))}"):
+        decode_node_frame(json.dumps({**frame, "executors": [], **field}))

@@ -11,6 +11,7 @@ from recording_link import RecordingLink
 from tests_support.store_driver import LEASE_MS, RESERVE_MS, StoreDriver
 
 from mediafleet.artifacts.blobs import BlobStore
+from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
 from mediafleet.domain.event import EventType
 from mediafleet.domain.frames import Assignment, AttemptRef, JobAssign, NodeFrame
 from mediafleet.domain.job import Job, JobView
@@ -26,6 +27,7 @@ from mediafleet.scheduler.retention import Retention
 from mediafleet.scheduler.settler import Settler
 from mediafleet.scheduler.tasks import job_record
 from mediafleet.store import Store
+from mediafleet.store.scripts import as_text
 
 DEADLINE_S = 20.0
 NODE = "n0-a-1"
@@ -89,6 +91,12 @@ class Parts:
         for frame in frames:
             self.settler.take(node, self.driver.epochs[node], frame)
         await self.settler.step()
+
+    async def record_artifact(self, ref: ArtifactRef, state: ArtifactState = ArtifactState.COMPLETE) -> ArtifactRef:
+        """Record an artifact, as if its bytes were in the store."""
+        doc = as_text(Artifact(ref, state, "0", "default", "local", 1, blob=ref.id))
+        await self.store.open_artifact(ref.id, doc=doc, state=state, retention_ms=60_000)
+        return ref
 
     async def event_types(self) -> list[EventType]:
         """Return what was told of so far, oldest first."""

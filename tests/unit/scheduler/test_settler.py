@@ -11,7 +11,7 @@ from scheduler_parts import NODE, Parts, assigned, refs
 from tests_support.store_driver import LEASE_MS
 from tests_support.virtual_time import VirtualTime
 
-from mediafleet.domain.artifact import ArtifactRef
+from mediafleet.domain.artifact import ArtifactRef, ArtifactState
 from mediafleet.domain.errors import ErrorInfo
 from mediafleet.domain.frames import (
     AttemptRef,
@@ -48,8 +48,6 @@ def sorted_out(*frames: NodeFrame) -> settler._Tick:
 
 def test_an_attempt_that_was_stopped_when_told_to_only_frees_its_slots() -> None:
     assert failure_of(Outcome("t", "g", cancelled=True), draws=()) == FailureRecord("t", "g", "stopped")
-    assert failure_of(Outcome("t", "g"), draws=()) == FailureRecord("t", "g", "stopped")
-    assert failure_of(Outcome("t", "g", error=BROKEN, cancelled=True), draws=()).how == "stopped"
 
 
 def test_a_capability_that_is_missing_is_no_fault_of_the_task() -> None:
@@ -110,12 +108,14 @@ def test_a_reject_sends_the_task_elsewhere_after_a_moment() -> None:
 
 
 def test_results_and_failures_of_one_frame_are_told_apart_and_all_are_settled() -> None:
-    result = TaskResult({"n": 1}, (ArtifactRef("a0-out", "out.mp4"),))
-    tick = sorted_out(JobResults((Outcome("t", "g1", result), Outcome("u", "g2", error=BROKEN))))
+    result, made = TaskResult({"n": 1}), TaskResult({}, (ArtifactRef("a0-out", "out.mp4"),))
+    outcomes = (Outcome("t", "g1", result), Outcome("u", "g2", error=BROKEN), Outcome("v", "g3", made))
+    tick = sorted_out(JobResults(outcomes))
     text = msgspec.json.encode(result).decode()
-    assert tick.results == [ResultRecord("t", "g1", text, ["a0-out"])]
+    assert tick.results == [ResultRecord("t", "g1", text, [])]
+    assert tick.made == [outcomes[2]]
     assert [failure.grant for failure in tick.failures] == ["g2"]
-    assert tick.settled == {NODE: [AttemptRef("t", "g1"), AttemptRef("u", "g2")]}
+    assert tick.settled == {NODE: [AttemptRef("t", "g1"), AttemptRef("u", "g2"), AttemptRef("v", "g3")]}
 
 
 def test_a_frame_that_says_nothing_of_work_changes_nothing() -> None:
@@ -292,3 +292,25 @@ async def test_frames_that_came_while_one_batch_was_written_form_the_next(parts:
     await parts.settler.step()
     assert link.of_type(JobResultAck) == [JobResultAck(refs(link))]
     assert parts.final == 1
+
+
+async def test_outputs_of_a_result_are_kept_as_they_are_recorded(parts: Parts) -> None:
+    job, link = await running(parts)
+    recorded = await parts.record_artifact(ArtifactRef("a0-film", "film.mp4", "file:///store/a0-film", 6))
+    said = ArtifactRef(recorded.id, "../../elsewhere", "file:///etc/passwd", 9)
+    await parts.say(NODE, outcome(refs(link)[0], result=TaskResult({}, (said,))))
+    view = await parts.job(job)
+    assert (view.status, view.outputs) == (JobStatus.COMPLETED, (recorded,))
+
+
+@pytest.mark.parametrize("state", [ArtifactState.OPEN, None])
+async def test_a_result_without_its_bytes_is_made_again(parts: Parts, state: ArtifactState | None) -> None:
+    job, link = await running(parts)
+    output = ArtifactRef("a0-film", "film.mp4")
+    if state:
+        await parts.record_artifact(output, state)
+    await parts.say(NODE, outcome(refs(link)[0], result=TaskResult({}, (output,))))
+    view = await parts.job(job)
+    assert (view.tasks[0].state, view.tasks[0].tries) == (TaskState.NEW, 1)
+    assert view.tasks[0].error is not None
+    assert "'film.mp4', but its bytes are not here" in view.tasks[0].error.message

@@ -1,0 +1,46 @@
+"""What a node says of an attempt, held against what the fleet knows; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mediafleet.domain.artifact import ArtifactState
+from mediafleet.domain.errors import ErrorInfo, TransientFailure
+
+if TYPE_CHECKING:
+    from mediafleet.domain.artifact import Artifact
+    from mediafleet.domain.plan import TaskResult
+
+LONGEST_SENTENCE = 1_000
+LONGEST_DETAIL = 16 * 1024
+"""Characters. An error is kept with its job and is part of every answer about it."""
+
+
+def tidy_error(error: ErrorInfo) -> ErrorInfo:
+    """Return an error that can be shown: with a code and a sentence, and not of any length."""
+    return ErrorInfo(
+        code=error.code[:LONGEST_SENTENCE] or "task-failed",
+        message=error.message[:LONGEST_SENTENCE]
+        or "The task failed, and its node did not say why; see the node's log.",
+        retryable=error.retryable,
+        detail=error.detail[:LONGEST_DETAIL],
+    )
+
+
+def check_outputs(result: TaskResult, known: Mapping[str, Artifact]) -> TaskResult | ErrorInfo:
+    """Return the result with its outputs as they are recorded, or why it cannot be taken.
+
+    What a node says of an output (a name, an address, a size) would be believed by everyone who fetches it.
+
+    Args:
+        known: The recorded artifacts among the outputs, by id.
+    """
+    for output in result.outputs:
+        artifact = known.get(output.id)
+        if artifact is None or artifact.state is not ArtifactState.COMPLETE:
+            sentence = f"The node named the output {output.name[:100]!r}, but its bytes are not here; it is made again."
+            return TransientFailure(sentence).info()
+    return msgspec.structs.replace(result, outputs=tuple(known[output.id].ref for output in result.outputs))
