@@ -51,8 +51,8 @@ def test_params_come_back_with_their_defaults() -> None:
     ("params", "word"),
     [
         ({}, "parts"),
-        ({"parts": "2"}, "Expected `int`, got `str`"),
-        ({"parts": 2, "colour": 1}, "unknown field `colour`"),
+        ({"parts": "2"}, "'parts' must be a whole number"),
+        ({"parts": 2, "colour": 1}, "there is no 'colour'"),
     ],
 )
 def test_params_that_do_not_fit_are_refused_with_the_field(params: dict[str, Any], word: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mediafleet.domain.errors import ConfigError, InvalidParams, UnknownKind
+from mediafleet.kinds.mismatch import explain_mismatch
 from mediafleet.kinds.seam import Kind
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class KindRegistry:
             # Strict about types: a "2" that counts as a number here would count as a word for the next client.
             typed = msgspec.convert(params, kind.params)
         except msgspec.ValidationError as error:
-            raise InvalidParams(f"The params do not fit the kind {name!r}: {error}.") from error
+            sentence = explain_mismatch(error, params, kind.params)
+            raise InvalidParams(f"The params do not fit the kind {name!r}: {sentence.rstrip('.')}.") from error
         # The defaults are stored with the job: a later version with others must not change what was asked for.
         return msgspec.to_builtins(typed)
 

@@ -1,0 +1,82 @@
+"""Says in the user's words why params do not fit a kind; pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "null": "nothing",
+    "array": "a list",
+    "object": "an object",
+}
+_MESSAGE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
+_EXPECTED = re.compile(r"Expected `(?P<types>[^`]*)`(?P<rest>.*?)(?:, got `[^`]*`)?", re.DOTALL)
+LONGEST_SHOWN = 60
+"""Characters of a value: enough to find it again in what was sent."""
+
+
+def explain_mismatch(error: msgspec.ValidationError, params: Mapping[str, Any], wanted: type[Any]) -> str:
+    """Return a sentence without its end: which field is wrong, what it may be, and what was given.
+
+    A message of msgspec that has another form than those known here is returned as it is.
+    """
+    parts = _MESSAGE.fullmatch(str(error))
+    if parts is None:
+        return str(error)
+    path = parts["path"] or ""
+    if unknown := _UNKNOWN.fullmatch(parts["what"]):
+        return _unknown_field(unknown["name"], path, wanted)
+    choices = _choices(wanted, path) if parts["what"].startswith("Invalid enum value") else []
+    if choices:
+        return f"{path!r} must be one of {', '.join(choices)}{_given(params, path)}"
+    expected = _EXPECTED.fullmatch(parts["what"])
+    if not path or expected is None:
+        return f"{path}: {parts['what']}" if path else parts["what"]
+    types = " or ".join(_WORDS.get(name, name) for name in expected["types"].split(" | "))
+    return f"{path!r} must be {types}{expected['rest']}{_given(params, path)}"
+
+
+def _unknown_field(name: str, path: str, wanted: type[Any]) -> str:
+    if path:
+        return f"{path!r} has no field {name!r}"
+    names = [field.encode_name for field in msgspec.structs.fields(wanted)]
+    nearest = get_close_matches(name, names, n=1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(names) or 'none'}"
+    return f"there is no {name!r}; {hint}"
+
+
+def _choices(wanted: type[Any], path: str) -> list[str]:
+    """Return the values that a field may have; nothing where its schema lists none."""
+    schema = msgspec.json.schema(wanted)
+    for name in ["", *path.split(".")]:
+        schema_of = _resolve(schema, schema.get("properties", {}).get(name, {}) if name else schema)
+        schema = {**schema_of, "$defs": schema.get("$defs", {})}
+    return [str(choice) for choice in schema.get("enum", [])]
+
+
+def _resolve(root: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    for option in schema.get("anyOf", [schema]):
+        if "$ref" in option:
+            return root.get("$defs", {}).get(option["$ref"].rpartition("/")[2], {})
+        if "enum" in option or "properties" in option:
+            return option
+    return schema
+
+
+def _given(params: Mapping[str, Any], path: str) -> str:
+    # Deeper values are not looked up: the path then has indices and keys of its own syntax.
+    if path not in params:
+        return ""
+    shown = json.dumps(params[path], ensure_ascii=False, default=str)
+    return f"; {shown if len(shown) <= LONGEST_SHOWN else shown[:LONGEST_SHOWN] + '…'} was given"
