@@ -120,6 +120,9 @@ class Duty:
                 case Stop(grant):
                     self._handlers[grant].cancel()
                 case Keep(outcome):
+                    if outcome.error:
+                        reason = outcome.error.message
+                        _log.warning("attempt failed", task=outcome.task, code=outcome.error.code, reason=reason)
                     # Not waited for: a slow disk must not hold up heartbeats, and
                     # the outcome is sent beside being written.
                     self._own(self._outbox.put(outcome), name=f"keep {outcome.task}")

@@ -7,9 +7,11 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
+
 from mediafleet.domain.retry import back_off_table
 from mediafleet.scheduler.settler import TIMED_OUT, draw_delays
-from mediafleet.store.records import ReapRules
+from mediafleet.store.records import Reaped, ReapRules
 from mediafleet.store.scripts import as_text
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ PRESENCE_TICKS = 6
 """An instance that misses this many ticks counts as gone."""
 # As long as finished jobs by default, whose tasks name the executor that they ran on.
 NODE_RETENTION_MS = 7 * 24 * 3600 * 1000
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,21 @@ class Reaper:
             more = reaped.more
             self._links.cancel(reaped.stops, "the attempt took too long")
             self._placer.ask(reaped.queues)
-            for what, count in (reaped.expired if isinstance(reaped.expired, dict) else {}).items():
-                # Only these are attempts that gave slots back; what timers let go is in the queues above.
-                if what in {"reserve", "node", "deadline", "idle"}:
-                    self._metrics.attempts_lost.labels(what).inc(count)
-                    self._placer.note_capacity()
+            self._note_ends(reaped)
             await self._retention.let_go(reaped.jobs, reaped.artifacts)
         # Without being asked as well: another instance may have died between a result and its plan.
         self._planner.ask()
+
+    def _note_ends(self, reaped: Reaped) -> None:
+        for node in reaped.nodes:
+            log.warning("node lost; its work goes elsewhere", node=node)
+        for what, count in (reaped.expired if isinstance(reaped.expired, dict) else {}).items():
+            # Only these are attempts that gave slots back; what timers let go is in the queues.
+            if what in {"reserve", "node", "deadline", "idle"}:
+                self._metrics.attempts_lost.labels(what).inc(count)
+                self._placer.note_capacity()
+            if what in {"reserve", "deadline", "idle"}:
+                log.warning("attempts ended without a result", reason=what, count=count)
 
     def _rules(self) -> ReapRules:
         return ReapRules(

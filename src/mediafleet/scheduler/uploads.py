@@ -149,7 +149,8 @@ class Uploads:
         self._receiving.add(artifact_id)
         try:
             return await self._store_bytes(artifact, chunks)
-        except BaseException:
+        except BaseException as error:
+            log.info("upload broke off", artifact=artifact_id, reason=str(error) or type(error).__name__)
             # Also when the sender goes away or the instance stops: half an upload is worth nothing.
             await self._retention.drop_artifact(artifact_id, error=ABORTED, unused=False)
             raise

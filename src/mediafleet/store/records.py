@@ -269,6 +269,8 @@ class Reaped(msgspec.Struct, frozen=True):
     more: bool
     expired: dict[str, int] | list[int] = {}
     """Counts by what ended; MessagePack of an empty Lua table is a list."""
+    nodes: list[str] = []
+    """Nodes whose lease ended."""
 
 
 class OutcomeRecord(msgspec.Struct, frozen=True):

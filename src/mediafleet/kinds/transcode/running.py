@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _DRAIN_S = 10
 """How long an FFmpeg that has closed its output may take to end."""
+LOOK_S = 10.0
+"""How often its file is looked at; by so much later than allowed a stall may be seen."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class FfmpegRun:
     on_progress: Callable[[Position], None] = lambda _: None
     _last: Position = field(default_factory=Position, init=False)
     _first_error_s: float | None = field(default=None, init=False)
+    _moved_s: float = field(default=0.0, init=False)
 
     async def finish(self) -> Finished:
         """Run it to its end.
@@ -71,23 +74,24 @@ class FfmpegRun:
         return Finished(code, child.errors(), self._last, self._first_error_s)
 
     async def _follow(self, child: ChildProcess) -> None:
-        reader, seen = ProgressReader(), self._trace()
+        reader, seen, loop = ProgressReader(), self._trace(), asyncio.get_running_loop()
+        self._moved_s = loop.time()
         while True:
             try:
-                async with asyncio.timeout(self.stall_s) as deadline:
-                    return await self._read_all(child, reader, deadline)
+                async with asyncio.timeout(min(LOOK_S, self.stall_s / 4)):
+                    return await self._read_all(child, reader)
             except TimeoutError:
-                # Looked at only when progress stands still: nobody needs it as long as FFmpeg tells that it gets on.
-                if (now := self._trace()) == seen:
+                # The file is looked at as well: FFmpeg tells nothing while it moves an index to the front.
+                if (now := self._trace()) != seen:
+                    seen, self._moved_s = now, loop.time()
+                elif loop.time() - self._moved_s >= self.stall_s:
                     raise
-                seen = now
 
-    async def _read_all(self, child: ChildProcess, reader: ProgressReader, deadline: asyncio.Timeout) -> None:
-        """Read progress to its end; each step forward moves the deadline."""
-        loop = asyncio.get_running_loop()
+    async def _read_all(self, child: ChildProcess, reader: ProgressReader) -> None:
+        """Read progress to its end; cancelling loses nothing."""
         while line := await child.read_line():
             if (position := reader.feed(line)) and self._note(position, child):
-                deadline.reschedule(loop.time() + self.stall_s)
+                self._moved_s = asyncio.get_running_loop().time()
 
     def _note(self, position: Position, child: ChildProcess) -> bool:
         """Take a position; tell whether FFmpeg got on since the last."""

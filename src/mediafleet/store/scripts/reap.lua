@@ -3,7 +3,8 @@
 -- ends for grace_ms after it, so that nodes have time to come back. What is no lease goes on.
 -- A: limit, gap_ms, grace_ms, retry_ms (for the caller's part of retention), retention_ms (of nodes),
 --    timeout_error (JSON), delays (ms)
--- Returns {grace, stops = [{task, grant, executor}], jobs = [past retention], artifacts, expired = {what: count},
+-- Returns {grace, stops = [{task, grant, executor}], jobs = [past retention], artifacts, nodes = [lost],
+--   expired = {what: count},
 --   queues = [touched], more = call again at once}.
 -- @include base
 -- @include state
@@ -22,7 +23,7 @@
 -- @include expire
 -- A server at `maxmemory` lets a script go on whose first write frees something.
 redis.call('ZREM', P .. 'due', '')
-local result = {grace = false, stops = {}, jobs = {}, artifacts = {}, expired = {}, more = false}
+local result = {grace = false, stops = {}, jobs = {}, artifacts = {}, nodes = {}, expired = {}, more = false}
 local last = redis.call('HMGET', P .. 'tick', 'at', 'grace_until')
 local grace_until = tonumber(last[2] or '0')
 if not last[1] or NOW - tonumber(last[1]) > A.gap_ms then grace_until = NOW + A.grace_ms end

@@ -1,7 +1,6 @@
 -- What the reaper does with an entry of `due`, by its first word; `result` is its reply.
-local handle = {}
 local IS_LEASE = {reserve = true, deadline = true, idle = true, node = true}
-local PIECE = 256
+local handle, PIECE = {}, 256
 
 handle['reserve'] = function(task, grant)
   local t = read_attempt(task, grant)
@@ -31,7 +30,10 @@ handle['hold'] = function(task)
   if t[1] == 'NEW' then enqueue(task, t[2], t[3], t[4]) end
 end
 
-handle['node'] = function(node) drop_node(node, A.retention_ms) end
+handle['node'] = function(node, _, result)
+  drop_node(node, A.retention_ms)
+  result.nodes[#result.nodes + 1] = node
+end
 
 handle['wake'] = function(what, id, result)
   if satisfy_children(what, id) then result.more = true end
