@@ -74,6 +74,13 @@ async def test_nodes_are_shown_with_executors_and_what_they_run(
     assert "encoder:libx264" in text
 
 
+async def test_two_nodes_of_one_host_are_told_apart(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    fleet.add_node("n0-studio-b-1")
+    fleet.add_node("n0-studio-b-2")
+    text = await read_page(client, "/console/nodes")
+    assert all(f'<code class="muted small">n0-studio-b-{number}</code>' in text for number in (1, 2))
+
+
 async def test_the_table_has_pages_and_a_filter(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
     for number in range(60):
         fleet.add_job(f"clip-{number:02}.mkv", JobStatus.FAILED if number % 2 else JobStatus.PENDING)

@@ -183,7 +183,7 @@
     const files = [...find("#files").files];
     find("#files-chosen").textContent = files.length
       ? files.map((file) => file.name).join(", ")
-      : "Uploaded in pieces; any size.";
+      : "Files of any size.";
   }
 
   function prepareForm(form) {
