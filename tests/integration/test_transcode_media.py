@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import av
 import msgspec
 import pytest
 
@@ -115,6 +116,40 @@ async def test_a_name_that_is_no_text_works(tmp_path: Path) -> None:
     source = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4"))
     plain.rename(source)
     assert (await transcode(source, tmp_path)).kinds == ["video h264"]
+
+
+HDR10 = (
+    "colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:hdr10=1:max-cll=1000,400:"
+    "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+)
+
+
+def light_of(path: Path) -> tuple[list[int], set[str]]:
+    """Return colours (primaries, transfer, matrix) and the side data of the first picture."""
+    with av.open(str(path)) as container:
+        picture = next(container.decode(video=0))
+        codec = container.streams.video[0].codec_context
+        # PyAV types this as a mapping of names; iterating it gives the pieces themselves.
+        pieces = cast("Iterable[Any]", picture.side_data)
+        kinds = {str(piece.type.name) for piece in pieces} - {"SEI_UNREGISTERED"}
+        return [int(codec.color_primaries), int(codec.color_trc), int(codec.colorspace)], kinds
+
+
+async def test_hdr10_stays_hdr10(tmp_path: Path) -> None:
+    source = tmp_path / "hdr.mkv"
+    moving = ["-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25:duration=1", "-pix_fmt", "yuv420p10le"]
+    await run_ffmpeg([*moving, "-c:v", "libx265", "-x265-params", HDR10], source)
+    assert light_of(source) == ([9, 16, 9], {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"})
+    done = await transcode(source, tmp_path, {"preset": "hevc", "speed": "fastest"})
+    assert light_of(done.path) == light_of(source)
+    assert done.warnings == ()
+
+
+@needs_media
+async def test_what_of_hdr10_plus_cannot_be_kept_is_said(tmp_path: Path) -> None:
+    done = await transcode(MEDIA / "hdr10_hevc_1080p.mp4", tmp_path, {"preset": "hevc", "speed": "fastest"})
+    assert "MASTERING_DISPLAY_METADATA" in light_of(done.path)[1]
+    assert any("loses its HDR10+ data" in warning for warning in done.warnings)
 
 
 @pytest.mark.parametrize("preset", ["h264", "hevc", "copy"])

@@ -126,6 +126,7 @@ def _picture(track: Track) -> dict[str, Any]:
         "colour": [int(codec.color_range), int(codec.color_primaries), int(codec.color_trc), int(codec.colorspace)],
         "dolby_vision": any("dovi" in kind for kind in kinds)
         or _tag(stream) in {"dvh1", "dvhe", "dvav", "dva1", "dav1"},
+        "hdr10_plus": any("hdr_plus" in kind for kind in kinds),
         "decodable": frame is not None,
     }
 

@@ -49,6 +49,7 @@ class StreamInfo(msgspec.Struct, frozen=True):
     colour: tuple[int, int, int, int] = (0, 2, 2, 2)
     """Range, primaries, transfer and matrix by the numbers of ITU-T H.273 (range: 1 limited, 2 full)."""
     dolby_vision: bool = False
+    hdr10_plus: bool = False
     decodable: bool = False
     """Whether a first picture could be decoded; only video is tried."""
     sample_rate: int = 0

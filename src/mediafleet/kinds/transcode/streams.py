@@ -261,6 +261,8 @@ def _picture_losses(stream: StreamInfo, video: VideoPreset) -> list[str]:
     who, losses, depth = describe(stream), list[str](), max(video.bit_depths)
     if stream.dolby_vision:
         losses.append(f"{who} loses its Dolby Vision data; the base picture stays.")
+    if stream.hdr10_plus:
+        losses.append(f"{who} loses its HDR10+ data, which changes from scene to scene; plain HDR10 stays.")
     if stream.bit_depth > depth:
         what = " and its HDR colours may show bands; the presets hevc and av1 keep them" if stream.is_hdr else ""
         losses.append(f"{who} goes from {stream.bit_depth} to {depth} bits{what}.")

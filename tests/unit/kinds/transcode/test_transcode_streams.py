@@ -145,6 +145,12 @@ def test_what_a_picture_loses_is_said() -> None:
     assert plan(media(deep), params(preset="copy")).warnings == ()
 
 
+def test_lost_hdr10_plus_is_said_and_copied_hdr10_plus_is_not() -> None:
+    scenes = video(codec="hevc", bit_depth=10, colour=(1, 9, 16, 9), hdr10_plus=True)
+    assert "HDR10+" in " ".join(plan(media(scenes), params(preset="hevc")).warnings)
+    assert plan(media(scenes), params(preset="copy")).warnings == ()
+
+
 def test_a_timecode_track_stays_in_mp4_and_is_named_elsewhere() -> None:
     assert plan(media(video(), TIMECODE)).warnings == ()
     said = plan(media(video(), TIMECODE), params(preset="av1")).warnings
