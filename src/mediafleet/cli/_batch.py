@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mediafleet.cli._follow import JobWatch, OwnJobs, watching
 from mediafleet.cli._hand_in import hand_in
 from mediafleet.cli._item import Item, Phase
+from mediafleet.cli._names import safe_name
 from mediafleet.cli._text import utf8
 from mediafleet.domain.errors import ErrorInfo, MediafleetError, Unavailable
 from mediafleet.domain.job import JobView, Submission
@@ -119,8 +120,9 @@ class Batch:
         item.enter(Phase.FETCHING)
         for index, ref in enumerate(view.outputs):
             # The first result is named for its input; what else there is keeps its own name.
-            place = item.place if index == 0 else self._targets.claim(Path(ref.name).stem)
-            target = with_ending(place, Path(ref.name).suffix)
+            name = Path(safe_name(ref.name))
+            place = item.place if index == 0 else self._targets.claim(name.stem)
+            target = with_ending(place, name.suffix)
 
             def advance(done: int, size: int = ref.size) -> None:
                 # A size of -1 says that nobody knows it.

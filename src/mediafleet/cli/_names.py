@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mediafleet.domain.errors import Conflict
@@ -17,6 +18,10 @@ _MAX_NAME_BYTES = 200
 """Leaves room for a number and the temporary name's additions within the 255 bytes of most file systems."""
 _MAX_ENDING_BYTES = 20
 """A longer one is no ending that any program goes by."""
+_ON_WINDOWS = os.name == "nt"
+_NOT_ON_WINDOWS = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
+"""Names that mean a device on Windows, in every folder and with any ending."""
 
 
 class Targets:
@@ -89,10 +94,15 @@ class Targets:
             partial.rename(path)
 
 
-def safe_name(name: str) -> str:
-    """Return the last part of a name that came from elsewhere, fit to be a file name here; its ending stays."""
-    # Both kinds of separators: a node that runs elsewhere may have named it.
-    last = PureWindowsPath(PurePosixPath(name.replace("\0", "")).name).name
+def safe_name(name: str, *, windows: bool = _ON_WINDOWS) -> str:
+    """Return the last part of a name that came from elsewhere, fit to be a file name here; its ending stays.
+
+    Args:
+        windows: Whether backslashes and colons make a path of a name, as on Windows; elsewhere they are letters.
+    """
+    last = name.replace("\0", "").rpartition("/")[2]
+    if windows:
+        last = _fit_for_windows(last)
     if last in {"", ".", ".."}:
         return "output"
     ending = Path(last).suffix
@@ -104,4 +114,10 @@ def safe_name(name: str) -> str:
     stem = stem[:room]
     while len(os.fsencode(stem)) > room:
         stem = stem[:-1]
-    return stem + ending
+    return (stem + ending).rstrip(" .") if windows else stem + ending
+
+
+def _fit_for_windows(name: str) -> str:
+    # Windows drops blanks and dots at the end itself, which would turn `.. ` into the folder above.
+    fit = _NOT_ON_WINDOWS.sub("_", name).rstrip(" .")
+    return f"_{fit}" if _DEVICE.match(fit) else fit

@@ -149,10 +149,12 @@ async def test_where_only_the_input_decides_the_ending_the_results_own_is_taken(
 class TwoResults(FakeScheduler):
     """Jobs make a second file, under a name of its own."""
 
+    second = "captions.srt"
+
     def _end(self, job_id: str, status: JobStatus) -> None:
         super()._end(job_id, status)
         view = self.jobs[job_id]
-        more = self._store("captions.srt", b"captions")
+        more = self._store(self.second, b"captions")
         self.jobs[job_id] = msgspec.structs.replace(view, outputs=(*view.outputs, more))
 
 
@@ -164,6 +166,19 @@ async def test_further_results_keep_their_own_names_and_overwrite_nothing() -> N
             await bench.run(items)
     assert [item.outputs[0].name for item in items] == ["a.mp4", "b.mp4"]
     assert sorted(item.outputs[1].name for item in items) == ["captions-2.srt", "captions.srt"]
+
+
+@pytest.mark.parametrize(
+    ("second", "kept"), [("../../a:b\\c.srt", "a:b\\c.srt"), ("x.s\0rt", "x.srt"), ("..", "output")]
+)
+async def test_a_further_result_stays_in_the_folder_whatever_its_name(second: str, kept: str) -> None:
+    with TwoResults() as scheduler:
+        scheduler.second = second
+        async with FleetClient(scheduler.url) as client:
+            bench = Bench(client)
+            [item] = items = bench.items("a.mkv")
+            await bench.run(items)
+    assert item.outputs == [Path("done/a.mp4"), Path("done") / kept]
 
 
 async def test_a_cancelled_job_is_no_failure_of_the_work(bench: Bench, scheduler: FakeScheduler) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 from hypothesis import given
@@ -88,21 +88,53 @@ def test_without_hard_links_a_rename_does(tmp_path: Path, monkeypatch: pytest.Mo
     assert os.listdir(tmp_path) == ["a.mp4"]
 
 
-@given(st.text())
-def test_a_name_from_elsewhere_stays_one_entry_of_a_folder(name: str) -> None:
-    safe = safe_name(name)
+HOSTILE = st.text() | st.text(alphabet="./\\\0: aCON")
+
+
+@given(HOSTILE, st.booleans())
+def test_a_name_from_elsewhere_stays_one_entry_of_a_folder(name: str, windows: bool) -> None:  # noqa: FBT001 - drawn
+    safe = safe_name(name, windows=windows)
     assert safe not in {"", ".", ".."}
     assert "/" not in safe
     assert "\0" not in safe
     assert len(os.fsencode(safe)) <= 200
 
 
+@given(HOSTILE)
+def test_on_windows_a_name_from_elsewhere_names_no_drive_folder_or_stream(name: str) -> None:
+    safe = safe_name(name, windows=True)
+    assert PureWindowsPath(safe).name == safe
+    assert not set(safe) & set('\\/:*?"<>|')
+    assert safe == safe.rstrip(". ")
+
+
+def test_on_windows_a_cut_leaves_no_blank_at_the_end() -> None:
+    assert safe_name("x" * 199 + " " + "y" * 50, windows=True) == "x" * 199
+
+
 @pytest.mark.parametrize(
     ("given_", "safe"),
-    [("../../etc/passwd", "passwd"), ("C:\\x\\a.mp4", "a.mp4"), ("..", "output"), ("é.mp4", "é.mp4")],
+    [("../../etc/passwd", "passwd"), ("/etc/", "output"), ("..", "output"), ("é.mp4", "é.mp4")],
 )
 def test_names_lose_their_paths(given_: str, safe: str) -> None:
     assert safe_name(given_) == safe
+
+
+@pytest.mark.parametrize(
+    ("given_", "here", "on_windows"),
+    [
+        ("a:b|c.mp4", "a:b|c.mp4", "a_b_c.mp4"),
+        ("back\\slash.mp4", "back\\slash.mp4", "back_slash.mp4"),
+        ("C:\\x\\a.mp4", "C:\\x\\a.mp4", "C__x_a.mp4"),
+        ("..\\..\\a.mp4", "..\\..\\a.mp4", ".._.._a.mp4"),
+        (".. .", ".. .", "output"),
+        ("nul.tar.mp4", "nul.tar.mp4", "_nul.tar.mp4"),
+        ("nullify.mp4", "nullify.mp4", "nullify.mp4"),
+    ],
+)
+def test_what_only_windows_takes_for_a_path_is_kept_elsewhere(given_: str, here: str, on_windows: str) -> None:
+    assert safe_name(given_, windows=False) == here
+    assert safe_name(given_, windows=True) == on_windows
 
 
 @pytest.mark.parametrize(
@@ -118,6 +150,7 @@ def test_a_long_name_loses_whole_characters_but_not_its_ending(given_: str, safe
     assert safe_name(given_) == safe
 
 
-@given(st.text(min_size=1).map(safe_name))
-def test_a_safe_name_is_safe_already(name: str) -> None:
-    assert safe_name(name) == name
+@given(HOSTILE, st.booleans())
+def test_a_safe_name_is_safe_already(name: str, windows: bool) -> None:  # noqa: FBT001 - drawn
+    safe = safe_name(name, windows=windows)
+    assert safe_name(safe, windows=windows) == safe

@@ -152,7 +152,17 @@ def test_an_input_is_not_replaced_even_with_force(cli: RunCli, scheduler: FakeSc
     assert not scheduler.submissions
 
 
-NAMES = ["with space.mkv", "quo'te\".mkv", "-dash.mkv", "new\nline.mkv", "漢字é.mkv", "[red]x[red].mkv", "%20#?.mkv"]
+NAMES = [
+    "with space.mkv",
+    "quo'te\".mkv",
+    "-dash.mkv",
+    "new\nline.mkv",
+    "漢字é.mkv",
+    "[red]x[red].mkv",
+    "%20#?.mkv",
+    "a:b|c.mkv",
+    "1:x\\y.mkv",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
