@@ -154,6 +154,7 @@ class FakeScheduler:
         await self._stop.wait()
         for queue in self._queues:
             queue.put_nowait(None)
+        await _accepted()
         await runner.cleanup()
 
     def _routes(self) -> list[web.RouteDef]:
@@ -364,6 +365,17 @@ class FakeScheduler:
             _, content = self.blobs[request.match_info["id"]]
             return web.Response(body=content, headers={"ETag": f'"{hashlib.sha256(content).hexdigest()}"'})
         raise NotFound("There is no such artifact.")
+
+
+async def _accepted() -> None:
+    """Wait until the server knows all that was accepted: what it learns of once it stops, it would not close."""
+    while accepting := [task for task in asyncio.all_tasks() if _is_accepting(task)]:
+        await asyncio.wait(accepting)
+
+
+def _is_accepting(task: asyncio.Task[Any]) -> bool:
+    # The event loop has no public name for it.
+    return getattr(task.get_coro(), "__name__", "") == "_accept_connection2"
 
 
 def _json(value: object, status: int) -> web.Response:
