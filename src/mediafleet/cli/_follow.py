@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from mediafleet.client.events import FINAL_EVENTS
 from mediafleet.domain.errors import MediafleetError, Unavailable
 from mediafleet.domain.event import Event, EventType
 from mediafleet.domain.ids import new_token
@@ -26,6 +25,9 @@ BACKSTOP_S = 5.0
 _CANCEL_S = 10.0
 """Longest time spent on cancelling after Ctrl-C."""
 _FIELDS = ("progress", "stage", "speed", "eta_ms")
+_MOVES = frozenset({EventType.JOB_STARTED, EventType.JOB_PROGRESSED})
+"""Events that say how far a job is."""
+_Queue: TypeAlias = "asyncio.Queue[Event | MediafleetError]"
 
 
 class JobWatch:
@@ -34,7 +36,7 @@ class JobWatch:
     def __init__(self, client: FleetClient, *, patience_s: float) -> None:
         self._client = client
         self._patience_s = patience_s
-        self._queues: dict[str, asyncio.Queue[Event | MediafleetError]] = {}
+        self._queues: dict[str, _Queue] = {}
 
     async def run(self) -> None:
         """Hand out events until cancelled; a scheduler that stays away ends every follower."""
@@ -58,7 +60,7 @@ class JobWatch:
         queue = self._queues[job_id] = asyncio.Queue()
         try:
             # Asked for only now that its events are kept: none falls between.
-            view = await self._client.job(job_id)
+            view = await self._ask(job_id, queue)
             on_change(view)
             while view.status not in FINAL_JOB_STATUSES:
                 view = await self._next(queue, view)
@@ -67,24 +69,32 @@ class JobWatch:
         finally:
             del self._queues[job_id]
 
-    async def _next(self, queue: asyncio.Queue[Event | MediafleetError], view: JobView) -> JobView:
+    async def _next(self, queue: _Queue, view: JobView) -> JobView:
         try:
             # Not `wait_for`: in Python 3.11 it swallows a cancellation that comes together with an event.
             async with asyncio.timeout(BACKSTOP_S):
                 event = await queue.get()
         except TimeoutError:
-            return await self._ask_again(view)
+            return await self._ask_again(view, queue)
         if isinstance(event, MediafleetError):
             raise event
-        # The event of an end carries neither results nor warnings; the job itself has them.
-        return await self._ask_again(view) if event.type in FINAL_EVENTS else moved(view, event)
+        return moved(view, event) or await self._ask_again(view, queue)
 
-    async def _ask_again(self, view: JobView) -> JobView:
+    async def _ask_again(self, view: JobView, queue: _Queue) -> JobView:
         try:
-            return await self._client.job(view.id)
+            return await self._ask(view.id, queue)
         except Unavailable:
             # The event stream decides when patience is over.
             return view
+
+    async def _ask(self, job_id: str, queue: _Queue) -> JobView:
+        older = queue.qsize()
+        view = await self._client.job(job_id)
+        # What had arrived when the question was sent is in the answer; told after it, the job would seem to go back.
+        for _ in range(older):
+            if isinstance(event := queue.get_nowait(), MediafleetError):
+                queue.put_nowait(event)
+        return view
 
 
 @asynccontextmanager
@@ -107,13 +117,39 @@ async def watching(watch: JobWatch, own: OwnJobs, output: Output) -> AsyncGenera
             running.exception()
 
 
-def moved(view: JobView, event: Event) -> JobView:
-    """Return the view as a progress event changes it."""
+def moved(view: JobView, event: Event) -> JobView | None:
+    """Return the view as an event changes it; None where only the job itself can tell what is so now.
+
+    Events and views reach us on two ways, so that an event may be older than the view. One that is leaves the view as
+    it is, and one that may be is never taken at its word.
+    """
+    # The view is the answer to a question about an accepted job.
+    if event.type is EventType.JOB_ACCEPTED:
+        return view
+    # The events of an end carry neither results nor warnings, and those of a new try not where the job stands.
+    if event.type not in _MOVES:
+        return None
+    has_started = view.started_ms is not None
+    if event.type is EventType.JOB_STARTED and has_started:
+        return view
+    changed = _changed(view, event)
+    # What has not started yet cannot have gone any further than an event of its start or its progress says.
+    return changed if not has_started or _goes_on(view, changed) else None
+
+
+def _goes_on(view: JobView, changed: JobView) -> bool:
+    is_same = (view.status, view.stage, view.progress) == (changed.status, changed.stage, changed.progress)
+    return is_same or changed.progress > view.progress
+
+
+def _changed(view: JobView, event: Event) -> JobView:
     changes = {name: event.data[name] for name in _FIELDS if name in event.data}
     status = event.data.get("status") or ("processing" if event.type is EventType.JOB_STARTED else view.status)
+    started_ms = event.at_ms if view.started_ms is None else view.started_ms
     # Another version may send what this one cannot read. The view stays, and the job is asked for again soon enough.
     try:
-        return msgspec.convert(msgspec.to_builtins(view) | changes | {"status": status}, JobView)
+        changes |= {"status": status, "started_ms": started_ms}
+        return msgspec.convert(msgspec.to_builtins(view) | changes, JobView)
     except msgspec.ValidationError:
         return view
 

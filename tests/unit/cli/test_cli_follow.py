@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests_support.fake_scheduler import FakeScheduler
 
 from mediafleet.cli import _follow
 from mediafleet.cli._follow import JobWatch, OwnJobs, moved, watching
 from mediafleet.cli._output import Output
 from mediafleet.client import FleetClient
-from mediafleet.domain.errors import ErrorInfo, InputError, NotFound, SchedulerUnavailable
+from mediafleet.domain.errors import ErrorInfo, InputError, MediafleetError, NotFound, SchedulerUnavailable
 from mediafleet.domain.event import Event, EventType
 from mediafleet.domain.job import JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
@@ -70,18 +73,49 @@ class Follower:
 
 def test_progress_moves_only_what_it_names() -> None:
     view = moved(VIEW, event(progress=0.5, stage="encoding"))
+    assert view
     assert (view.progress, view.stage, view.status) == (0.5, "encoding", "pending")
     view = moved(view, event(progress=0.75, speed=2.0, eta_ms=3_000))
+    assert view
     assert (view.progress, view.stage, view.speed, view.eta_ms) == (0.75, "encoding", 2.0, 3_000)
 
 
 def test_a_started_job_is_processing_unless_the_event_says_otherwise() -> None:
-    assert moved(VIEW, event(EventType.JOB_STARTED)).status is JobStatus.PROCESSING
-    assert moved(VIEW, event(EventType.JOB_STARTED, status="uploading")).status is JobStatus.UPLOADING
+    views = [moved(VIEW, event(EventType.JOB_STARTED, **data)) for data in ({}, {"status": "uploading"})]
+    assert [view and view.status for view in views] == [JobStatus.PROCESSING, JobStatus.UPLOADING]
 
 
 def test_an_event_cannot_change_who_the_job_is() -> None:
-    assert moved(VIEW, event(id="j0-other", name="evil", progress=0.1)).id == "j0-x"
+    view = moved(VIEW, event(id="j0-other", name="evil", progress=0.1))
+    assert view
+    assert (view.id, view.name, view.progress) == ("j0-x", "", 0.1)
+
+
+def test_an_event_that_the_view_has_seen_already_changes_nothing() -> None:
+    running = msgspec.structs.replace(VIEW, status=JobStatus.PROCESSING, started_ms=5)
+    assert moved(running, event(EventType.JOB_ACCEPTED, status="pending")) is running
+    assert moved(running, event(EventType.JOB_STARTED, status="processing")) is running
+
+
+@pytest.mark.parametrize("type_", [EventType.TASK_RETRIED, EventType.JOB_REVIVED, EventType.JOB_COMPLETED])
+def test_where_an_event_does_not_say_how_far_the_job_is_the_job_is_asked(type_: EventType) -> None:
+    assert moved(VIEW, event(type_)) is None
+
+
+STEPS = st.tuples(st.integers(0, 3).map(lambda quarters: quarters / 4), st.integers(0, 3).map(str))
+
+
+@given(st.sets(STEPS, min_size=1), st.data())
+def test_no_event_takes_a_view_back(steps: set[tuple[float, str]], data: st.DataObject) -> None:
+    history = sorted(steps)
+    now, told = (data.draw(st.integers(0, len(history) - 1)) for _ in "vw")
+    progress, stage = history[now]
+    view = msgspec.structs.replace(VIEW, started_ms=1, progress=progress, stage=stage)
+    if after := moved(view, event(progress=history[told][0], stage=history[told][1])):
+        assert history.index((after.progress, after.stage)) >= now
+    else:
+        # What is further for sure is taken at its word.
+        assert history[told][0] <= progress
 
 
 @pytest.mark.parametrize("data", [{"progress": "much"}, {"status": "lost"}, {"eta_ms": "soon"}])
@@ -111,6 +145,41 @@ async def test_every_change_is_seen_and_the_last_view_is_the_whole_job(
         scheduler.finish(held.id)
         # Events carry no warnings: they are there only because the job itself was asked for.
         assert (await follower.end()).warnings == ("A stream was dropped.",)
+
+
+async def test_what_is_older_than_the_view_is_never_shown(
+    client: FleetClient, scheduler: FakeScheduler, held: JobView
+) -> None:
+    watch = JobWatch(client, patience_s=5)
+    async with watching(watch, OwnJobs(client), Output()):
+        await until(scheduler, lambda: scheduler.streams == 1)
+        scheduler.jobs[held.id] = msgspec.structs.replace(held, progress=0.5, stage="encoding", started_ms=1)
+        follower = Follower(watch, held)
+        await follower.sees()
+        for type_, data in [
+            (EventType.JOB_ACCEPTED, {"status": "pending"}),
+            (EventType.JOB_STARTED, {"status": "processing"}),
+            (EventType.JOB_PROGRESSED, {"progress": 0.2, "stage": "probing"}),
+            (EventType.JOB_PROGRESSED, {"progress": 0.5, "stage": "waiting"}),
+        ]:
+            scheduler._call(lambda type_=type_, data=data: scheduler._tell(type_, held.id, data))
+        scheduler.finish(held.id)
+        await follower.end()
+    seen = [(view.status, view.progress, view.stage) for view in follower.seen]
+    assert set(seen) == {("processing", 0.5, "encoding"), ("completed", 1.0, "encoding")}
+
+
+async def test_what_was_told_before_the_question_is_not_told_after_the_answer(
+    client: FleetClient, held: JobView
+) -> None:
+    watch, queue = JobWatch(client, patience_s=5), asyncio.Queue[Event | MediafleetError]()
+    gone = SchedulerUnavailable("No.")
+    for one in (event(progress=0.9), gone):
+        queue.put_nowait(one)
+    assert (await watch._ask_again(held, queue)).progress == 0
+    # The end of the stream is no news of the job and must not be lost with them.
+    assert queue.get_nowait() is gone
+    assert queue.empty()
 
 
 async def test_events_of_other_jobs_are_not_seen(client: FleetClient, scheduler: FakeScheduler, held: JobView) -> None:
@@ -158,7 +227,10 @@ async def test_one_unanswered_question_does_not_end_patience(
         watch = JobWatch(fresh, patience_s=5)
         scheduler.stop()
         monkeypatch.setattr(fresh._transport, "_attempts", 1)
-        assert await watch._ask_again(held) is held
+        queue = asyncio.Queue[Event | MediafleetError]()
+        queue.put_nowait(event(progress=0.9))
+        assert await watch._ask_again(held, queue) is held
+        assert queue.qsize() == 1
 
 
 async def test_a_job_that_is_gone_is_an_error_and_is_followed_no_longer(client: FleetClient) -> None:
