@@ -21,6 +21,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings make no sense, 130 that Ctrl-C ended it.
     """
     _repair_streams()
+    # Around the imports, too: they take a good part of a second, in which Ctrl-C is as likely as later.
+    try:
+        return _run_line(argv)
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted before anything was done.\n")
+        return 130
+
+
+def _run_line(argv: Sequence[str] | None) -> int:
     from cyclopts import CycloptsError  # noqa: PLC0415 - `python -m` and tests import this module for less
 
     from mediafleet.cli._app import app, hoist_options  # noqa: PLC0415 - as above
@@ -32,8 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except CycloptsError as error:
         return _refuse(error, tokens)
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:
         return _leave_pipe()
     # Pages of help and the version come back without a code.

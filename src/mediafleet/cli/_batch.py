@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mediafleet.cli._follow import JobWatch, OwnJobs, watching
 from mediafleet.cli._hand_in import hand_in
-from mediafleet.cli._item import Item, Phase
+from mediafleet.cli._item import INTERRUPTED, Item, Phase
 from mediafleet.cli._names import safe_name
 from mediafleet.cli._text import utf8
 from mediafleet.domain.errors import ErrorInfo, MediafleetError, Unavailable
@@ -85,6 +85,7 @@ class Batch:
 
     async def _carry_through(self, item: Item) -> None:
         # Before the work and not only after it: an hour of encoding must not end in a name that was taken all along.
+        self._targets.check_folder(item.place.parent)
         if self._work.ending:
             self._targets.check(with_ending(item.place, self._work.ending))
         # Given back once the job is handed in: what waits is in the fleet's queue, where it can be put in order.
@@ -137,16 +138,13 @@ class Batch:
         for item in items:
             if item.phase is Phase.OVER:
                 continue
-            item.phase, item.status = Phase.OVER, JobStatus.CANCELLED
             # What the fleet confirmed as cancelled is open no longer; of the rest nobody can say what became of it.
             if item.job in self._own.open:
-                item.error = ErrorInfo(
-                    "interrupted", f"Interrupted; whether job {item.job} was cancelled is not known."
+                item.cancel(
+                    ErrorInfo("interrupted", f"Interrupted; whether job {item.job} was cancelled is not known.")
                 )
             else:
-                item.error = ErrorInfo(
-                    "cancelled", "Interrupted; the job was cancelled." if item.job else "Interrupted."
-                )
+                item.cancel(ErrorInfo("cancelled", "Interrupted; the job was cancelled.") if item.job else INTERRUPTED)
             self._on_change(item)
 
 

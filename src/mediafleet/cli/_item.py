@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from mediafleet.domain.job import JobView
 
 
+INTERRUPTED = ErrorInfo("cancelled", "Interrupted.")
+"""Why an item ended that no job was handed in for."""
+
+
 class Phase(StrEnum):
     """What happens to an item now, as a user names it."""
 
@@ -66,6 +70,10 @@ class Item:
     def fail(self, error: ErrorInfo) -> None:
         """Note why it ended; a job that completed has failed for the user if its result is not here."""
         self.error, self.status = error, JobStatus.FAILED
+
+    def cancel(self, error: ErrorInfo) -> None:
+        """Note that the user gave it up; the error says what is known of its job."""
+        self.phase, self.error, self.status = Phase.OVER, error, JobStatus.CANCELLED
 
     def document(self) -> dict[str, Any]:
         """Return the item as the JSON list shows it."""

@@ -7,9 +7,10 @@ import re
 import secrets
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
-from mediafleet.domain.errors import Conflict
+from mediafleet.domain.errors import Conflict, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -49,6 +50,27 @@ class Targets:
                 self._taken.add(key)
                 return place
             number += 1
+
+    def check_folder(self, folder: Path | None = None) -> None:
+        """Return if results can be put into the folder, the root where none is named; nothing is made for that.
+
+        Raises:
+            InputError: It, or what stands in its way, is no folder or may not be written to.
+        """
+        place = folder or self._root
+        # A folder that is missing is made later, in the nearest one that is there.
+        while not os.path.lexists(place) and place != place.parent:
+            place = place.parent
+        if not place.is_dir():
+            raise InputError(f"{place} is no folder; name another with --out.")
+        try:
+            # Tried, because modes do not tell what a file system or a server lets us do.
+            with TemporaryFile(dir=place):
+                pass
+        except OSError as error:
+            raise InputError(
+                f"Results cannot be put into {place}: {error.strerror or error}; name another folder with --out."
+            ) from error
 
     def check(self, path: Path) -> None:
         """Return if a result may go there.

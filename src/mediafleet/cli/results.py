@@ -46,6 +46,7 @@ def get(
 
 
 async def _get(job_id: str, targets: Targets, options: ClientOptions, output: Output) -> int:
+    targets.check_folder()
     async with open_fleet(options) as fleet:
         view = await fleet.client.job(job_id)
         paths = await fetch_results(fleet.client, view, targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,19 +13,19 @@ from mediafleet.cli._fleet import Fleet, open_fleet
 from mediafleet.cli._follow import JobWatch, OwnJobs, watching
 from mediafleet.cli._hand_in import hand_in
 from mediafleet.cli._inputs import Source, find_sources, is_address
-from mediafleet.cli._names import Targets
+from mediafleet.cli._names import Targets, safe_name
 from mediafleet.cli._options import ClientOptions
 from mediafleet.cli._output import Output
-from mediafleet.cli._params import read_params
+from mediafleet.cli._params import expected_ending, read_params
 from mediafleet.cli._run import FAILED, guard, run_client
 from mediafleet.cli._text import utf8
 from mediafleet.cli.results import fetch_results
-from mediafleet.domain.errors import MediafleetError
+from mediafleet.domain.errors import InvalidRequest, MediafleetError
 from mediafleet.domain.job import DEFAULT_TENANT, JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _NO_OPTIONS = ClientOptions()
 
@@ -91,11 +92,12 @@ async def _submit(
 ) -> int:
     words, afterwards = what
     inputs = [word if is_address(word) else _existing(word) for word in words]
+    targets = _targets(draft, inputs, afterwards)
     async with open_fleet(options) as fleet:
         own = OwnJobs(fleet.client)
         view = await hand_in(own, draft, inputs, on_upload=_announce(output))
         if afterwards.wait:
-            return await _see_through(view, (fleet, own), afterwards, output)
+            return await _see_through(view, (fleet, own), targets, output)
     output.document(view)
     output.say(view.id)
     if fleet.is_new:
@@ -103,6 +105,27 @@ async def _submit(
             "The fleet that was started for this command ends soon; `mediafleet up` lets it go on with the job."
         )
     return 0
+
+
+def _targets(draft: Submission, inputs: Sequence[str | Path], afterwards: Afterwards) -> Targets | None:
+    """Return where results go, once it is sure that they can: the work must not end in a place that was taken before it.
+
+    Raises:
+        InputError: The folder cannot take them.
+        Conflict: A result whose name is known already would replace what it should not.
+    """
+    if afterwards.out is None:
+        return None
+    files = [one for one in inputs if isinstance(one, Path)]
+    targets = Targets(afterwards.out, force=afterwards.force, inputs=files)
+    targets.check_folder()
+    # Of other kinds only their own nodes know how they name what they make.
+    if draft.kind == "transcode" and len(files) == len(inputs) == 1:
+        # Params that do not fit are for the fleet to judge: it may know more of them than we do.
+        with suppress(InvalidRequest):
+            if ending := expected_ending(draft.params):
+                targets.check(afterwards.out / safe_name(files[0].stem + ending))
+    return targets
 
 
 def _existing(word: str) -> Path:
@@ -124,14 +147,14 @@ def _announce(output: Output) -> Callable[[float], None]:
     return advance
 
 
-async def _see_through(view: JobView, using: tuple[Fleet, OwnJobs], afterwards: Afterwards, output: Output) -> int:
+async def _see_through(view: JobView, using: tuple[Fleet, OwnJobs], targets: Targets | None, output: Output) -> int:
     fleet, own = using
     async with watching(JobWatch(fleet.client, patience_s=fleet.patience_s), own, output) as watch:
         output.note(f"{view.id} accepted")
         view = await watch.follow(view.id, own.note)
         paths: list[Path] = []
-        if view.status is JobStatus.COMPLETED and afterwards.out is not None:
-            paths = await fetch_results(fleet.client, view, Targets(afterwards.out, force=afterwards.force))
+        if view.status is JobStatus.COMPLETED and targets is not None:
+            paths = await fetch_results(fleet.client, view, targets)
     output.document(view)
     reason = f": {view.error.message}" if view.error else ""
     output.say(f"{view.id} {view.status}{reason}")

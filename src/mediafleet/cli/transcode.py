@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,18 +12,18 @@ from cyclopts import Parameter
 from mediafleet.cli._batch import Batch, Work
 from mediafleet.cli._fleet import open_fleet
 from mediafleet.cli._inputs import Source, Unusable, find_sources
-from mediafleet.cli._item import Item, Phase
+from mediafleet.cli._item import INTERRUPTED, Item, Phase
 from mediafleet.cli._names import Targets
 from mediafleet.cli._options import ClientOptions
 from mediafleet.cli._output import Output
 from mediafleet.cli._params import expected_ending, read_params
 from mediafleet.cli._progress import Display, choose_display, verdict
 from mediafleet.cli._run import FAILED, guard, run_client
-from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.errors import InvalidRequest, MediafleetError
 from mediafleet.domain.lifecycle import PriorityClass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _NO_OPTIONS = ClientOptions()
 _MANY = 10
@@ -95,6 +96,7 @@ async def transcode_all(request: Request, options: ClientOptions, output: Output
     work = Work("transcode", request.params, request.priority, ending)
     found = list(find_sources(request.paths, recursive=request.recursive))
     targets = Targets(request.out, force=request.force, inputs=[one.path for one in found if isinstance(one, Source)])
+    targets.check_folder()
     items = [_make_item(one, targets) for one in found]
     try:
         with choose_display(output, count=len(items)) as display:
@@ -119,8 +121,26 @@ async def _run(items: Sequence[Item], shown: Shown, work: Work, targets: Targets
             shown.display.change(item)
     # No fleet is started where nothing is left to do.
     if waiting := [item for item in items if item.phase is not Phase.OVER]:
-        async with open_fleet(shown.options) as fleet:
-            await Batch(fleet, work, targets, display=shown.display, output=shown.output).run(waiting)
+        try:
+            async with open_fleet(shown.options) as fleet:
+                await Batch(fleet, work, targets, display=shown.display, output=shown.output).run(waiting)
+        except asyncio.CancelledError:
+            if _end_rest(waiting, lambda item: item.cancel(INTERRUPTED)):
+                shown.output.note("Interrupted before anything was handed in.")
+            raise
+        except MediafleetError as error:
+            info = error.info()
+            _end_rest(waiting, lambda item: item.fail(info))
+            raise
+
+
+def _end_rest(items: Sequence[Item], end: Callable[[Item], None]) -> int:
+    """End the items that no batch came to, which would be told as waiting for ever; return how many those were."""
+    rest = [item for item in items if item.phase is not Phase.OVER]
+    for item in rest:
+        end(item)
+        item.phase = Phase.OVER
+    return len(rest)
 
 
 def report(items: Sequence[Item], output: Output) -> None:

@@ -126,7 +126,17 @@ async def test_a_folder_that_cannot_be_made_fails_its_item_with_the_name(bench: 
     items = bench.items("a.mkv")
     bench.put("done")
     await bench.run(items)
-    assert items[0].error == ErrorInfo("input-error", "done: File exists.")
+    assert items[0].error == ErrorInfo("input-error", "done is no folder; name another with --out.")
+
+
+async def test_without_a_folder_for_the_result_nothing_is_handed_in_even_if_its_name_is_not_known(
+    bench: Bench, scheduler: FakeScheduler
+) -> None:
+    items = bench.items("a.mkv")
+    bench.put("done")
+    await bench.run(items, Work("transcode", {"preset": "copy"}))
+    assert items[0].error
+    assert not scheduler.submissions
 
 
 async def test_a_result_that_is_in_the_way_is_told_before_anything_is_sent(

@@ -125,6 +125,13 @@ def test_a_job_without_results_is_an_empty_list_for_a_program(cli: RunCli) -> No
     assert (ran.code, ran.json) == (0, [])
 
 
+def test_without_a_folder_for_them_no_results_are_asked_for(cli: RunCli, scheduler: FakeScheduler) -> None:
+    Path("taken").touch()
+    ran = cli("get", "j0-x", "--out", "taken")
+    assert (ran.code, ran.err) == (1, "mediafleet: taken is no folder; name another with --out.\n")
+    assert not scheduler.requests
+
+
 def test_an_unknown_job_has_no_results(cli: RunCli) -> None:
     ran = cli("get", "j0-nothing")
     assert ran.code == 1

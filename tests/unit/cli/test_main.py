@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
-from tests_support.command_line import RunCli
+from tests_support.command_line import Ran, RunCli
 
 from mediafleet import __version__
 from mediafleet.cli._app import hoist_options
@@ -91,6 +92,15 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert ran.returncode == 0
     assert "Traceback" not in ran.stderr
     assert "Exception" not in ran.stderr
+
+
+def test_ctrl_c_while_the_program_is_still_loading_is_a_sentence(bare: RunCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loading(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "cyclopts", Loading("cyclopts"))
+    assert bare("jobs") == Ran(130, "", "Interrupted before anything was done.\n")
 
 
 def test_closed_streams_are_no_error() -> None:

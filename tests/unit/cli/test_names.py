@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediafleet.cli._names import Targets, safe_name
-from mediafleet.domain.errors import Conflict
+from mediafleet.domain.errors import Conflict, InputError
 
 
 def put(targets: Targets, path: Path, text: str) -> None:
@@ -69,6 +69,43 @@ def test_an_input_is_never_replaced_not_even_with_force_or_through_a_link(tmp_pa
         with pytest.raises(Conflict, match="input"):
             put(targets, path, "new")
     assert source.read_text() == "original"
+
+
+@pytest.mark.parametrize("out", ["file", "file/sub", "dangling", "dangling/sub"])
+def test_what_is_no_folder_takes_no_results(tmp_path: Path, out: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="is no folder"):
+        Targets(tmp_path / out).check_folder()
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="only Linux has a folder that not even root may write to")
+def test_a_folder_that_may_not_be_written_to_takes_no_results() -> None:
+    for out in ("/proc/self", "/proc/self/new/sub"):
+        with pytest.raises(InputError, match="Results cannot be put into /proc/self:"):
+            Targets(Path(out)).check_folder()
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="modes hold nobody back here")
+def test_a_folder_without_the_right_to_write_takes_no_results(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    with pytest.raises(InputError, match="Permission denied"):
+        Targets(tmp_path / "new").check_folder()
+
+
+def test_looking_at_a_folder_makes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for out in ("new/sub", "", str(tmp_path)):
+        Targets(Path(out)).check_folder()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_is_gone_takes_no_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(InputError):
+        Targets(Path()).check_folder()
 
 
 def test_a_folder_or_a_dangling_link_is_never_replaced(tmp_path: Path) -> None:

@@ -63,6 +63,43 @@ def test_waiting_ends_with_the_job_and_its_results(cli: RunCli, scheduler: FakeS
     assert "It broke." in failed.out
 
 
+def test_a_place_that_cannot_take_the_result_is_told_before_anything_is_submitted(
+    cli: RunCli, scheduler: FakeScheduler
+) -> None:
+    Path("a.mkv").write_bytes(b"x")
+    Path("done").mkdir()
+    Path("done/a.mp4").write_text("mine")
+    words = ("submit", "transcode", "a.mkv", "--name", "a.mkv", "--out")
+    taken, no_folder = cli(*words, "done"), cli(*words, "a.mkv")
+    assert (taken.code, no_folder.code) == (1, 1)
+    assert "done/a.mp4 exists already" in taken.err
+    assert "a.mkv is no folder" in no_folder.err
+    assert not scheduler.requests
+    assert cli(*words, "done", "--force").code == 0
+    assert Path("done/a.mp4").read_bytes() == RESULT
+
+
+def test_an_input_is_not_replaced_by_its_result_even_with_force(cli: RunCli, scheduler: FakeScheduler) -> None:
+    Path("a.mp4").write_bytes(b"x")
+    ran = cli("submit", "transcode", "a.mp4", "--out", ".", "--force")
+    assert ran.code == 1
+    assert "is an input" in ran.err
+    assert not scheduler.submissions
+
+
+def test_where_the_name_of_a_result_is_not_known_it_is_only_refused_at_the_end(
+    cli: RunCli, scheduler: FakeScheduler
+) -> None:
+    Path("a.mkv").write_bytes(b"x")
+    Path("a.mp4").write_text("mine")
+    ran = cli("submit", "transcode", "a.mkv", "--param", "preset=copy", "--name", "a.mkv", "--out", ".")
+    assert ran.code == 1
+    assert "a.mp4 exists already" in ran.err
+    assert len(scheduler.submissions) == 1
+    # What the fleet may know and this version does not is for the fleet to judge.
+    assert cli("submit", "transcode", "a.mkv", "--param", "new=1", "--name", "b.mkv", "--out", ".").code == 0
+
+
 def test_an_interrupted_wait_cancels_the_job(cli: RunCli, scheduler: FakeScheduler) -> None:
     scheduler.holding = True
 

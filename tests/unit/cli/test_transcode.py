@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from tests_support.command_line import Ran, RunCli
 from tests_support.fake_scheduler import RESULT, FakeScheduler
 
-from mediafleet.domain.errors import ErrorInfo, UnknownKind
+from mediafleet.domain.errors import ErrorInfo, SchedulerUnavailable, UnknownKind
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
 
 
@@ -124,6 +126,17 @@ def test_a_result_that_exists_stops_the_work_before_it_starts(cli: RunCli, sched
     assert Path("done/a.mp4").read_bytes() != RESULT
     assert cli("transcode", "a.mkv", "--out", "done", "--force").code == 0
     assert Path("done/a.mp4").read_bytes() == RESULT
+
+
+@pytest.mark.parametrize("out", ["taken", "taken/sub"])
+def test_a_file_in_the_place_of_the_folder_stops_the_command_before_it_starts(
+    cli: RunCli, scheduler: FakeScheduler, out: str
+) -> None:
+    touch("a.mkv", "b.mkv", "taken")
+    ran = cli("transcode", "a.mkv", "b.mkv", "--out", out, "--json")
+    assert (ran.code, ran.json["error"]["code"]) == (1, "input-error")
+    assert ran.err == "mediafleet: taken is no folder; name another with --out.\n"
+    assert not scheduler.requests
 
 
 def test_a_result_that_appears_while_the_work_runs_is_kept(cli: RunCli, scheduler: FakeScheduler) -> None:
@@ -245,6 +258,39 @@ def test_an_interruption_cancels_the_callers_own_jobs_and_says_so(
     assert all(f"cancelled {job}" in ran.err for job in scheduler.jobs)
     assert statuses(ran) == {"a.mkv": "cancelled", "b.mkv": "cancelled"}
     assert sorted(os.listdir()) == ["a.mkv", "b.mkv"]
+
+
+def test_an_interruption_before_anything_was_handed_in_is_told_like_any_other(
+    bare: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def open_for_ever(_: object) -> AsyncGenerator[None]:
+        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+        yield
+
+    monkeypatch.setattr("mediafleet.cli.transcode.open_fleet", open_for_ever)
+    touch("a.mkv", "b.mkv")
+    ran = bare("transcode", "a.mkv", "missing.mkv", "b.mkv", "--json")
+    assert ran.code == 130
+    assert [entry["status"] for entry in ran.json] == ["cancelled", "failed", "cancelled"]
+    assert ran.json[0]["error"] == {"code": "cancelled", "message": "Interrupted."}
+    assert ran.err.splitlines()[-1] == "Interrupted before anything was handed in."
+
+
+def test_a_fleet_that_cannot_be_opened_fails_every_file_with_the_reason(
+    bare: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def refuse(_: object) -> AsyncGenerator[None]:
+        raise SchedulerUnavailable("It does not start.")
+        yield
+
+    monkeypatch.setattr("mediafleet.cli.transcode.open_fleet", refuse)
+    touch("a.mkv")
+    ran = bare("transcode", "a.mkv", "--json")
+    assert (ran.code, statuses(ran)) == (1, {"a.mkv": "failed"})
+    assert ran.json[0]["error"]["message"] == "It does not start."
 
 
 def test_jobs_of_others_are_left_alone_by_an_interruption(cli: RunCli, scheduler: FakeScheduler) -> None:
