@@ -25,8 +25,14 @@ class Output:
     Results go to standard output, all else to standard error; with `json`, standard output carries one document.
     """
 
-    def __init__(self, *, as_json: bool = False) -> None:
+    def __init__(self, *, as_json: bool = False, in_lines: bool = False) -> None:
+        """Prepare the streams; nothing is printed yet.
+
+        Args:
+            in_lines: Programs read line by line, so a document is one line like any other.
+        """
         self.as_json = as_json
+        self._indent = None if in_lines else 2
         self._answered = False
 
     @cached_property
@@ -62,7 +68,7 @@ class Output:
         # Noted before it is written: one that broke off halfway must not be followed by a second.
         self._answered = True
         # The standard encoder: it can write file names that are not UTF-8, as escapes.
-        json.dump(msgspec.to_builtins(value), sys.stdout, indent=2)
+        json.dump(msgspec.to_builtins(value), sys.stdout, indent=self._indent)
         sys.stdout.write("\n")
         sys.stdout.flush()
 

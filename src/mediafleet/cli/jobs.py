@@ -46,10 +46,10 @@ def jobs(
         kind: Only jobs of this kind.
         limit: Most jobs to list, 1 to 500.
         offset: Jobs to skip.
-        watch: Afterwards tell of all that happens to jobs, until Ctrl-C; with --json a line for each event.
+        watch: Afterwards tell of all that happens to jobs, until Ctrl-C; with --json a line for each event, and for an error.
         options: Shared options.
     """
-    output = Output(as_json=options.json)
+    output = Output(as_json=options.json, in_lines=watch)
 
     def work() -> int:
         if not 1 <= limit <= _MOST_LISTED or offset < 0:

@@ -74,6 +74,17 @@ def test_an_endless_list_has_a_line_for_each_item(capsys: Printed) -> None:
     assert capsys.readouterr().out == '{"a": [1, 2]}\n'
 
 
+def test_who_reads_lines_gets_an_error_as_one_more(capsys: Printed) -> None:
+    output = Output(as_json=True, in_lines=True)
+    output.line({"a": 1}, "one")
+    output.fail(NotFound("Gone."))
+    printed = capsys.readouterr()
+    assert [json.loads(line) for line in printed.out.splitlines()] == [
+        {"a": 1}, {"error": {"code": "not-found", "message": "Gone."}},
+    ]  # fmt: skip
+    assert printed.err == "mediafleet: Gone.\n"
+
+
 def test_lines_of_ours_stay_lines_and_what_acts_on_a_terminal_is_escaped(capsys: Printed) -> None:
     Output().say("two\nlines\x1b[2J")
     Output().note("a\rb")

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 
+import pytest
 from tests_support.command_line import RunCli
 from tests_support.fake_scheduler import FakeScheduler
 
@@ -94,6 +95,33 @@ def test_watching_tells_of_all_that_happens_until_ctrl_c(cli: RunCli, scheduler:
     thread.join()
     assert ran.code == 130
     assert all(json.loads(line)["job"] == job for line in ran.out.splitlines())
+
+
+def test_a_scheduler_that_stays_away_ends_the_lines_with_one_for_the_error(
+    cli: RunCli, scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mediafleet.cli._fleet.REMOTE_PATIENCE_S", 0.1)
+    job = hand_in(cli, scheduler, "one")
+
+    def act() -> None:
+        scheduler.wait_until(lambda: scheduler.streams == 1)
+        scheduler.progress(job, 0.5, "working")
+        scheduler.stop()
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    ran = cli("jobs", "--watch", "--json")
+    thread.join()
+    assert ran.code == 1
+    *events, end = [json.loads(line) for line in ran.out.splitlines()]
+    assert all(event["job"] == job for event in events)
+    assert end["error"]["code"] == "scheduler-unavailable"
+    assert ran.err.startswith("mediafleet: No scheduler answers")
+
+
+def test_a_wrong_option_is_an_error_in_one_line_for_who_reads_lines(cli: RunCli) -> None:
+    [line] = cli("jobs", "--watch", "--json", "--limit", "0").out.splitlines()
+    assert json.loads(line)["error"]["code"] == "invalid-request"
 
 
 def test_events_are_described_in_a_line() -> None:
