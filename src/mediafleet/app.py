@@ -30,6 +30,7 @@ from mediafleet.kinds import KindRegistry
 from mediafleet.node import Farewell, NodeAgent, Surroundings, WebSocketLink
 from mediafleet.ops.auth import is_loopback, load_or_make_token, needs_token
 from mediafleet.ops.config import variable_of
+from mediafleet.ops.dismissal import DISMISS_WITHIN_S, DISMISSAL
 from mediafleet.ops.metrics import Metrics
 from mediafleet.scheduler.service import Resources, Scheduler
 from mediafleet.store import Store
@@ -142,7 +143,7 @@ async def _embedded_redis(settings: Settings, stack: AsyncExitStack) -> str:
 @contextmanager
 def _fleet_record(settings: Settings, url: str) -> Generator[None]:
     """Tell client commands on this machine where the fleet is; readable by its owner only."""
-    path = settings.data / "fleet.json"
+    path = _record_path(settings)
     draft = path.with_suffix(".tmp")
     record = {"url": url, "pid": os.getpid(), "token": settings.server.token}
     # Made with its mode and not changed afterwards, since it holds the token; renamed into place, so that no client
@@ -157,6 +158,10 @@ def _fleet_record(settings: Settings, url: str) -> Generator[None]:
         path.unlink(missing_ok=True)
 
 
+def _record_path(settings: Settings) -> Path:
+    return settings.data / "fleet.json"
+
+
 async def _serve_until(
     settings: Settings,
     beside: Callable[[Serving, Signals], Coroutine[Any, Any, None]],
@@ -169,11 +174,20 @@ async def _serve_until(
         endings = [signals.wait_first()]
         if linger_s is not None:
             endings.append(instance.presence.wait_abandoned(linger_s))
+            endings.append(_dismissed(settings, instance, signals))
         work = asyncio.create_task(beside(instance, signals), name="beside")
         await _first_of(*endings, _only_if_it_fails(work))
         signals.ending.set()
         await work
     return 0
+
+
+async def _dismissed(settings: Settings, instance: Serving, signals: Signals) -> None:
+    """Return once the command that started this fleet has dismissed it; nothing is waited for then."""
+    await instance.presence.wait_dismissed(signals.dismissal, DISMISS_WITHIN_S)
+    signals.interrupt()
+    # Removed before anything ends: this is the answer that the command waits for, and none may join us any more.
+    _record_path(settings).unlink(missing_ok=True)
 
 
 async def _nothing_more(_: Serving, signals: Signals) -> None:
@@ -197,7 +211,7 @@ async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:
 
 
 class Signals:
-    """SIGTERM and SIGINT of this process, as events of its loop."""
+    """SIGTERM, SIGINT and the dismissal of this process, as events of its loop."""
 
     def __init__(self) -> None:
         self.ending = asyncio.Event()
@@ -206,15 +220,22 @@ class Signals:
         self._second = asyncio.Event()
         self.interrupted = False
         """SIGINT came, or a second signal: do not wait for running work."""
+        self.dismissal = asyncio.Event()
+        """The command that started this process does not need it any more."""
         loop = asyncio.get_running_loop()
         for sent in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sent, self._note, sent)
+        loop.add_signal_handler(DISMISSAL, self.dismissal.set)
 
     def _note(self, sent: signal.Signals) -> None:
         if sent is signal.SIGINT or self._first.is_set():
-            self.interrupted = True
-            self._second.set()
+            self.interrupt()
         self._first.set()
+
+    def interrupt(self) -> None:
+        """Let nothing wait for running work any more."""
+        self.interrupted = True
+        self._second.set()
 
     async def wait_first(self) -> None:
         """Wait for the first signal."""

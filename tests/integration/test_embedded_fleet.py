@@ -39,10 +39,23 @@ class Place:
                 found.append(process)
         return found
 
+    def processes(self) -> list[psutil.Process]:
+        """Whatever still runs on this folder, a zombie excepted."""
+        found = [
+            one for one in psutil.process_iter(["cmdline"]) if str(self.folder) in " ".join(one.info["cmdline"] or [])
+        ]
+        return [one for one in found if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
     def job_status(self) -> str:
         jobs = self.start("jobs", "--json")
         out, _ = jobs.communicate(timeout=PATIENCE_S)
         return next((view["status"] for view in json.loads(out).get("jobs", [])), "")
+
+    def until_processing(self) -> None:
+        """Wait until a command that was started has a fleet of its own at work."""
+        # Asked only now: asking a place without a fleet would start one, and then the command had none of its own.
+        self.until((self.data / "fleet.json").exists)
+        self.until(lambda: self.job_status() == "processing")
 
     def until(self, claim: Callable[[], bool]) -> None:
         """Ask until a claim about other processes holds; they tell no event."""
@@ -86,7 +99,7 @@ def test_commands_that_start_at_once_share_one_fleet(place: Place) -> None:
 
 def test_a_fleet_that_is_killed_under_a_command_is_told_in_a_sentence(place: Place, long_clip: Path) -> None:
     command = place.start("transcode", str(long_clip), "--preset", "hevc", "--out", "done", "--json")
-    place.until(lambda: place.job_status() == "processing")
+    place.until_processing()
     [fleet] = place.fleets()
     os.kill(fleet.pid, signal.SIGKILL)
     out, err = command.communicate(timeout=PATIENCE_S)
@@ -99,12 +112,31 @@ def test_a_fleet_that_is_killed_under_a_command_is_told_in_a_sentence(place: Pla
 
 def test_ctrl_c_cancels_the_job_and_leaves_no_file(place: Place, long_clip: Path) -> None:
     command = place.start("transcode", str(long_clip), "--preset", "hevc", "--out", "done", "--json")
-    place.until(lambda: place.job_status() == "processing")
+    place.until_processing()
     command.send_signal(signal.SIGINT)
     out, err = command.communicate(timeout=PATIENCE_S)
     assert command.returncode == 130, err
     [entry] = json.loads(out)
     assert (entry["status"], entry["output"]) == ("cancelled", None)
     assert f"cancelled {entry['job']}" in err
+    # Looked at before the next command, which starts a fleet again.
+    assert place.processes() == []
+    assert not list(place.data.rglob("*.sock"))
     assert place.job_status() == "cancelled"
     assert not (place.folder / "done").exists()
+
+
+def test_ctrl_c_leaves_the_fleet_to_another_command(place: Place, long_clip: Path) -> None:
+    command = place.start("transcode", str(long_clip), "--preset", "hevc", "--out", "done", "--json")
+    place.until_processing()
+    other = place.start("jobs", "--watch", "--json")
+    assert other.stdout
+    # What it watches comes only over the fleet's stream, so from here on it is a client.
+    place.start("submit", "noop", "--json").communicate(timeout=PATIENCE_S)
+    other.stdout.readline()
+    command.send_signal(signal.SIGINT)
+    command.communicate(timeout=PATIENCE_S)
+    assert command.returncode == 130
+    assert len(place.fleets()) == 1
+    other.send_signal(signal.SIGINT)
+    other.communicate(timeout=PATIENCE_S)

@@ -14,6 +14,7 @@ import pytest
 
 from mediafleet import app
 from mediafleet.ops.config import load_settings
+from mediafleet.ops.dismissal import DISMISSAL
 from mediafleet.ops.settings import ArtifactSettings, LogSettings, NodeSettings, ServerSettings, Settings, StoreSettings
 
 DEADLINE_S = 20.0
@@ -142,6 +143,15 @@ async def test_one_sigterm_is_a_request_and_all_else_is_a_demand(sent: list[sign
             await signals.wait_interrupt()
     assert signals.interrupted is interrupted
     assert not signals.ending.is_set()
+
+
+async def test_a_dismissal_is_no_request_to_end_by_itself() -> None:
+    signals = app.Signals()
+    os.kill(os.getpid(), DISMISSAL)
+    async with asyncio.timeout(DEADLINE_S):
+        await signals.dismissal.wait()
+    assert not signals.interrupted
+    assert not signals._first.is_set()
 
 
 async def test_a_signal_of_the_system_is_an_event_of_the_loop() -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
-from mediafleet.cli._local import FleetRecord, ensure_fleet
+from mediafleet.cli._local import FleetRecord, dismiss_fleet, ensure_fleet
 from mediafleet.client import FleetClient
 from mediafleet.domain.errors import SchedulerUnavailable, Unavailable
 
@@ -58,6 +57,8 @@ class Fleet:
 async def open_fleet(options: ClientOptions, *, nodes: int = 1) -> AsyncGenerator[Fleet]:
     """Open the fleet that the options mean; one that was started for the call stays at least as long as the block.
 
+    Cancelled, it ends a fleet that was started for the call, unless another client is there.
+
     Args:
         nodes: How many nodes a fleet that is started for the call has.
 
@@ -70,11 +71,26 @@ async def open_fleet(options: ClientOptions, *, nodes: int = 1) -> AsyncGenerato
         async with FleetClient(options.server, settings.server.token) as client:
             yield Fleet(client)
         return
-    async with _open_local(partial(ensure_fleet, settings.data, options, nodes=nodes), settings.server.token) as fleet:
-        try:
-            yield fleet
-        except Unavailable as error:
-            raise fleet.explain(error) from error
+    started: FleetRecord | None = None
+
+    async def ensure() -> tuple[FleetRecord, bool]:
+        nonlocal started
+        record, is_new = await ensure_fleet(settings.data, options, nodes=nodes)
+        # Kept over further tries: they find the fleet that the first one started.
+        started = record if is_new else started
+        return record, is_new
+
+    try:
+        async with _open_local(ensure, settings.server.token) as fleet:
+            try:
+                yield fleet
+            except Unavailable as error:
+                raise fleet.explain(error) from error
+    except asyncio.CancelledError:
+        # Only now, with our connection closed: the fleet looks whether anybody else is there.
+        if started is not None:
+            await dismiss_fleet(settings.data, started)
+        raise
 
 
 @asynccontextmanager

@@ -25,9 +25,10 @@ import psutil
 from mediafleet.cli._options import ClientOptions, absolute
 from mediafleet.client import FleetClient
 from mediafleet.domain.errors import SchedulerUnavailable
+from mediafleet.ops.dismissal import DISMISS_WITHIN_S, DISMISSAL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
 LOG_NAME = "up.log"
 """What a fleet that was started for a command says, below its data directory."""
@@ -37,6 +38,8 @@ START_S = 60.0
 """Longest wait for a started fleet to serve: a slow machine's first start."""
 END_S = 20.0
 """Longest wait for a fleet that was told to end."""
+LEAVE_S = 6.0
+"""Longest wait of an interrupted command for the end of the fleet that it started."""
 _LOOK_EVERY_S = 0.05
 _TAIL_LINES = 8
 
@@ -93,7 +96,13 @@ async def ensure_fleet(data: Path, options: ClientOptions, *, nodes: int = 1) ->
             return record, False
         log = data / LOG_NAME
         process = _start_detached(data, options, nodes)
-        record = await _until_serving(data, process, log)
+        try:
+            record = await _until_serving(data, process, log)
+        except asyncio.CancelledError:
+            # Nobody else knows of it yet: without us it would serve nobody, and linger.
+            await end_fleet(FleetRecord("", process.pid))
+            process.poll()
+            raise
         # Ours may have found the directory in use, and then this is the record of the fleet that uses it.
         return record, record.pid == process.pid
 
@@ -114,15 +123,35 @@ def _start_detached(data: Path, options: ClientOptions, nodes: int) -> subproces
         )
 
 
+async def dismiss_fleet(data: Path, record: FleetRecord) -> None:
+    """Let a fleet that this command started end at once, unless another client is there; return when it is clear.
+
+    Returns when the fleet is gone, stays for another client, or takes more than `LEAVE_S` seconds to end.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LEAVE_S), _start_lock(data):
+            # Under the lock: a command that comes now starts a fleet of its own, and only when ours has let go.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(record.pid, DISMISSAL)
+            if await _turns(lambda: read_record(data) != record, 2 * DISMISS_WITHIN_S):
+                await _turns(lambda: not record.is_running, LEAVE_S)
+
+
+async def _turns(claim: Callable[[], bool], patience_s: float) -> bool:
+    """Wait until a claim about another process holds; return whether it came to."""
+    deadline = time.monotonic() + patience_s
+    while not (held := claim()) and time.monotonic() < deadline:  # noqa: ASYNC110 - another process tells no event
+        await asyncio.sleep(_LOOK_EVERY_S)
+    return held
+
+
 async def end_fleet(record: FleetRecord) -> None:
     """End a fleet and wait until it is gone; one that does not end is killed."""
     # Not SIGTERM: it would let running work finish first.
     for number, patience_s in ((signal.SIGINT, END_S), (signal.SIGKILL, END_S)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(record.pid, number)
-        deadline = time.monotonic() + patience_s
-        while record.is_running and time.monotonic() < deadline:  # noqa: ASYNC110 - another process tells no event
-            await asyncio.sleep(_LOOK_EVERY_S)
+        await _turns(lambda: not record.is_running, patience_s)
 
 
 @asynccontextmanager

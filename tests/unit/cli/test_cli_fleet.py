@@ -151,6 +151,19 @@ async def test_a_fleet_that_never_serves_is_ended_and_its_log_is_named(
     assert not psutil.pid_exists(int(caught.value.detail))
 
 
+async def test_an_interrupted_start_leaves_no_fleet_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(tmp_path, monkeypatch, "echo $$\nexec sleep 1000")
+    data = tmp_path / "data"
+    start = asyncio.create_task(ensure_fleet(data, ClientOptions(data=data)))
+    async with asyncio.timeout(20):
+        while not (pid := await asyncio.to_thread(_local._tail, data / "up.log")):  # noqa: ASYNC110 - a process
+            await asyncio.sleep(0)
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert not FleetRecord("", int(pid)).is_running
+
+
 # A fleet is meant to outlive the command that started it, and so is this one's process.
 @pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 async def test_a_start_that_another_fleet_was_faster_than_joins_it(

@@ -13,8 +13,9 @@ import pytest
 from tests_support.command_line import RunCli
 from tests_support.fake_scheduler import NODE, FakeScheduler
 
+from mediafleet.cli import _local
 from mediafleet.cli._fleet import Fleet
-from mediafleet.cli._local import FleetRecord, end_fleet, find_fleet, read_record
+from mediafleet.cli._local import FleetRecord, dismiss_fleet, end_fleet, find_fleet, read_record
 from mediafleet.client import FleetClient
 from mediafleet.domain.errors import SchedulerUnavailable
 
@@ -88,6 +89,56 @@ async def test_the_end_of_a_local_fleet_is_told_as_what_it_is() -> None:
     assert "ended unexpectedly" in Fleet(client, FleetRecord("", dead_pid())).explain(lost).message
     assert Fleet(client, FleetRecord("", os.getpid())).explain(lost) is lost
     assert Fleet(client).explain(lost) is lost
+
+
+LEAVES = """
+import pathlib, signal
+record = pathlib.Path("fleet.json")
+signal.signal(signal.SIGUSR1, lambda *_: record.unlink())
+print(flush=True)
+signal.pause()
+"""
+"""A fleet that nobody else uses: told that it is not needed, it withdraws its record and ends."""
+STAYS = """
+import signal
+signal.signal(signal.SIGUSR1, lambda *_: print("heard", flush=True))
+print(flush=True)
+while True:
+    signal.pause()
+"""
+"""A fleet that another client uses: it stays."""
+
+
+async def start_script(script: str, data: Path) -> asyncio.subprocess.Process:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=-1, cwd=data)
+    assert process.stdout
+    await process.stdout.readline()
+    write_record(data, "http://127.0.0.1:1", process.pid)
+    return process
+
+
+async def test_a_fleet_that_is_dismissed_is_gone_afterwards(data: Path) -> None:
+    process = await start_script(LEAVES, data)
+    record = read_record(data)
+    assert record
+    await dismiss_fleet(data, record)
+    assert not record.is_running
+    assert await process.wait() == 0
+
+
+async def test_a_dismissed_fleet_that_another_client_uses_is_left_alone(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_local, "DISMISS_WITHIN_S", 0.05)
+    process = await start_script(STAYS, data)
+    record = read_record(data)
+    assert record
+    await dismiss_fleet(data, record)
+    assert process.stdout
+    assert await process.stdout.readline() == b"heard\n"
+    assert record.is_running
+    process.kill()
+    await process.communicate()
 
 
 async def test_a_fleet_that_is_told_to_end_is_gone_afterwards() -> None:

@@ -130,6 +130,44 @@ async def test_a_client_that_comes_while_the_fleet_lingers_keeps_it(streams: Str
         await waiting
 
 
+async def test_a_dismissed_fleet_whose_clients_are_gone_does_not_linger(streams: Streams) -> None:
+    dismissal = asyncio.Event()
+    dismissal.set()
+    async with asyncio.timeout(DEADLINE_S):
+        await streams.presence.wait_dismissed(dismissal, 0)
+
+
+async def test_the_connection_of_the_one_who_dismisses_may_end_after_its_signal(streams: Streams) -> None:
+    task = await streams.start()
+    dismissal = asyncio.Event()
+    waiting = asyncio.create_task(streams.presence.wait_dismissed(dismissal, FOREVER_S))
+    dismissal.set()
+    while dismissal.is_set():  # noqa: ASYNC110 - until the waiting one has seen it
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    streams.open[0].set()
+    await task
+    await asyncio.wait_for(waiting, DEADLINE_S)
+
+
+async def test_a_dismissal_while_another_client_stays_is_forgotten(streams: Streams) -> None:
+    task = await streams.start()
+    dismissal = asyncio.Event()
+    dismissal.set()
+    waiting = asyncio.create_task(streams.presence.wait_dismissed(dismissal, 0))
+    while dismissal.is_set():  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0)
+    # The wait for the client has its own turns of the loop to run out in.
+    for _ in range(20):
+        await asyncio.sleep(0)
+    streams.open[0].set()
+    await task
+    assert await is_abandoned(streams)
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
 async def test_what_opens_no_stream_passes_through_untouched() -> None:
     seen: list[Any] = []
 

@@ -52,6 +52,22 @@ class Presence:
             except TimeoutError:
                 return
 
+    async def wait_dismissed(self, dismissal: asyncio.Event, within_s: float) -> None:
+        """Return once a dismissal came and nobody was there within so many seconds of it; cancelling is safe.
+
+        A dismissal while another client stays changes nothing.
+        """
+        while True:
+            await dismissal.wait()
+            dismissal.clear()
+            try:
+                # Its sender has left before, but the end of its connection may be noticed later than its signal.
+                async with asyncio.timeout(within_s):
+                    await self._left.wait()
+            except TimeoutError:
+                continue
+            return
+
 
 def _is_client(scope: Any) -> bool:
     if scope["type"] != "http" or scope["path"].rstrip("/") != CLIENT_ROUTE:
