@@ -28,7 +28,7 @@ from mediafleet.doors.http.presence import Presence
 from mediafleet.doors.http.server import HttpServer
 from mediafleet.kinds import KindRegistry
 from mediafleet.node import Farewell, NodeAgent, Surroundings, WebSocketLink
-from mediafleet.ops.auth import is_loopback, load_or_make_token, needs_token
+from mediafleet.ops.auth import TOKEN_FILE_NAME, is_loopback, load_or_make_token, needs_token
 from mediafleet.ops.config import variable_of
 from mediafleet.ops.dismissal import DISMISS_WITHIN_S, DISMISSAL
 from mediafleet.ops.metrics import Metrics
@@ -60,20 +60,28 @@ class Serving:
     url: str
     token: str
     presence: Presence
+    data: Path
+    """Its data directory."""
+    made_token: str = ""
+    """The token, if it was made at this start and nobody can know it yet."""
 
 
-def run_scheduler(settings: Settings) -> int:
+Tell = Callable[[Serving], None]
+"""Called once a scheduler instance serves."""
+
+
+def run_scheduler(settings: Settings, *, tell: Tell) -> int:
     """Run one scheduler instance until a signal ends it; return the exit code."""
-    return uvloop.run(_serve_until(settings, _nothing_more))
+    return uvloop.run(_serve_until(settings, _nothing_more, tell=tell))
 
 
-def run_up(settings: Settings, *, nodes: int = 1, linger_s: float | None = None) -> int:
+def run_up(settings: Settings, *, tell: Tell, nodes: int = 1, linger_s: float | None = None) -> int:
     """Run everything on this machine until a signal, or until its last client has left for `linger_s`.
 
     Returns:
         The exit code.
     """
-    return uvloop.run(_serve_until(settings, partial(_run_nodes, settings, nodes), linger_s=linger_s))
+    return uvloop.run(_serve_until(settings, partial(_run_nodes, settings, nodes), tell=tell, linger_s=linger_s))
 
 
 def run_node(settings: Settings) -> int:
@@ -93,6 +101,7 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
         ConfigError: Something is missing, or a port is taken.
         StoreUnavailable: Redis does not answer.
     """
+    had_token = bool(settings.server.token) or (settings.data / TOKEN_FILE_NAME).exists()
     settings = _complete(settings)
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
@@ -116,7 +125,8 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
         await stack.enter_async_context(server)
         # Last: who reads it calls at once, and must find somebody who answers.
         stack.enter_context(_fleet_record(settings, server.url))
-        yield Serving(server.url, settings.server.token, presence)
+        token = settings.server.token
+        yield Serving(server.url, token, presence, settings.data, made_token="" if had_token else token)
 
 
 def _complete(settings: Settings) -> Settings:
@@ -166,11 +176,13 @@ async def _serve_until(
     settings: Settings,
     beside: Callable[[Serving, Signals], Coroutine[Any, Any, None]],
     *,
+    tell: Tell,
     linger_s: float | None = None,
 ) -> int:
     signals = Signals()
     async with serving(settings) as instance:
         print(f"mediafleet serves at {instance.url}", file=sys.stderr)
+        tell(instance)
         endings = [signals.wait_first()]
         if linger_s is not None:
             endings.append(instance.presence.wait_abandoned(linger_s))

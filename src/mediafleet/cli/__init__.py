@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 USAGE_ERROR = 2
+_SERVING = ("up", "scheduler")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,13 +49,18 @@ def _run_line(argv: Sequence[str] | None) -> int:
 
 
 def _refuse(error: Exception, tokens: list[str]) -> int:
-    from mediafleet.cli._text import printable  # noqa: PLC0415 - only errors need it
+    from mediafleet.cli._output import Output  # noqa: PLC0415 - only errors need it
+    from mediafleet.cli._text import printable  # noqa: PLC0415 - as above
 
     command = next((token for token in tokens if not token.startswith("-")), "")
     known = getattr(error, "command_chain", None)
     page = " ".join(["mediafleet", *(known or ())]) if command else "mediafleet"
     sentence = " ".join(printable(line) for line in str(error).splitlines() if line.strip())
     sys.stderr.write(f"mediafleet: {sentence}\nSee `{page} --help`.\n")
+    # Looked for by hand, since the parser gave up. What follows -- are names of files.
+    words = tokens[: tokens.index("--")] if "--" in tokens else tokens
+    output = Output(as_json="--json" in words, in_lines=command in _SERVING)
+    output.document({"error": {"code": "invalid-request", "message": sentence}})
     return USAGE_ERROR
 
 

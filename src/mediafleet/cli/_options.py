@@ -58,21 +58,20 @@ class ServerOptions:
     port: Annotated[int | None, Parameter(group=CONNECTION)] = None
     """Bind port (default 8000); 0 for a free one."""
     data: Annotated[Path | None, Parameter(group=CONNECTION, metavar="DIR")] = None
-    """Data directory: store, artifacts, outbox (MEDIAFLEET_DATA; default ~/.local/share/mediafleet)."""
+    """Data directory: store and artifacts (MEDIAFLEET_DATA; default ~/.local/share/mediafleet)."""
     redis: Annotated[str | None, Parameter(group=CONNECTION, metavar="URL")] = None
     """Redis or Valkey to use; without it a private one is started under the data directory."""
     token_file: Annotated[Path | None, Parameter(group=CONNECTION, metavar="FILE")] = None
     """File with the credential that is asked for, even on loopback; else the variable MEDIAFLEET_TOKEN."""
     config: Annotated[Path | None, Parameter(group=CONNECTION, env_var="MEDIAFLEET_CONFIG", metavar="FILE")] = None
     """Configuration file; default ./mediafleet.toml, then ~/.config/mediafleet/mediafleet.toml."""
+    json: Annotated[bool, Parameter(group=OUTPUT, negative="", show_default=False)] = False
+    """Print one line of JSON when it serves: url, data, pid, and the token if it was made just now."""
     debug: Annotated[bool, Parameter(group=OUTPUT, negative="", show_default=False)] = False
     """Show stack traces with errors, and log more."""
 
-    def settings(self, flags: dict[str, Any] | None = None) -> Settings:
+    def settings(self) -> Settings:
         """Return the settings of this process.
-
-        Args:
-            flags: Further key paths with values, as of `load_settings`.
 
         Raises:
             ConfigError: They cannot work.
@@ -84,7 +83,45 @@ class ServerOptions:
             "store.redis_url": self.redis,
             "log.level": "debug" if self.debug else None,
         }
-        return read_settings(self.config, self.token_file, given | (flags or {}))
+        return read_settings(self.config, self.token_file, given)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class NodeOptions:
+    """What a process that works for a fleet takes."""
+
+    data: Annotated[Path | None, Parameter(group=CONNECTION, metavar="DIR")] = None
+    """Data directory: identity, outbox, work (MEDIAFLEET_DATA; default ~/.local/share/mediafleet)."""
+    token_file: Annotated[Path | None, Parameter(group=CONNECTION, metavar="FILE")] = None
+    """File with the credential of the fleet; else the variable MEDIAFLEET_TOKEN."""
+    config: Annotated[Path | None, Parameter(group=CONNECTION, env_var="MEDIAFLEET_CONFIG", metavar="FILE")] = None
+    """Configuration file; default ./mediafleet.toml, then ~/.config/mediafleet/mediafleet.toml."""
+    debug: Annotated[bool, Parameter(group=OUTPUT, negative="", show_default=False)] = False
+    """Show stack traces with errors, and log more."""
+    host: Annotated[str | None, Parameter(show=False)] = None
+    port: Annotated[int | None, Parameter(show=False)] = None
+    redis: Annotated[str | None, Parameter(show=False)] = None
+
+    def settings(self, flags: dict[str, Any]) -> Settings:
+        """Return the settings of this process.
+
+        Args:
+            flags: Further key paths with values, as of `load_settings`.
+
+        Raises:
+            ConfigError: They cannot work.
+        """
+        given = {"data": self.data, "log.level": "debug" if self.debug else None}
+        return read_settings(self.config, self.token_file, given | flags)
+
+    @property
+    def without_effect(self) -> list[str]:
+        """Options that were given though a node has neither a port nor a store.
+
+        They are taken all the same, since `up`, `scheduler` and `node` may be started with one list of options.
+        """
+        return [f"--{name}" for name in ("host", "port", "redis") if getattr(self, name) is not None]
 
 
 def read_settings(config: Path | None, token_file: Path | None, flags: dict[str, Any]) -> Settings:

@@ -58,6 +58,7 @@ def demo(
     *,
     input: Annotated[Path | None, Parameter(metavar="FILE")] = None,  # noqa: A002 - the option's name
     out: Annotated[Path | None, Parameter(metavar="DIR")] = None,
+    json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     debug: Annotated[bool, Parameter(negative="", show_default=False)] = False,
 ) -> int:
     """Take a tour on generated media: two nodes, several files, verified results.
@@ -67,9 +68,10 @@ def demo(
     Args:
         input: A file of yours instead of generated clips.
         out: Folder for the results; a new one among the temporary files where not given.
+        json: Print one JSON document instead of text: good, results, seconds, and the files as of `transcode --json`.
         debug: Show stack traces with errors.
     """
-    output = Output()
+    output = Output(as_json=json)
     return run_client(_demo(input, out, output), output, debug=debug)
 
 
@@ -82,11 +84,14 @@ async def _demo(given: Path | None, out: Path | None, output: Output) -> int:
         async with _own_fleet(Path(name) / "data", output) as fleet:
             items = [item for stop in stops for item in await _visit(stop, fleet, results, output)]
             good = await _tell(items, fleet, output)
+    seconds = time.monotonic() - started
+    files = [item.document() for item in items]
+    output.document({"good": good, "results": str(results), "seconds": round(seconds, 3), "files": files})
     output.say("")
     output.say(f"Results: {results}")
     output.say("The demo's fleet has ended and its folder is gone. `mediafleet up` starts one that stays,")
     output.say("with its console at http://127.0.0.1:8000.")
-    output.say(f"{'All is well' if good else 'Something failed'} after {duration_text(time.monotonic() - started)}.")
+    output.say(f"{'All is well' if good else 'Something failed'} after {duration_text(seconds)}.")
     return 0 if good else FAILED
 
 

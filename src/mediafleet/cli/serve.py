@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import os
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from mediafleet.cli._options import CONNECTION, ServerOptions
+from mediafleet.cli._options import CONNECTION, NodeOptions, ServerOptions
 from mediafleet.cli._output import Output
 from mediafleet.cli._run import guard
 from mediafleet.domain.errors import InvalidRequest
@@ -15,9 +16,11 @@ from mediafleet.ops.logs import configure_logs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mediafleet.app import Serving
     from mediafleet.ops.settings import Settings
 
 _NO_OPTIONS = ServerOptions()
+_NO_NODE_OPTIONS = NodeOptions()
 _MOST_NODES = 16
 
 
@@ -36,15 +39,16 @@ def up(
         linger: End by itself this long after the last client has left.
         options: Shared options.
     """
+    output = Output(as_json=options.json, in_lines=True)
 
     def serve(settings: Settings) -> int:
         from mediafleet import app  # noqa: PLC0415 - the whole server, needed only now
 
         if not 1 <= nodes <= _MOST_NODES:
             raise InvalidRequest(f"--nodes goes from 1 to {_MOST_NODES}.")
-        return app.run_up(settings, nodes=nodes, linger_s=linger)
+        return app.run_up(settings, nodes=nodes, linger_s=linger, tell=_teller(output))
 
-    return _serve(serve, options, {})
+    return _run(serve, options.settings, output, debug=options.debug)
 
 
 def scheduler(*, options: ServerOptions = _NO_OPTIONS) -> int:
@@ -53,13 +57,14 @@ def scheduler(*, options: ServerOptions = _NO_OPTIONS) -> int:
     Args:
         options: Shared options.
     """
+    output = Output(as_json=options.json, in_lines=True)
 
     def serve(settings: Settings) -> int:
         from mediafleet import app  # noqa: PLC0415 - as above
 
-        return app.run_scheduler(settings)
+        return app.run_scheduler(settings, tell=_teller(output))
 
-    return _serve(serve, options, {})
+    return _run(serve, options.settings, output, debug=options.debug)
 
 
 def node(
@@ -68,7 +73,7 @@ def node(
     name: Annotated[str | None, Parameter(group=CONNECTION)] = None,
     slots: Annotated[int | None, Parameter(group=CONNECTION)] = None,
     label: Annotated[tuple[str, ...], Parameter(group=CONNECTION, negative="", show_default=False)] = (),
-    options: ServerOptions = _NO_OPTIONS,
+    options: NodeOptions = _NO_NODE_OPTIONS,
 ) -> int:
     """Run one node: this machine works for a fleet.
 
@@ -81,20 +86,33 @@ def node(
         label: A word that jobs can ask for, as the capability label:WORD. Can be repeated.
         options: Shared options.
     """
+    output = Output()
 
-    def serve(settings: Settings) -> int:
+    def work(settings: Settings) -> int:
         from mediafleet import app  # noqa: PLC0415 - as above
 
+        for option in options.without_effect:
+            output.note(f"note: {option} has no effect on a node, which has neither a port nor a store.")
         return app.run_node(settings)
 
     given = {"node.scheduler": scheduler, "node.name": name, "node.slots": slots, "node.labels": list(label) or None}
-    return _serve(serve, options, given)
+    return _run(work, lambda: options.settings(given), output, debug=options.debug)
 
 
-def _serve(run: Callable[[Settings], int], options: ServerOptions, flags: dict[str, Any]) -> int:
+def _teller(output: Output) -> Callable[[Serving], None]:
+    """Return what tells a program that a fleet serves, and where."""
+
+    def tell(serving: Serving) -> None:
+        token = {"token": serving.made_token} if serving.made_token else {}
+        output.document({"url": serving.url, "data": str(serving.data), "pid": os.getpid()} | token)
+
+    return tell
+
+
+def _run(serve: Callable[[Settings], int], read: Callable[[], Settings], output: Output, *, debug: bool) -> int:
     def work() -> int:
-        settings = options.settings(flags)
+        settings = read()
         configure_logs(settings.log)
-        return run(settings)
+        return serve(settings)
 
-    return guard(work, Output(), debug=options.debug)
+    return guard(work, output, debug=debug)

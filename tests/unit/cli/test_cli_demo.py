@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -68,6 +69,25 @@ def test_the_tour_makes_verified_results_on_a_fleet_that_is_gone_afterwards(
     [address] = re.findall(r"http://127.0.0.1:(\d+)$", ran.stdout, re.MULTILINE)
     with socket.socket() as knock:
         assert knock.connect_ex(("127.0.0.1", int(address)))
+
+
+def test_a_program_gets_the_tour_as_one_document(
+    bare: RunCli, temporary: Path, clip: Path, scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def canned(_: Path, __: Output) -> AsyncGenerator[Fleet]:
+        async with FleetClient(scheduler.url) as client:
+            yield Fleet(client)
+
+    async def visit(_: object, fleet: Fleet, *__: object) -> list[Item]:
+        return [await finished(fleet, clip, clip)]
+
+    monkeypatch.setattr(tour, "_own_fleet", canned)
+    monkeypatch.setattr(tour, "_visit", visit)
+    ran = bare("demo", "--json", "--input", str(clip), "--out", str(temporary))
+    told = ran.json
+    assert (ran.code, told["good"], told["results"]) == (0, True, str(temporary))
+    assert [file["status"] for file in told["files"]] == ["completed"] * 3
 
 
 def test_a_file_that_is_missing_ends_the_tour_before_it_begins(bare: RunCli, temporary: Path) -> None:

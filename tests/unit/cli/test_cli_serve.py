@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ import pytest
 from tests_support.command_line import RunCli
 
 from mediafleet import app
+from mediafleet.app import Serving
 from mediafleet.domain.errors import DataDirectoryInUse
 from mediafleet.ops.settings import Settings
+
+TOKEN = "a-token-of-sufficient-length-000000"  # noqa: S105 - of this test
+nobody: Any = None
 
 
 class Started:
@@ -20,9 +25,12 @@ class Started:
     def __init__(self) -> None:
         self.settings: list[Settings] = []
         self.more: list[dict[str, Any]] = []
+        self.made_token = ""
 
     def __call__(self, settings: Settings, **more: Any) -> int:
         self.settings.append(settings)
+        if tell := more.pop("tell", None):
+            tell(Serving("http://127.0.0.1:1", TOKEN, nobody, settings.data, made_token=self.made_token))
         self.more.append(more)
         return 5
 
@@ -114,11 +122,43 @@ def test_settings_that_cannot_work_are_refused_before_anything_starts(
     assert not started.settings
 
 
-def refusing(_: Settings) -> int:
+@pytest.mark.parametrize("command", ["up", "scheduler"])
+def test_a_program_is_told_in_one_line_where_a_fleet_serves(bare: RunCli, started: Started, command: str) -> None:
+    ran = bare(command, "--json", "--data", "d")
+    assert ran.out.count("\n") == 1
+    assert ran.json == {"url": "http://127.0.0.1:1", "data": str(Path.cwd() / "d"), "pid": os.getpid()}
+    assert not bare(command).out
+
+
+def test_only_a_token_that_was_just_made_is_told(bare: RunCli, started: Started) -> None:
+    started.made_token = TOKEN
+    assert bare("up", "--json").json["token"] == TOKEN
+
+
+def test_a_program_gets_the_refusal_of_a_process_that_serves_in_one_line(bare: RunCli, started: Started) -> None:
+    for words in (("--nodes", "0"), ("--prot", "1")):
+        ran = bare("up", "--json", *words)
+        assert (ran.code, ran.out.count("\n")) == (2, 1)
+        assert ran.json["error"]["code"] == "invalid-request"
+
+
+def test_a_node_offers_no_store_and_no_port_and_says_that_they_have_no_effect(bare: RunCli, started: Started) -> None:
+    shown = bare("node", "--help").out
+    assert all(f"--{option} " not in shown for option in ("host", "port", "redis"))
+    ran = bare("node", "--redis", "redis://store", "--port", "1")
+    assert [line for line in ran.err.splitlines() if "has no effect" in line] == [
+        "note: --port has no effect on a node, which has neither a port nor a store.",
+        "note: --redis has no effect on a node, which has neither a port nor a store.",
+    ]
+    assert started.settings[0].store.redis_url == ""
+    assert "no effect" not in bare("node").err
+
+
+def refusing(_: Settings, **__: Any) -> int:
     raise DataDirectoryInUse("Another fleet serves this data directory.")
 
 
-def interrupted(_: Settings) -> int:
+def interrupted(_: Settings, **__: Any) -> int:
     raise KeyboardInterrupt
 
 

@@ -67,6 +67,20 @@ def test_a_command_line_that_makes_no_sense_exits_2_with_a_sentence(
     assert not ran.out
 
 
+@pytest.mark.parametrize(
+    "words", [("transcode", "--json", "--foo", "x"), ("--json", "trascode"), ("demo", "--json", "x")]
+)
+def test_a_program_gets_a_command_line_that_makes_no_sense_as_a_document(bare: RunCli, words: tuple[str, ...]) -> None:
+    ran = bare(*words)
+    assert ran.code == 2
+    assert ran.json["error"]["code"] == "invalid-request"
+    assert ran.json["error"]["message"] in ran.err
+
+
+def test_a_file_that_is_called_like_an_option_asks_for_no_document(bare: RunCli) -> None:
+    assert not bare("transcode", "--foo", "--", "--json").out
+
+
 def test_a_token_file_must_hold_a_token(bare: RunCli) -> None:
     with open("token", "w", encoding="utf-8") as file:  # noqa: PTH123 - one empty file
         file.write("\n")
