@@ -24,7 +24,7 @@ import psutil
 
 from mediafleet.cli._options import ClientOptions, absolute
 from mediafleet.client import FleetClient
-from mediafleet.domain.errors import SchedulerUnavailable
+from mediafleet.domain.errors import DataDirectoryInUse, SchedulerUnavailable
 from mediafleet.ops.dismissal import DISMISS_WITHIN_S, DISMISSAL
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _start_detached(data: Path, options: ClientOptions, nodes: int) -> subproces
     given = absolute(options)
     # Python looks for modules in its current folder first, here the data directory; -P keeps it from that.
     # The port is a free one, since the usual one may be another fleet's.
-    command = [sys.executable, "-P", "-m", "mediafleet.cli", "up", "--data", str(data), "--port", "0"]
+    command = [sys.executable, "-P", "-m", "mediafleet.cli", "up", "--data", str(data), "--port", "0", "--json"]
     command += ["--linger", str(LINGER_S), "--nodes", str(nodes)]
     command += ["--config", str(given.config)] if given.config else []
     command += ["--token-file", str(given.token_file)] if given.token_file else []
@@ -187,10 +187,11 @@ async def _join_or_explain(data: Path, code: int, log: Path) -> FleetRecord:
     """Join the fleet that kept ours from starting, if there is one; else say why ours ended."""
     # The other one has the directory but writes its record only once it serves.
     deadline = time.monotonic() + LINGER_S / 2
-    while "data-directory-in-use" in (tail := _tail(log)) and time.monotonic() < deadline:
+    while DataDirectoryInUse.code in _read(log) and time.monotonic() < deadline:
         if record := await find_fleet(data):
             return record
         await asyncio.sleep(_LOOK_EVERY_S)
+    tail = _tail(log)
     said = f" It said:\n{tail}" if tail else ""
     raise SchedulerUnavailable(
         f"The local fleet could not start (exit code {code}); its log is {log}.{said}", detail=tail
@@ -198,7 +199,13 @@ async def _join_or_explain(data: Path, code: int, log: Path) -> FleetRecord:
 
 
 def _tail(log: Path) -> str:
+    """Return the last lines for people; those for programs, which say the same or less, stay in the log."""
+    lines = [line for line in _read(log).strip().splitlines() if not line.startswith("{")]
+    return "\n".join(lines[-_TAIL_LINES:])
+
+
+def _read(log: Path) -> str:
     try:
-        return "\n".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-_TAIL_LINES:])
+        return log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""

@@ -172,7 +172,8 @@ async def test_a_start_that_another_fleet_was_faster_than_joins_it(
     data = tmp_path / "data"
     serve_locally(tmp_path / "prepared", scheduler)
     record = tmp_path / "prepared" / "fleet.json"
-    stand_in(tmp_path, monkeypatch, f"echo data-directory-in-use >&2\ncp {record} .\nexit 1")
+    said = '{"error": {"code": "data-directory-in-use"}}'
+    stand_in(tmp_path, monkeypatch, f"echo '{said}'\ncp {record} .\nexit 1")
     found, is_new = await ensure_fleet(data, ClientOptions(data=data))
     assert found == record_of(scheduler)
     assert not is_new
@@ -192,7 +193,7 @@ async def test_a_started_fleet_is_told_where_what_and_how_long(tmp_path: Path, m
     data = tmp_path / "data"
     with pytest.raises(SchedulerUnavailable) as caught:
         await ensure_fleet(data, ClientOptions(data=data, token_file=token), nodes=2)
-    words = f"-P -m mediafleet.cli up --data {data} --port 0 --linger 10 --nodes 2 --token-file {token}"
+    words = f"-P -m mediafleet.cli up --data {data} --port 0 --json --linger 10 --nodes 2 --token-file {token}"
     assert caught.value.detail == words
 
 

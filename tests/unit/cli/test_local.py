@@ -73,13 +73,15 @@ def test_a_fleet_that_cannot_start_says_so_with_its_log(
     bare: RunCli, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "python"
-    script.write_text("#!/bin/sh\necho the disk is full >&2\nexit 3\n")
+    line = '{"event": "redis", "level": "error"}'
+    script.write_text(f"#!/bin/sh\necho '{line}'\necho the disk is full >&2\necho '{line}'\nexit 3\n")
     script.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(script))
     ran = bare("nodes", "--data", str(data))
     assert ran.code == 1
     assert "exit code 3" in ran.err
     assert "the disk is full" in ran.err
+    assert "{" not in ran.err
     assert str(data / "up.log") in ran.err
 
 
@@ -93,18 +95,19 @@ async def test_the_end_of_a_local_fleet_is_told_as_what_it_is() -> None:
 
 LEAVES = """
 import pathlib, signal
-record = pathlib.Path("fleet.json")
-signal.signal(signal.SIGUSR1, lambda *_: record.unlink())
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 print(flush=True)
-signal.pause()
+signal.sigwait({signal.SIGUSR1})
+pathlib.Path("fleet.json").unlink()
 """
 """A fleet that nobody else uses: told that it is not needed, it withdraws its record and ends."""
 STAYS = """
 import signal
-signal.signal(signal.SIGUSR1, lambda *_: print("heard", flush=True))
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 print(flush=True)
-while True:
-    signal.pause()
+signal.sigwait({signal.SIGUSR1})
+print("heard", flush=True)
+signal.pause()
 """
 """A fleet that another client uses: it stays."""
 
