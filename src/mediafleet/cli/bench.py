@@ -21,7 +21,7 @@ def bench(
     """Measure this machine and print one table.
 
     Args:
-        names: Which figures; all where none is named.
+        names: Which benchmarks (noop, transcode, batch) or figures of them; all where none is named.
         json: Print a list of {name, value, unit, compared_to, ratio}.
         with_peers: Also measure the peers that are installed; installs nothing.
         debug: Show stack traces with errors.

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from mediafleet import bench
-from mediafleet.bench import noop, overhead
+from mediafleet.bench import BENCHES, Bench, noop, overhead
 from mediafleet.bench.figure import Figure
 from mediafleet.domain.errors import InvalidRequest
 
@@ -27,18 +27,14 @@ def read(printed: str) -> dict[str, Figure]:
 def test_the_noop_benchmark_reports_rate_cost_and_latency(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.main(["noop"], json=True) == 0
     figures = read(capsys.readouterr().out)
-    assert set(figures) == {
-        "noop_tasks_per_s",
-        "noop_cpu_s_per_1000",
-        "noop_latency_p50_ms",
-        "noop_latency_p99_ms",
-    }
+    assert tuple(figures) == BENCHES["noop"].figures
     assert all(figure.value > 0 for figure in figures.values())
 
 
 def test_the_transcode_benchmarks_compare_with_plain_ffmpeg(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.main(["transcode", "batch"], json=True) == 0
     figures = read(capsys.readouterr().out)
+    assert tuple(figures) == BENCHES["transcode"].figures + BENCHES["batch"].figures
     assert figures["transcode_overhead_ratio"].compared_to.startswith("plain ffmpeg")
     assert figures["transcode_verify_s"].value > 0
     assert figures["batch_overhead_ratio"].ratio == figures["batch_overhead_ratio"].value
@@ -74,7 +70,7 @@ async def none() -> list[Figure]:
 def test_all_benchmarks_run_where_none_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench, "BENCHES", {"first": canned, "second": none})
+    monkeypatch.setattr(bench, "BENCHES", {"first": Bench(canned, ("one", "two")), "second": Bench(none, ())})
     assert bench.main([], json=True) == 0
     printed = capsys.readouterr()
     assert printed.err.splitlines() == ["measuring first …", "measuring second …"]
@@ -84,15 +80,39 @@ def test_all_benchmarks_run_where_none_is_named(
 def test_only_the_named_benchmark_runs_and_json_stays_a_list(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench, "BENCHES", {"first": canned, "second": none})
+    monkeypatch.setattr(bench, "BENCHES", {"first": Bench(canned, ("one", "two")), "second": Bench(none, ())})
     assert bench.main(["second"], json=True) == 0
     assert capsys.readouterr().out == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (["two"], ["two"]),
+        (["two", "one"], ["one", "two"]),
+        (["first"], ["one", "two"]),
+        (["one", "first"], ["one", "two"]),
+    ],
+)
+def test_a_figure_can_be_named_and_its_benchmark_runs_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], names: list[str], wanted: list[str]
+) -> None:
+    monkeypatch.setattr(bench, "BENCHES", {"first": Bench(canned, ("one", "two")), "second": Bench(none, ())})
+    assert bench.main(names, json=True) == 0
+    printed = capsys.readouterr()
+    assert printed.err == "measuring first …\n"
+    assert list(read(printed.out)) == wanted
+
+
+def test_the_figures_that_others_rely_on_can_be_named() -> None:
+    for figure in ("noop_tasks_per_s", "noop_latency_p99_ms", "noop_cpu_s_per_1000", "batch_overhead_ratio"):
+        assert bench.choose([figure]) == {figure.split("_")[0]: {figure}}
 
 
 def test_the_table_groups_thousands_and_leaves_a_missing_ratio_empty(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench, "BENCHES", {"first": canned})
+    monkeypatch.setattr(bench, "BENCHES", {"first": Bench(canned, ("one", "two"))})
     monkeypatch.setenv("COLUMNS", "120")
     bench.main([])
     rows = [line for line in capsys.readouterr().out.splitlines() if "│" in line]

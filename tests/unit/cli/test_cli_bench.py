@@ -9,7 +9,12 @@ import pytest
 from tests_support.command_line import RunCli
 
 from mediafleet import bench
+from mediafleet.bench import Bench, choose
 from mediafleet.bench.figure import Figure
+from mediafleet.cli._app import app
+
+HELP = str(app["bench"].help_epilogue)
+_REAL = dict(bench.BENCHES)
 
 
 async def canned() -> list[Figure]:
@@ -19,7 +24,7 @@ async def canned() -> list[Figure]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two benchmarks that measure nothing."""
-    monkeypatch.setattr(bench, "BENCHES", {"first": canned, "second": canned})
+    monkeypatch.setattr(bench, "BENCHES", {"first": Bench(canned, ("one",)), "second": Bench(canned, ("one",))})
 
 
 def test_a_program_gets_a_list_of_figures(bare: RunCli) -> None:
@@ -36,7 +41,17 @@ def test_people_get_one_table_of_all_figures(bare: RunCli) -> None:
 
 def test_an_unknown_benchmark_is_refused_with_those_that_there_are(bare: RunCli) -> None:
     ran = bare("bench", "third")
-    assert (ran.code, ran.err) == (2, "mediafleet: There is no benchmark 'third'; there are first, second.\n")
+    assert (ran.code, ran.err) == (
+        2,
+        "mediafleet: There is no benchmark 'third'; there are first, second, and the figures one, one.\n",
+    )
+
+
+@pytest.mark.parametrize("command", [line for line in HELP.splitlines() if "mediafleet bench" in line])
+def test_every_benchmark_that_the_help_teaches_exists(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "BENCHES", _REAL)
+    names = [word for word in command.split()[2:] if not word.startswith("-")]
+    assert choose(names)
 
 
 def test_peers_are_told_to_be_missing_and_the_figures_come_all_the_same(bare: RunCli) -> None:
