@@ -14,7 +14,7 @@ import aiohttp
 from mediafleet.artifacts.fingerprint import uri_of_path
 from mediafleet.bench.figure import Figure
 from mediafleet.bench.fleet import bench_fleet
-from mediafleet.domain.errors import TaskFailed
+from mediafleet.domain.errors import SchedulerUnavailable, TaskFailed
 from mediafleet.kinds.transcode.program import find_ffmpeg
 from mediafleet.testing import make_clip
 
@@ -23,6 +23,8 @@ LONG_S = 30.0
 SMALL_S = 2.0
 SMALL_FILES = 20
 POLL_S = 0.02
+JOIN_S = 60.0
+"""Longest wait for the node: it tries every encoder when it starts for the first time."""
 PARAMS = {"preset": "h264", "speed": "fast"}
 
 
@@ -140,8 +142,12 @@ def _command(shown: list[str], clip: Path, output: Path) -> list[str]:
 
 
 async def _until_ready(session: aiohttp.ClientSession) -> None:
-    while True:
+    deadline = time.monotonic() + JOIN_S
+    while time.monotonic() < deadline:
         async with session.get("/api/v1/nodes") as response:
             if any(node["state"] == "ready" for node in await response.json()):
                 return
         await asyncio.sleep(POLL_S)
+    raise SchedulerUnavailable(
+        f"No node of the fleet to be measured was ready within {JOIN_S:.0f} s; `mediafleet check` may say why."
+    )

@@ -15,7 +15,7 @@ from tests_support.fake_scheduler import FakeScheduler
 from mediafleet.bench import overhead
 from mediafleet.bench.figure import Figure
 from mediafleet.bench.overhead import batch_figures, overhead_figures, verifying_s
-from mediafleet.domain.errors import ErrorInfo, TaskFailed
+from mediafleet.domain.errors import ErrorInfo, SchedulerUnavailable, TaskFailed
 from mediafleet.kinds.transcode.program import find_ffmpeg
 from mediafleet.testing import make_clip
 
@@ -128,3 +128,10 @@ async def test_a_fleet_with_a_node_that_takes_work_is_ready(scheduler: FakeSched
     async with aiohttp.ClientSession(scheduler.url) as session:
         await overhead._until_ready(session)
     assert scheduler.requests == ["GET /api/v1/nodes"]
+
+
+async def test_a_fleet_whose_node_never_comes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overhead, "JOIN_S", 0.0)
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(SchedulerUnavailable, match=r"No node .* was ready within 0 s"):
+            await overhead._until_ready(session)
