@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from mediafleet.ops.settings import (
         ArtifactSettings,
@@ -35,8 +35,18 @@ _MAY_BE_ZERO = frozenset({"slots", "port", "drain_s", "stop_grace_ms"})
 """Numbers for which 0 has a meaning; all others are 1 or more."""
 
 
-def check_settings(settings: Settings) -> list[str]:
-    """Return one sentence for each thing that cannot work; an empty list if all is well."""
+def check_settings(settings: Settings, *, unread: Collection[str] = ()) -> list[str]:
+    """Return one sentence for each thing that cannot work; an empty list if all is well.
+
+    Args:
+        unread: Keys whose values could not be read and have their defaults here: nothing is said about them, nor about
+            what they do not fit to.
+    """
+    # Each sentence names every key that it is about.
+    return [sentence for sentence in _check_all(settings) if not any(key in sentence for key in unread)]
+
+
+def _check_all(settings: Settings) -> list[str]:
     return [
         *_check_numbers(settings),
         *_check_store(settings.store),
@@ -74,7 +84,7 @@ def _check_times(scheduler: SchedulerSettings) -> Iterator[str]:
     lease, reservation, reap = scheduler.node_lease_ms, scheduler.reservation_ms, scheduler.reap_ms
     if lease < 2 * scheduler.heartbeat_ms:
         yield (
-            f"scheduler.node_lease_ms is {lease}, less than two heartbeats of {scheduler.heartbeat_ms}: "
+            f"scheduler.node_lease_ms is {lease}, less than twice scheduler.heartbeat_ms, {scheduler.heartbeat_ms}: "
             "one late heartbeat would lose a node."
         )
     if reservation >= lease:

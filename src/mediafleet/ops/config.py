@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -66,15 +66,17 @@ def load_settings(*, file: Path | None = None, environ: Mapping[str, str], flags
     # What comes later here wins.
     given = [*_read_file(file), *_read_environment(environ), *_read_flags(flags)]
     problems: list[str] = []
+    unread: set[str] = set()
     values: dict[str, Any] = {}
     for item in given:
         try:
             values[item.key] = _convert(item)
         except ConfigError as error:
             problems.append(error.message)
-    _raise_problems(problems)
+            unread |= {item.key} & setting_types().keys()
+    # Also where some values could not be read: who mends those shall not learn of the others only then.
     settings = _resolve_paths(_build(Settings, values))
-    _raise_problems(check_settings(settings))
+    _raise_problems([*problems, *check_settings(settings, unread=unread)])
     return settings
 
 
@@ -146,6 +148,9 @@ def _convert(given: _Given) -> Any:
     if kind is None:
         raise ConfigError(_describe_unknown(given))
     value = given.value
+    if get_origin(kind) is Literal and value not in get_args(kind):
+        words = ", ".join(repr(word) for word in get_args(kind))
+        raise ConfigError(f"{given.key} in {given.source} is {value!r}; it must be one of {words}.")
     if given.is_text and kind == tuple[str, ...]:
         value = [word.strip() for word in value.split(",") if word.strip()]
     try:

@@ -23,7 +23,7 @@ def test_the_defaults_work() -> None:
 @pytest.mark.parametrize(
     ("section", "changes", "word"),
     [
-        ("scheduler", {"node_lease_ms": 9_999}, "two heartbeats"),
+        ("scheduler", {"node_lease_ms": 9_999}, "twice scheduler.heartbeat_ms"),
         ("scheduler", {"reservation_ms": 15_000}, "must be less than scheduler.node_lease_ms"),
         ("scheduler", {"reap_ms": 5_000, "outage_gap_ms": 6_000}, "must be less than scheduler.reservation_ms"),
         ("scheduler", {"outage_gap_ms": 500}, "every pause"),

@@ -127,7 +127,11 @@ def test_a_value_where_a_section_belongs_is_refused() -> None:
             r"scheduler\.reap_ms \(milliseconds\) in .*mediafleet\.toml: expected `int`, got `str`",
         ),
         ("[scheduler]\nreap_ms = 0.5\n", r"expected `int`, got `float`"),
-        ("[store]\ndurability = 'never'\n", r"store\.durability in .*: invalid enum value 'never'"),
+        (
+            "[store]\ndurability = 'never'\n",
+            r"^store\.durability in .*toml is 'never'; it must be one of 'everysec', 'always'\.$",
+        ),
+        ("[log]\nlevel = 3\n", r"log\.level in .* is 3; it must be one of 'debug', 'info', 'warning', 'error'\."),
         ("data = 5\n", r"data in .*: expected"),
         ("[node]\nlabels = 'one'\n", r"node\.labels in .*: expected `array`, got `str`"),
     ],
@@ -143,6 +147,23 @@ def test_all_problems_are_named_at_once() -> None:
     assert caught.value.message.startswith("3 settings are wrong: ")
     for word in ("scheduler.reap", "store.durability", "server.port"):
         assert word in caught.value.message
+
+
+def test_a_value_that_cannot_be_read_hides_no_value_that_cannot_work() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(text="[store]\ndurability = 'sometimes'\nprefix = '!'\n[server]\nport = 70000\nprot = 1\n")
+    assert caught.value.message.startswith("4 settings are wrong: ")
+    for word in ("'everysec', 'always'", "store.prefix", "server.port", "server.prot"):
+        assert word in caught.value.message
+
+
+@pytest.mark.parametrize("key", ["heartbeat_ms", "reservation_ms", "reap_ms"])
+def test_nothing_is_said_of_what_does_not_fit_to_a_value_that_cannot_be_read(key: str) -> None:
+    others = {"node_lease_ms": 500, "reservation_ms": 400, "heartbeat_ms": 200, "reap_ms": 100} | {key: "'x'"}
+    text = "".join(f"{name} = {value}\n" for name, value in others.items())
+    with pytest.raises(ConfigError) as caught:
+        load(text=f"[scheduler]\n{text}")
+    assert caught.value.message.startswith(f"scheduler.{key} (milliseconds) in ")
 
 
 def test_one_problem_is_one_sentence_without_a_count() -> None:
