@@ -10,7 +10,14 @@ import aiohttp
 import msgspec
 import stamina
 
-from mediafleet.domain.errors import ErrorInfo, InvalidRequest, MediafleetError, SchedulerUnavailable, Unavailable
+from mediafleet.domain.errors import (
+    ErrorInfo,
+    InvalidRequest,
+    MediafleetError,
+    SchedulerUnavailable,
+    Unauthorized,
+    Unavailable,
+)
 from mediafleet.domain.problems import error_from_info
 
 if TYPE_CHECKING:
@@ -112,7 +119,7 @@ class Transport:
             # A redirect is an answer of some other server, and following it would show our token around.
             async with self.session.request(method, self.base_url + path, allow_redirects=False, **options) as response:
                 if response.status >= 300:  # noqa: PLR2004 - the API has no redirects
-                    raise await _error_of(response)
+                    raise await self._error_of(response)
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self.unavailable() from error
@@ -134,7 +141,7 @@ class Transport:
             if response.status < 300:  # noqa: PLR2004 - as above
                 return response
             async with response:
-                raise await _error_of(response)
+                raise await self._error_of(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self.unavailable() from error
 
@@ -146,6 +153,15 @@ class Transport:
         except MediafleetError:
             return False
         return True
+
+    async def _error_of(self, response: aiohttp.ClientResponse) -> MediafleetError:
+        # The server speaks of headers and its login page; whoever uses this client gives a token in another way.
+        if response.status == 401:  # noqa: PLR2004 - HTTP's own number
+            what = "refused the token; give the right one" if self.headers else "asks for a token; give it"
+            return Unauthorized(
+                f"The fleet at {self.base_url} {what} with --token-file or the variable MEDIAFLEET_TOKEN."
+            )
+        return await _error_of(response)
 
     def unavailable(self) -> SchedulerUnavailable:
         """Return the error for a scheduler that does not answer."""
@@ -185,7 +201,6 @@ async def _error_of(response: aiohttp.ClientResponse) -> MediafleetError:
 
 
 _CODE_OF_STATUS: Mapping[int, str] = {
-    401: "unauthorized",
     403: "unauthorized",
     404: "not-found",
     502: "scheduler-unavailable",

@@ -65,7 +65,7 @@ async def test_without_a_token_none_is_sent(server: RawServer) -> None:
     assert b"Authorization" not in server.heads[0]
 
 
-@pytest.mark.parametrize("code", sorted(CLASSES))
+@pytest.mark.parametrize("code", sorted(set(CLASSES) - {"unauthorized"}))
 async def test_each_problem_document_becomes_the_error_it_names(
     server: RawServer, transport: Transport, code: str
 ) -> None:
@@ -79,7 +79,6 @@ async def test_each_problem_document_becomes_the_error_it_names(
 @pytest.mark.parametrize(
     ("status", "error_class"),
     [
-        (401, Unauthorized),
         (403, Unauthorized),
         (404, NotFound),
         (502, SchedulerUnavailable),
@@ -98,6 +97,21 @@ async def test_an_answer_that_is_no_problem_document_goes_by_its_status(
         await ask(transport)
     assert type(caught.value) is error_class
     assert caught.value.message == f"{server.url} answered with status {status}."
+
+
+@pytest.mark.parametrize(("token", "what"), [("", "asks for a token"), ("wrong", "refused the token")])
+@pytest.mark.parametrize("body", [b"", {"code": "unauthorized", "detail": "Send it as 'Authorization: Bearer'."}])
+async def test_a_token_that_is_missing_or_wrong_is_told_with_the_ways_to_give_it(
+    server: RawServer, token: str, what: str, body: Any
+) -> None:
+    server.say(401, body)
+    transport = Transport(server.url, token)
+    await transport.open()
+    with pytest.raises(Unauthorized) as caught:
+        await ask(transport)
+    await transport.close()
+    assert what in caught.value.message
+    assert caught.value.message.endswith("with --token-file or the variable MEDIAFLEET_TOKEN.")
 
 
 async def test_a_title_stands_in_for_a_sentence_that_is_missing(server: RawServer, transport: Transport) -> None:
