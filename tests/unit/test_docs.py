@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,24 @@ def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
 
 def test_the_readme_fits_on_a_few_screens() -> None:
     assert read("README.md").count("\n") <= 120
+
+
+def test_the_readmes_first_job_can_be_typed_where_make_has_put_the_command() -> None:
+    section = read("README.md").split("\n## A job, submitted and done\n")[1].split("\n## ")[0]
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
+    script = "\n".join(lines[: next(i for i, line in enumerate(lines) if line.startswith("mediafleet "))])
+    ran = subprocess.run(
+        ["/bin/sh", "-c", f'{script}\necho "$PATH"'],
+        env={"PATH": "/usr/bin:/bin"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.search(r"^VENV := \.venv$", read("Makefile"), re.MULTILINE)
+    assert ran.stdout.startswith(f"{ROOT}/.venv/bin:")
+    # What stands for something that only the reader has could not be typed as it is.
+    assert not [line for line in lines if re.search(r"\b(ID|holiday|film\.mkv)\b", line)]
 
 
 def test_decisions_are_numbered_without_a_gap_and_fit_on_a_page() -> None:
