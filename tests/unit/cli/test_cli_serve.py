@@ -170,3 +170,10 @@ def test_a_process_that_cannot_go_on_ends_without_a_stack_trace(
     ran = bare("scheduler")
     assert ran.code == code
     assert "Traceback" not in ran.err
+
+
+def test_a_command_that_starts_a_fleet_can_read_that_another_one_was_faster(
+    bare: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "run_up", refusing)
+    assert bare("up", "--json").json["error"]["code"] == DataDirectoryInUse.code
