@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from mediafleet.cli._item import Item, Phase
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _NAME_WIDTH = 32
 _MEASURED = frozenset({Phase.UPLOADING, Phase.WORKING})
 """Phases whose progress is worth lines of its own."""
+_ENDS = {Phase.UPLOADING: 0.1, Phase.WORKING: 0.95, Phase.FETCHING: 1.0}
+"""How full an item's bar is at the end of each phase; nobody can say beforehand how long the others take beside one."""
 _LINE_STEP = 0.25
 """In a pipe, progress is told in steps of this."""
 
@@ -93,14 +96,32 @@ class Lines:
         self._output.say(f"{printable(str(item.path))}: {news[0]}{share}")
 
 
+@dataclass
+class _Bar:
+    """How full the bar of an item is."""
+
+    row: TaskID
+    phase: Phase
+    start: float = 0.0
+    """Where it stood when the phase began."""
+    at: float = 0.0
+
+    def advance(self, item: Item) -> float:
+        """Return where it stands now: never less than before, also where a phase begins or an attempt failed."""
+        if item.phase is not self.phase:
+            self.phase, self.start = item.phase, self.at
+        end = max(self.start, _ENDS.get(item.phase, 0.0))
+        self.at = max(self.at, self.start + (end - self.start) * min(1.0, item.progress))
+        return self.at
+
+
 class Bars:
     """A bar for each item that is being worked on, and one for all."""
 
     def __init__(self, output: Output, count: int) -> None:
         self._console = output.console
         self._progress = _make_progress(output)
-        self._rows: dict[int, TaskID] = {}
-        self._phases: dict[int, Phase] = {}
+        self._bars: dict[int, _Bar] = {}
         self._all = self._progress.add_task("all files", total=count, doing="", pace="") if count > 1 else None
 
     def __enter__(self) -> Self:
@@ -114,22 +135,21 @@ class Bars:
         """Move the item's bar; replace it by a line when the item is over."""
         if item.phase is Phase.OVER:
             self._end(item)
-            return
-        row = self._row(item)
-        self._progress.update(row, completed=item.progress, doing=activity(item), pace=pace(item))
+        # The end of a job is not yet that of its item, and would stand there for a moment before the fetching.
+        elif item.phase is not Phase.WORKING or item.status not in FINAL_JOB_STATUSES:
+            self._move(item)
 
-    def _row(self, item: Item) -> TaskID:
-        """Return the bar of the item's phase: upload, work and fetching have one each, one after the other."""
-        if id(item) in self._rows and self._phases[id(item)] is not item.phase:
-            self._progress.remove_task(self._rows.pop(id(item)))
-        if id(item) not in self._rows:
-            self._rows[id(item)] = self._progress.add_task(_short(item.path.name), total=1.0, doing="", pace="")
-            self._phases[id(item)] = item.phase
-        return self._rows[id(item)]
+    def _move(self, item: Item) -> None:
+        doing, speed = activity(item), pace(item)
+        if (bar := self._bars.get(id(item))) is None:
+            # Whole from the start: it is drawn at any moment, by another thread.
+            row = self._progress.add_task(_short(item.path.name), total=1.0, doing=doing, pace=speed)
+            bar = self._bars[id(item)] = _Bar(row, item.phase)
+        self._progress.update(bar.row, completed=bar.advance(item), doing=doing, pace=speed)
 
     def _end(self, item: Item) -> None:
-        if (row := self._rows.pop(id(item), None)) is not None:
-            self._progress.remove_task(row)
+        if (bar := self._bars.pop(id(item), None)) is not None:
+            self._progress.remove_task(bar.row)
         if self._all is not None:
             self._progress.advance(self._all)
         mark, style = ("✓", "green") if item.is_good else ("✗", "red")
@@ -141,13 +161,19 @@ class Bars:
 
 def _make_progress(output: Output) -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 - only terminals need it
+    from rich.table import Column  # noqa: PLC0415 - as above
+
+    def words(name: str, style: str, width: int) -> TextColumn:
+        # The bar takes what is left of the line, so its length would change with every word beside it.
+        column = Column(min_width=width, no_wrap=True)
+        return TextColumn(f"{{task.fields[{name}]}}", markup=False, style=style, table_column=column)
 
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         TextColumn("{task.percentage:>3.0f} %", markup=False),
-        TextColumn("{task.fields[doing]}", markup=False, style="cyan"),
-        TextColumn("{task.fields[pace]}", markup=False, style="dim"),
+        words("doing", "cyan", width=len("processing")),
+        words("pace", "dim", width=len("12.3× 1:02:05 left")),
         console=output.console,
         transient=True,
         refresh_per_second=8,

@@ -6,7 +6,10 @@ import io
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
+from rich.progress import TaskID
 
 from mediafleet.cli._item import Item, Phase
 from mediafleet.cli._output import Output
@@ -49,7 +52,7 @@ def test_lines_tell_a_stage_once_and_then_each_quarter(capsys: pytest.CaptureFix
     ]  # fmt: skip
 
 
-def test_bars_show_upload_and_work_apart_and_end_in_a_line() -> None:
+def test_an_item_keeps_its_bar_through_all_phases_which_ends_in_a_line() -> None:
     terminal, good, bad = Terminal(), item("good [red].mkv"), item("bad\x1b.mkv")
     with Bars(terminal, 2) as bars:
         for one in (good, bad):
@@ -58,7 +61,8 @@ def test_bars_show_upload_and_work_apart_and_end_in_a_line() -> None:
             one.enter(Phase.WORKING)
             one.stage = "encoding"
             bars.change(one)
-        assert [task.fields["doing"] for task in bars._progress.tasks] == ["", "encoding", "encoding"]
+            assert bars._progress.tasks[-1].fields["doing"] == "encoding"
+        assert len(bars._progress.tasks) == 3
         good.phase, good.status, good.outputs = Phase.OVER, "completed", [Path("good.mp4")]
         bad.phase = Phase.OVER
         bad.fail(ErrorInfo("unreadable-media", "This is no video."))
@@ -67,6 +71,85 @@ def test_bars_show_upload_and_work_apart_and_end_in_a_line() -> None:
     text = terminal.text.getvalue()
     assert "✓ good [red].mkv → good.mp4" in text
     assert "✗ bad\\x1b.mkv: This is no video." in text
+
+
+def walk(bars: Bars, one: Item, *steps: tuple[Phase, float]) -> list[float]:
+    """Let the item go through the steps; return how full its bar was after each."""
+    full: list[float] = []
+    for phase, share in steps:
+        if one.phase is not phase:
+            one.enter(phase)
+        one.progress = share
+        bars.change(one)
+        full.append(bars._progress.tasks[-1].completed)
+    return full
+
+
+def test_each_phase_goes_on_where_the_one_before_ended() -> None:
+    steps = [(Phase.UPLOADING, 0.5), (Phase.UPLOADING, 1.0), (Phase.WORKING, 0.0), (Phase.WORKING, 1.0),
+             (Phase.FETCHING, 0.0), (Phase.FETCHING, 1.0)]  # fmt: skip
+    with Bars(Terminal(), 1) as bars:
+        assert walk(bars, item("a.mkv"), *steps) == pytest.approx([0.05, 0.1, 0.1, 0.95, 0.95, 1.0])
+    # What is used in place is not uploaded, and its work begins at nothing.
+    with Bars(Terminal(), 1) as bars:
+        assert walk(bars, item("a.mkv"), *steps[2:]) == pytest.approx([0.0, 0.95, 0.95, 1.0])
+
+
+PHASES = st.sampled_from([Phase.UPLOADING, Phase.WORKING, Phase.FETCHING])
+
+
+@given(st.lists(st.tuples(PHASES, st.floats(0, 1)), min_size=1))
+def test_a_bar_never_goes_back_and_never_beyond_its_end(steps: list[tuple[Phase, float]]) -> None:
+    with Bars(Terminal(), 1) as bars:
+        full = walk(bars, item("a.mkv"), *steps)
+        assert len(bars._progress.tasks) == 1
+    assert full == sorted(full)
+    assert full[-1] <= 1
+
+
+def test_the_end_of_a_job_is_not_shown_before_its_result_is_fetched() -> None:
+    one = item("a.mkv")
+    with Bars(Terminal(), 1) as bars:
+        one.enter(Phase.WORKING)
+        one.stage = "verifying"
+        bars.change(one)
+        one.stage, one.status, one.progress = "", "completed", 1.0
+        bars.change(one)
+        [task] = bars._progress.tasks
+        assert task.fields["doing"] == "verifying"
+        one.enter(Phase.FETCHING)
+        bars.change(one)
+        assert task.fields["doing"] == "fetching"
+
+
+def test_a_new_bar_says_what_is_done_before_it_can_be_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    one = item("a.mkv")
+    with Bars(Terminal(), 1) as bars:
+
+        def look(row: TaskID, **_: object) -> None:
+            drawn.append(bars._progress._tasks[row].fields["doing"])
+
+        # In the place of its first move: what the drawing thread would have seen until then.
+        monkeypatch.setattr(bars._progress, "update", look)
+        one.enter(Phase.UPLOADING)
+        bars.change(one)
+    assert drawn == ["uploading"]
+
+
+def test_bars_have_the_same_length_whatever_is_said_beside_them() -> None:
+    terminal, one = Terminal(), item("a.mkv")
+    widths: set[int] = set()
+    with Bars(terminal, 1) as bars:
+        one.enter(Phase.WORKING)
+        for stage, speed in (("probing", None), ("verifying", 2.5), ("", 12.5)):
+            one.stage, one.speed = stage, speed
+            bars.change(one)
+            terminal.text.truncate(0)
+            terminal.console.print(bars._progress.get_renderable())
+            widths.add(terminal.text.getvalue().count("━"))
+    [width] = widths
+    assert width
 
 
 def test_the_pace_says_what_is_known() -> None:
