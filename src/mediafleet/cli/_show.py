@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mediafleet.cli._text import duration_text, size_text
+from mediafleet.cli._values import value_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mediafleet.domain.job import JobView
     from mediafleet.domain.node import NodeView, PoolView
 
@@ -22,8 +25,12 @@ def job_row(view: JobView, *, now_ms: int) -> tuple[str, ...]:
     return (view.id, view.kind, view.name, view.status, f"{view.progress:.0%}", view.stage, age)
 
 
-def job_facts(view: JobView, *, now_ms: int) -> list[tuple[str, str]]:
-    """Return all that people want to know of a job, as pairs of a word and a value."""
+def job_facts(view: JobView, *, now_ms: int, defaults: Mapping[str, Any] | None = None) -> list[tuple[str, str]]:
+    """Return all that people want to know of a job, as pairs of a word and a value.
+
+    Args:
+        defaults: What the kind's params are where nobody sets them.
+    """
     facts = [
         ("id", view.id),
         ("kind", view.kind),
@@ -33,14 +40,20 @@ def job_facts(view: JobView, *, now_ms: int) -> list[tuple[str, str]]:
     ]
     if view.started_ms is not None and view.finished_ms is not None:
         facts.append(("took", duration_text((view.finished_ms - view.started_ms) / 1000)))
-    facts += [("input", ref.uri or ref.name) for ref in view.inputs]
-    facts += [("param", f"{name} = {value}") for name, value in view.params.items()]
-    facts += [("output", f"{ref.name} ({size_text(ref.size)})") for ref in view.outputs]
+    facts += [("input", _file(ref.uri or ref.name, ref.size)) for ref in view.inputs]
+    facts += [("param", line) for line in value_lines(view.params, defaults)]
+    facts += [("output", _file(ref.name, ref.size)) for ref in view.outputs]
+    facts += [("result", line) for line in value_lines(view.result or {})]
     facts += [("warning", text) for text in view.warnings]
     if view.error:
         facts.append(("error", view.error.message))
     facts += [("task", f"{task.id} {task.state} attempt {task.attempt} {task.executor}".strip()) for task in view.tasks]
-    return facts
+    return [(word, value) for word, value in facts if value]
+
+
+def _file(name: str, size: int) -> str:
+    # A file that is used in place may have a size that nobody asked for.
+    return name if size < 0 else f"{name} ({size_text(size)})"
 
 
 def node_row(view: NodeView, *, now_ms: int) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from mediafleet.cli._output import Output
 from mediafleet.cli._run import FAILED, guard, run_client
 from mediafleet.cli._show import JOB_HEADER, job_facts, job_row
 from mediafleet.cli._text import printable
+from mediafleet.cli._values import defaults_of
 from mediafleet.client import FleetClient, JobFilter
 from mediafleet.domain.clock import SystemClock
 from mediafleet.domain.errors import InvalidRequest, MediafleetError, Unavailable
@@ -100,8 +101,11 @@ def job(job_id: Annotated[str, Parameter(name="ID")], /, *, options: ClientOptio
     async def work() -> int:
         async with open_fleet(options) as fleet:
             view = await fleet.client.job(job_id)
-        output.document(view)
-        for word, value in job_facts(view, now_ms=SystemClock().now_ms()):
+            output.document(view)
+            if output.as_json:
+                return 0
+            defaults = defaults_of(await fleet.client.kinds(), view.kind)
+        for word, value in job_facts(view, now_ms=SystemClock().now_ms(), defaults=defaults):
             output.say(f"{word:8} {printable(value)}")
         return 0
 

@@ -52,6 +52,7 @@ NODE = NodeView(
     seen_ms=2,
     executors=(ExecutorView("n0-studio-abc123/cpu", "cpu", "f" * 16, 2, 1, ("kind:noop",)),),
 )
+KINDS: list[dict[str, Any]] = [{"name": "noop"}]
 POOL = PoolView("f" * 16, ("kind:noop",), slots=2, executors=1, free=1)
 
 
@@ -175,7 +176,7 @@ class FakeScheduler:
             web.get("/api/v1/nodes/{id}", self._answer(self._node)),
             web.post("/api/v1/nodes/{id}/drain", self._drain),
             web.get("/api/v1/pools", self._answer(lambda _: [POOL])),
-            web.get("/api/v1/kinds", self._answer(lambda _: [{"name": "noop"}])),
+            web.get("/api/v1/kinds", self._answer(lambda _: KINDS)),
             web.get("/api/v1/stats", self._answer(lambda _: {"queued_tasks": 0})),
             web.get("/api/v1/cluster", self._answer(lambda _: {"store": {"reachable": True, "schema": 1}})),
         ]

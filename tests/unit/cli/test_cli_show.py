@@ -71,14 +71,19 @@ def test_how_long_a_job_took_is_told_only_once_it_is_over() -> None:
 
 
 def test_inputs_are_shown_by_address_and_uploads_by_name() -> None:
-    inputs = (ArtifactRef("a0-x", "a.mkv", uri="file:///m/a.mkv"), ArtifactRef("a0-y", "b.mkv"))
-    assert fact("input", inputs=inputs) == ["file:///m/a.mkv", "b.mkv"]
+    inputs = (ArtifactRef("a0-x", "a.mkv", uri="file:///m/a.mkv"), ArtifactRef("a0-y", "b.mkv", size=2048))
+    assert fact("input", inputs=inputs) == ["file:///m/a.mkv", "b.mkv (2.0 KiB)"]
+
+
+def test_the_result_is_told_in_human_units() -> None:
+    assert fact("result", result={"size": 2048, "encode_s": 125.2}) == ["size = 2.0 KiB", "encode = 2:05"]
+    assert not fact("result", result=None)
 
 
 def test_params_outputs_and_warnings_have_a_line_each() -> None:
     assert fact("param", params={"crf": 20, "preset": "hevc"}) == ["crf = 20", "preset = hevc"]
     outputs = (ArtifactRef("a0-x", "a.mp4", size=1536), ArtifactRef("a0-y", "b.srt"))
-    assert fact("output", outputs=outputs) == ["a.mp4 (1.5 KiB)", "b.srt (?)"]
+    assert fact("output", outputs=outputs) == ["a.mp4 (1.5 KiB)", "b.srt"]
     assert fact("warning", warnings=("One.", "Two.")) == ["One.", "Two."]
 
 

@@ -54,6 +54,19 @@ def test_a_job_shows_what_is_known_of_it(cli: RunCli, scheduler: FakeScheduler) 
     assert cli("job", job, "--json").json["id"] == job
 
 
+def test_what_is_not_set_is_not_shown_of_a_job(
+    cli: RunCli, scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = {"$ref": "#/$defs/P", "$defs": {"P": {"properties": {"slots": {"default": 0}}}}}
+    monkeypatch.setattr("tests_support.fake_scheduler.KINDS", [{"name": "noop", "params": schema}])
+    params = '{"echo": "", "slots": 0, "crf": 0, "scale": {"width": 1280, "height": null}}'
+    cli("submit", "noop", "--params", params, "--wait")
+    [job] = scheduler.jobs
+    shown = [line.split(maxsplit=1) for line in cli("job", job).out.splitlines()]
+    assert [rest for word, *rest in shown if word == "param"] == [["crf = 0"], ["scale = width=1280"]]
+    assert "name" not in [word for word, *_ in shown]
+
+
 def test_an_unknown_job_is_an_error_for_people_and_programs(cli: RunCli) -> None:
     ran = cli("job", "j0-nothing", "--json")
     assert ran.code == 1
