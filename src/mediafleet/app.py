@@ -23,6 +23,7 @@ from mediafleet.artifacts.blobs import BlobStore
 from mediafleet.artifacts.transfer import ArtifactClient
 from mediafleet.console import console_handlers
 from mediafleet.domain.clock import SystemClock
+from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
 from mediafleet.doors.http.application import Extras, build_application
 from mediafleet.doors.http.presence import Presence
 from mediafleet.doors.http.server import HttpServer
@@ -64,6 +65,8 @@ class Serving:
     """Its data directory."""
     made_token: str = ""
     """The token, if it was made at this start and nobody can know it yet."""
+    has_work: Callable[[], Coroutine[Any, Any, bool]] | None = None
+    """Tells whether any job is not final."""
 
 
 Tell = Callable[[Serving], None]
@@ -126,7 +129,14 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
         # Last: who reads it calls at once, and must find somebody who answers.
         stack.enter_context(_fleet_record(settings, server.url))
         token = settings.server.token
-        yield Serving(server.url, token, presence, settings.data, made_token="" if had_token else token)
+        yield Serving(
+            server.url,
+            token,
+            presence,
+            settings.data,
+            made_token="" if had_token else token,
+            has_work=partial(_has_work, scheduler),
+        )
 
 
 def _complete(settings: Settings) -> Settings:
@@ -195,11 +205,22 @@ async def _serve_until(
 
 
 async def _dismissed(settings: Settings, instance: Serving, signals: Signals) -> None:
-    """Return once the command that started this fleet has dismissed it; nothing is waited for then."""
-    await instance.presence.wait_dismissed(signals.dismissal, DISMISS_WITHIN_S)
+    """Return once the command that started this fleet has dismissed it; nothing is waited for then.
+
+    Work that others handed in keeps the fleet: it ends when it is abandoned, as if nobody had dismissed it.
+    """
+    while True:
+        await instance.presence.wait_dismissed(signals.dismissal, DISMISS_WITHIN_S)
+        if instance.has_work is None or not await instance.has_work():
+            break
     signals.interrupt()
     # Removed before anything ends: this is the answer that the command waits for, and none may join us any more.
     _record_path(settings).unlink(missing_ok=True)
+
+
+async def _has_work(scheduler: Scheduler) -> bool:
+    counts: dict[str, int] = (await scheduler.stats())["jobs"]
+    return any(count for status, count in counts.items() if status not in FINAL_JOB_STATUSES)
 
 
 async def _nothing_more(_: Serving, signals: Signals) -> None:

@@ -113,6 +113,29 @@ async def test_work_left_out_of_one_report_goes_on(clockwork: Clockwork) -> None
     assert await clockwork.state(job) == (TaskState.ACKED, 1, 0)
 
 
+async def test_an_attempt_that_a_node_announces_again_has_a_whole_lease_to_be_reported(clockwork: Clockwork) -> None:
+    await clockwork.driver.join(NODE)
+    job = await clockwork.driver.submit_one("noop")
+    (placed,) = await clockwork.driver.place_all()
+    await clockwork.driver.ack(placed)
+    await heartbeats(clockwork, LEASE_MS // 3 * 2)
+    admitted = await clockwork.driver.join(NODE, announced=(AttemptRef(placed.task, placed.grant),))
+    assert len(admitted.keep) == 1
+    await clockwork.pass_ms(LEASE_MS // 3 * 2)
+    assert await clockwork.state(job) == (TaskState.ACKED, 1, 0)
+
+
+async def test_an_attempt_that_has_ended_is_not_counted_as_lost(clockwork: Clockwork) -> None:
+    await clockwork.driver.join(NODE)
+    await clockwork.driver.submit_one("noop")
+    (placed,) = await clockwork.driver.place_all()
+    await clockwork.driver.ack(placed)
+    await heartbeats(clockwork, LEASE_MS // 3)
+    await clockwork.driver.finish(placed)
+    ticks = await clockwork.pass_ms(LEASE_MS * 2)
+    assert not any("idle" in (tick.expired or {}) for tick in ticks)
+
+
 async def test_slots_of_cancelled_work_that_a_node_never_confirms_come_back(clockwork: Clockwork) -> None:
     await clockwork.driver.join(NODE)
     job = await clockwork.driver.submit_one("noop")

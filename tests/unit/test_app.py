@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from mediafleet import app
+from mediafleet.doors.http.presence import Presence
 from mediafleet.ops.config import load_settings
 from mediafleet.ops.dismissal import DISMISSAL
 from mediafleet.ops.settings import ArtifactSettings, LogSettings, NodeSettings, ServerSettings, Settings, StoreSettings
@@ -160,3 +161,27 @@ async def test_a_signal_of_the_system_is_an_event_of_the_loop() -> None:
     async with asyncio.timeout(DEADLINE_S):
         await signals.wait_first()
     assert signals.interrupted is False
+
+
+async def test_a_dismissed_fleet_goes_on_while_there_is_work_of_others(tmp_path: Path) -> None:
+    asked = asyncio.Event()
+    work = [True]
+
+    async def has_work() -> bool:
+        asked.set()
+        return bool(work)
+
+    async def nobody(*_: object) -> None:
+        """Serve nothing."""
+
+    signals = app.Signals()
+    fleet = app.Serving("", "", Presence(nobody), tmp_path, has_work=has_work)
+    ending = asyncio.create_task(app._dismissed(Settings(data=tmp_path), fleet, signals))
+    signals.dismissal.set()
+    await asked.wait()
+    assert not signals.interrupted
+    work.clear()
+    signals.dismissal.set()
+    async with asyncio.timeout(DEADLINE_S):
+        await ending
+    assert signals.interrupted

@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 _STAGING = ".staging"
 """Folder of blobs that are not complete; no key can name anything in it, because of its dot."""
+_OWNER_FILE = ".store"
+"""Says whose records tell what in the folder is in use; no key can name it, because of its dot."""
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}){0,5}")
 _FAULTS = (OSError, BaseError)
 """What obstore and the file system raise; a missing object is a FileNotFoundError."""
@@ -141,13 +143,23 @@ class BlobStore:
 
         Args:
             before_ms: Only blobs that were complete by then, milliseconds since 1970.
+
+        Raises:
+            Unavailable: The folder cannot be read.
         """
         pages: AsyncIterator[Sequence[ObjectMeta]] = cast("Any", obstore).list(self._store, prefix=prefix or None)
-        async for page in pages:
-            for found in page:
-                is_old = before_ms is None or found["last_modified"].timestamp() * 1000 < before_ms
-                if is_old and not found["path"].startswith(f"{_STAGING}/"):
-                    yield found["path"]
+        try:
+            async for page in pages:
+                for found in page:
+                    is_old = before_ms is None or found["last_modified"].timestamp() * 1000 < before_ms
+                    if is_old and _KEY.fullmatch(found["path"]):
+                        yield found["path"]
+        except _FAULTS as error:
+            raise explain(error, self._root) from error
+
+    async def belongs_to(self, store: str) -> bool:
+        """Tell whether the folder is that of a store, by its identity; a folder that is nobody's becomes its own."""
+        return await asyncio.to_thread(_claim, self._root / _OWNER_FILE, store)
 
     def local_path(self, key: str) -> Path:
         """Return where a blob's file is, for readers on this machine; it need not exist."""
@@ -233,6 +245,19 @@ def _sweep(staging: Path, living: frozenset[str]) -> int:
     for folder in left:
         shutil.rmtree(folder, ignore_errors=True)
     return len(left)
+
+
+def _claim(file: Path, store: str) -> bool:
+    draft = file.with_name(f"{file.name}-{secrets.token_hex(6)}")
+    try:
+        draft.write_text(store)
+        # Of two that claim it at once one is first, and no reader ever sees half of it.
+        os.link(draft, file)
+    except FileExistsError:
+        return file.read_text() == store
+    finally:
+        draft.unlink(missing_ok=True)
+    return True
 
 
 def _check(key: str) -> str:

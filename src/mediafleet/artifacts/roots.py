@@ -43,7 +43,7 @@ class FileRoots:
         Raises:
             InputError, NotFound, InvalidRequest: As for `fingerprint`; NotFound also for another file of that name.
         """
-        descriptor = await asyncio.to_thread(self._open, path)
+        descriptor = await self._open_elsewhere(path)
         try:
             if await asyncio.to_thread(fingerprint_of_open, descriptor, path) != expected:
                 raise NotFound(f"The file {path.name!r} has changed since it was submitted; submit it again.")
@@ -56,6 +56,16 @@ class FileRoots:
         finally:
             os.close(descriptor)
 
+    async def _open_elsewhere(self, path: Path) -> int:
+        """Open in a thread; a reader that goes away meanwhile leaves nothing open."""
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open, path))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The thread cannot be stopped, so what it opens is closed when it comes.
+            opening.add_done_callback(_close_opened)
+            raise
+
     def _fingerprint(self, path: Path) -> Fingerprint:
         descriptor = self._open(path)
         try:
@@ -65,7 +75,7 @@ class FileRoots:
 
     def _open(self, path: Path) -> int:
         # Asked before anything is opened, so that the answer does not tell which files exist elsewhere.
-        self._check(path, path.resolve())
+        self._check(path, _resolve(path))
         descriptor = open_regular(path)
         try:
             # A link in the path may have been turned since; what the system really opened cannot.
@@ -76,11 +86,24 @@ class FileRoots:
         return descriptor
 
     def _check(self, asked: Path, real: Path) -> None:
-        if not any(real.is_relative_to(folder.resolve()) for folder in self._folders):
+        if not any(real.is_relative_to(_resolve(folder)) for folder in self._folders):
             raise InputError(
                 f"Files may not be used in place from {str(asked.parent)!r}; "
                 "upload the file, or add the folder to artifacts.file_roots."
             )
+
+
+def _resolve(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        # A circle of links is a RuntimeError before Python 3.13.
+        raise InputError(f"{str(path)!r} leads nowhere: its links go in a circle.") from error
+
+
+def _close_opened(opening: asyncio.Future[int]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result())
 
 
 def _path_of(descriptor: int) -> Path:

@@ -131,6 +131,9 @@ async def dismiss_fleet(data: Path, record: FleetRecord) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LEAVE_S), _start_lock(data):
             # Under the lock: a command that comes now starts a fleet of its own, and only when ours has let go.
+            # Without its record it has ended already, and its number may be another process's by now.
+            if read_record(data) != record:
+                return
             with contextlib.suppress(ProcessLookupError):
                 os.kill(record.pid, DISMISSAL)
             if await _turns(lambda: read_record(data) != record, 2 * DISMISS_WITHIN_S):

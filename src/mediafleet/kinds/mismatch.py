@@ -36,7 +36,7 @@ def explain_mismatch(error: msgspec.ValidationError, params: Mapping[str, Any], 
         return str(error)
     path = parts["path"] or ""
     if unknown := _UNKNOWN.fullmatch(parts["what"]):
-        return _unknown_field(unknown["name"], path, wanted)
+        return _unknown_field(_cut(unknown["name"]), path, wanted)
     choices = _choices(wanted, path) if parts["what"].startswith("Invalid enum value") else []
     if choices:
         return f"{path!r} must be one of {', '.join(choices)}{_given(params, path)}"
@@ -58,11 +58,14 @@ def _unknown_field(name: str, path: str, wanted: type[Any]) -> str:
 
 def _choices(wanted: type[Any], path: str) -> list[str]:
     """Return the values that a field may have; nothing where its schema lists none."""
-    schema = msgspec.json.schema(wanted)
+    try:
+        schema = msgspec.json.schema(wanted)
+    except TypeError:
+        return []  # Types of a kind's own have none.
     for name in ["", *path.split(".")]:
         schema_of = _resolve(schema, schema.get("properties", {}).get(name, {}) if name else schema)
         schema = {**schema_of, "$defs": schema.get("$defs", {})}
-    return [str(choice) for choice in schema.get("enum", [])]
+    return [str(choice) or "''" for choice in schema.get("enum", [])]
 
 
 def _resolve(root: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -79,4 +82,8 @@ def _given(params: Mapping[str, Any], path: str) -> str:
     if path not in params:
         return ""
     shown = json.dumps(params[path], ensure_ascii=False, default=str)
-    return f"; {shown if len(shown) <= LONGEST_SHOWN else shown[:LONGEST_SHOWN] + '…'} was given"
+    return f"; {_cut(shown)} was given"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"

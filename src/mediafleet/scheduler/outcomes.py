@@ -41,6 +41,6 @@ def check_outputs(result: TaskResult, known: Mapping[str, Artifact]) -> TaskResu
     for output in result.outputs:
         artifact = known.get(output.id)
         if artifact is None or artifact.state is not ArtifactState.COMPLETE:
-            sentence = f"The node named the output {output.name[:100]!r}, but its bytes are not here; it is made again."
+            sentence = f"The node named the output {output.name[:100]!r}, but its bytes are not here; the result was not taken."
             return TransientFailure(sentence).info()
     return msgspec.structs.replace(result, outputs=tuple(known[output.id].ref for output in result.outputs))

@@ -22,6 +22,7 @@ from mediafleet.domain.frames import (
     Outcome,
     Progress,
 )
+from mediafleet.domain.ids import is_id
 from mediafleet.domain.retry import back_off_table
 from mediafleet.scheduler.batch import Batcher
 from mediafleet.scheduler.outcomes import check_outputs, tidy_error
@@ -42,7 +43,7 @@ REJECT_DELAY_MS = 250
 """Wait before a rejected task is placed again, so that a node that rejects everything does not spin."""
 BATCH_FRAMES = 256
 MOST_WAITING_FRAMES = 64
-"""Frames of one node that wait for the store. A frame may have 1 MiB, and the store may be away for hours."""
+"""Frames of one node that wait for the store. The store may be away for hours."""
 
 
 @dataclass
@@ -155,7 +156,7 @@ class Settler:
 
     async def _check_outputs(self, tick: _Tick) -> None:
         results = [(outcome, outcome.result) for outcome in tick.made if outcome.result]
-        named = {output.id for _, result in results for output in result.outputs}
+        named = {output.id for _, result in results for output in result.outputs if is_id(output.id, "a")}
         known = await self._store.read.artifacts(sorted(named)) if named else {}
         for outcome, result in results:
             checked = check_outputs(result, known)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mediafleet.domain.errors import StoreUnavailable, Unavailable
 from mediafleet.domain.ids import cell_of, is_id
 
 if TYPE_CHECKING:
@@ -37,14 +38,24 @@ class Sweeper:
 
     async def step(self) -> None:
         """Sweep, and wait until the next sweep is due. Raises StoreUnavailable."""
-        await self.sweep()
+        try:
+            await self.sweep()
+        except StoreUnavailable:
+            raise
+        except Unavailable as error:
+            # A folder that cannot be walked now cannot be walked a second later either.
+            log.warning("the artifacts could not be swept", reason=error.message)
         await asyncio.sleep(EVERY_S)
 
     async def sweep(self) -> int:
         """Remove what is left over, and return how many blobs that were. Raises StoreUnavailable, Unavailable."""
+        if not await self._blobs.belongs_to(await self._store.identity()):
+            # Records of the folder's own store are not here to say what is in use: all would look unused.
+            log.warning("the artifacts belong to another store, or to one that was lost; nothing of them is swept")
+            return 0
         await self._blobs.sweep_staging({self._instance, *await self._store.read.live_instances()})
         removed = 0
-        # Old ones only: should this instance look into the wrong store, nothing that is in use is lost at once.
+        # Old ones only: a record and its bytes do not come and go in the same moment.
         async for key in self._blobs.list_keys(before_ms=self._clock.now_ms() - self._keep_ms):
             if await self._is_unknown(key):
                 await self._blobs.delete(key)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from mediafleet.domain.errors import ConfigError
+from mediafleet.domain.ids import new_token
 from mediafleet.store import records
 from mediafleet.store.connection import translate_errors
 from mediafleet.store.keys import Keys
@@ -67,6 +68,13 @@ class Store:
         if self._observe:
             self._observe(name, perf_counter() - started)
         return answer
+
+    async def identity(self) -> str:
+        """Return the random name that the store was given when it was first asked; another, empty store has another."""
+        with translate_errors():
+            client: Any = self.redis
+            await client.hsetnx(self.keys.schema, "identity", new_token())
+            return (await client.hget(self.keys.schema, "identity")).decode()
 
     async def check_schema(self) -> None:
         """Store the schema number in an empty cell; refuse a cell that this version cannot read.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from contextlib import aclosing
 from pathlib import Path
 
@@ -162,3 +164,33 @@ async def test_folders_pipes_and_missing_files_are_refused_without_waiting(root:
             await roots.fingerprint(root / name)
     with pytest.raises(NotFound, match="There is no file"):
         await roots.fingerprint(root / "missing.mkv")
+
+
+async def test_a_reader_that_leaves_while_its_file_is_opened_leaves_nothing_open(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots = FileRoots([str(root)])
+    proof = await roots.fingerprint(root / "film.mkv")
+    before = psutil.Process().num_fds()
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(path: Path) -> int:
+        asked.set()
+        assert go_on.wait(20)
+        return open_regular(path)
+
+    monkeypatch.setattr(module, "open_regular", slow)
+    reader = asyncio.create_task(anext(roots.read(root / "film.mkv", proof, start=0, length=1)))
+    assert await asyncio.to_thread(asked.wait, 20)
+    reader.cancel()
+    await asyncio.gather(reader, return_exceptions=True)
+    go_on.set()
+    async with asyncio.timeout(20):
+        while psutil.Process().num_fds() > before:  # noqa: ASYNC110 - a thread closes it, and tells no event
+            await asyncio.sleep(0)
+
+
+async def test_links_that_go_in_a_circle_are_said_so(root: Path) -> None:
+    (root / "loop").symlink_to(root / "loop")
+    with pytest.raises(InputError, match=r"circle|no file|file_roots|cannot be read"):
+        await FileRoots([str(root)]).fingerprint(root / "loop")

@@ -12,13 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediafleet.domain.frames import AttemptRef, Drain, JobCancel, Ping, Registered
+from mediafleet.doors.closing import MOST_REASON_BYTES, shorten_reason
 from mediafleet.doors.websocket.link import (
     CODE_GOING_AWAY,
     CODE_SLOW,
     MOST_QUEUED_FRAMES,
-    MOST_REASON_BYTES,
     SocketLink,
-    shorten_reason,
 )
 
 GREETING = Registered(NODE, 5_000, 15_000)

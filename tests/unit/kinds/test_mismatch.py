@@ -40,6 +40,15 @@ class Nothing(msgspec.Struct, forbid_unknown_fields=True):
     pass
 
 
+class Own:
+    """A type that msgspec knows nothing of."""
+
+
+class WithOwn(msgspec.Struct):
+    own: Own | None = None
+    mode: Literal["fast", "slow"] = "fast"
+
+
 def explained(params: dict[str, Any], wanted: type[Any] = Params) -> str:
     with pytest.raises(msgspec.ValidationError) as caught:
         msgspec.convert(params, wanted)
@@ -76,6 +85,14 @@ def test_a_kind_without_params_says_so() -> None:
 
 def test_a_long_value_is_cut() -> None:
     assert len(explained({"crf": "x" * 10_000})) < LONGEST_SHOWN + 80
+
+
+def test_a_long_name_is_cut() -> None:
+    assert len(explained({"x" * 10_000: 1})) < LONGEST_SHOWN + 120
+
+
+def test_a_type_that_has_no_schema_is_explained_without_its_choices() -> None:
+    assert explained({"mode": "ultra"}, WithOwn) == "mode: Invalid enum value 'ultra'"
 
 
 def test_the_words_of_a_kinds_own_check_stay_as_they_are() -> None:

@@ -303,6 +303,15 @@ async def test_outputs_of_a_result_are_kept_as_they_are_recorded(parts: Parts) -
     assert (view.status, view.outputs) == (JobStatus.COMPLETED, (recorded,))
 
 
+async def test_an_output_that_names_something_else_than_an_artifact_is_not_there(parts: Parts) -> None:
+    job, link = await running(parts)
+    await parts.record_artifact(ArtifactRef("a0-film", "film.mp4"))
+    await parts.driver.redis.sadd(f"{parts.store.keys.artifact('a0-film')}:jobs", "j0-1")
+    said = ArtifactRef("a0-film:jobs", "film.mp4")
+    await parts.say(NODE, outcome(refs(link)[0], result=TaskResult({}, (said,))))
+    assert (await parts.job(job)).tasks[0].tries == 1
+
+
 @pytest.mark.parametrize("state", [ArtifactState.OPEN, None])
 async def test_a_result_without_its_bytes_is_made_again(parts: Parts, state: ArtifactState | None) -> None:
     job, link = await running(parts)

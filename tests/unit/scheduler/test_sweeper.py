@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from mediafleet.artifacts.blobs import BlobStore
 from mediafleet.domain.clock import SystemClock
+from mediafleet.domain.errors import Unavailable
 from mediafleet.domain.ids import new_artifact_id
 from mediafleet.scheduler.sweeper import Sweeper
 from mediafleet.store import Store
@@ -92,6 +94,42 @@ async def test_a_step_sweeps_at_once_and_then_waits(sweeper: Sweeper, blobs: Blo
     async with asyncio.timeout(20):
         while await keys(blobs):  # noqa: ASYNC110 - the step under test sets no event
             await asyncio.sleep(0)
+    assert not step.done()
+    step.cancel()
+    await asyncio.gather(step, return_exceptions=True)
+
+
+async def test_nothing_is_swept_from_a_folder_of_another_store(
+    sweeper: Sweeper, blobs: BlobStore, store: Store
+) -> None:
+    """It is there after Redis was lost, or where two fleets were given one folder: its records are elsewhere."""
+    assert await blobs.belongs_to("another")
+    await put(blobs, kept := new_artifact_id("0"), age_ms=2 * KEEP_MS)
+    assert await sweeper.sweep() == 0
+    assert await keys(blobs) == {kept}
+
+
+async def test_a_folder_stays_its_stores_over_restarts(store: Store, tmp_path: Path) -> None:
+    identity = await store.identity()
+    assert await store.identity() == identity
+    assert [await BlobStore(tmp_path).belongs_to(identity) for _ in range(2)] == [True, True]
+    assert not await BlobStore(tmp_path).belongs_to("another")
+
+
+async def test_a_folder_that_cannot_be_walked_is_said_once_and_left_alone(
+    sweeper: Sweeper, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> AsyncIterator[str]:
+        raise Unavailable("The disk fails.")
+        yield ""
+
+    monkeypatch.setattr(blobs, "list_keys", fail)
+    with capture_logs() as said:
+        step = asyncio.create_task(sweeper.step())
+        async with asyncio.timeout(20):
+            while not said:  # noqa: ASYNC110 - a line in the log is no event
+                await asyncio.sleep(0)
+    assert [line["reason"] for line in said] == ["The disk fails."]
     assert not step.done()
     step.cancel()
     await asyncio.gather(step, return_exceptions=True)

@@ -19,6 +19,7 @@ from litestar.datastructures import Headers
 
 from mediafleet.domain.errors import Unauthorized
 from mediafleet.domain.job import LOCAL_PRINCIPAL
+from mediafleet.doors.closing import shorten_reason
 from mediafleet.doors.http.problems import (
     PROBLEM_TYPE,
     Problem,
@@ -29,7 +30,6 @@ from mediafleet.doors.http.problems import (
     problem_of,
     unforeseen_problem,
 )
-from mediafleet.doors.websocket.link import shorten_reason
 from mediafleet.ops.auth import is_loopback, tokens_equal
 
 if TYPE_CHECKING:

@@ -8,20 +8,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mediafleet.domain.frames import Registered, SchedulerFrame, encode_frame
+from mediafleet.doors.closing import shorten_reason
 
 MOST_QUEUED_FRAMES = 1_000
 """A node that is this far behind does not read; it does better with a new link."""
-MOST_REASON_BYTES = 123
-"""RFC 6455 §5.5: a control frame carries 125 bytes, two of them are the code."""
 CODE_SLOW = 4408
 CODE_GOING_AWAY = 1001
 
 Send = Callable[[Any], Awaitable[None]]
-
-
-def shorten_reason(reason: str) -> str:
-    """Return the reason cut to what a close frame can carry, never inside a character."""
-    return reason.encode("utf-8", "replace")[:MOST_REASON_BYTES].decode("utf-8", "ignore")
 
 
 class SocketLink:

@@ -109,9 +109,12 @@ class FfmpegRun:
         return moved or position.is_end
 
     def _trace(self) -> tuple[int, int]:
-        if self.output is None or not self.output.exists():
+        try:
+            status = self.output.stat() if self.output else None
+        except OSError:
+            status = None
+        if status is None:
             return 0, 0
-        status = self.output.stat()
         return status.st_size, status.st_mtime_ns
 
     def _stalled(self, child: ChildProcess) -> TransientFailure:

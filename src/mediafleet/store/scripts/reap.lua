@@ -41,8 +41,7 @@ local function expire(entry)
   elseif handle[what] then
     -- Removed first, so that a handler may set it anew.
     drop_score(P .. 'due', entry)
-    handle[what](id, rest, result)
-    return what
+    if handle[what](id, rest, result) ~= false then return what end
   else
     -- A newer version's; one of its instances will see to it.
     set_score(P .. 'due', entry, NOW + A.retry_ms)

@@ -19,6 +19,7 @@ end
 
 -- Returns whether the node may keep it.
 local function settle(attempt)
+  drop_score(P .. 'due', 'idle|' .. attempt.task .. '|' .. attempt.grant)
   local t = read_attempt(attempt.task, attempt.grant)
   if not t.standing or t.standing == 'revoked' or t.standing == 'won' or FINAL[t.state] then return false end
   if string.match(t.executor, '^[^/]*') ~= A.node or redis.call('EXISTS', P .. 'executor:' .. t.executor) == 0 then

@@ -18,11 +18,8 @@ end
 -- Its node has not spoken of it for a lease. What was revoked only gives its slots back.
 handle['idle'] = function(task, grant)
   local t = read_attempt(task, grant)
-  if t.standing == 'running' then
-    lose(t, 'lost', 0)
-  elseif t.standing and t.standing ~= 'reserved' then
-    release(t.executor, grant, t.cost)
-  end
+  if t.standing == 'running' then return lose(t, 'lost', 0) end
+  return t.standing ~= nil and t.standing ~= 'reserved' and release(t.executor, grant, t.cost)
 end
 
 handle['hold'] = function(task)
