@@ -9,6 +9,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mediafleet.bench.figure import Figure
-from mediafleet.bench.noop import measure_noop
+from mediafleet.bench.noop import measure_noop, measure_noop_with_peers
 from mediafleet.bench.overhead import measure_batch_overhead, measure_overhead
 from mediafleet.domain.errors import InvalidRequest
 
@@ -28,31 +29,54 @@ class Bench:
 
     measure: Callable[[], Coroutine[Any, Any, list[Figure]]]
     figures: tuple[str, ...]
+    measure_with_peers: Callable[[Sequence[Path]], Coroutine[Any, Any, list[Figure]]] | None = None
+    """The same run with the peers that the interpreters have; their figures are named `<figure>.<peer>`."""
+
+    async def run(self, pythons: Sequence[Path] | None) -> list[Figure]:
+        """Measure, with peers where interpreters are given and there are peers to this benchmark."""
+        if pythons is None or self.measure_with_peers is None:
+            return await self.measure()
+        return await self.measure_with_peers(pythons)
 
 
 BENCHES: dict[str, Bench] = {
     "noop": Bench(
-        measure_noop, ("noop_tasks_per_s", "noop_cpu_s_per_1000", "noop_latency_p50_ms", "noop_latency_p99_ms")
+        measure_noop,
+        (
+            *("noop_tasks_per_s", "noop_cpu_s_per_1000", "noop_latency_p50_ms", "noop_latency_p99_ms"),
+            *("noop_start_p50_ms", "noop_start_p99_ms"),
+        ),
+        measure_noop_with_peers,
     ),
     "transcode": Bench(measure_overhead, ("transcode_overhead_ratio", "transcode_overhead_s", "transcode_verify_s")),
     "batch": Bench(measure_batch_overhead, ("batch_overhead_ratio", "batch_verify_s")),
 }
 
 
-def main(names: Sequence[str], *, json: bool = False, with_peers: bool = False) -> int:
+def main(
+    names: Sequence[str], *, json: bool = False, with_peers: bool = False, peers_python: Sequence[Path] = ()
+) -> int:
     """Run the named benchmarks or figures (all where none is named) and print them; return the exit code.
+
+    Args:
+        names: Of benchmarks or figures.
+        json: Print a list of figures for a program.
+        with_peers: Run the peers as well.
+        peers_python: Interpreters to look for peers in; this one where none is named.
 
     Raises:
         InvalidRequest: There is neither a benchmark nor a figure of a name.
+        ConfigError: One of the interpreters does not work.
     """
     chosen = choose(names)
-    if with_peers:
-        print("No comparison with peers is built in yet; the figures are ours alone.", file=sys.stderr)
+    pythons = (peers_python or [Path(sys.executable)]) if with_peers or peers_python else None
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     figures: list[Figure] = []
     for name, wanted in chosen.items():
         print(f"measuring {name} …", file=sys.stderr)
-        figures += [figure for figure in asyncio.run(BENCHES[name].measure()) if figure.name in wanted]
+        # A peer's figure is wanted where ours is.
+        measured = asyncio.run(BENCHES[name].run(pythons))
+        figures += [figure for figure in measured if figure.name.partition(".")[0] in wanted]
     print(msgspec.json.format(msgspec.json.encode(figures)).decode() if json else "", end="\n" if json else "")
     if not json:
         Console().print(_table(figures))

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import psutil
 
+from mediafleet.bench.cpu import tree_cpu_seconds
 from mediafleet.domain.errors import SchedulerUnavailable
 
 START_S = 30.0
@@ -31,9 +31,7 @@ class BenchFleet:
 
     def cpu_seconds(self) -> float:
         """Processor time of the scheduler and its store so far, user and system."""
-        parent = psutil.Process(self.pid)
-        times = [process.cpu_times() for process in (parent, *parent.children(recursive=True))]
-        return sum(time.user + time.system for time in times)
+        return tree_cpu_seconds(self.pid)
 
 
 @asynccontextmanager

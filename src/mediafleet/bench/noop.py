@@ -8,45 +8,102 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import tempfile
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import aiohttp
-import psutil
 
+from mediafleet.bench.comparison import MeasuredPeer, list_figures
 from mediafleet.bench.figure import Figure, percentile
-from mediafleet.bench.fleet import BenchFleet, bench_fleet
-from mediafleet.domain.errors import SchedulerUnavailable
+from mediafleet.bench.fleet import bench_fleet
+from mediafleet.bench.peer_process import InstalledPeer, find_peers, peer_process
+from mediafleet.bench.throughput import Throughput, measure_throughput
+from mediafleet.domain.errors import SchedulerUnavailable, TaskFailed
+from mediafleet.store.embedded import EmbeddedRedis
+from mediafleet.store.server_binary import find_server
 
 NODES = 100
 SLOTS = 4
-JOBS = 20_000
 BULK = 1_000
-WARM_UP = 2_000
-SINGLES = 500
 POLL_S = 0.02
 
 
 async def measure_noop() -> list[Figure]:
     """Measure throughput, processor time and idle latency of no-op tasks."""
+    return await _compare([])
+
+
+async def measure_noop_with_peers(pythons: Sequence[Path]) -> list[Figure]:
+    """Measure the same, and then each peer that one of the interpreters has, on a fresh store of the same settings.
+
+    A peer that is not installed, or that fails, is said on standard error and left out.
+
+    Raises:
+        ConfigError: One of the paths is no Python interpreter that works.
+    """
+    installed, missing = await find_peers(pythons)
+    if missing:
+        where = ", ".join(map(str, pythons))
+        print(f"Not installed in {where}, so not measured: {', '.join(missing)}.", file=sys.stderr)
+    return await _compare(installed)
+
+
+async def _compare(installed: Sequence[InstalledPeer]) -> list[Figure]:
+    ours, starts = await _measure_ours()
+    peers = [peer for one in installed if (peer := await _measure_peer(one))]
+    about = {
+        "noop_tasks_per_s": f"{NODES} nodes x {SLOTS} slots, bulk {BULK}; {_describe_store()}",
+        "noop_cpu_s_per_1000": "client + scheduler + store + fake nodes",
+        "noop_latency_p50_ms": "idle, submit to result",
+        "noop_latency_p99_ms": "idle, submit to result",
+    }
+    figures = list_figures(ours, about, peers)
+    own = figures[: len(about)]
+    return [
+        *own,
+        Figure("noop_start_p50_ms", percentile(starts, 50), "ms", "idle, submit to running"),
+        Figure("noop_start_p99_ms", percentile(starts, 99), "ms", "idle, submit to running"),
+        *figures[len(about) :],
+    ]
+
+
+async def _measure_ours() -> tuple[Throughput, list[float]]:
+    starts: list[float] = []
     async with (
         bench_fleet("scheduler") as fleet,
-        _fake_nodes(fleet.url) as nodes,
+        _fake_nodes(fleet.url),
         aiohttp.ClientSession(fleet.url) as session,
     ):
-        # Scripts are loaded, sockets opened and code paths taken once before anything is measured.
-        await _push(session, WARM_UP)
-        before = _cpu(fleet, nodes)
-        seconds = await _push(session, JOBS)
-        cpu = _cpu(fleet, nodes) - before
-        latencies = [await _single(session) for _ in range(SINGLES)]
-    return [
-        Figure("noop_tasks_per_s", JOBS / seconds, "1/s", f"{NODES} nodes x {SLOTS} slots, bulk {BULK}"),
-        Figure("noop_cpu_s_per_1000", cpu / JOBS * 1000, "s", "scheduler + store + fake nodes"),
-        Figure("noop_latency_p50_ms", percentile(latencies, 50), "ms", "idle, submit to running"),
-        Figure("noop_latency_p99_ms", percentile(latencies, 99), "ms", "idle, submit to running"),
-    ]
+
+        async def single(count: int) -> list[float]:
+            pairs = [await _single(session) for _ in range(count)]
+            starts.extend(started for started, _ in pairs)
+            return [finished for _, finished in pairs]
+
+        return await measure_throughput(lambda count: _push(session, count), single), starts
+
+
+async def _measure_peer(peer: InstalledPeer) -> MeasuredPeer | None:
+    print(f"measuring {peer.name} …", file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="mediafleet-bench-") as data:
+        try:
+            async with (
+                EmbeddedRedis(Path(data)) as store,
+                peer_process(peer.name, peer.module, python=peer.python, redis_url=store.url) as process,
+            ):
+                result = await measure_throughput(process.push, process.single)
+        except TaskFailed as error:
+            print(f"Left out: {error}", file=sys.stderr)
+            return None
+    return MeasuredPeer(peer.name, f"{peer.versions}; {process.settings}; {_describe_store()}", result)
+
+
+def _describe_store() -> str:
+    server = find_server()
+    return f"{server.path.name} {server.version[0]}.{server.version[1]}, AOF everysec, unix socket"
 
 
 @asynccontextmanager
@@ -68,18 +125,13 @@ async def _fake_nodes(url: str) -> AsyncGenerator[int]:
         await process.wait()
 
 
-def _cpu(fleet: BenchFleet, nodes: int) -> float:
-    times = psutil.Process(nodes).cpu_times()
-    return fleet.cpu_seconds() + times.user + times.system
-
-
 async def _push(session: aiohttp.ClientSession, count: int) -> float:
     """Submit so many jobs in bulk and wait until all are completed; return the seconds."""
     # Counted from what is there, since the store keeps the completed jobs of the warm-up.
     done = await _completed(session) + count
     started = time.perf_counter()
-    for _ in range(count // BULK):
-        async with session.post("/api/v1/jobs", json=[{"kind": "noop"}] * BULK) as response:
+    for start in range(0, count, BULK):
+        async with session.post("/api/v1/jobs", json=[{"kind": "noop"}] * min(BULK, count - start)) as response:
             response.raise_for_status()
     while await _completed(session) < done:  # noqa: ASYNC110 - the fleet is another process
         await asyncio.sleep(POLL_S)
@@ -91,14 +143,15 @@ async def _completed(session: aiohttp.ClientSession) -> int:
         return int((await response.json())["total"])
 
 
-async def _single(session: aiohttp.ClientSession) -> float:
-    """Submit one job to an idle fleet; return the milliseconds from sending it to its being run."""
+async def _single(session: aiohttp.ClientSession) -> tuple[float, float]:
+    """Submit one job to an idle fleet; return the milliseconds from sending it to its being run, and to its result."""
     sent_ms = time.time() * 1000
+    sent = time.perf_counter()
     async with session.post("/api/v1/jobs", json={"kind": "noop"}) as response:
         job = (await response.json())["id"]
     while True:
         async with session.get(f"/api/v1/jobs/{job}") as response:
             view = await response.json()
-        # The start is the scheduler's own mark, so how often we look makes no measured time longer.
         if view["status"] == "completed":
-            return float(view["started_ms"]) - sent_ms
+            # The start is the scheduler's own mark, so how often we look makes no measured time longer.
+            return float(view["started_ms"]) - sent_ms, (time.perf_counter() - sent) * 1000

@@ -112,6 +112,7 @@ _add("demo", "demo:demo", LEARN, "Take a tour on generated media: two nodes, sev
 _add("bench", "bench:bench", LEARN, "Measure this machine and print one table.", [
     ("mediafleet bench", "all figures"),
     ("mediafleet bench noop_tasks_per_s --json", "one figure, for a program"),
+    ("mediafleet bench noop --with-peers", "beside the task queues that are installed"),
 ])  # fmt: skip
 
 

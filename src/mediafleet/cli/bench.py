@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -16,6 +17,7 @@ def bench(
     *names: str,
     json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     with_peers: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    peers_python: Annotated[list[Path] | None, Parameter(negative="", show_default=False)] = None,
     debug: Annotated[bool, Parameter(negative="", show_default=False)] = False,
 ) -> int:
     """Measure this machine and print one table.
@@ -24,6 +26,7 @@ def bench(
         names: Which benchmarks (noop, transcode, batch) or figures of them; all where none is named.
         json: Print a list of {name, value, unit, compared_to, ratio}.
         with_peers: Also measure the peers that are installed; installs nothing.
+        peers_python: A Python that has peers, in place of this one; may be given several times.
         debug: Show stack traces with errors.
     """
 
@@ -32,6 +35,6 @@ def bench(
             figures = import_module("mediafleet.bench")
         except ModuleNotFoundError as error:
             raise ConfigError("The benchmarks are not part of this installation; run them from a checkout.") from error
-        return int(figures.main(list(names), json=json, with_peers=with_peers))
+        return int(figures.main(list(names), json=json, with_peers=with_peers, peers_python=peers_python or ()))
 
     return guard(work, Output(as_json=json), debug=debug)

@@ -1,0 +1,77 @@
+"""Figures of the fleet beside those of its peers: who was best at what, and by how much the fleet differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from mediafleet.bench.figure import Figure
+from mediafleet.bench.throughput import Throughput
+
+
+class MeasuredPeer(msgspec.Struct, frozen=True):
+    """What one peer did, and with which versions and settings."""
+
+    name: str
+    about: str
+    result: Throughput
+
+
+class _Metric(msgspec.Struct, frozen=True):
+    name: str
+    unit: str
+    best: str
+    """How the peer is called that others are measured by."""
+    is_more_better: bool
+    read: Callable[[Throughput], float]
+
+    def read_peer(self, peer: MeasuredPeer) -> float:
+        """Return the number of a peer."""
+        return self.read(peer.result)
+
+
+_METRICS = (
+    _Metric("noop_tasks_per_s", "1/s", "fastest", True, lambda one: one.tasks_per_s),
+    _Metric("noop_cpu_s_per_1000", "s", "cheapest", False, lambda one: one.cpu_s_per_1000),
+    _Metric("noop_latency_p50_ms", "ms", "fastest", False, lambda one: one.latency_p50_ms),
+    _Metric("noop_latency_p99_ms", "ms", "fastest", False, lambda one: one.latency_p99_ms),
+)
+
+
+def list_figures(ours: Throughput, about: dict[str, str], peers: Sequence[MeasuredPeer]) -> list[Figure]:
+    """Return our figures, each against the best peer, then each peer's as `<figure>.<peer>` with ours divided by it.
+
+    Args:
+        ours: What the fleet did.
+        about: Figure → what was measured, for `compared_to`.
+        peers: None where there is nothing to compare with.
+    """
+    own = [_own_figure(metric, ours, about[metric.name], peers) for metric in _METRICS]
+    return own + [figure for peer in peers for figure in _peer_figures(peer, ours)]
+
+
+def _own_figure(metric: _Metric, ours: Throughput, about: str, peers: Sequence[MeasuredPeer]) -> Figure:
+    value = metric.read(ours)
+    if not peers:
+        return Figure(metric.name, value, metric.unit, about)
+    # By value and not by name: which peer is best may differ from figure to figure.
+    best = (max if metric.is_more_better else min)(peers, key=metric.read_peer)
+    number = metric.read_peer(best)
+    sentence = f"{best.name} {number:,.2f} {metric.unit}, the {metric.best} of {len(peers)}; {about}"
+    return Figure(metric.name, value, metric.unit, sentence, value / number)
+
+
+def _peer_figures(peer: MeasuredPeer, ours: Throughput) -> list[Figure]:
+    # Versions and settings once a peer: they are the same for its other figures.
+    about = [peer.about, *[""] * (len(_METRICS) - 1)]
+    return [
+        Figure(
+            f"{metric.name}.{peer.name}",
+            metric.read_peer(peer),
+            metric.unit,
+            words,
+            metric.read(ours) / metric.read_peer(peer),
+        )
+        for metric, words in zip(_METRICS, about, strict=True)
+    ]
