@@ -18,7 +18,7 @@ class MeasuredPeer(msgspec.Struct, frozen=True):
     result: Throughput
 
 
-class _Metric(msgspec.Struct, frozen=True):
+class _Metric(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     unit: str
     best: str
@@ -32,10 +32,16 @@ class _Metric(msgspec.Struct, frozen=True):
 
 
 _METRICS = (
-    _Metric("noop_tasks_per_s", "1/s", "fastest", True, lambda one: one.tasks_per_s),
-    _Metric("noop_cpu_s_per_1000", "s", "cheapest", False, lambda one: one.cpu_s_per_1000),
-    _Metric("noop_latency_p50_ms", "ms", "fastest", False, lambda one: one.latency_p50_ms),
-    _Metric("noop_latency_p99_ms", "ms", "fastest", False, lambda one: one.latency_p99_ms),
+    _Metric(name="noop_tasks_per_s", unit="1/s", best="fastest", is_more_better=True, read=lambda one: one.tasks_per_s),
+    _Metric(
+        name="noop_cpu_s_per_1000", unit="s", best="cheapest", is_more_better=False, read=lambda one: one.cpu_s_per_1000
+    ),
+    _Metric(
+        name="noop_latency_p50_ms", unit="ms", best="fastest", is_more_better=False, read=lambda one: one.latency_p50_ms
+    ),
+    _Metric(
+        name="noop_latency_p99_ms", unit="ms", best="fastest", is_more_better=False, read=lambda one: one.latency_p99_ms
+    ),
 )
 
 

@@ -7,6 +7,7 @@ submission: submit → placed → acknowledged → done, results recorded.
 from __future__ import annotations
 
 import asyncio
+import platform
 import sys
 import tempfile
 import time
@@ -55,7 +56,7 @@ async def _compare(installed: Sequence[InstalledPeer]) -> list[Figure]:
     ours, starts = await _measure_ours()
     peers = [peer for one in installed if (peer := await _measure_peer(one))]
     about = {
-        "noop_tasks_per_s": f"{NODES} nodes x {SLOTS} slots, bulk {BULK}; {_describe_store()}",
+        "noop_tasks_per_s": f"{NODES} nodes x {SLOTS} slots, bulk {BULK}; Python {platform.python_version()}, {_describe_store()}",
         "noop_cpu_s_per_1000": "client + scheduler + store + fake nodes",
         "noop_latency_p50_ms": "idle, submit to result",
         "noop_latency_p99_ms": "idle, submit to result",
