@@ -65,7 +65,7 @@ def _own_figure(metric: _Metric, ours: Throughput, about: str, peers: Sequence[M
     best = (max if metric.is_more_better else min)(peers, key=metric.read_peer)
     number = metric.read_peer(best)
     sentence = f"{best.name} {number:,.2f} {metric.unit}, the {metric.best} of {len(peers)}; {about}"
-    return Figure(metric.name, value, metric.unit, sentence, value / number)
+    return Figure(metric.name, value, metric.unit, sentence, _divide(value, number))
 
 
 def _peer_figures(peer: MeasuredPeer, ours: Throughput) -> list[Figure]:
@@ -77,7 +77,12 @@ def _peer_figures(peer: MeasuredPeer, ours: Throughput) -> list[Figure]:
             metric.read_peer(peer),
             metric.unit,
             words,
-            metric.read(ours) / metric.read_peer(peer),
+            _divide(metric.read(ours), metric.read_peer(peer)),
         )
         for metric, words in zip(_METRICS, about, strict=True)
     ]
+
+
+def _divide(ours: float, other: float) -> float | None:
+    # The kernel counts processor time in ticks: a run that took less than one took nothing.
+    return ours / other if other else None

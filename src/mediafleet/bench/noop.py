@@ -97,7 +97,7 @@ async def _measure_peer(peer: InstalledPeer) -> MeasuredPeer | None:
             ):
                 result = await measure_throughput(process.push, process.single)
         except TaskFailed as error:
-            print(f"Left out: {error}", file=sys.stderr)
+            print(f"Left out: {error}\n{error.detail}", file=sys.stderr)
             return None
     return MeasuredPeer(peer.name, f"{peer.versions}; {process.settings}; {_describe_store()}", result)
 

@@ -56,7 +56,7 @@ class PeerProcess:
         """Submit so many tasks and wait for their results; return the seconds.
 
         Raises:
-            TaskFailed: The peer ended, or took longer than `ANSWER_LIMIT_S`; the sentence has its last words.
+            TaskFailed: The peer ended, or took longer than `ANSWER_LIMIT_S`; the detail has its last words.
         """
         return float((await self._ask({"push": count}))["seconds"])
 
@@ -92,7 +92,7 @@ async def peer_process(name: str, module: str, *, python: Path, redis_url: str) 
     """Run a peer's client and workers on a store inside the block; nothing of them is left after it.
 
     Raises:
-        TaskFailed: It did not start; the sentence has its last words.
+        TaskFailed: It did not start; the detail has its last words.
     """
     with tempfile.TemporaryDirectory(prefix="mediafleet-peer-") as folder:
         log = Path(folder) / "log"
@@ -146,7 +146,7 @@ async def _read_answer(process: asyncio.subprocess.Process, name: str, log: Path
     if not line:
         words = await asyncio.to_thread(log.read_bytes)
         tail = words[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
-        raise TaskFailed(f"{name} ended, or did not answer within {ANSWER_LIMIT_S:.0f} s: {tail}")
+        raise TaskFailed(f"{name} ended, or did not answer within {ANSWER_LIMIT_S:.0f} s.", detail=tail)
     return msgspec.json.decode(line)
 
 

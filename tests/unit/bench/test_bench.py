@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from mediafleet import bench
-from mediafleet.bench import BENCHES, Bench, noop, overhead
+from mediafleet.bench import BENCHES, Bench, noop, overhead, throughput
 from mediafleet.bench.figure import Figure
 from mediafleet.domain.errors import InvalidRequest
 
@@ -14,8 +18,10 @@ from mediafleet.domain.errors import InvalidRequest
 @pytest.fixture(autouse=True)
 def small_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure little."""
-    for name, value in {"NODES": 3, "JOBS": 200, "BULK": 100, "WARM_UP": 100, "SINGLES": 3}.items():
+    for name, value in {"NODES": 3, "BULK": 100}.items():
         monkeypatch.setattr(noop, name, value)
+    for name, value in {"JOBS": 150, "WARM_UP": 100, "SINGLES": 3, "ROUNDS": 2}.items():
+        monkeypatch.setattr(throughput, name, value)
     for name, value in {"ROUNDS": 1, "LONG_S": 0.5, "SMALL_S": 0.2, "SMALL_FILES": 2}.items():
         monkeypatch.setattr(overhead, name, value)
 
@@ -42,10 +48,8 @@ def test_the_transcode_benchmarks_compare_with_plain_ffmpeg(capsys: pytest.Captu
 
 
 def test_figures_are_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench.main(["noop"], json=False, with_peers=True) == 0
-    printed = capsys.readouterr()
-    assert "noop_tasks_per_s" in printed.out
-    assert "peers" in printed.err
+    assert bench.main(["noop"], json=False) == 0
+    assert "noop_tasks_per_s" in capsys.readouterr().out
 
 
 def test_an_unknown_benchmark_is_named() -> None:
@@ -102,6 +106,21 @@ def test_a_figure_can_be_named_and_its_benchmark_runs_once(
     printed = capsys.readouterr()
     assert printed.err == "measuring first …\n"
     assert list(read(printed.out)) == wanted
+
+
+def test_figures_of_peers_come_with_the_one_that_is_named_and_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def with_peers(pythons: Sequence[Path]) -> list[Figure]:
+        return [*await canned(), Figure(f"one.{pythons[0].name}", 2.0, "s"), Figure("two.huey", 3.0, "s")]
+
+    monkeypatch.setattr(bench, "BENCHES", {"first": Bench(canned, ("one", "two"), with_peers)})
+    assert bench.main(["one"], json=True, with_peers=True) == 0
+    assert list(read(capsys.readouterr().out)) == ["one", f"one.{Path(sys.executable).name}"]
+    assert bench.main(["one"], json=True, peers_python=[Path("/other/snake")]) == 0
+    assert list(read(capsys.readouterr().out)) == ["one", "one.snake"]
+    assert bench.main(["one"], json=True) == 0
+    assert list(read(capsys.readouterr().out)) == ["one"]
 
 
 def test_the_figures_that_others_rely_on_can_be_named() -> None:

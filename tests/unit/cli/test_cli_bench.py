@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,10 +56,17 @@ def test_every_benchmark_that_the_help_teaches_exists(command: str, monkeypatch:
     assert choose(names)
 
 
-def test_peers_are_told_to_be_missing_and_the_figures_come_all_the_same(bare: RunCli) -> None:
-    ran = bare("bench", "first", "--with-peers", "--json")
-    assert ran.json
-    assert "peers" in ran.err
+def test_interpreters_with_peers_can_be_named_one_by_one(bare: RunCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def with_peers(pythons: Sequence[Path]) -> list[Figure]:
+        return [Figure("one", len(pythons), " ".join(map(str, pythons)))]
+
+    monkeypatch.setattr(bench, "BENCHES", {"first": Bench(canned, ("one",), with_peers)})
+    ran = bare("bench", "first", "--with-peers", "--peers-python", "/a/python", "--peers-python", "/b/python", "--json")
+    assert [(figure["value"], figure["unit"]) for figure in ran.json] == [(2, "/a/python /b/python")]
+
+
+def test_a_benchmark_without_peers_runs_all_the_same(bare: RunCli) -> None:
+    assert bare("bench", "first", "--with-peers", "--json").json
 
 
 def test_an_installation_without_benchmarks_says_so(bare: RunCli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,57 @@
+"""Every system is measured alike: a warm-up that counts for nothing, rounds, then single tasks."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from mediafleet.bench import throughput
+from mediafleet.bench.throughput import measure_throughput
+
+
+class Pushed:
+    """A system that takes as long as it is told."""
+
+    def __init__(self, *seconds: float, spin_s: float = 0.0) -> None:
+        self._seconds = iter(seconds)
+        self._spin_s = spin_s
+        self.counts: list[int] = []
+
+    async def push(self, count: int) -> float:
+        self.counts.append(count)
+        end = time.process_time() + self._spin_s
+        while time.process_time() < end:
+            pass
+        return next(self._seconds)
+
+    async def single(self, count: int) -> list[float]:
+        self.counts.append(count)
+        return [float(number) for number in range(1, count + 1)]
+
+
+@pytest.fixture(autouse=True)
+def small_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round of a thousand, so that its processor seconds are those of a thousand."""
+    for name, value in {"JOBS": 1000, "WARM_UP": 10, "SINGLES": 100}.items():
+        monkeypatch.setattr(throughput, name, value)
+
+
+async def test_the_rate_is_that_of_the_median_round_and_not_of_the_warm_up() -> None:
+    system = Pushed(100.0, 1.0, 8.0, 2.0)
+    measured = await measure_throughput(system.push, system.single)
+    assert measured.tasks_per_s == 500.0
+    assert system.counts == [10, 1000, 1000, 1000, 100]
+
+
+async def test_latencies_are_percentiles_of_single_tasks() -> None:
+    system = Pushed(1.0, 1.0, 1.0, 1.0)
+    measured = await measure_throughput(system.push, system.single)
+    assert (measured.latency_p50_ms, measured.latency_p99_ms) == (51.0, 100.0)
+
+
+async def test_processor_time_is_counted_for_the_time_of_a_round() -> None:
+    system = Pushed(1.0, 1.0, 1.0, 1.0, spin_s=0.1)
+    measured = await measure_throughput(system.push, system.single)
+    # Three rounds and a warm-up together would be four times as much.
+    assert 0.09 <= measured.cpu_s_per_1000 < 0.39
