@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 
 import msgspec
 import uvloop
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from mediafleet.domain.frames import (
     PROTOCOL_VERSION,
     AttemptRef,
+    Heartbeat,
     JobAck,
     JobAssign,
     JobResults,
     Outcome,
     Register,
+    Registered,
     decode_scheduler_frame,
     encode_frame,
 )
@@ -28,6 +32,7 @@ from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import TaskResult
 
 RESULT = TaskResult(result={"echo": ""})
+HEARTBEAT = encode_frame(Heartbeat()).decode()
 
 
 async def _work(socket: ClientConnection) -> None:
@@ -39,6 +44,14 @@ async def _work(socket: ClientConnection) -> None:
             # Acknowledged apart and first, as a real node does: the scheduler pays for both frames.
             await socket.send(encode_frame(JobAck(refs)).decode())
             await socket.send(encode_frame(JobResults(outcomes)).decode())
+
+
+async def _beat(socket: ClientConnection, every_s: float) -> None:
+    # A link that closed ends the work as well, and that is where it is told.
+    with suppress(ConnectionClosed):
+        while True:
+            await asyncio.sleep(every_s)
+            await socket.send(HEARTBEAT)
 
 
 async def _run_node(url: str, number: int, slots: int, registered: asyncio.Queue[int]) -> None:
@@ -54,9 +67,14 @@ async def _run_node(url: str, number: int, slots: int, registered: asyncio.Queue
             executors=(Executor("cpu", slots, ("kind:noop",)),),
         )
         await socket.send(encode_frame(register).decode())
-        await socket.recv()
+        answer = msgspec.json.decode(await socket.recv(), type=Registered)
         registered.put_nowait(number)
-        await _work(socket)
+        # Else its lease would end in the middle of a measurement that takes longer than one.
+        beats = asyncio.create_task(_beat(socket, answer.heartbeat_ms / 1000))
+        try:
+            await _work(socket)
+        finally:
+            beats.cancel()
 
 
 async def _run(url: str, nodes: int, slots: int) -> None:

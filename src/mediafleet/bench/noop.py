@@ -30,6 +30,8 @@ NODES = 100
 SLOTS = 4
 BULK = 1_000
 POLL_S = 0.02
+PUSH_LIMIT_S = 300.0
+"""Longest round, as for a peer: a fleet that lost its nodes would be waited for without end."""
 
 
 async def measure_noop() -> list[Figure]:
@@ -127,15 +129,23 @@ async def _fake_nodes(url: str) -> AsyncGenerator[int]:
 
 
 async def _push(session: aiohttp.ClientSession, count: int) -> float:
-    """Submit so many jobs in bulk and wait until all are completed; return the seconds."""
+    """Submit so many jobs in bulk and wait until all are completed; return the seconds.
+
+    Raises:
+        SchedulerUnavailable: They were not after `PUSH_LIMIT_S`.
+    """
     # Counted from what is there, since the store keeps the completed jobs of the warm-up.
     done = await _completed(session) + count
     started = time.perf_counter()
     for start in range(0, count, BULK):
         async with session.post("/api/v1/jobs", json=[{"kind": "noop"}] * min(BULK, count - start)) as response:
             response.raise_for_status()
-    while await _completed(session) < done:  # noqa: ASYNC110 - the fleet is another process
+    while await _completed(session) < done:
         await asyncio.sleep(POLL_S)
+        if time.perf_counter() - started > PUSH_LIMIT_S:
+            raise SchedulerUnavailable(
+                f"The fleet to be measured did not complete {count} jobs in {PUSH_LIMIT_S:.0f} s."
+            )
     return time.perf_counter() - started
 
 

@@ -59,3 +59,12 @@ async def test_nodes_that_do_not_join_end_the_measurement_with_a_sentence(capfd:
         async with noop._fake_nodes("http://127.0.0.1:1"):
             pytest.fail("there are no nodes")
     assert "Traceback" in capfd.readouterr().err
+
+
+async def test_a_bulk_that_nobody_works_on_ends_the_measurement_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(noop, "PUSH_LIMIT_S", 0.0)
+    async with bench_fleet("scheduler") as fleet, aiohttp.ClientSession(fleet.url) as session:
+        with pytest.raises(SchedulerUnavailable, match="did not complete 3 jobs"):
+            await noop._push(session, 3)

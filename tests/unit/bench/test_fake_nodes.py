@@ -17,6 +17,7 @@ from mediafleet.domain.frames import (
     Assignment,
     AttemptRef,
     Drain,
+    Heartbeat,
     JobAck,
     JobAssign,
     JobResults,
@@ -106,6 +107,13 @@ async def test_every_assignment_is_acknowledged_and_then_done_under_its_own_gran
         assert decode_node_frame(await link.recv()) == JobAck(refs)
         outcomes = tuple(Outcome(ref.task, ref.grant, result=fake_nodes.RESULT) for ref in refs)
         assert decode_node_frame(await link.recv()) == JobResults(outcomes)
+
+
+async def test_a_node_keeps_its_lease_by_beating_as_often_as_it_was_told() -> None:
+    async with open_door() as door, one_node(door), asyncio.timeout(DEADLINE_S):
+        link, _ = await door.next_link()
+        await link.send(encode_frame(Registered("n0-x", heartbeat_ms=10, lease_ms=30)).decode())
+        assert [decode_node_frame(await link.recv()) for _ in range(2)] == [Heartbeat(), Heartbeat()]
 
 
 async def test_frames_that_ask_for_no_work_are_passed_over() -> None:
