@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from mediafleet.bench.figure import Figure
-from mediafleet.bench.throughput import Throughput
+from mediafleet.bench.throughput import Throughput, take_median
 
 
 class MeasuredPeer(msgspec.Struct, frozen=True):
@@ -16,6 +16,11 @@ class MeasuredPeer(msgspec.Struct, frozen=True):
     name: str
     about: str
     result: Throughput
+
+
+def merge_rounds(rounds: Sequence[MeasuredPeer]) -> MeasuredPeer:
+    """Return what a peer did in the median of its rounds."""
+    return MeasuredPeer(rounds[0].name, rounds[0].about, take_median([one.result for one in rounds]))
 
 
 class _Metric(msgspec.Struct, frozen=True, kw_only=True):

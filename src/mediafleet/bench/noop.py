@@ -13,15 +13,18 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import aiohttp
 
-from mediafleet.bench.comparison import MeasuredPeer, list_figures
+from mediafleet.bench import throughput
+from mediafleet.bench.comparison import MeasuredPeer, list_figures, merge_rounds
 from mediafleet.bench.figure import Figure, percentile
 from mediafleet.bench.fleet import bench_fleet
 from mediafleet.bench.peer_process import InstalledPeer, find_peers, peer_process
-from mediafleet.bench.throughput import Throughput, measure_throughput
+from mediafleet.bench.throughput import Throughput, measure_round, take_median
 from mediafleet.domain.errors import SchedulerUnavailable, TaskFailed
 from mediafleet.store.embedded import EmbeddedRedis
 from mediafleet.store.server_binary import find_server
@@ -32,6 +35,17 @@ BULK = 1_000
 POLL_S = 0.02
 PUSH_LIMIT_S = 300.0
 """Longest round, as for a peer: a fleet that lost its nodes would be waited for without end."""
+
+
+STARTS = "idle, submit to running"
+
+
+@dataclass(frozen=True)
+class _OwnRound:
+    """What the fleet did in one round, with the milliseconds to the start of each single task."""
+
+    result: Throughput
+    starts: list[float]
 
 
 async def measure_noop() -> list[Figure]:
@@ -55,25 +69,33 @@ async def measure_noop_with_peers(pythons: Sequence[Path]) -> list[Figure]:
 
 
 async def _compare(installed: Sequence[InstalledPeer]) -> list[Figure]:
-    ours, starts = await _measure_ours()
-    peers = [peer for one in installed if (peer := await _measure_peer(one))]
+    ours: list[_OwnRound] = []
+    peers: dict[str, list[MeasuredPeer]] = {peer.name: [] for peer in installed}
+    for turn in range(throughput.ROUNDS):
+        ours.append(await _measure_ours())
+        for peer in installed:
+            if peer.name in peers and not await _add_round(peers[peer.name], peer, turn + 1):
+                del peers[peer.name]
+    return _list_figures(ours, [merge_rounds(rounds) for rounds in peers.values()])
+
+
+def _list_figures(ours: Sequence[_OwnRound], peers: Sequence[MeasuredPeer]) -> list[Figure]:
     about = {
-        "noop_tasks_per_s": f"{NODES} nodes x {SLOTS} slots, bulk {BULK}; Python {platform.python_version()}, {_describe_store()}",
+        "noop_tasks_per_s": f"{NODES} nodes x {SLOTS} slots, bulk {BULK}; "
+        f"Python {platform.python_version()}, {_describe_store()}",
         "noop_cpu_s_per_1000": "client + scheduler + store + fake nodes",
         "noop_latency_p50_ms": "idle, submit to result",
         "noop_latency_p99_ms": "idle, submit to result",
     }
-    figures = list_figures(ours, about, peers)
-    own = figures[: len(about)]
-    return [
-        *own,
-        Figure("noop_start_p50_ms", percentile(starts, 50), "ms", "idle, submit to running"),
-        Figure("noop_start_p99_ms", percentile(starts, 99), "ms", "idle, submit to running"),
-        *figures[len(about) :],
+    figures = list_figures(take_median([one.result for one in ours]), about, peers)
+    starts = [
+        Figure(f"noop_start_p{percent}_ms", median(percentile(one.starts, percent) for one in ours), "ms", STARTS)
+        for percent in (50, 99)
     ]
+    return [*figures[: len(about)], *starts, *figures[len(about) :]]
 
 
-async def _measure_ours() -> tuple[Throughput, list[float]]:
+async def _measure_ours() -> _OwnRound:
     starts: list[float] = []
     async with (
         bench_fleet("scheduler") as fleet,
@@ -86,21 +108,27 @@ async def _measure_ours() -> tuple[Throughput, list[float]]:
             starts.extend(started for started, _ in pairs)
             return [finished for _, finished in pairs]
 
-        return await measure_throughput(lambda count: _push(session, count), single), starts
+        return _OwnRound(await measure_round(lambda count: _push(session, count), single), starts)
 
 
-async def _measure_peer(peer: InstalledPeer) -> MeasuredPeer | None:
-    print(f"measuring {peer.name} …", file=sys.stderr)
+async def _add_round(rounds: list[MeasuredPeer], peer: InstalledPeer, turn: int) -> bool:
+    """Measure a peer once more; return whether it could be."""
+    print(f"measuring {peer.name}, {turn} of {throughput.ROUNDS} …", file=sys.stderr)
+    try:
+        rounds.append(await _measure_peer(peer))
+    except TaskFailed as error:
+        print(f"Left out: {error}\n{error.detail}", file=sys.stderr)
+        return False
+    return True
+
+
+async def _measure_peer(peer: InstalledPeer) -> MeasuredPeer:
     with tempfile.TemporaryDirectory(prefix="mediafleet-bench-") as data:
-        try:
-            async with (
-                EmbeddedRedis(Path(data)) as store,
-                peer_process(peer.name, peer.module, python=peer.python, redis_url=store.url) as process,
-            ):
-                result = await measure_throughput(process.push, process.single)
-        except TaskFailed as error:
-            print(f"Left out: {error}\n{error.detail}", file=sys.stderr)
-            return None
+        async with (
+            EmbeddedRedis(Path(data)) as store,
+            peer_process(peer.name, peer.module, python=peer.python, redis_url=store.url) as process,
+        ):
+            result = await measure_round(process.push, process.single)
     return MeasuredPeer(peer.name, f"{peer.versions}; {process.settings}; {_describe_store()}", result)
 
 

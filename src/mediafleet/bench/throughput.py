@@ -1,4 +1,7 @@
-"""The same measurement for the fleet and for each peer: rounds of bulk, the median of each number."""
+"""The same measurement for the fleet and for each peer: a warm-up, a bulk, single tasks; of several, the median.
+
+What is compared takes turns, each time started anew: what else this machine does for a while then meets all of them.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,16 @@ from mediafleet.bench.cpu import tree_cpu_seconds
 from mediafleet.bench.figure import percentile
 
 ROUNDS = 3
+"""Turns of each system; odd, so that the median is one of them."""
 JOBS = 10_000
 """Tasks of a round."""
 WARM_UP = 2_000
-SINGLES = 500
+SINGLES = 200
+"""Single tasks of a round."""
 
 
 class Throughput(msgspec.Struct, frozen=True):
-    """What one system did in one run."""
+    """What one system did, in one round or in the median of several."""
 
     tasks_per_s: float
     cpu_s_per_1000: float
@@ -28,10 +33,10 @@ class Throughput(msgspec.Struct, frozen=True):
     latency_p99_ms: float
 
 
-async def measure_throughput(
+async def measure_round(
     push: Callable[[int], Awaitable[float]], single: Callable[[int], Awaitable[Sequence[float]]]
 ) -> Throughput:
-    """Warm up, push the rounds, then measure single tasks on what is idle by then.
+    """Warm up what was just started, push a bulk, then measure single tasks on what is idle by then.
 
     Args:
         push: Submits so many tasks, waits until all results are recorded, and returns the seconds.
@@ -39,14 +44,13 @@ async def measure_throughput(
     """
     # Scripts are loaded, sockets opened and code paths taken once before anything is measured.
     await push(WARM_UP)
-    rounds = [await _measure_round(push) for _ in range(ROUNDS)]
-    latencies = list(await single(SINGLES))
-    # The median of each: one round that another program of this machine disturbed must not move the figures.
-    rate, cpu = (median(column) for column in zip(*rounds, strict=True))
-    return Throughput(rate, cpu, percentile(latencies, 50), percentile(latencies, 99))
-
-
-async def _measure_round(push: Callable[[int], Awaitable[float]]) -> tuple[float, float]:
     before = tree_cpu_seconds()
     seconds = await push(JOBS)
-    return JOBS / seconds, (tree_cpu_seconds() - before) / JOBS * 1000
+    cpu_s_per_1000 = (tree_cpu_seconds() - before) / JOBS * 1000
+    latencies = list(await single(SINGLES))
+    return Throughput(JOBS / seconds, cpu_s_per_1000, percentile(latencies, 50), percentile(latencies, 99))
+
+
+def take_median(rounds: Sequence[Throughput]) -> Throughput:
+    """Return the median of each number: one round that another program disturbed must not move the figures."""
+    return Throughput(*map(median, zip(*map(msgspec.structs.astuple, rounds), strict=True)))

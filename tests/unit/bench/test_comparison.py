@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet.bench.comparison import MeasuredPeer, list_figures
+from mediafleet.bench.comparison import MeasuredPeer, list_figures, merge_rounds
 from mediafleet.bench.throughput import Throughput
 
 NAMES = ("noop_tasks_per_s", "noop_cpu_s_per_1000", "noop_latency_p50_ms", "noop_latency_p99_ms")
@@ -50,6 +50,11 @@ def test_each_peer_has_all_figures_and_says_its_versions_and_settings_once() -> 
 def test_a_number_that_was_too_small_to_measure_has_no_ratio() -> None:
     peer = MeasuredPeer("tiny", "", Throughput(1.0, 0.0, 1.0, 1.0))
     assert [figure.ratio for figure in list_figures(OURS, ABOUT, [peer])] == [4000.0, None, 1.0, 3.0] * 2
+
+
+def test_rounds_of_a_peer_become_one_with_the_median_of_each_number() -> None:
+    rounds = [MeasuredPeer("quick", "about", result) for result in (QUICK.result, OURS, CHEAP.result)]
+    assert merge_rounds(rounds) == MeasuredPeer("quick", "about", Throughput(2000.0, 0.5, 2.0, 6.0))
 
 
 @given(throughputs, st.lists(throughputs, min_size=1, max_size=5))

@@ -197,7 +197,7 @@ async def test_what_is_no_python_is_refused_by_name(path: str, words: str) -> No
 def small_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure little."""
     monkeypatch.setattr(noop, "NODES", 2)
-    for name, value in {"JOBS": 20, "WARM_UP": 10, "SINGLES": 2, "ROUNDS": 1}.items():
+    for name, value in {"JOBS": 20, "WARM_UP": 10, "SINGLES": 2, "ROUNDS": 2}.items():
         monkeypatch.setattr(throughput, name, value)
 
 
@@ -226,7 +226,8 @@ def test_a_peer_that_fails_is_said_and_left_out(
     assert bench.main(["noop"], json=True, peers_python=[python]) == 0
     printed = capsys.readouterr()
     assert all(figure["ratio"] is None for figure in json.loads(printed.out))
-    assert "Left out: huey ended" in printed.err
+    # It is not tried again in the second round.
+    assert printed.err.count("Left out: huey ended") == 1
     assert "unlucky" in printed.err
 
 

@@ -1,4 +1,4 @@
-"""Every system is measured alike: a warm-up that counts for nothing, rounds, then single tasks."""
+"""Every system is measured alike: a warm-up that counts for nothing, a bulk, then single tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import pytest
 
 from mediafleet.bench import throughput
-from mediafleet.bench.throughput import measure_throughput
+from mediafleet.bench.throughput import Throughput, measure_round, take_median
 
 
 class Pushed:
@@ -37,21 +37,26 @@ def small_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(throughput, name, value)
 
 
-async def test_the_rate_is_that_of_the_median_round_and_not_of_the_warm_up() -> None:
-    system = Pushed(100.0, 1.0, 8.0, 2.0)
-    measured = await measure_throughput(system.push, system.single)
+async def test_the_rate_is_that_of_the_bulk_and_not_of_the_warm_up() -> None:
+    system = Pushed(100.0, 2.0)
+    measured = await measure_round(system.push, system.single)
     assert measured.tasks_per_s == 500.0
-    assert system.counts == [10, 1000, 1000, 1000, 100]
+    assert system.counts == [10, 1000, 100]
 
 
 async def test_latencies_are_percentiles_of_single_tasks() -> None:
-    system = Pushed(1.0, 1.0, 1.0, 1.0)
-    measured = await measure_throughput(system.push, system.single)
+    system = Pushed(1.0, 1.0)
+    measured = await measure_round(system.push, system.single)
     assert (measured.latency_p50_ms, measured.latency_p99_ms) == (51.0, 100.0)
 
 
-async def test_processor_time_is_counted_for_the_time_of_a_round() -> None:
-    system = Pushed(1.0, 1.0, 1.0, 1.0, spin_s=0.1)
-    measured = await measure_throughput(system.push, system.single)
-    # Three rounds and a warm-up together would be four times as much.
-    assert 0.09 <= measured.cpu_s_per_1000 < 0.39
+async def test_processor_time_is_counted_for_the_time_of_the_bulk() -> None:
+    system = Pushed(1.0, 1.0, spin_s=0.3)
+    measured = await measure_round(system.push, system.single)
+    # With the warm-up it would be twice as much.
+    assert 0.28 <= measured.cpu_s_per_1000 < 0.6
+
+
+def test_of_several_rounds_each_number_is_its_own_median() -> None:
+    rounds = [Throughput(1.0, 5.0, 9.0, 30.0), Throughput(2.0, 4.0, 7.0, 10.0), Throughput(3.0, 6.0, 8.0, 20.0)]
+    assert take_median(rounds) == Throughput(2.0, 5.0, 8.0, 20.0)
