@@ -210,7 +210,7 @@ class Fleet(RuleBasedStateMachine):
             for grant, held in self.do(
                 self.driver.redis.hgetall(self.store.keys.executor_grants(f"{node}/cpu"))
             ).items():
-                task = held.decode().partition("|")[2]
+                task = held.decode().split("|", 3)[3]
                 record = self.do(self.driver.redis.hget(self.store.keys.task(task), f"grant:{grant.decode()}")).decode()
                 standing = record.partition("|")[0]
                 assert standing in {"reserved", "running", "revoked"}, (
@@ -235,7 +235,7 @@ class Fleet(RuleBasedStateMachine):
             for task in view.tasks:
                 assert task.attempt >= self.attempts.get(task.id, 0)
                 self.attempts[task.id] = task.attempt
-                deps = int(self.do(self.driver.redis.hget(self.store.keys.task(task.id), "deps")))
+                deps = int(self.do(self.driver.redis.hget(self.store.keys.task(task.id), "deps")) or 0)
                 places = [task.id in queued, task.id in held, task.state is TaskState.NEW and deps > 0]
                 expected = 1 if task.state is TaskState.NEW else 0
                 assert sum(places) == expected, f"{task.id} is {task.state}: queued, held, waiting = {places}"

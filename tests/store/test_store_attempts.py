@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from tests_support.store_driver import StoreDriver
 
 from mediafleet.domain.frames import AttemptRef
 from mediafleet.domain.lifecycle import JobStatus, TaskState
-from mediafleet.domain.placement import Candidate, choose_least_loaded
 from mediafleet.store import Store, records
 
 NODE, OTHER = "n0-a-1", "n0-b-2"
@@ -175,32 +172,3 @@ async def test_scripts_are_sent_again_when_the_server_forgot_them(driver: StoreD
     await driver.redis.script_flush()
     await driver.submit_one("noop")
     assert len(await driver.place_all()) == 1
-
-
-fleets = st.lists(st.tuples(st.sampled_from([1, 2, 4]), st.integers(0, 4)), min_size=1, max_size=6)
-
-
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(fleet=fleets)
-async def test_the_script_chooses_as_the_reference_does(store: Store, fleet: list[tuple[int, int]]) -> None:
-    driver = StoreDriver(store)
-    await driver.redis.flushdb()
-    candidates: list[Candidate] = []
-    for number, (slots, wanted) in enumerate(fleet):
-        await driver.join(f"n0-x-{number}", slots=slots)
-        used = min(slots, wanted)
-        for _ in range(used):
-            await driver.submit_one("noop")
-        # Only the newest executor has room, so that it gets just these.
-        _, pools = await store.read.pool_set()
-        name = next(pool for pool, signature in pools.items() if signature.slots == slots)
-        queue = next(iter(await store.read.queues()), "none")
-        await store.place(
-            queue, [records.PoolShare(name, slots)], grants=[f"g{number}-{n}" for n in range(used)], reserve_ms=1000
-        )
-    for node in await store.read.nodes():
-        candidates += [Candidate(e.id, e.slots, e.used) for e in node.executors]
-    expected = choose_least_loaded(candidates, cost=1)
-    await driver.submit_one("noop")
-    placed = await driver.place_all(limit=1)
-    assert [p.executor for p in placed] == ([expected.executor] if expected else [])

@@ -47,6 +47,9 @@ class Signature(msgspec.Struct, frozen=True):
     capabilities: tuple[str, ...]
     slots: int
     live_reserve: int = 0
+    """Slots of each executor that batch work may not take."""
+    priority: int = 0
+    """The operator's word on the node, for the policy `priority`: larger goes first."""
 
     @property
     def pool(self) -> str:

@@ -35,12 +35,14 @@ class Executor(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     slots: int
     capabilities: tuple[str, ...]
     live_reserve: int = 0
+    priority: int = 0
+    """The operator's word on the node, for the policy `priority`: larger goes first."""
 
     @property
     def signature(self) -> Signature:
         """The signature of the pool that this executor belongs to."""
         # A node may list what it has in any order and twice; its pool must not depend on that.
-        return Signature(tuple(sorted(set(self.capabilities))), self.slots, self.live_reserve)
+        return Signature(tuple(sorted(set(self.capabilities))), self.slots, self.live_reserve, self.priority)
 
     def check(self) -> None:
         """Return if name, slots and capabilities can be. Raises InvalidRequest."""

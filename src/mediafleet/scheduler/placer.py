@@ -4,51 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Sequence
+import random
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from mediafleet.domain.capability import Signature, is_covered
 from mediafleet.domain.ids import new_token
-from mediafleet.store.records import FailureRecord, PlacedTask, PoolShare, QueueSpec
+from mediafleet.domain.lifecycle import PriorityClass
+from mediafleet.scheduler.matching import PoolMatcher
+from mediafleet.store.records import FailureRecord, PlaceRequest
 
 if TYPE_CHECKING:
     from mediafleet.ops.metrics import Metrics
     from mediafleet.scheduler.links import LinkTable
     from mediafleet.store import Store
+    from mediafleet.store.records import Freed, Placed, PlaceRules, QueueSpec
 
-MAX_POOLS = 64
-"""Most pools one script call looks at; where more match, each call takes the next ones in turn."""
+MAX_QUEUES = 16
+"""Most queues that one script call looks at, so that its time stays bounded."""
+CLASS_ORDER = tuple(PriorityClass)
+"""Live before interactive before batch."""
 
 
-def matching_pools(spec: QueueSpec, pools: dict[str, Signature], *, turn: int) -> list[PoolShare]:
-    """Return the pools that match a queue, at most MAX_POOLS, beginning elsewhere at each turn."""
-    shares = [
-        PoolShare(name, signature.slots) for name, signature in pools.items() if is_covered(spec.requirement, signature)
-    ]
-    if len(shares) <= MAX_POOLS:
-        return shares
-    # The list is walked in a ring, so that after a few calls every pool has been looked at.
-    start = turn * MAX_POOLS % len(shares)
-    return (shares + shares)[start : start + MAX_POOLS]
+def in_order(specs: Iterable[QueueSpec]) -> list[QueueSpec]:
+    """Return queues by class, and inside a class in an order that is the same everywhere."""
+    return sorted(specs, key=lambda spec: (CLASS_ORDER.index(spec.priority), spec.id))
 
 
 class Placer:
     """Places the queues that it is told of, in one task of its own; a jittered backstop finds forgotten ones."""
 
-    def __init__(self, store: Store, links: LinkTable, metrics: Metrics, *, batch: int, reserve_ms: int) -> None:
+    def __init__(self, store: Store, links: LinkTable, metrics: Metrics, *, batch: int, rules: PlaceRules) -> None:
         self._store = store
         self._links = links
         self._metrics = metrics
         self._batch = batch
-        self._reserve_ms = reserve_ms
+        self._rules = rules
         # Two sets: what must be placed now, and what was left over and is tried again when slots become free.
         self._asked: set[str] = set()
         self._waiting: set[str] = set()
+        self._freed: set[str] = set()
+        self._waiting_version = -1
+        self._is_behind = False
         self._wake = asyncio.Event()
         self._queues: dict[str, QueueSpec] = {}
-        self._pools: dict[str, Signature] = {}
-        # No pool set has this version, so the first call is followed by a read of it.
-        self._version = -1
+        self._matcher = PoolMatcher()
         self._turns = itertools.count()
 
     def ask(self, queues: Iterable[str]) -> None:
@@ -57,60 +56,85 @@ class Placer:
         if self._asked:
             self._wake.set()
 
-    def note_capacity(self) -> None:
-        """Place the queues that are known to wait: slots became free, or executors joined."""
+    def note_freed(self, freed: Freed) -> None:
+        """Place the queues that wait for slots in these pools."""
+        self._freed.update(freed.pools)
+        self._is_behind = freed.waiting_version != self._waiting_version
+        if freed.pools:
+            self.ask(self._helped(freed.pools))
+        if self._is_behind:
+            self._wake.set()
+
+    def note_executors(self) -> None:
+        """Place all queues that wait: executors came or came back."""
+        self._is_behind = True
         self.ask(self._waiting)
+        self._wake.set()
+
+    def _helped(self, freed: Collection[str]) -> list[str]:
+        # A queue that this instance has not seen is not left out: its spec is read when it is placed.
+        return [
+            queue
+            for queue in self._waiting
+            if queue not in self._queues or self._matcher.is_helped(self._queues[queue], freed)
+        ]
 
     async def sweep(self) -> None:
         """Ask for every queue that has waiting tasks, told of or not."""
         self._queues = await self._store.read.queues()
-        found = await self._store.read.nonempty_queues(list(self._queues))
-        self._waiting.update(found)
-        self.ask(found)
+        self._matcher.forget(set(self._queues.values()))
+        await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        """Learn which queues wait by now; tasks may have come in through other instances."""
+        self._waiting_version, waiting = await self._store.read.waiting_queues()
+        self._is_behind = False
+        self._waiting = set(waiting)
+        self.ask(waiting)
 
     async def step(self) -> None:
         """Wait until asked, and place. Raises StoreUnavailable; what was asked for is then asked for again."""
         await self._wake.wait()
         # Cleared before the set is taken: what is asked for from here on wakes the next step.
         self._wake.clear()
+        if self._is_behind:
+            await self._catch_up()
         queues, self._asked = self._asked, set()
         try:
-            for queue in queues:
-                await self._place(queue)
+            await self._place_all(queues)
         # A cancellation as well. To place a queue twice is harmless: what was placed does not wait any more.
         except BaseException:
             self.ask(queues)
             raise
 
-    async def _place(self, queue: str) -> None:
-        spec = await self._spec(queue)
-        if spec is None:
-            return
-        while True:
-            pools = matching_pools(spec, self._pools, turn=next(self._turns))
-            # Drawn here, because random numbers inside a script are the same in every run of it.
-            grants = [new_token() for _ in range(self._batch)]
-            placed = await self._store.place(queue, pools, grants=grants, reserve_ms=self._reserve_ms)
-            (self._waiting.add if placed.waiting else self._waiting.discard)(queue)
-            await self._dispatch(placed.assignments)
-            # The call went by pools that have changed meanwhile, so it is repeated. Otherwise a full batch says that
-            # there may be more, a smaller one that the executors are full: tasks then wait until capacity is noted.
-            if placed.version != self._version:
-                self._version, self._pools = await self._store.read.pool_set()
-            elif not placed.waiting or len(placed.assignments) < self._batch:
-                return
-
-    async def _spec(self, queue: str) -> QueueSpec | None:
-        # Another instance may have made the queue since the last look; once there, a queue never changes.
-        if queue not in self._queues:
+    async def _place_all(self, queues: set[str]) -> None:
+        # Another instance may have made a queue since the last look; once there, a queue never changes.
+        if not queues <= self._queues.keys():
             self._queues = await self._store.read.queues()
-        return self._queues.get(queue)
+        specs = in_order(self._queues[queue] for queue in queues if queue in self._queues)
+        for start in range(0, len(specs), MAX_QUEUES):
+            await self._place(specs[start : start + MAX_QUEUES])
 
-    async def _dispatch(self, placed: Sequence[PlacedTask]) -> None:
-        if not placed:
-            return
-        self._metrics.tasks_placed.inc(len(placed))
-        undelivered = self._links.assign(placed)
+    async def _place(self, specs: list[QueueSpec]) -> None:
+        while specs:
+            turns, pools = self._matcher.offer(specs, freed=self._freed, turn=next(self._turns))
+            self._freed.difference_update(pool.id for pool in pools)
+            grants = [new_token() for _ in range(self._batch)]
+            request = PlaceRequest(turns, pools, grants, random.random())  # noqa: S311 - a policy, no secret
+            placed = await self._store.place(request, self._rules)
+            waiting = set(placed.waiting)
+            self._waiting.difference_update(spec.id for spec in specs)
+            self._waiting.update(waiting)
+            await self._dispatch(placed)
+            if placed.version != self._matcher.version:
+                self._matcher.update(*await self._store.read.pool_set())
+            elif len(placed.assignments) + placed.sent < self._batch:
+                return
+            specs = [spec for spec in specs if spec.id in waiting]
+
+    async def _dispatch(self, placed: Placed) -> None:
+        self._metrics.tasks_placed.inc(len(placed.assignments) + placed.sent)
+        undelivered = self._links.assign(placed.assignments)
         if undelivered:
             self._metrics.attempts_lost.labels("not-delivered").inc(len(undelivered))
             # A node without a link here leaves its pool within a moment; the wait keeps this from spinning.
@@ -118,3 +142,4 @@ class Placer:
                 [FailureRecord(task.task, task.grant, "lost", delay_ms=200) for task in undelivered]
             )
             self.ask(failed.queues)
+            self.note_freed(failed.freed)

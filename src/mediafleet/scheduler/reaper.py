@@ -77,6 +77,7 @@ class Reaper:
             more = reaped.more
             self._links.cancel(reaped.stops, "the attempt took too long")
             self._placer.ask(reaped.queues)
+            self._placer.note_freed(reaped.freed)
             self._note_ends(reaped)
             await self._retention.let_go(reaped.jobs, reaped.artifacts)
         # Without being asked as well: another instance may have died between a result and its plan.
@@ -89,7 +90,6 @@ class Reaper:
             # Only these are attempts that gave slots back; what timers let go is in the queues.
             if what in {"reserve", "node", "deadline", "idle"}:
                 self._metrics.attempts_lost.labels(what).inc(count)
-                self._placer.note_capacity()
             if what in {"reserve", "deadline", "idle"}:
                 log.warning("attempts ended without a result", reason=what, count=count)
 

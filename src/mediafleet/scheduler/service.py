@@ -28,7 +28,7 @@ from mediafleet.scheduler.retention import Retention
 from mediafleet.scheduler.settler import Settler
 from mediafleet.scheduler.sweeper import Sweeper
 from mediafleet.scheduler.uploads import Uploads
-from mediafleet.store.records import ExecutorRecord, NodeDocument, NodeRecord
+from mediafleet.store.records import ExecutorRecord, NodeDocument, NodeRecord, PlaceRules
 from mediafleet.store.scripts import as_text
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from mediafleet.domain.job import JobView, Submission
     from mediafleet.domain.node import NodeView, PoolView
     from mediafleet.kinds import KindRegistry
-    from mediafleet.ops.settings import Settings
+    from mediafleet.ops.settings import SchedulerSettings, Settings
     from mediafleet.scheduler.facade import Accepted, NodeLink, OpenArtifact, UploadAnnouncement
     from mediafleet.store import Store
 
@@ -75,7 +75,7 @@ class Scheduler:
         self._store = store
         self._links = LinkTable()
         self._placer = Placer(
-            store, self._links, self.metrics, batch=rules.place_batch, reserve_ms=rules.reservation_ms
+            store, self._links, self.metrics, batch=rules.place_batch, rules=place_rules(instance, rules)
         )
         self._planner = Planner(store, kinds, self._placer, self._links)
         self._settler = Settler(
@@ -206,7 +206,7 @@ class Scheduler:
         await self._store.drain(node_id, draining=draining)
         # The store keeps work away from the node whether it is told or not: its link may be another instance's.
         self._links.send(node_id, Drain(draining))
-        self._placer.note_capacity()
+        self._placer.note_executors()
         return await self.node(node_id)
 
     async def pools(self) -> list[PoolView]:
@@ -277,7 +277,7 @@ class Scheduler:
         if unwanted:
             outcomes = tuple(Outcome(ref.task, ref.grant, cancelled=True) for ref in unwanted)
             self._settler.take(frame.node, admitted.epoch, JobResults(outcomes))
-        self._placer.note_capacity()
+        self._placer.note_executors()
         self._placer.ask(admitted.queues)
         log.info("node registered", node=frame.node, host=frame.host, kept=len(admitted.keep), lost=admitted.lost)
         return Registered(
@@ -299,7 +299,7 @@ class Scheduler:
             draining=frame.draining,
             lease_ms=self._rules.node_lease_ms,
             executors=[
-                ExecutorRecord(executor_id(frame.node, e.name), e.slots, e.signature.pool, as_text(e))
+                ExecutorRecord(executor_id(frame.node, e.name), e.slots, e.signature.pool, e.live_reserve, as_text(e))
                 for e in frame.executors
             ],
             pools={e.signature.pool: as_text(e.signature) for e in frame.executors},
@@ -343,6 +343,11 @@ class Scheduler:
             return
         log.info("node left" if goodbye else "node link closed", node=link.node, lost=unlinked.lost)
         self._placer.ask(unlinked.queues)
+
+
+def place_rules(instance: str, rules: SchedulerSettings) -> PlaceRules:
+    """Return what the placing script goes by."""
+    return PlaceRules(instance, rules.reservation_ms)
 
 
 def check_register(frame: Register, cell: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,14 @@ def draw_delays() -> tuple[float, ...]:
     return tuple(random.random() for _ in range(LONGEST_BACK_OFF_TABLE))  # noqa: S311 - jitter, no secret
 
 
+def unfinished(acks: Iterable[NodeAttempts], ended: AbstractSet[str]) -> Iterator[NodeAttempts]:
+    """Yield what nodes confirmed, without the attempts of these grants; pure."""
+    for ack in acks:
+        attempts = tuple(ref for ref in ack.attempts if ref.grant not in ended)
+        if attempts:
+            yield NodeAttempts(ack.node, ack.epoch, attempts)
+
+
 class Settler:
     """Writes the frames of all nodes, oldest first: acks before results before progress of one tick."""
 
@@ -147,12 +156,14 @@ class Settler:
         for node, attempts in tick.settled.items():
             self._links.send(node, JobResultAck(tuple(attempts)))
         if tick.results or tick.failures:
-            self._placer.note_capacity()
             self._on_final()
 
     async def _commit(self, tick: _Tick) -> None:
-        if tick.acks:
-            self._links.cancel(await self._store.commit(tick.acks), "the attempt was given to another node")
+        # An attempt whose end came in the same tick needs no write of its own to say that it began.
+        ended = {record.grant for record in (*tick.results, *tick.made, *tick.failures)}
+        acks = list(unfinished(tick.acks, ended))
+        if acks:
+            self._links.cancel(await self._store.commit(acks), "the attempt was given to another node")
 
     async def _check_outputs(self, tick: _Tick) -> None:
         results = [(outcome, outcome.result) for outcome in tick.made if outcome.result]
@@ -175,6 +186,7 @@ class Settler:
         self._metrics.stale_messages.labels("result").inc(len(finished.verdicts) - accepted)
         self._links.cancel(finished.stops, "another attempt finished first")
         self._placer.ask(finished.queues)
+        self._placer.note_freed(finished.freed)
 
     async def _fail(self, tick: _Tick) -> None:
         if not tick.failures:
@@ -186,6 +198,7 @@ class Settler:
             else:
                 self._metrics.tasks_finished.labels(verdict).inc()
         self._placer.ask(failed.queues)
+        self._placer.note_freed(failed.freed)
 
     async def _report(self, tick: _Tick) -> None:
         if tick.progress:

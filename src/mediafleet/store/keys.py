@@ -63,6 +63,10 @@ class Keys:
         """Sorted set: usable executors of the pool by slots in use."""
         return f"{self.tag}pool:{pool}:members"
 
+    def pool_batch(self, pool: str) -> str:
+        """Sorted set: the same executors by slots that batch work must count as used, where live work has a reserve."""
+        return f"{self.tag}pool:{pool}:batch"
+
     def queue_tenants(self, queue: str) -> str:
         """Sorted set: tenants with waiting tasks by virtual time."""
         return f"{self.tag}queue:{queue}:tenants"
@@ -98,6 +102,16 @@ class Keys:
     def queues(self) -> str:
         """Hash: queue → its requirement, class and policy (JSON)."""
         return f"{self.tag}queues"
+
+    @property
+    def waiting(self) -> str:
+        """Sorted set: queues with waiting tasks by when they began to wait."""
+        return f"{self.tag}waiting"
+
+    @property
+    def waiting_version(self) -> str:
+        """Counter: rises with every change of the set of waiting queues."""
+        return f"{self.tag}waiting:version"
 
     @property
     def due(self) -> str:

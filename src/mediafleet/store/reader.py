@@ -182,14 +182,14 @@ class Reader:
                     total += int(await self._redis.zcard(self._keys.queue_tenant(queue, tenant.decode())))
         return total
 
-    async def nonempty_queues(self, queues: Sequence[str]) -> list[str]:
-        """Return those of the queues that have waiting tasks."""
+    async def waiting_queues(self) -> tuple[int, list[str]]:
+        """Return the version of the set of queues that have waiting tasks, and those, longest first."""
         with translate_errors():
-            pipeline = self._redis.pipeline(transaction=False)
-            for queue in queues:
-                pipeline.exists(self._keys.queue_tenants(queue))
-            found = await pipeline.execute()
-        return [queue for queue, exists in zip(queues, found, strict=True) if exists]
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.get(self._keys.waiting_version)
+            pipeline.zrange(self._keys.waiting, 0, -1)
+            version, found = await pipeline.execute()
+        return int(version or 0), [name.decode() for name in found]
 
     async def artifact(self, artifact_id: str) -> Artifact | None:
         """Return an artifact's record."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -21,9 +22,13 @@ class QueueSpec(msgspec.Struct, frozen=True):
 
     @property
     def id(self) -> str:
-        """Name of the queue: 16 hexadecimal digits of a hash of the spec."""
-        # Fields are written in the order of the class and capabilities are sorted, so all instances find the same name.
-        return hashlib.blake2b(msgspec.json.encode(self), digest_size=8).hexdigest()
+        """Name of the queue: the first letter of its class, and 16 hexadecimal digits of a hash of the spec."""
+        return _queue_id(self)
+
+
+@lru_cache(maxsize=4096)
+def _queue_id(spec: QueueSpec) -> str:
+    return spec.priority[0] + "-" + hashlib.blake2b(msgspec.json.encode(spec), digest_size=8).hexdigest()
 
 
 class TaskRecord(msgspec.Struct, frozen=True):
@@ -46,6 +51,8 @@ class TaskRecord(msgspec.Struct, frozen=True):
     max_tries: int
     total_ms: int
     weight: float
+    near: list[str] = []
+    """Nodes that have its input."""
 
 
 class JobRecord(msgspec.Struct, frozen=True):
@@ -74,6 +81,14 @@ class SubmittedJob(msgspec.Struct, frozen=True):
     created: bool
 
 
+class Freed(msgspec.Struct, frozen=True):
+    """Where slots became free by a script."""
+
+    pools: list[str]
+    waiting_version: int
+    """Version of the set of queues that wait; what the caller knows is stale if it differs."""
+
+
 class Submitted(msgspec.Struct, frozen=True):
     """Reply of `submit`."""
 
@@ -87,6 +102,47 @@ class PoolShare(msgspec.Struct, frozen=True):
 
     id: str
     slots: int
+    reserve: int = 0
+    priority: int = 0
+
+
+class QueueTurn(msgspec.Struct, frozen=True):
+    """A queue that the placing script looks at."""
+
+    id: str
+    cost: int
+    policy: str
+    pools: list[int]
+    """Positions of the pools that match, from 1."""
+
+
+class TenantShare(msgspec.Struct, frozen=True):
+    """What the operator said of a tenant."""
+
+    weight: float = 1.0
+    cap: int = 0
+    """Most slots it may use at once, 0 for no limit."""
+
+
+class PlaceRules(msgspec.Struct, frozen=True):
+    """What `place` goes by."""
+
+    instance: str
+    reserve_ms: int
+    batch_every: int = 20
+    hold_after_ms: int = 5_000
+    hold_ms: int = 60_000
+    inbox_length: int = 10_000
+    tenants: dict[str, TenantShare] = {}
+
+
+class PlaceRequest(msgspec.Struct, frozen=True):
+    """One call of `place`."""
+
+    queues: list[QueueTurn]
+    pools: list[PoolShare]
+    grants: list[str]
+    draw: float
 
 
 class PlacedTask(msgspec.Struct, frozen=True):
@@ -105,7 +161,10 @@ class Placed(msgspec.Struct, frozen=True):
     """Reply of `place`."""
 
     assignments: list[PlacedTask]
-    waiting: bool
+    sent: int
+    """Assignments that went to the inboxes of other instances."""
+    waiting: list[str]
+    """Those of the queues that still have tasks."""
     version: int
     """Version of the pool set; what the caller knows is stale if it differs."""
 
@@ -149,6 +208,7 @@ class Finished(msgspec.Struct, frozen=True):
     verdicts: list[Literal["accepted", "duplicate", "stale"]]
     stops: list[Stop]
     queues: list[str]
+    freed: Freed
 
 
 class FailureRecord(msgspec.Struct, frozen=True):
@@ -168,6 +228,7 @@ class Failed(msgspec.Struct, frozen=True):
 
     verdicts: list[Literal["retried", "failed", "lost", "released", "stale"]]
     queues: list[str]
+    freed: Freed
 
 
 class ExecutorRecord(msgspec.Struct, frozen=True):
@@ -176,6 +237,7 @@ class ExecutorRecord(msgspec.Struct, frozen=True):
     id: str
     slots: int
     pool: str
+    reserve: int
     doc: str
     """An `Executor` as JSON."""
 
@@ -211,6 +273,7 @@ class NodeAdmitted(msgspec.Struct, frozen=True):
     lost: int
     draining: bool
     queues: list[str]
+    freed: Freed
 
 
 class NodeReport(msgspec.Struct, frozen=True):
@@ -266,6 +329,7 @@ class Reaped(msgspec.Struct, frozen=True):
     jobs: list[str]
     artifacts: list[str]
     queues: list[str]
+    freed: Freed
     more: bool
     expired: dict[str, int] | list[int] = {}
     """Counts by what ended; MessagePack of an empty Lua table is a list."""

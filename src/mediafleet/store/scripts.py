@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Reply = TypeVar("Reply")
 
-_INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
+_INCLUDE = re.compile(r"^-- @include ([\w ]+)\n", re.MULTILINE)
 
 
 def render_lifecycle() -> str:
@@ -51,7 +51,10 @@ def script_names() -> Iterator[str]:
 
 
 def _include(match: re.Match[str]) -> str:
-    name = match[1]
+    return "".join(map(_included, match[1].split()))
+
+
+def _included(name: str) -> str:
     if name == "state":
         return render_lifecycle()
     return _folder().joinpath("includes", f"{name}.lua").read_text("utf-8")

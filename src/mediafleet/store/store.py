@@ -96,11 +96,11 @@ class Store:
         """Accept jobs: all, or none if an artifact they name is missing. Safe to repeat with idempotency keys."""
         return await self._run("submit", records.Submitted, jobs=jobs, queues=queues)
 
-    async def place(
-        self, queue: str, pools: Sequence[records.PoolShare], *, grants: Sequence[str], reserve_ms: int
-    ) -> records.Placed:
-        """Give waiting tasks of a queue executors; at most one a grant."""
-        return await self._run("place", records.Placed, queue=queue, pools=pools, grants=grants, reserve_ms=reserve_ms)
+    async def place(self, request: records.PlaceRequest, rules: records.PlaceRules) -> records.Placed:
+        """Give waiting tasks of queues executors; at most one a grant."""
+        return await self._run(
+            "place", records.Placed, **msgspec.structs.asdict(request), **msgspec.structs.asdict(rules)
+        )
 
     async def commit(self, nodes: Sequence[records.NodeAttempts]) -> list[records.Stop]:
         """Turn reservations into running work; return what the nodes must stop. Safe to repeat."""

@@ -93,7 +93,7 @@ def finished_task(fields: dict[str, str]) -> FinishedTask:
     spec = msgspec.json.decode(fields["doc"], type=TaskSpec)
     result = _result(fields["result"]) if fields.get("result") else TaskResult()
     return FinishedTask(
-        name=fields["name"],
+        name=spec.name,
         step=spec.step,
         state=TaskState(fields["state"]),
         result=result.result,
@@ -140,7 +140,7 @@ def executor_view(executor_id: str, fields: dict[str, str], grants: dict[str, st
     executor = msgspec.json.decode(fields["doc"], type=Executor)
     running: list[RunningView] = []
     for held in grants.values():
-        cost, _, task = held.partition("|")
+        cost, _, _, task = held.split("|", 3)
         running.append(RunningView(task, job_of(task), int(cost)))
     return ExecutorView(
         id=executor_id,

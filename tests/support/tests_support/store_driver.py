@@ -12,6 +12,7 @@ from mediafleet.domain.job import Job
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import TaskSpec
+from mediafleet.scheduler.matching import PoolMatcher
 from mediafleet.store import Store, records
 from mediafleet.store.scripts import as_text
 
@@ -25,6 +26,7 @@ RULES = records.ReapRules(
     timeout_error='{"code":"timeout","message":"m"}',
     delays=[100, 200, 400],
 )
+PLACE_RULES = records.PlaceRules("i-1", RESERVE_MS)
 DEFAULT_QUEUE = records.QueueSpec(Requirement(("kind:noop",)), PriorityClass.BATCH)
 
 
@@ -55,7 +57,7 @@ class StoreDriver:
             doc=as_text(records.NodeDocument(host="host", version="0")),
             draining=False,
             lease_ms=LEASE_MS,
-            executors=[records.ExecutorRecord(f"{node}/cpu", slots, pool, as_text(executor))],
+            executors=[records.ExecutorRecord(f"{node}/cpu", slots, pool, executor.live_reserve, as_text(executor))],
             pools={pool: as_text(executor.signature)},
             announced=announced,
         )
@@ -112,12 +114,11 @@ class StoreDriver:
 
     async def place_all(self, limit: int = 64) -> list[records.PlacedTask]:
         """Place what has room."""
-        _, pools = await self.store.read.pool_set()
-        shares = [records.PoolShare(name, signature.slots) for name, signature in pools.items()]
-        placed = await self.store.place(
-            DEFAULT_QUEUE.id, shares, grants=[new_token() for _ in range(limit)], reserve_ms=RESERVE_MS
-        )
-        return placed.assignments
+        matcher = PoolMatcher()
+        matcher.update(*await self.store.read.pool_set())
+        queues, pools = matcher.offer([DEFAULT_QUEUE], freed=(), turn=0)
+        request = records.PlaceRequest(queues, pools, [new_token() for _ in range(limit)], draw=0.5)
+        return (await self.store.place(request, PLACE_RULES)).assignments
 
     async def ack(self, *placed: records.PlacedTask) -> list[records.Stop]:
         """Confirm assignments as their nodes would."""

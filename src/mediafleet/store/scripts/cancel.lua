@@ -1,14 +1,7 @@
 -- Cancels a job, or sweeps the open tasks of one that ended another way; in pieces of A.piece tasks.
 -- A: job, cursor (0 to begin), piece, sweep = the job has ended already, data (JSON for the event)
 -- Returns {status = before, cursor = of the next piece, 0 at the end, stops = [{task, grant, executor}]}.
--- @include base
--- @include state
--- @include record
--- @include queue
--- @include job
--- @include capacity
--- @include attempt
--- @include revoke
+-- @include base state record rule names queue counts job capacity grants share attempt revoke
 local j, stops = read_job(A.job), {}
 local status = j.status or ''
 local begins = A.cursor == 0 and not A.sweep
@@ -23,14 +16,14 @@ if begins then
 end
 
 local function end_task(id)
-  local key = P .. 'task:' .. id
-  local t = redis.call('HMGET', key, 'state', 'queue', 'tenant', 'attempt')
-  local state = after(t[1], 'cancel')
+  local t = read_task(id, {'state', 'attempt'})
+  local state = after(t.state, 'cancel')
   if not state then return end
-  if t[1] == 'NEW' then unqueue(id, t[2], t[3]) end
-  if t[4] then revoke_others(id, '', stops) end
-  redis.call('HSET', key, 'state', state, 'grant', '')
-  redis.call('DEL', key .. ':children')
+  if t.state == 'NEW' then unqueue(id, t.queue, t.tenant) end
+  if t.attempt then revoke_others(id, '', stops) end
+  redis.call('HSET', t.key, 'state', state, 'grant', '')
+  redis.call('DEL', t.key .. ':children')
+  count_open(t, -1)
   change(j, 'open', j.open - 1)
 end
 

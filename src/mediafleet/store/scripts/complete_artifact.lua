@@ -1,11 +1,7 @@
 -- All bytes of an upload are there: what waited for it can go on.
 -- A: id, doc (JSON, with size and hash)
 -- Returns {completed, queues = [touched]}: false if the upload was given up meanwhile.
--- @include base
--- @include record
--- @include queue
--- @include job
--- @include children
+-- @include base record rule names queue counts job children
 local key = P .. 'artifact:' .. A.id
 if redis.call('HGET', key, 'state') ~= 'open' then return cmsgpack.pack({completed = false, queues = {}}) end
 redis.call('HSET', key, 'doc', A.doc, 'state', 'complete')

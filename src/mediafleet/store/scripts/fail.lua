@@ -2,22 +2,13 @@
 -- A: failures = [{task, grant, how, error (JSON), retryable, delays = [ms after try 1, 2, …], delay_ms}]
 --   how: 'failed' (the task's own fault: spends a try) · 'lost' (rejected or not delivered: spends none, waits delay_ms)
 --        'stopped' (the node confirms that it ended revoked work: frees its slots)
--- Returns {verdicts = ['retried' | 'failed' | 'lost' | 'released' | 'stale'], queues = [touched]}.
--- @include base
--- @include state
--- @include record
--- @include queue
--- @include job
--- @include progress
--- @include capacity
--- @include attempt
--- @include revoke
--- @include failure
+-- Returns {verdicts = ['retried' | 'failed' | 'lost' | 'released' | 'stale'], queues = [touched], freed (see capacity.lua)}.
+-- @include base state record rule names queue counts job progress capacity grants share attempt revoke failure
 local function settle(item)
   local t = read_attempt(item.task, item.grant)
   if not t.standing then return 'stale' end
   if t.standing == 'revoked' or t.standing == 'won' then
-    return release(t.executor, item.grant, t.cost) and 'released' or 'stale'
+    return release(t.executor, item.grant, t) and 'released' or 'stale'
   end
   if item.how == 'failed' then return spend_try(t, item) end
   if item.how == 'lost' then exclude(t) end
@@ -28,4 +19,4 @@ end
 redis.call('ZREM', P .. 'due', '')
 local verdicts = {}
 for position, item in ipairs(A.failures) do verdicts[position] = settle(item) end
-return reply({verdicts = verdicts, queues = touched_queues()})
+return reply({verdicts = verdicts, queues = touched_queues(), freed = freed_capacity()})

@@ -1,24 +1,15 @@
 -- Accepts results: the first of a grant that was not revoked, while the task is not final.
 -- A: results = [{task, grant, result (JSON), outputs = [artifact ids]}]
--- Returns {verdicts = ['accepted' | 'duplicate' | 'stale'], stops = [{task, grant, executor}], queues = [touched]}.
--- @include base
--- @include state
--- @include record
--- @include queue
--- @include job
--- @include progress
--- @include children
--- @include outputs
--- @include capacity
--- @include attempt
--- @include revoke
+-- Returns {verdicts = ['accepted' | 'duplicate' | 'stale'], stops = [{task, grant, executor}], queues = [touched],
+--   freed (see capacity.lua)}.
+-- @include base state record rule names queue counts job progress children outputs capacity grants share attempt revoke
 local stops = {}
 
 local function accept(item)
   local t = read_attempt(item.task, item.grant)
   if not t.standing then return 'stale' end
   -- This comes first: a server at `maxmemory` lets a script go on whose first write frees something.
-  release(t.executor, item.grant, t.cost)
+  release(t.executor, item.grant, t)
   if t.standing == 'won' then return 'duplicate' end
   local state = after(t.state, 'finish')
   if t.standing == 'revoked' or not state then return 'stale' end
@@ -30,10 +21,13 @@ local function accept(item)
   change(t, 'grant', item.grant)
   mark(t, 'won')
   local j = read_job(t.job)
+  -- A result may come in the same tick as its ack, which is then not written by itself.
+  start_job(j)
   set_fraction(t, j, 1)
   save(t)
   bind_outputs(item.outputs, t.job)
   satisfy_children('task', t.id)
+  count_open(t, -1)
   count_down(j)
   save(j)
   return 'accepted'
@@ -41,4 +35,4 @@ end
 
 local verdicts = {}
 for position, item in ipairs(A.results) do verdicts[position] = accept(item) end
-return reply({verdicts = verdicts, stops = stops, queues = touched_queues()})
+return reply({verdicts = verdicts, stops = stops, queues = touched_queues(), freed = freed_capacity()})

@@ -2,14 +2,11 @@
 -- A job with open tasks, or with revoked work that no node has confirmed to have stopped, stays: the reaper names it again.
 -- A: job, inputs = [artifact ids], piece
 -- Returns {done}: false if the caller must call again.
--- @include base
--- @include record
--- @include queue
--- @include job
+-- @include base record rule names queue counts job
 local key = P .. 'job:' .. A.job
-local about = redis.call('HMGET', key, 'status', 'key', 'tenant', 'kind', 'open')
-if not about[1] then drop_score(P .. 'due', 'job|' .. A.job) end
-if not FINAL_STATUS[about[1]] or tonumber(about[5]) > 0 then return reply({done = true}) end
+local j = read_job(A.job)
+if not j.status then drop_score(P .. 'due', 'job|' .. A.job) end
+if not FINAL_STATUS[j.status] or j.open > 0 then return reply({done = true}) end
 
 local function holds_slots(task)
   local fields = redis.call('HGETALL', P .. 'task:' .. task)
@@ -23,10 +20,10 @@ end
 for _ = 1, A.piece do
   local task = redis.call('LINDEX', key .. ':tasks', 0)
   if not task then break end
-  local t = redis.call('HMGET', P .. 'task:' .. task, 'queue', 'state', 'attempt')
-  local is_simple = not t[3] or (t[2] == 'DONE' and t[3] == '1')
+  local t = read_task(task, {'state', 'attempt'})
+  local is_simple = not t.attempt or (t.state == 'DONE' and t.attempt == '1')
   if not is_simple and holds_slots(task) then return reply({done = true}) end
-  if t[1] then count_tasks(t[1], -1) end
+  if t.queue then count_tasks(t.queue, -1) end
   redis.call('LPOP', key .. ':tasks')
   redis.call('DEL', P .. 'task:' .. task, P .. 'task:' .. task .. ':children')
 end
@@ -42,8 +39,9 @@ end
 
 for _, artifact in ipairs(A.inputs) do let_go(artifact) end
 for _, artifact in ipairs(redis.call('SMEMBERS', key .. ':outputs')) do let_go(artifact) end
-if about[2] ~= '' then redis.call('DEL', P .. 'idem:' .. about[3] .. ':' .. about[2]) end
-for _, index_key in ipairs({'jobs', 'jobs:' .. about[1], 'kind:' .. (about[4] or ''), 'dirty'}) do
+local submission_key = redis.call('HGET', key, 'key')
+if submission_key then redis.call('DEL', P .. 'idem:' .. j.tenant .. ':' .. submission_key) end
+for _, index_key in ipairs({'jobs', 'jobs:' .. j.status, 'kind:' .. j.kind, 'dirty'}) do
   drop_score(P .. index_key, A.job)
 end
 drop_score(P .. 'due', 'job|' .. A.job)

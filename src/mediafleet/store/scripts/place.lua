@@ -1,52 +1,48 @@
--- Takes waiting tasks of one queue, gives each an executor with room and a grant, and hands the
--- assignments to the caller, all in one step (policy: least_loaded, see domain/placement.py).
--- A: queue, pools = [{id, slots}], grants = [fresh random grants: at most this many tasks], reserve_ms
--- Returns {assignments = [{task, grant, attempt, executor, cost, job, doc}], waiting = tasks are left,
---   version = of the pool set}.
--- @include base
--- @include state
--- @include record
--- @include turn
--- @include choose
-local function take_slots(choice, grant, cost, id)
-  local key = P .. 'executor:' .. choice.executor
-  redis.call('HSET', key .. ':grants', grant, cost .. '|' .. id)
-  local used = redis.call('HINCRBY', key, 'used', cost)
-  redis.call('ZADD', P .. 'pool:' .. A.pools[choice.index].id .. ':members', 'XX', used, choice.executor)
-  read_head(choice.index)
+-- Takes waiting tasks of some queues, gives each an executor with room and a grant, and hands each assignment to the
+-- instance that has the node's link, all in one step. Classes go in strict order, but for the minimum share of batch;
+-- inside a class the tenant with the least virtual time goes first, whatever queue its task is in.
+-- A: instance (the caller), queues = [{id, cost, policy, pools = [positions in A.pools, from 1]}],
+--   pools = [{id, slots, reserve, priority}], grants = [fresh random grants: at most this many tasks],
+--   draw (0 ≤ draw < 1, for the policy `random`), reserve_ms, batch_every (see order.lua), tenants (see share.lua),
+--   hold_after_ms, hold_ms (see hold.lua), inbox_length = about how many messages an inbox keeps
+-- Returns {assignments = [{task, grant, attempt, executor, cost, job, doc}] for the caller's own nodes, sent = how many
+--   went to inboxes, waiting = [those of the queues that still have tasks], version = of the pool set}.
+-- @include base state record rule names queue capacity grants share vtime turn peek policy choose near hold unhold head
+-- @include order next
+local GOLDEN = 0.6180339887498949
+local assignments, sent = {}, 0
+
+local function send(owner, assignment)
+  if owner == A.instance then
+    assignments[#assignments + 1] = assignment
+    return
+  end
+  sent = sent + 1
+  redis.call('XADD', P .. 'inbox:' .. owner, 'MAXLEN', '~', A.inbox_length, '*', 'assign', cmsgpack.pack(assignment))
 end
 
-local function assign(t, choice, grant)
-  local cost, attempt = tonumber(t.cost), tonumber(t.attempt or '0') + 1
+local function assign(q, t, choice, grant)
+  local attempt = tonumber(t.attempt or '0') + 1
   redis.call('HSET', t.key, 'state', t.placed, 'attempt', attempt, 'grant', grant,
     'grant:' .. grant, 'reserved|' .. choice.executor)
-  take_slots(choice, grant, cost, t.id)
+  hold(choice.executor, grant, t)
+  write_used(read_executor(choice.executor))
+  choice.pool.lists = {}
+  if choice.held then relist(choice.executor) end
   set_score(P .. 'due', 'reserve|' .. t.id .. '|' .. grant, NOW + A.reserve_ms)
-  return {task = t.id, grant = grant, attempt = attempt, executor = choice.executor, cost = cost, job = t.job,
-    doc = t.doc}
+  send(read_executor(choice.executor).owner or '', {task = t.id, grant = grant, attempt = attempt, job = t.job,
+    executor = choice.executor, cost = q.cost, doc = t.doc})
 end
 
--- The next task that can be placed at all; what cannot has no business in a queue.
-local function next_task()
-  while true do
-    local id, turn = peek_task()
-    if not id then return nil end
-    local t = read_record(P .. 'task:' .. id, {'cost', 'attempt', 'job', 'doc', 'state', 'excluded'})
-    t.id, t.placed = id, after(after(after(t.state, 'select'), 'reserve'), 'dispatch')
-    if t.placed then return t, turn end
-    take_task(turn, 0)
-  end
+open_queues()
+for position, grant in ipairs(A.grants) do
+  -- Steps of the golden ratio spread evenly from wherever they begin.
+  local q, choice = next_placement((A.draw + position * GOLDEN) % 1)
+  if not q then break end
+  take_task(q, q.turn, q.cost)
+  assign(q, q.task, choice, grant)
+  q.task = nil
+  count_turn(q, does_batch_wait())
 end
-
-for position = 1, #A.pools do read_head(position) end
-local assignments = {}
-for _, grant in ipairs(A.grants) do
-  local t, turn = next_task()
-  local choice = t and choose(tonumber(t.cost), t.excluded)
-  if not choice then break end
-  take_task(turn, tonumber(t.cost))
-  assignments[#assignments + 1] = assign(t, choice, grant)
-end
-local waiting = peek_task() ~= nil
-return reply({assignments = assignments, waiting = waiting,
+return reply({assignments = assignments, sent = sent, waiting = still_waiting(),
   version = tonumber(redis.call('GET', P .. 'pools:version') or '0')})

@@ -1,14 +1,11 @@
 -- Records how far running attempts are; those of other than the current grant are ignored.
 -- A: updates = [{task, grant, fraction (0..1), stage, about = JSON of {stage, speed, eta_ms}, speed, eta_ms}]
 -- Returns {stale = count}.
--- @include base
--- @include record
--- @include job
--- @include progress
+-- @include base record rule job progress
 local stale = 0
 
 local function record(update)
-  local t = read_record(P .. 'task:' .. update.task, {'grant', 'state', 'job', 'fraction', 'weight'})
+  local t = read_task(update.task, {'grant', 'state', 'fraction'})
   if t.grant ~= update.grant or t.state ~= 'ACKED' then
     stale = stale + 1
     return

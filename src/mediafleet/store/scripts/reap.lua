@@ -4,23 +4,9 @@
 -- A: limit, gap_ms, grace_ms, retry_ms (for the caller's part of retention), retention_ms (of nodes),
 --    timeout_error (JSON), delays (ms)
 -- Returns {grace, stops = [{task, grant, executor}], jobs = [past retention], artifacts, nodes = [lost],
---   expired = {what: count},
---   queues = [touched], more = call again at once}.
--- @include base
--- @include state
--- @include record
--- @include queue
--- @include job
--- @include progress
--- @include children
--- @include task
--- @include revive
--- @include capacity
--- @include attempt
--- @include revoke
--- @include failure
--- @include node
--- @include expire
+--   expired = {what: count}, queues = [touched], freed (see capacity.lua), more = call again at once}.
+-- @include base state record rule names queue counts job progress children task revive capacity grants share attempt
+-- @include revoke failure unhold pools node expire retention
 -- A server at `maxmemory` lets a script go on whose first write frees something.
 redis.call('ZREM', P .. 'due', '')
 local result = {grace = false, stops = {}, jobs = {}, artifacts = {}, nodes = {}, expired = {}, more = false}
@@ -54,5 +40,5 @@ for _, entry in ipairs(entries) do
   if what then result.expired[what] = (result.expired[what] or 0) + 1 end
 end
 result.more = result.more or #entries == A.limit
-result.queues = touched_queues()
+result.queues, result.freed = touched_queues(), freed_capacity()
 return reply(result)

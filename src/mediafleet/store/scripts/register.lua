@@ -1,18 +1,9 @@
 -- A node is on a link of this instance: settles what it still does against what the store holds.
 -- A: node, instance, incarnation, doc, draining, lease_ms, executors = [{id, slots, pool, doc}], pools = {pool id: doc},
 --    announced = [{task, grant}] that it runs, or holds a result of
--- Returns {epoch, keep = [{task, grant}], drop = [{task, grant}], lost = count, draining, queues = [touched]}.
--- @include base
--- @include state
--- @include record
--- @include queue
--- @include job
--- @include progress
--- @include capacity
--- @include attempt
--- @include node
--- @include executors
--- @include announced
+-- Returns {epoch, keep = [{task, grant}], drop = [{task, grant}], lost = count, draining, queues = [touched], freed (see capacity.lua)}.
+-- @include base state record rule names queue counts job progress capacity grants share attempt unhold pools node
+-- @include executors announced
 local key = P .. 'node:' .. A.node
 local announced, keep, drop = {}, {}, {}
 for _, attempt in ipairs(A.announced) do announced[attempt.grant] = true end
@@ -32,4 +23,4 @@ set_score(P .. 'due', 'node|' .. A.node, NOW + A.lease_ms)
 list_executors(A.node, not draining)
 emit('node.registered', 'node', A.node)
 return reply({epoch = redis.call('HINCRBY', key, 'epoch', 1), keep = keep, drop = drop, lost = lost,
-  draining = draining, queues = touched_queues()})
+  draining = draining, queues = touched_queues(), freed = freed_capacity()})

@@ -14,7 +14,7 @@ end
 local function watch_executor(executor, told)
   local grants = redis.call('HGETALL', P .. 'executor:' .. executor .. ':grants')
   for i = 1, #grants, 2 do
-    local grant, task = grants[i], string.match(grants[i + 1], '|(.*)$')
+    local grant, task = grants[i], string.match(grants[i + 1], '[^|]*$')
     local entry = 'idle|' .. task .. '|' .. grant
     if told[grant] then
       drop_score(P .. 'due', entry)

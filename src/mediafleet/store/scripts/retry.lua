@@ -1,14 +1,7 @@
 -- Gives a failed or cancelled job another go: what is DONE stays, the rest begins anew.
 -- A: job, cursor (0 to begin), piece
 -- Returns {status = before, cursor = of the next piece, 0 at the end, queues = [touched]}.
--- @include base
--- @include state
--- @include record
--- @include queue
--- @include job
--- @include progress
--- @include task
--- @include revive
+-- @include base state record rule names queue counts job progress task revive
 local j = read_job(A.job)
 local status = j.status or ''
 local begins = A.cursor == 0

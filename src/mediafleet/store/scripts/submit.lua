@@ -2,9 +2,7 @@
 -- A: jobs = [{id, kind, key (idempotency, '' for none), doc, tenant, created (ms), retention_ms, outcome_of,
 --     inputs = [artifact ids], weight, tasks = [see create_task]}], queues = {queue id: doc}
 -- Returns {missing = artifact id or nil, jobs = [{id, created}], queues = [touched]}.
--- @include base
--- @include queue
--- @include task
+-- @include base record rule names queue counts task
 local function idempotency_key(job) return P .. 'idem:' .. job.tenant .. ':' .. job.key end
 
 -- A repeated submission is answered even if its inputs are gone by now.
@@ -41,9 +39,10 @@ local function accept(job)
   local uploads = bind_inputs(job)
   local status = uploads > 0 and 'uploading' or 'pending'
   local count = create_tasks(job.id, job.tasks)
-  redis.call('HSET', P .. 'job:' .. job.id, 'doc', job.doc, 'status', status, 'created', job.created, 'version', 1,
-    'open', count, 'outcome_of', job.outcome_of, 'retention_ms', job.retention_ms, 'weight', job.weight,
-    'key', job.key, 'tenant', job.tenant, 'kind', job.kind, 'uploads', uploads)
+  redis.call('HSET', P .. 'job:' .. job.id, 'doc', job.doc, 'rule', pack_job_rule(job), 'status', status,
+    'version', '1', 'open', count, 'outcome_of', job.outcome_of, 'weight', job.weight)
+  if job.key ~= '' then redis.call('HSET', P .. 'job:' .. job.id, 'key', job.key) end
+  if uploads > 0 then redis.call('HSET', P .. 'job:' .. job.id, 'uploads', uploads) end
   set_score(P .. 'jobs', job.id, job.created)
   set_score(P .. 'kind:' .. job.kind, job.id, job.created)
   set_score(P .. 'jobs:' .. status, job.id, job.created)

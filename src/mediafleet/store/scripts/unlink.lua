@@ -2,15 +2,7 @@
 -- runs stays its own until it comes back or the lease ends. A goodbye ends the lease now.
 -- A: node, epoch, goodbye, retention_ms
 -- Returns {current = the epoch was the latest one, lost = count, queues = [touched]}.
--- @include base
--- @include state
--- @include record
--- @include queue
--- @include job
--- @include progress
--- @include capacity
--- @include attempt
--- @include node
+-- @include base state record rule names queue counts job progress capacity grants share attempt unhold pools node
 local key = P .. 'node:' .. A.node
 local lost = 0
 
@@ -19,7 +11,7 @@ local lost = 0
 local function lose_reserved(executor)
   local grants = redis.call('HGETALL', P .. 'executor:' .. executor .. ':grants')
   for i = 1, #grants, 2 do
-    local t = read_attempt(string.match(grants[i + 1], '|(.*)$'), grants[i])
+    local t = read_attempt(string.match(grants[i + 1], '[^|]*$'), grants[i])
     if t.standing == 'reserved' and lose(t, 'lost', 0) then lost = lost + 1 end
   end
 end

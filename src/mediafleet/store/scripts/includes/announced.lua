@@ -6,7 +6,7 @@
 local function readopt(t)
   if not has_room(t.executor, t.cost) then return false end
   local state = after(t.state, 'readopt')
-  hold(t.executor, t.this, t.cost, t.id)
+  hold(t.executor, t.this, t)
   if not state then
     mark(t, 'running')
     return true

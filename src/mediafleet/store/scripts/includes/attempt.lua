@@ -1,9 +1,8 @@
 -- A grant is a field of its task, "grant:<grant>" = "<standing>|<executor>" (docs/decisions/0005);
 -- standing: reserved · running · lost · revoked · won. An attempt is its task, read together with one grant.
 local function read_attempt(task, grant)
-  local t = read_record(P .. 'task:' .. task, {'state', 'job', 'name', 'queue', 'tenant', 'score', 'cost', 'attempt',
-    'grant', 'tries', 'max_tries', 'total_ms', 'fraction', 'weight', 'excluded', 'grant:' .. grant})
-  t.id, t.this = task, grant
+  local t = read_task(task, {'state', 'attempt', 'grant', 'tries', 'fraction', 'excluded', 'grant:' .. grant})
+  t.this = grant
   t.standing, t.executor = string.match(t['grant:' .. grant] or '', '^(%a+)|(.*)$')
   return t
 end
@@ -49,7 +48,7 @@ end
 -- Ends an attempt through no fault of the task; `standing` is lost or revoked.
 -- Returns whether the task waits again: it does not if another attempt is its current one.
 local function lose(t, standing, delay)
-  release(t.executor, t.this, t.cost)
+  release(t.executor, t.this, t)
   forget_timers(t.id, t.this)
   mark(t, standing)
   local again = t.grant == t.this and requeue(t, 'lose', delay)

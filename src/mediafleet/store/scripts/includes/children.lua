@@ -2,10 +2,9 @@
 local CHILDREN = 256
 
 local function satisfy(child)
-  local key = P .. 'task:' .. child
-  local t = redis.call('HMGET', key, 'state', 'queue', 'tenant', 'score', 'deps')
-  if t[1] ~= 'NEW' or tonumber(t[5]) <= 0 then return end
-  if redis.call('HINCRBY', key, 'deps', -1) == 0 then enqueue(child, t[2], t[3], t[4]) end
+  local t = read_task(child, {'state', 'deps'})
+  if t.state ~= 'NEW' or tonumber(t.deps or '0') <= 0 then return end
+  if redis.call('HINCRBY', t.key, 'deps', -1) == 0 then enqueue(child, t.queue, t.tenant, t.score) end
 end
 
 -- `what` is task or artifact. Those that are too many for one call are left to the reaper, due at once;

@@ -1,41 +1,58 @@
--- The least loaded executor among the heads of the pools: smallest share used, then name. One where the
--- task failed before is taken only if no other in any pool has room: at most eight are excluded, so one
--- of the first nine of a pool is not.
-local PEEK = 8
-local heads = {}
+-- Chooses an executor for a task `t` of a queue `q` among the pools that match, as domain/placement.py says. Nodes
+-- where the task failed before are taken only if no other has room: it looks at FEW executors a pool for that.
+local FEW = 64
 
-local function read_head(position)
-  local pool = A.pools[position]
-  local first = redis.call('ZRANGE', P .. 'pool:' .. pool.id .. ':members', 0, 0, 'WITHSCORES')
-  heads[position] = {executor = first[1], used = tonumber(first[2]), slots = pool.slots, index = position}
-end
-
-local function is_better(candidate, best)
-  local mine, theirs = candidate.used / candidate.slots, best.used / best.slots
-  return mine < theirs or (mine == theirs and candidate.executor < best.executor)
-end
-
-local function find_fresh(head, cost, excluded)
-  local few = redis.call('ZRANGE', P .. 'pool:' .. A.pools[head.index].id .. ':members', 0, PEEK, 'WITHSCORES')
-  for i = 1, #few, 2 do
-    local used = tonumber(few[i + 1])
-    if used + cost > head.slots then return nil end
-    if not string.find(excluded, ' ' .. few[i] .. ' ', 1, true) then
-      return {executor = few[i], used = used, slots = head.slots, index = head.index}
-    end
+local function each_candidate(q, count, visit)
+  for _, position in ipairs(q.pools) do
+    for _, candidate in ipairs(list_candidates(q, A.pools[position], count)) do visit(candidate) end
   end
 end
 
-local function choose(cost, excluded)
-  local best, fallback
-  excluded = excluded and excluded ~= '' and (' ' .. excluded .. ' ')
-  for _, head in ipairs(heads) do
-    if head.executor and head.used + cost <= head.slots then
-      if not fallback or is_better(head, fallback) then fallback = head end
-      local fresh = head
-      if excluded then fresh = find_fresh(head, cost, excluded) end
-      if fresh and (not best or is_better(fresh, best)) then best = fresh end
+-- Returns a function that is shown candidates, and one that returns the best of them.
+local function contest(q)
+  local rank_of, best, best_rank = policies[q.policy].rank, nil, nil
+  return function(candidate)
+    local rank = rank_of(candidate.used, candidate.pool)
+    if not best or rank < best_rank or (rank == best_rank and candidate.executor < best.executor) then
+      best, best_rank = candidate, rank
     end
+  end, function() return best end
+end
+
+-- `draw` (0 ≤ draw < 1) picks among all executors with room, pool by pool, each by use and name.
+local function pick_random(q, draw)
+  local counts, total = {}, 0
+  for i, position in ipairs(q.pools) do
+    local pool = A.pools[position]
+    counts[i] = redis.call('ZCOUNT', index_of(pool, q.class), '-inf', pool.slots - q.cost)
+    total = total + counts[i]
   end
-  return best or fallback
+  local rank = math.floor(draw * total)
+  for i, position in ipairs(q.pools) do
+    if rank < counts[i] then
+      local pool = A.pools[position]
+      local found = redis.call('ZRANGE', index_of(pool, q.class), rank, rank, 'WITHSCORES')
+      return {executor = found[1], used = tonumber(found[2]), pool = pool}
+    end
+    rank = rank - counts[i]
+  end
+end
+
+local function names_node(list, node) return string.find(' ' .. list .. ' ', ' ' .. node .. ' ', 1, true) end
+
+local function choose_fresh(q, t, draw)
+  local fresh = {}
+  each_candidate(q, FEW, function(candidate)
+    if not names_node(t.excluded, string.match(candidate.executor, '^[^/]*')) then fresh[#fresh + 1] = candidate end
+  end)
+  if q.policy == 'random' then return fresh[math.floor(draw * #fresh) + 1] end
+  local enter_contest, winner = contest(q)
+  for _, candidate in ipairs(fresh) do enter_contest(candidate) end
+  return winner()
+end
+
+local function choose_any(q)
+  local enter_contest, winner = contest(q)
+  each_candidate(q, 1, enter_contest)
+  return winner()
 end

@@ -1,3 +1,14 @@
+-- The counts follow the grants; here they are taken anew, since what is reserved may have changed.
+local function count_used(id)
+  local used, batch = 0, 0
+  for _, value in ipairs(redis.call('HVALS', P .. 'executor:' .. id .. ':grants')) do
+    local cost, class = string.match(value, '^(%d+)|(%a)|')
+    used = used + cost
+    if class == 'b' then batch = batch + cost end
+  end
+  redis.call('HSET', P .. 'executor:' .. id, 'used', used, 'batch_used', batch)
+end
+
 -- Sets the executors of the node that registers (A.node) to A.executors. Attempts that it does not
 -- announce, or whose executor it no longer has, are revoked: nobody works on them.
 local function replace_executors(announced)
@@ -13,9 +24,11 @@ local function replace_executors(announced)
     end
   end
   for _, e in ipairs(A.executors) do
-    redis.call('HSET', P .. 'executor:' .. e.id, 'slots', e.slots, 'pool', e.pool, 'pool_doc', A.pools[e.pool], 'doc', e.doc)
+    redis.call('HSET', P .. 'executor:' .. e.id, 'slots', e.slots, 'pool', e.pool, 'pool_doc', A.pools[e.pool],
+      'reserve', e.reserve, 'doc', e.doc, 'owner', A.instance)
     redis.call('SADD', P .. 'node:' .. A.node .. ':executors', e.id)
-    pool_of[e.id] = e.pool
+    executors[e.id] = nil
+    count_used(e.id)
   end
   return count
 end

@@ -19,12 +19,12 @@ end
 handle['idle'] = function(task, grant)
   local t = read_attempt(task, grant)
   if t.standing == 'running' then return lose(t, 'lost', 0) end
-  return t.standing ~= nil and t.standing ~= 'reserved' and release(t.executor, grant, t.cost)
+  return t.standing ~= nil and t.standing ~= 'reserved' and release(t.executor, grant, t)
 end
 
 handle['hold'] = function(task)
-  local t = redis.call('HMGET', P .. 'task:' .. task, 'state', 'queue', 'tenant', 'score')
-  if t[1] == 'NEW' then enqueue(task, t[2], t[3], t[4]) end
+  local t = read_task(task, {'state'})
+  if t.state == 'NEW' then enqueue(task, t.queue, t.tenant, t.score) end
 end
 
 handle['node'] = function(node, _, result)
@@ -41,17 +41,12 @@ handle['revive'] = function(job)
   if j.reviving and not FINAL_STATUS[j.status] then revive_piece(j, tonumber(j.reviving), PIECE) end
 end
 
+handle['hold-end'] = function(executor) relist(executor) end
+
+handle['fade'] = function(pool) fade_pool(pool) end
+
 handle['forget-node'] = function(node)
   for _, executor in ipairs(executors_of(node)) do redis.call('DEL', P .. 'executor:' .. executor) end
   redis.call('DEL', P .. 'node:' .. node, P .. 'node:' .. node .. ':executors')
   redis.call('ZREM', P .. 'nodes', node)
-end
-
--- Retention is finished by the caller, which also removes bytes; until it says so the entry comes back.
-local function name_retention(what, id, result)
-  local list = (what == 'job' and result.jobs) or (what == 'artifact' and result.artifacts)
-  if not list then return false end
-  list[#list + 1] = id
-  set_score(P .. 'due', what .. '|' .. id, NOW + A.retry_ms)
-  return true
 end

@@ -1,8 +1,9 @@
--- The executor that a task should not get again if another has room; the last eight are remembered.
+-- The node that a task should not get again if another has room; the last eight are remembered.
 local function exclude(t)
-  local names = {t.executor}
+  local node = string.match(t.executor, '^[^/]*')
+  local names = {node}
   for name in string.gmatch(t.excluded or '', '%S+') do
-    if name ~= t.executor and #names < 8 then names[#names + 1] = name end
+    if name ~= node and #names < 8 then names[#names + 1] = name end
   end
   change(t, 'excluded', table.concat(names, ' '))
 end
@@ -11,7 +12,7 @@ end
 -- next, or the task fails for good. `failure.delays[n]` is the wait after try n, milliseconds;
 -- `failure.keep` leaves its slots taken, because the node still has to stop it.
 local function spend_try(t, failure)
-  if not failure.keep then release(t.executor, t.this, t.cost) end
+  if not failure.keep then release(t.executor, t.this, t) end
   forget_timers(t.id, t.this)
   mark(t, 'revoked')
   if t.grant ~= t.this then
@@ -34,6 +35,7 @@ local function spend_try(t, failure)
   -- Nodes that still run an older attempt are told at their next heartbeat.
   if tonumber(t.attempt) > 1 then revoke_others(t.id, '', {}) end
   local j = read_job(t.job)
+  count_open(t, -1)
   count_down(j, failure.error)
   save(j)
   return 'failed'

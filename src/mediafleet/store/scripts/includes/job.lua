@@ -3,8 +3,9 @@ local FINAL_STATUS = {completed = true, failed = true, cancelled = true}
 local NO_RESULT = '{"code":"no-result","message":"The plan named a task for the job\'s result that did not give one."}'
 
 local function read_job(id)
-  local j = read_record(P .. 'job:' .. id, {'status', 'created', 'open', 'version', 'outcome_of', 'retention_ms',
-    'weight', 'done_weight', 'reviving', 'started', 'uploads'})
+  local j = read_record(P .. 'job:' .. id, {'status', 'rule', 'open', 'version', 'outcome_of', 'weight', 'done_weight',
+    'reviving', 'started', 'uploads'})
+  read_job_rule(j)
   j.id, j.open, j.version = id, tonumber(j.open or '0'), tonumber(j.version or '0')
   return j
 end

@@ -17,9 +17,7 @@ local function recount(t)
 end
 
 local function revive(j, id)
-  local key = P .. 'task:' .. id
-  local t = read_record(key, {'state', 'queue', 'tenant', 'score', 'after', 'waits', 'deps', 'fraction', 'weight'})
-  t.id = id
+  local t = read_task(id, {'state', 'after', 'waits', 'deps', 'fraction'})
   local state = after(t.state, 'revive')
   if not state then return recount(t) end
   local deps = count_missing(id, words(t.after), words(t.waits))
@@ -29,7 +27,8 @@ local function revive(j, id)
   change(t, 'deps', deps)
   set_fraction(t, j, 0)
   save(t)
-  redis.call('HDEL', key, 'error')
+  redis.call('HDEL', t.key, 'error')
+  count_open(t, 1)
   change(j, 'open', j.open + 1)
   if deps == 0 then enqueue(id, t.queue, t.tenant, t.score) end
 end

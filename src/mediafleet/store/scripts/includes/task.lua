@@ -28,10 +28,13 @@ local function create_task(t)
   if created[t.id] or redis.call('EXISTS', key) == 1 then return false end
   created[t.id] = true
   local deps = count_missing(t.id, t.after, t.waits)
-  redis.call('HSET', key, 'state', 'NEW', 'name', t.name, 'job', t.job, 'queue', t.queue, 'tenant', t.tenant,
-    'cost', t.cost, 'score', t.score, 'doc', t.doc, 'deps', deps, 'max_tries', t.max_tries, 'total_ms', t.total_ms,
-    'weight', t.weight, 'after', table.concat(t.after, ' '), 'waits', table.concat(t.waits, ' '))
+  redis.call('HSET', key, 'state', 'NEW', 'doc', t.doc, 'rule', pack_task_rule(t))
+  if deps > 0 then redis.call('HSET', key, 'deps', deps) end
+  for _, field in ipairs({'after', 'waits', 'near'}) do
+    if #t[field] > 0 then redis.call('HSET', key, field, table.concat(t[field], ' ')) end
+  end
   count_tasks(t.queue, 1)
+  count_open(t, 1)
   if deps == 0 then enqueue(t.id, t.queue, t.tenant, t.score) end
   return true
 end

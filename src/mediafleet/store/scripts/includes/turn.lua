@@ -1,21 +1,29 @@
--- Whose turn it is in queue A.queue: the tenant with the least virtual time, then by name. Tenants and
--- heads are read in chunks and kept here while the script runs; `settle_turn` writes back.
-local CHUNK, Q = 16, P .. 'queue:' .. A.queue
-local turns
+-- Whose turn it is in a queue `q`: the tenant with the least virtual time, then by name. Tenants and heads are read
+-- in chunks and kept here while the script runs; `settle_turns` writes back. A tenant's score in a queue may be older
+-- than its virtual time, which also rises in other queues: it is corrected when its turn comes.
+local CHUNK, RESCANS = 16, 8
 
-local function read_turns()
-  turns = {}
-  local found = redis.call('ZRANGE', Q .. ':tenants', 0, #A.grants, 'WITHSCORES')
+local function read_turns(q)
+  q.turns, q.last = {}, math.huge
+  local found = redis.call('ZRANGE', q.key .. ':tenants', 0, #A.grants, 'WITHSCORES')
   for i = 1, #found, 2 do
-    turns[#turns + 1] = {tenant = found[i], key = Q .. ':tenant:' .. found[i], vtime = tonumber(found[i + 1]),
+    q.turns[#q.turns + 1] = {tenant = found[i], key = q.key .. ':tenant:' .. found[i], vtime = tonumber(found[i + 1]),
       ids = {}, at = 1, taken = {}}
   end
+  if #q.turns > #A.grants then q.last = q.turns[#q.turns].vtime end
 end
 
-local function settle_turn(turn)
+local function settle_turn(q, turn)
   call_in_parts('ZREM', turn.key, turn.taken)
-  if redis.call('EXISTS', turn.key) == 0 then return redis.call('ZREM', Q .. ':tenants', turn.tenant) end
-  redis.call('ZADD', Q .. ':tenants', turn.vtime, turn.tenant)
+  turn.taken, turn.moved = {}, false
+  if redis.call('EXISTS', turn.key) == 0 then return leave(q.id, turn.tenant) end
+  redis.call('ZADD', q.key .. ':tenants', turn.vtime, turn.tenant)
+end
+
+local function settle_turns(q)
+  for _, turn in ipairs(q.turns or {}) do
+    if #turn.taken > 0 or turn.moved then settle_turn(q, turn) end
+  end
 end
 
 -- The tenant's first task that was not taken yet. Those taken are still in the set: they count as offset.
@@ -28,33 +36,15 @@ end
 
 local function goes_before(a, b) return a.vtime < b.vtime or (a.vtime == b.vtime and a.tenant < b.tenant) end
 
-local function first_turn()
+local function first_turn(q)
   local best = 1
-  for i = 2, #turns do
-    if goes_before(turns[i], turns[best]) then best = i end
+  for i = 2, #q.turns do
+    if goes_before(q.turns[i], q.turns[best]) then best = i end
   end
-  return turns[best], best
+  return q.turns[best], best
 end
 
-local function peek_task()
-  if not turns then read_turns() end
-  while #turns > 0 do
-    local turn, position = first_turn()
-    local id = head_of(turn)
-    if id then return id, turn end
-    settle_turn(turn)
-    table.remove(turns, position)
-    if #turns == 0 then read_turns() end
-  end
-end
-
-local function take_task(turn, cost)
-  turn.taken[#turn.taken + 1] = turn.ids[turn.at]
-  turn.at, turn.vtime = turn.at + 1, turn.vtime + cost
-end
-
-before_write[#before_write + 1] = function()
-  for _, turn in ipairs(turns or {}) do
-    if #turn.taken > 0 then settle_turn(turn) end
-  end
+local function remove_turn(q, position)
+  table.remove(q.turns, position)
+  if #q.turns == 0 then read_turns(q) end
 end

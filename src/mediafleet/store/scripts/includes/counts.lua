@@ -1,0 +1,24 @@
+-- How many tasks there are: of each queue, whose description is kept while there is one in whatever state; and open
+-- ones (not final) of each class, each tenant and in all, which bound what is accepted.
+local belonging, open_tasks = {}, {}
+
+local function count_tasks(queue, change) belonging[queue] = (belonging[queue] or 0) + change end
+
+local function count_open(t, change)
+  for _, field in ipairs({'all', 'class:' .. class_of(t.queue), 'tenant:' .. t.tenant}) do
+    open_tasks[field] = (open_tasks[field] or 0) + change
+  end
+end
+
+local function forget_queue(queue)
+  for _, name in ipairs({'queues:tasks', 'queues', 'blocked'}) do redis.call('HDEL', P .. name, queue) end
+end
+
+before_write[#before_write + 1] = function()
+  for queue, change in pairs(belonging) do
+    if change ~= 0 and redis.call('HINCRBY', P .. 'queues:tasks', queue, change) <= 0 then forget_queue(queue) end
+  end
+  for field, change in pairs(open_tasks) do
+    if change ~= 0 and redis.call('HINCRBY', P .. 'open', field, change) <= 0 then redis.call('HDEL', P .. 'open', field) end
+  end
+end

@@ -1,0 +1,25 @@
+-- Whose queue is next: classes in strict order, except that of A.batch_every placements one is batch's while it waits.
+local RANK = {l = 1, i = 2, b = 3}
+local since_batch = tonumber(redis.call('GET', P .. 'since-batch') or '0')
+local before = since_batch
+
+local function rank(q) return q.class == 'b' and since_batch >= A.batch_every - 1 and 0 or RANK[q.class] end
+
+local function goes_first(a, b)
+  local mine, theirs = rank(a), rank(b)
+  if mine ~= theirs then return mine < theirs end
+  return goes_before(a.turn, b.turn) or (a.turn.vtime == b.turn.vtime and a.turn.tenant == b.turn.tenant and a.id < b.id)
+end
+
+-- Notes what was placed; `batch_waits` tells whether a batch task was passed over.
+local function count_turn(q, batch_waits)
+  if q.class == 'b' then
+    since_batch = 0
+  elseif batch_waits then
+    since_batch = since_batch + 1
+  end
+end
+
+before_write[#before_write + 1] = function()
+  if since_batch ~= before then redis.call('SET', P .. 'since-batch', since_batch) end
+end
