@@ -72,7 +72,7 @@ def draw_executor(rng: random.Random, number: int, pool: records.PoolShare) -> E
 
 
 def draw_fleet(seed: int) -> Fleet:
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - draws a case, no secret
     pools = [draw_pool(rng, number) for number in range(rng.randint(1, 4))]
     executors = [draw_executor(rng, number, rng.choice(pools)) for number in range(rng.randint(1, 10))]
     nodes = sorted({e.id.partition("/")[0] for e in executors})
@@ -100,7 +100,13 @@ async def write_fleet(store: Store, fleet: Fleet) -> None:
             pipe.zadd(keys.pool_batch(e.pool.id), {e.id: e.seen_by(PriorityClass.BATCH).used})
     queue, wish = fleet.spec.id, fleet.wish
     rule = f"{queue}|default|{wish.cost}|1|3|0|1.0"
-    fields = {"state": "NEW", "rule": rule, "doc": "{}", "excluded": " ".join(wish.excluded), "near": " ".join(wish.near)}
+    fields = {
+        "state": "NEW",
+        "rule": rule,
+        "doc": "{}",
+        "excluded": " ".join(wish.excluded),
+        "near": " ".join(wish.near),
+    }
     pipe.hset(keys.task("j0-x.run"), mapping=fields)
     pipe.zadd(keys.queue_tenants(queue), {"default": 0})
     pipe.zadd(keys.queue_tenant(queue, "default"), {"j0-x.run": 1})
@@ -109,9 +115,7 @@ async def write_fleet(store: Store, fleet: Fleet) -> None:
 
 async def place_one(store: Store, fleet: Fleet) -> list[str]:
     """Place the waiting task; return the executor it got, if any."""
-    turn = records.QueueTurn(
-        fleet.spec.id, fleet.wish.cost, fleet.wish.policy, list(range(1, len(fleet.pools) + 1))
-    )
+    turn = records.QueueTurn(fleet.spec.id, fleet.wish.cost, fleet.wish.policy, list(range(1, len(fleet.pools) + 1)))
     request = records.PlaceRequest([turn], fleet.pools, ["g1"], (fleet.draw - GOLDEN) % 1)
     return [task.executor for task in (await store.place(request, PLACE_RULES)).assignments]
 

@@ -26,7 +26,7 @@ class PoolMatcher:
         for spec, matches in self._matches.items():
             if gone:
                 matches[:] = [name for name in matches if name not in gone]
-            matches += _matching(spec, new)
+            matches.extend(_matching(spec, new))
         self.version, self._pools = version, dict(pools)
 
     def matches(self, spec: QueueSpec) -> Sequence[str]:
@@ -37,9 +37,7 @@ class PoolMatcher:
 
     def is_helped(self, spec: QueueSpec, freed: Collection[str]) -> bool:
         """Tell whether slots in these pools are of use to the queue."""
-        return any(
-            name in self._pools and is_covered(spec.requirement, self._pools[name]) for name in freed
-        )
+        return any(name in self._pools and is_covered(spec.requirement, self._pools[name]) for name in freed)
 
     def forget(self, known: Collection[QueueSpec]) -> None:
         """Drop what is kept of other queues than these."""

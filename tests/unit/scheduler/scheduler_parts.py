@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recording_link import RecordingLink
-from tests_support.store_driver import LEASE_MS, RESERVE_MS, StoreDriver
+from tests_support.store_driver import LEASE_MS, PLACE_RULES, StoreDriver
 
 from mediafleet.artifacts.blobs import BlobStore
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
@@ -50,7 +50,7 @@ class Parts:
         self.links = LinkTable()
         self.blobs = BlobStore(folder)
         self.retention = Retention(store, self.blobs)
-        self.placer = Placer(store, self.links, self.metrics, batch=batch, reserve_ms=RESERVE_MS)
+        self.placer = Placer(store, self.links, self.metrics, batch=batch, rules=PLACE_RULES)
         self.planner = Planner(store, self.kinds, self.placer, self.links)
         self.final = 0
         self.settler = Settler(
