@@ -61,6 +61,11 @@ def job_of(task: str) -> str:
     return task.partition(".")[0]
 
 
+def name_of(task: str) -> str:
+    """Return the name, inside its job, of the task of that id."""
+    return task.partition(".")[2]
+
+
 def executor_id(node_id: str, name: str) -> str:
     """Return the id of the node's executor of that name."""
     return f"{node_id}/{name}"

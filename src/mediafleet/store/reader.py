@@ -104,7 +104,9 @@ class Reader:
             return None
         ids = [name.decode() for name in raw_ids]
         tasks = await self._hashes([self._keys.task(name) for name in ids])
-        return views.plan_state(from_fields(fields), [task for task in tasks if task])
+        return views.plan_state(
+            from_fields(fields), {name: task for name, task in zip(ids, tasks, strict=True) if task}
+        )
 
     async def dirty_jobs(self, limit: int) -> list[str]:
         """Return jobs whose plan must look again, longest first."""

@@ -9,7 +9,7 @@ import msgspec
 
 from mediafleet.domain.capability import Signature
 from mediafleet.domain.errors import ErrorInfo
-from mediafleet.domain.ids import job_of, task_id
+from mediafleet.domain.ids import job_of, name_of
 from mediafleet.domain.job import Job, JobView, TaskSummary
 from mediafleet.domain.lifecycle import FINAL_TASK_STATES, JobStatus, TaskState
 from mediafleet.domain.node import Executor, ExecutorView, NodeState, NodeView, PoolView, RunningView
@@ -103,27 +103,26 @@ def finished_task(fields: dict[str, str]) -> FinishedTask:
     )
 
 
-def plan_state(job: dict[str, str], tasks: list[dict[str, str]]) -> PlanState:
-    """Return what the plan of a job is called with."""
-    open_ids = {task_id(task["job"], task["name"]) for task in tasks if task["state"] not in FINAL_TASK_STATES}
+def plan_state(job: dict[str, str], tasks: dict[str, dict[str, str]]) -> PlanState:
+    """Return what the plan of a job is called with; `tasks` are all of it by id."""
+    final = {name: task for name, task in tasks.items() if task["state"] in FINAL_TASK_STATES}
     return PlanState(
         job=_job(job["doc"]),
         version=int(job["version"]),
         status=JobStatus(job["status"]),
-        finished=[finished_task(task) for task in tasks if task["state"] in FINAL_TASK_STATES],
+        finished=[finished_task(task) for task in final.values()],
         open=int(job["open"]),
-        runnable=len(open_ids - _doomed(tasks)),
-        names=frozenset(task["name"] for task in tasks),
+        runnable=len(tasks.keys() - final.keys() - _doomed(tasks)),
+        names=frozenset(map(name_of, tasks)),
     )
 
 
-def _doomed(tasks: list[dict[str, str]]) -> set[str]:
+def _doomed(tasks: dict[str, dict[str, str]]) -> set[str]:
     """Return the ids of tasks that have, however far up, a parent that ended without being DONE."""
     children: dict[str, list[str]] = defaultdict(list)
     ended: list[str] = []
-    for task in tasks:
-        name = task_id(task["job"], task["name"])
-        for parent in task["after"].split():
+    for name, task in tasks.items():
+        for parent in task.get("after", "").split():
             children[parent].append(name)
         if task["state"] in FINAL_TASK_STATES - {TaskState.DONE}:
             ended.append(name)

@@ -38,10 +38,10 @@ def test_a_node_id_shows_the_name_of_its_machine() -> None:
 
 
 @given(cells, names)
-def test_a_task_id_leads_back_to_its_job(cell: str, name: str) -> None:
+def test_a_task_id_leads_back_to_its_job_and_its_name(cell: str, name: str) -> None:
     job = ids.new_job_id(cell)
     task = ids.task_id(job, name)
-    assert ids.job_of(task) == job
+    assert (ids.job_of(task), ids.name_of(task)) == (job, name)
     assert ids.cell_of(task) == cell
 
 

@@ -23,6 +23,7 @@ requirements = st.builds(
 )
 specs = st.builds(QueueSpec, requirements, st.sampled_from(PriorityClass))
 
+FREED = {"pools": [], "waiting_version": 0}
 RECORDS = [kind for kind in vars(records).values() if isinstance(kind, type) and kind.__module__ == records.__name__]
 
 
@@ -33,13 +34,14 @@ def test_tasks_share_a_queue_exactly_if_requirement_class_and_policy_are_equal(o
 
 @given(specs)
 def test_the_name_of_a_queue_fits_into_a_key(spec: QueueSpec) -> None:
-    assert re.fullmatch(r"[0-9a-f]{16}", spec.id)
+    assert re.fullmatch(r"[lib]-[0-9a-f]{16}", spec.id)
+    assert spec.id[0] == spec.priority[0], "the scripts take the class from the name"
     assert msgspec.json.decode(msgspec.json.encode(spec), type=QueueSpec).id == spec.id
 
 
 def test_the_name_of_a_queue_stays_the_same_over_restarts_and_versions() -> None:
     """Waiting tasks lie under it: a change of this literal needs a migration."""
-    assert QueueSpec(Requirement(("kind:noop",), 2), PriorityClass.LIVE).id == "05bb29588bd874a3"
+    assert QueueSpec(Requirement(("kind:noop",), 2), PriorityClass.LIVE).id == "l-05bb29588bd874a3"
 
 
 def test_another_policy_is_another_queue() -> None:
@@ -65,16 +67,17 @@ def test_a_field_of_a_newer_script_does_not_break_an_older_instance(kind: Any) -
 @pytest.mark.parametrize(("expired", "shown"), [({"node": 2}, {"node": 2}), ([], []), ({}, {})])
 def test_counts_that_are_empty_come_from_lua_as_a_list(expired: Any, shown: Any) -> None:
     lists: dict[str, Any] = {name: [] for name in ("stops", "jobs", "artifacts", "queues")}
-    packed = msgspec.msgpack.encode(lists | {"grace": False, "more": False, "expired": expired})
+    packed = msgspec.msgpack.encode(lists | {"grace": False, "more": False, "freed": FREED, "expired": expired})
     assert msgspec.msgpack.decode(packed, type=records.Reaped).expired == shown
 
 
 @pytest.mark.parametrize(
     ("kind", "reply"),
     [
-        (records.Finished, {"verdicts": ["won"], "stops": [], "queues": []}),
-        (records.Failed, {"verdicts": ["accepted"], "queues": []}),
-        (records.Placed, {"assignments": [], "waiting": 0, "version": 1}),
+        (records.Finished, {"verdicts": ["won"], "stops": [], "queues": [], "freed": FREED}),
+        (records.Failed, {"verdicts": ["accepted"], "queues": [], "freed": FREED}),
+        (records.Finished, {"verdicts": [], "stops": [], "queues": [], "freed": {"pools": []}}),
+        (records.Placed, {"assignments": [], "sent": 0, "waiting": 0, "version": 1}),
         (records.Stops, {"stops": [{"task": "j0-1.a", "grant": "g"}]}),
     ],
 )

@@ -34,7 +34,7 @@ def job_hash(**changes: str) -> dict[str, str]:
 
 def task_hash(**changes: str) -> dict[str, str]:
     """Return a task as `submit` stores it, with changes."""
-    return {"doc": as_text(SPEC), "job": "j0-1", "name": "part-1", "state": "NEW", "after": ""} | changes
+    return {"doc": as_text(SPEC), "state": "NEW"} | changes
 
 
 def test_a_job_that_was_just_accepted_shows_what_was_submitted_and_nothing_else() -> None:
@@ -118,25 +118,26 @@ def test_a_plan_gets_the_error_of_a_task_that_failed() -> None:
 
 @given(st.lists(st.sampled_from(TaskState)))
 def test_a_plan_is_called_with_exactly_the_tasks_that_are_final(states: list[TaskState]) -> None:
-    stored = [task_hash(name=f"t{position}", state=state.value) for position, state in enumerate(states)]
+    stored = {f"j0-1.t{position}": task_hash(state=state.value) for position, state in enumerate(states)}
     state = views.plan_state(job_hash(version="7", open="2", status="processing"), stored)
     assert [task.state for task in state.finished] == [state for state in states if state in FINAL_TASK_STATES]
     assert (state.job, state.version, state.open, state.status) == (JOB, 7, 2, JobStatus.PROCESSING)
 
 
-def waiting(state: str, name: str, *parents: str) -> dict[str, str]:
-    """Return a task of the job that waits for these."""
-    return task_hash(name=name, state=state, after=" ".join(f"j0-1.{parent}" for parent in parents))
+def waiting(state: str, name: str, *parents: str) -> tuple[str, dict[str, str]]:
+    """Return the id of a task of the job, and the task, which waits for these; `after` is only there if it does."""
+    after = {"after": " ".join(f"j0-1.{parent}" for parent in parents)} if parents else {}
+    return f"j0-1.{name}", task_hash(state=state, **after)
 
 
 def test_a_task_below_one_that_failed_cannot_run_however_far_down() -> None:
-    stored = [waiting("NEW", "c", "b"), waiting("FAILED", "a"), waiting("NEW", "b", "a"), waiting("NEW", "free")]
+    stored = dict([waiting("NEW", "c", "b"), waiting("FAILED", "a"), waiting("NEW", "b", "a"), waiting("NEW", "free")])
     state = views.plan_state(job_hash(version="1", open="3", status="processing"), stored)
     assert (state.runnable, state.names) == (1, {"a", "b", "c", "free"})
 
 
 def test_a_task_whose_parents_are_done_or_under_way_can_run() -> None:
-    stored = [waiting("DONE", "a"), waiting("ACKED", "b", "a"), waiting("NEW", "c", "a", "b")]
+    stored = dict([waiting("DONE", "a"), waiting("ACKED", "b", "a"), waiting("NEW", "c", "a", "b")])
     assert views.plan_state(job_hash(version="1", open="2", status="processing"), stored).runnable == 2
 
 
@@ -147,7 +148,7 @@ def executor_hash(**changes: str) -> dict[str, str]:
 
 
 def test_an_executor_shows_what_holds_its_slots() -> None:
-    grants = {"g1": "2|j0-1.a", "g2": "1|j0-2.part-1"}
+    grants = {"g1": "2|b|studio|j0-1.a", "g2": "1|l|default|j0-2.part-1"}
     view = views.executor_view("n0-a/gpu0", executor_hash(used="3"), grants)
     assert (view.id, view.name, view.pool, view.slots, view.used) == ("n0-a/gpu0", "gpu0", "p1", 4, 3)
     assert view.capabilities == ("hw:cuda",)
