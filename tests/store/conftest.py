@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests_support.redis_server import RedisServer
-from tests_support.store_driver import LEASE_MS, RETENTION_MS, StoreDriver
+from tests_support.store_driver import LEASE_MS, PLACE_RULES, RETENTION_MS, StoreDriver, spec
 
+from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.store import Store, records, server_binary
 from mediafleet.store.connection import connect
 from mediafleet.store.keys import Keys
@@ -57,7 +59,7 @@ class WholeLife:
 
     async def live(self) -> None:
         """Go through it."""
-        for step in (self._accept, self._work, self._end, self._plan, self._leave):
+        for step in (self._accept, self._work, self._end, self._share, self._plan, self._leave):
             await step()
             await self._look()
 
@@ -100,6 +102,24 @@ class WholeLife:
         await self.driver.store.retry(placed.job, cursor=0)
         await self.driver.store.cancel(placed.job, cursor=0, sweep=False)
         await self.driver.reap()
+
+    async def _share(self) -> None:
+        """A capped tenant, classes, kept slots, a task that needs many, and a node of another instance."""
+        rules = msgspec.structs.replace(PLACE_RULES, hold_after_ms=0, tenants={"capped": records.TenantShare(1.0, 1)})
+        await self.driver.join("n0-b-1", slots=2, live_reserve=1, capabilities=("kind:other",))
+        live, batch = spec("kind:other", priority=PriorityClass.LIVE), spec("kind:other")
+        wide = spec("kind:other", slots=2, priority=PriorityClass.INTERACTIVE)
+        for name, queue in (("live", live), ("batch", batch), ("wide", wide)):
+            await self.driver.submit_one(name, spec=queue)
+        await self.driver.place(live, batch, limit=1, rules=rules)
+        await self._look()
+        for _ in range(2):
+            await self.driver.place(wide, rules=rules)
+        await self._look()
+        await self.driver.join("n0-c-1", slots=2, capabilities=("kind:third",))
+        capped = spec("kind:third")
+        await self.driver.submit_one("a", "b", tenant="capped", spec=capped)
+        await self.driver.place(capped, rules=msgspec.structs.replace(rules, instance="i-2"))
 
     async def _plan(self) -> None:
         job = self.driver.job_record({}, outcome_of="")

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests_support.store_driver import DEFAULT_QUEUE, RETENTION_MS, StoreDriver
+from tests_support.store_driver import DEFAULT_QUEUE, FADE_MS, RETENTION_MS, StoreDriver, spec
 from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
@@ -69,6 +69,7 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
         "pool_set": (0, {}),
         "queues": {},
         "schema_field": 1,
+        "waiting_queues": (0, []),
     }
     single = {"artifact", "job", "job_document", "node", "ping", "plan_state"}
     assert await call(store.read, name) == (None if name in single else empty.get(name, []))
@@ -166,10 +167,44 @@ async def test_waiting_tasks_are_counted_over_all_tenants(driver: StoreDriver) -
     assert await read.queues() == {queue: DEFAULT_QUEUE}
     assert await read.count_queued([queue]) == 3
     assert await read.count_queued([queue, "none"]) == 3
-    assert await read.nonempty_queues(["none", queue]) == [queue]
 
 
-async def test_the_version_of_the_pools_rises_when_one_comes_or_goes(driver: StoreDriver) -> None:
+async def test_a_queue_waits_while_it_has_tasks_and_the_version_rises_when_that_changes(driver: StoreDriver) -> None:
+    read = driver.store.read
+    versions: list[int] = []
+
+    async def look() -> list[str]:
+        version, queues = await read.waiting_queues()
+        versions.append(version)
+        return queues
+
+    assert await look() == []
+    await driver.submit_one("a")
+    assert await look() == [DEFAULT_QUEUE.id]
+    await driver.submit_one("b", tenant="other")
+    assert await look() == [DEFAULT_QUEUE.id]
+    await driver.join(NODE)
+    await driver.place_all()
+    assert await look() == [DEFAULT_QUEUE.id], "there was room for one of them only"
+    await driver.join(OTHER)
+    await driver.place_all()
+    assert await look() == []
+    none, one, same, still, empty = versions
+    assert none < one == same == still < empty
+
+
+async def test_queues_that_wait_longest_come_first(driver: StoreDriver, virtual_time: VirtualTime) -> None:
+    later, first = (spec(slots=slots) for slots in (2, 3))
+    for queue in (first, later):
+        await driver.submit_one("only", spec=queue)
+        virtual_time.advance(1)
+    await driver.submit_one("another", spec=first)
+    assert (await driver.store.read.waiting_queues())[1] == [first.id, later.id]
+
+
+async def test_the_version_of_the_pools_rises_when_one_comes_or_fades(
+    driver: StoreDriver, virtual_time: VirtualTime
+) -> None:
     versions = [(await driver.store.read.pool_set())[0]]
     for node in (NODE, OTHER):
         await driver.join(node)
@@ -177,8 +212,28 @@ async def test_the_version_of_the_pools_rises_when_one_comes_or_goes(driver: Sto
     for node in (NODE, OTHER):
         await driver.store.unlink(node, driver.epochs[node], goodbye=True, retention_ms=RETENTION_MS)
         versions.append((await driver.store.read.pool_set())[0])
-    first, one, same, still, none = versions
-    assert first < one == same == still < none
+    virtual_time.advance(FADE_MS - 1)
+    await driver.reap()
+    versions.append((await driver.store.read.pool_set())[0])
+    virtual_time.advance(1)
+    await driver.reap()
+    version, pools = await driver.store.read.pool_set()
+    first, *same = versions
+    assert first < min(same) == max(same) < version
+    assert pools == {}
+
+
+async def test_a_pool_whose_last_executor_came_back_does_not_fade(
+    driver: StoreDriver, virtual_time: VirtualTime
+) -> None:
+    await driver.join(NODE)
+    before = await driver.store.read.pool_set()
+    await driver.store.unlink(NODE, driver.epochs[NODE], goodbye=False, retention_ms=RETENTION_MS)
+    virtual_time.advance(FADE_MS - 1)
+    await driver.join(NODE)
+    virtual_time.advance(FADE_MS)
+    await driver.reap()
+    assert await driver.store.read.pool_set() == before
 
 
 async def test_a_pool_shows_what_is_free_in_it(driver: StoreDriver) -> None:

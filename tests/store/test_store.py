@@ -6,7 +6,7 @@ import inspect
 from typing import Any, get_type_hints
 
 import pytest
-from tests_support.store_driver import RULES, StoreDriver
+from tests_support.store_driver import PLACE_RULES, RULES, StoreDriver
 from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.errors import ConfigError, StoreUnavailable
@@ -19,6 +19,8 @@ NODE = records.NodeRecord("n0-a", "i-1", "inc", "{}", draining=False, lease_ms=1
 PIECES: dict[Any, Any] = {
     records.NodeRecord: NODE,
     records.ReapRules: RULES,
+    records.PlaceRules: PLACE_RULES,
+    records.PlaceRequest: records.PlaceRequest([], [], [], draw=0.5),
     records.ExpandPiece: records.ExpandPiece("j0-1", 0, "", [], last=True, queues={}),
     int: 1,
     bool: True,
@@ -108,7 +110,7 @@ async def test_large_jobs_are_cancelled_revived_and_forgotten_in_pieces(store: S
     assert (await store.cancel(job, cursor=0, sweep=False)).cursor == PIECE
     assert (await store.cancel(job, cursor=PIECE, sweep=False)).cursor == 0
     assert [await store.forget(job, inputs=[]), await store.forget(job, inputs=[])] == [False, True]
-    assert await driver.key_names() == {store.keys.schema, store.keys.events}
+    assert await driver.key_names() == {store.keys.schema, store.keys.events, store.keys.waiting_version}
 
 
 async def test_two_cells_of_one_server_know_nothing_of_each_other(store: Store) -> None:

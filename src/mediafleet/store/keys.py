@@ -48,7 +48,7 @@ class Keys:
         return f"{self.tag}executor:{executor_id}"
 
     def executor_grants(self, executor_id: str) -> str:
-        """Hash: grant → `cost|task`; the truth about the executor's capacity."""
+        """Hash: grant → `cost|class|tenant|task`; the truth about the executor's capacity."""
         return f"{self.tag}executor:{executor_id}:grants"
 
     def node(self, node_id: str) -> str:

@@ -19,6 +19,8 @@ from mediafleet.store.scripts import as_text
 RESERVE_MS = 5_000
 LEASE_MS = 15_000
 RETENTION_MS = 3_600_000
+FADE_MS = 60_000
+"""How long a pool without executors stays, as `includes/pools.lua` has it."""
 RULES = records.ReapRules(
     gap_ms=3_000,
     grace_ms=LEASE_MS,
@@ -27,7 +29,16 @@ RULES = records.ReapRules(
     delays=[100, 200, 400],
 )
 PLACE_RULES = records.PlaceRules("i-1", RESERVE_MS)
-DEFAULT_QUEUE = records.QueueSpec(Requirement(("kind:noop",)), PriorityClass.BATCH)
+
+
+def spec(
+    *capabilities: str, slots: int = 1, priority: PriorityClass = PriorityClass.BATCH, policy: str = "least_loaded"
+) -> records.QueueSpec:
+    """Return a queue's description; without capabilities any node of these tests will do."""
+    return records.QueueSpec(Requirement(capabilities or ("kind:noop",), slots), priority, policy)
+
+
+DEFAULT_QUEUE = spec()
 
 
 class StoreDriver:
@@ -37,6 +48,7 @@ class StoreDriver:
         self.store = store
         self.epochs: dict[str, int] = {}
         self.incarnations: dict[str, str] = {}
+        self.queues: dict[str, str] = {}
         self._count = itertools.count()
 
     async def join(
@@ -45,10 +57,10 @@ class StoreDriver:
         *,
         slots: int = 1,
         announced: tuple[AttemptRef, ...] = (),
-        capabilities: tuple[str, ...] = ("kind:noop",),
+        **changes: Any,
     ) -> records.NodeAdmitted:
-        """Register a node with one executor `cpu`."""
-        executor = Executor("cpu", slots, capabilities)
+        """Register a node with one executor `cpu`, of which `changes` say more."""
+        executor = Executor("cpu", slots, **({"capabilities": ("kind:noop",)} | changes))
         pool = executor.signature.pool
         record = records.NodeRecord(
             node=node,
@@ -70,17 +82,18 @@ class StoreDriver:
         number = next(self._count)
         job_id = f"j0-job{number:010}"
         job = Job(job_id, "0", "default", "local", "noop", 1, "", (), {}, PriorityClass.BATCH, 1000 + number)
-        spec = TaskSpec("noop", 1, "noop", "noop", "default")
+        queue: records.QueueSpec = changes.get("spec", DEFAULT_QUEUE)
+        self.queues[queue.id] = as_text(queue)
         tasks = [
             records.TaskRecord(
                 id=f"{job_id}.{name}",
                 name=name,
                 job=job_id,
-                queue=DEFAULT_QUEUE.id,
+                queue=queue.id,
                 tenant=changes.get("tenant", "default"),
-                cost=1,
+                cost=queue.requirement.slots,
                 score=number,
-                doc=as_text(spec),
+                doc=as_text(TaskSpec("noop", 1, "noop", name, "default")),
                 after=[f"{job_id}.{parent}" for parent in after],
                 waits=changes.get("inputs", []),
                 max_tries=changes.get("max_tries", 3),
@@ -105,20 +118,26 @@ class StoreDriver:
 
     async def submit(self, *jobs: records.JobRecord) -> records.Submitted:
         """Accept jobs."""
-        return await self.store.submit(jobs, {DEFAULT_QUEUE.id: as_text(DEFAULT_QUEUE)})
+        return await self.store.submit(jobs, self.queues)
 
     async def submit_one(self, *names: str, **changes: Any) -> str:
         """Accept one job with independent tasks of these names; return its id."""
         submitted = await self.submit(self.job_record(dict.fromkeys(names, ()), **changes))
         return submitted.jobs[0].id
 
-    async def place_all(self, limit: int = 64) -> list[records.PlacedTask]:
-        """Place what has room."""
+    async def place(
+        self, *specs: records.QueueSpec, limit: int = 64, rules: records.PlaceRules = PLACE_RULES
+    ) -> records.Placed:
+        """Place what has room of these queues in one call."""
         matcher = PoolMatcher()
         matcher.update(*await self.store.read.pool_set())
-        queues, pools = matcher.offer([DEFAULT_QUEUE], freed=(), turn=0)
+        queues, pools = matcher.offer(specs, freed=(), turn=0)
         request = records.PlaceRequest(queues, pools, [new_token() for _ in range(limit)], draw=0.5)
-        return (await self.store.place(request, PLACE_RULES)).assignments
+        return await self.store.place(request, rules)
+
+    async def place_all(self, limit: int = 64) -> list[records.PlacedTask]:
+        """Place what has room of the default queue."""
+        return (await self.place(DEFAULT_QUEUE, limit=limit)).assignments
 
     async def ack(self, *placed: records.PlacedTask) -> list[records.Stop]:
         """Confirm assignments as their nodes would."""
