@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
@@ -48,7 +47,6 @@ class Placer:
         self._wake = asyncio.Event()
         self._queues: dict[str, QueueSpec] = {}
         self._matcher = PoolMatcher()
-        self._turns = itertools.count()
 
     def ask(self, queues: Iterable[str]) -> None:
         """Place these queues soon: tasks came in."""
@@ -59,10 +57,10 @@ class Placer:
     def note_freed(self, freed: Freed) -> None:
         """Place the queues that wait for slots in these pools."""
         self._freed.update(freed.pools)
-        self._is_behind = freed.waiting_version != self._waiting_version
         if freed.pools:
             self.ask(self._helped(freed.pools))
-        if self._is_behind:
+        if freed.waiting_version != self._waiting_version:
+            self._is_behind = True
             self._wake.set()
 
     def note_executors(self) -> None:
@@ -117,7 +115,7 @@ class Placer:
 
     async def _place(self, specs: list[QueueSpec]) -> None:
         while specs:
-            turns, pools = self._matcher.offer(specs, freed=self._freed, turn=next(self._turns))
+            turns, pools = self._matcher.offer(specs, freed=self._freed)
             self._freed.difference_update(pool.id for pool in pools)
             grants = [new_token() for _ in range(self._batch)]
             request = PlaceRequest(turns, pools, grants, random.random())  # noqa: S311 - a policy, no secret
@@ -126,6 +124,8 @@ class Placer:
             self._waiting.difference_update(spec.id for spec in specs)
             self._waiting.update(waiting)
             await self._dispatch(placed)
+            # The call went by pools that have changed meanwhile, so it is repeated. Otherwise a full batch says that
+            # there may be more, a smaller one that the executors are full: tasks then wait until slots are freed.
             if placed.version != self._matcher.version:
                 self._matcher.update(*await self._store.read.pool_set())
             elif len(placed.assignments) + placed.sent < self._batch:

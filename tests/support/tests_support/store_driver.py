@@ -131,7 +131,7 @@ class StoreDriver:
         """Place what has room of these queues in one call."""
         matcher = PoolMatcher()
         matcher.update(*await self.store.read.pool_set())
-        queues, pools = matcher.offer(specs, freed=(), turn=0)
+        queues, pools = matcher.offer(specs)
         request = records.PlaceRequest(queues, pools, [new_token() for _ in range(limit)], draw=0.5)
         return await self.store.place(request, rules)
 

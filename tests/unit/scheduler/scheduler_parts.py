@@ -64,10 +64,10 @@ class Parts:
         """Return the value of a counter."""
         return self.metrics.registry.get_sample_value(f"mediafleet_{name}_total", labels) or 0.0
 
-    async def link(self, node: str = NODE, *, slots: int = 1) -> RecordingLink:
+    async def link(self, node: str = NODE, *, slots: int = 1, **changes: Any) -> RecordingLink:
         """Register a node on a link of this instance."""
         link = RecordingLink(node)
-        admitted = await self.driver.join(node, slots=slots)
+        admitted = await self.driver.join(node, slots=slots, **changes)
         self.links.put(node, LinkedNode(link, admitted.epoch))
         return link
 

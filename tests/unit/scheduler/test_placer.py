@@ -6,44 +6,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scheduler_parts import NODE, Parts, assigned, is_asked
-from tests_support.store_driver import DEFAULT_QUEUE
+from recording_link import RecordingLink
+from scheduler_parts import NODE, Parts, assigned, is_asked, refs
+from tests_support.store_driver import DEFAULT_QUEUE, RESERVE_MS, spec
 from tests_support.virtual_time import VirtualTime
 
-from mediafleet.domain.capability import Requirement, Signature
 from mediafleet.domain.frames import JobAssign
 from mediafleet.domain.lifecycle import PriorityClass, TaskState
-from mediafleet.scheduler.placer import MAX_POOLS, matching_pools
+from mediafleet.scheduler.placer import MAX_QUEUES, Placer
 from mediafleet.store import Store
-from mediafleet.store.records import PoolShare, QueueSpec
+from mediafleet.store.records import Finished, Freed, PlaceRules, ResultRecord
 
 
-def spec(*capabilities: str, slots: int = 1) -> QueueSpec:
-    return QueueSpec(Requirement(capabilities, slots), PriorityClass.BATCH)
+async def pool(parts: Parts) -> str:
+    """Return the name of the only pool."""
+    ((name, _),) = (await parts.store.read.pool_set())[1].items()
+    return name
 
 
-def test_a_queue_is_matched_to_the_pools_that_can_run_its_tasks() -> None:
-    pools = {
-        "small": Signature(("kind:a",), 1),
-        "large": Signature(("encoder:x", "kind:a"), 8),
-        "other": Signature(("kind:b",), 8),
-    }
-    assert matching_pools(spec("kind:a"), pools, turn=0) == [PoolShare("small", 1), PoolShare("large", 8)]
-    assert matching_pools(spec("kind:a", slots=2), pools, turn=0) == [PoolShare("large", 8)]
-    assert matching_pools(spec("kind:a", "encoder:x"), pools, turn=5) == [PoolShare("large", 8)]
-    assert matching_pools(spec("kind:none"), pools, turn=0) == []
+async def waiting_version(parts: Parts) -> int:
+    return (await parts.store.read.waiting_queues())[0]
 
 
-@given(st.integers(1, 4 * MAX_POOLS), st.integers(0, 1_000))
-def test_each_of_many_pools_is_looked_at_before_any_is_looked_at_twice_in_a_call(count: int, turn: int) -> None:
-    pools = {f"p{number}": Signature(("kind:a",), 1) for number in range(count)}
-    calls = -(-count // MAX_POOLS)
-    looks = [matching_pools(spec("kind:a"), pools, turn=turn + call) for call in range(calls)]
-    assert all(len(set(look)) == len(look) == min(count, MAX_POOLS) for look in looks)
-    if turn == 0:
-        assert {share.id for look in looks for share in look} == set(pools)
+async def finish(parts: Parts, link: RecordingLink) -> Finished:
+    """Deliver a result of all that a node was given."""
+    return await parts.store.finish([ResultRecord(ref.task, ref.grant, "{}", []) for ref in refs(link)])
 
 
 async def test_a_submitted_task_is_sent_to_a_node_that_has_room(parts: Parts) -> None:
@@ -59,7 +46,7 @@ async def test_a_submitted_task_is_sent_to_a_node_that_has_room(parts: Parts) ->
 async def test_nothing_is_placed_until_somebody_asks(parts: Parts) -> None:
     assert not is_asked(parts.placer)
     parts.placer.ask([])
-    parts.placer.note_capacity()
+    parts.placer.note_freed(Freed(["p"], parts.placer._waiting_version))
     assert not is_asked(parts.placer)
 
 
@@ -94,18 +81,88 @@ async def test_a_task_that_waits_is_placed_when_a_node_joins(parts: Parts) -> No
     parts.placer.ask([DEFAULT_QUEUE.id])
     await parts.placer.step()
     link = await parts.link()
-    parts.placer.note_capacity()
+    parts.placer.note_executors()
     await parts.placer.step()
     assert len(assigned(link)) == 1
 
 
 async def test_free_slots_wake_nobody_where_no_task_waits(parts: Parts) -> None:
-    await parts.link()
+    link = await parts.link()
     await parts.driver.submit_one("only")
     parts.placer.ask([DEFAULT_QUEUE.id])
     await parts.placer.step()
-    parts.placer.note_capacity()
+    parts.placer.note_freed((await finish(parts, link)).freed)
+    await parts.placer.step()
+    parts.placer.note_freed(Freed([await pool(parts)], await waiting_version(parts)))
     assert not is_asked(parts.placer)
+
+
+async def test_free_slots_wake_those_queues_that_can_use_them(parts: Parts) -> None:
+    other = spec("kind:other")
+    await parts.link()
+    await parts.driver.submit_one("a", "b")
+    await parts.driver.submit_one("c", spec=other)
+    await parts.placer.sweep()
+    await parts.placer.step()
+    version = await waiting_version(parts)
+    parts.placer.note_freed(Freed(["no such pool"], version))
+    assert not is_asked(parts.placer)
+    parts.placer.note_freed(Freed([await pool(parts)], version))
+    assert parts.placer._asked == {DEFAULT_QUEUE.id}
+
+
+async def test_slots_that_became_free_here_go_to_a_task_that_another_instance_accepted(parts: Parts) -> None:
+    link = await parts.link()
+    await parts.driver.submit_one("only")
+    parts.placer.ask([DEFAULT_QUEUE.id])
+    await parts.placer.step()
+    job = await parts.driver.submit_one("elsewhere")
+    parts.placer.note_freed((await finish(parts, link)).freed)
+    await parts.placer.step()
+    assert [given.job for given in assigned(link)][1:] == [job]
+
+
+async def test_a_change_that_was_noticed_is_not_forgotten_over_an_older_word(parts: Parts) -> None:
+    """Replies of two scripts may be taken in another order than they were written."""
+    link = await parts.link()
+    await parts.placer.sweep()
+    before = await waiting_version(parts)
+    await parts.driver.submit_one("only")
+    parts.placer.note_freed(Freed([], await waiting_version(parts)))
+    parts.placer.note_freed(Freed([], before))
+    await parts.placer.step()
+    assert len(assigned(link)) == 1
+
+
+async def test_live_work_goes_before_interactive_and_that_before_batch(parts: Parts) -> None:
+    queues = [spec(priority=priority) for priority in reversed(PriorityClass)]
+    jobs = [await parts.driver.submit_one("only", spec=queue) for queue in queues]
+    link = await parts.link(slots=2)
+    parts.placer.ask([queue.id for queue in queues])
+    await parts.placer.step()
+    assert [given.job for given in assigned(link)] == jobs[:0:-1]
+
+
+async def test_more_queues_than_one_call_takes_are_placed_in_one_step(parts: Parts) -> None:
+    words = [f"label:w{number}" for number in range(MAX_QUEUES + 1)]
+    queues = [spec("kind:noop", word) for word in words]
+    link = await parts.link(slots=MAX_QUEUES + 1, capabilities=("kind:noop", *words))
+    for queue in queues:
+        await parts.driver.submit_one("only", spec=queue)
+    parts.placer.ask([queue.id for queue in queues])
+    await parts.placer.step()
+    assert len(assigned(link)) == MAX_QUEUES + 1
+
+
+async def test_what_is_placed_on_a_node_of_another_instance_is_counted_and_not_sent_here(parts: Parts) -> None:
+    await parts.driver.join(NODE)
+    await parts.driver.submit_one("only")
+    elsewhere = Placer(parts.store, parts.links, parts.metrics, batch=64, rules=PlaceRules("i-2", RESERVE_MS))
+    elsewhere.ask([DEFAULT_QUEUE.id])
+    await elsewhere.step()
+    assert parts.counted("tasks_placed") == 1
+    assert parts.counted("attempts_lost", reason="not-delivered") == 0
+    assert await parts.driver.used(f"{NODE}/cpu") == 1
 
 
 async def test_tasks_that_another_instance_accepted_are_found_by_the_sweep(parts: Parts) -> None:
@@ -154,7 +211,7 @@ async def test_a_task_that_could_not_be_delivered_is_not_placed_again_at_once(pa
     job = await parts.driver.submit_one("only")
     parts.placer.ask([DEFAULT_QUEUE.id])
     await parts.placer.step()
-    assert await parts.store.read.nonempty_queues([DEFAULT_QUEUE.id]) == []
+    assert (await parts.store.read.waiting_queues())[1] == []
     assert (await parts.job(job)).tasks[0].state is TaskState.NEW
     assert await parts.driver.used(f"{NODE}/cpu") == 0
 

@@ -172,18 +172,31 @@ async def test_a_job_that_another_instance_left_to_plan_is_planned(store: Store,
 async def test_the_first_step_looks_for_forgotten_queues_and_the_next_ones_do_not(parts: Parts) -> None:
     reaper = reaper_of(parts, SchedulerSettings(reap_ms=1, backstop_ms=1_000))
     await parts.link()
-    await parts.driver.submit_one("only")
+    await parts.driver.submit_one("a", "b")
     await reaper.step()
     await parts.placer.step()
     await parts.driver.submit_one("only")
     await reaper.step()
-    assert not is_asked(parts.placer)
+    assert not is_asked(parts.placer), "the queue is known to wait: only free slots help it"
+
+
+async def test_a_queue_that_began_to_wait_elsewhere_is_noticed_at_the_next_step(parts: Parts) -> None:
+    reaper = reaper_of(parts, SchedulerSettings(reap_ms=1, backstop_ms=1_000))
+    link = await parts.link()
+    await reaper.step()
+    await parts.placer.step()
+    await parts.driver.submit_one("only")
+    await reaper.step()
+    await parts.placer.step()
+    assert len(assigned(link)) == 1
 
 
 async def test_queues_are_looked_at_again_once_the_backstop_is_over(parts: Parts) -> None:
     reaper = reaper_of(parts, SchedulerSettings(reap_ms=1, backstop_ms=2))
-    await reaper.step()
     await parts.driver.submit_one("only")
+    await reaper.step()
+    await parts.placer.step()
+    assert not is_asked(parts.placer)
     for _ in range(3):
         await reaper.step()
     assert is_asked(parts.placer)
