@@ -92,10 +92,10 @@ def draw_delays() -> tuple[float, ...]:
     return tuple(random.random() for _ in range(LONGEST_BACK_OFF_TABLE))  # noqa: S311 - jitter, no secret
 
 
-def unfinished(acks: Iterable[NodeAttempts], ended: AbstractSet[str]) -> Iterator[NodeAttempts]:
+def unfinished(acks: Iterable[NodeAttempts], done: AbstractSet[str]) -> Iterator[NodeAttempts]:
     """Yield what nodes confirmed, without the attempts of these grants; pure."""
     for ack in acks:
-        attempts = tuple(ref for ref in ack.attempts if ref.grant not in ended)
+        attempts = tuple(ref for ref in ack.attempts if ref.grant not in done)
         if attempts:
             yield NodeAttempts(ack.node, ack.epoch, attempts)
 
@@ -146,8 +146,8 @@ class Settler:
             _sort(tick, node, epoch, frame)
         # Acks before outcomes, so that a task that took less than a tick has a start. Progress comes last: what has
         # ended in the same tick is not shown as running once more.
-        await self._commit(tick)
         await self._check_outputs(tick)
+        await self._commit(tick)
         await self._finish(tick)
         await self._fail(tick)
         await self._report(tick)
@@ -159,9 +159,8 @@ class Settler:
             self._on_final()
 
     async def _commit(self, tick: _Tick) -> None:
-        # An attempt whose end came in the same tick needs no write of its own to say that it began.
-        ended = {record.grant for record in (*tick.results, *tick.made, *tick.failures)}
-        acks = list(unfinished(tick.acks, ended))
+        # A result that is taken starts its job by itself; a failure does not, and is rare enough for a write more.
+        acks = list(unfinished(tick.acks, {record.grant for record in tick.results}))
         if acks:
             self._links.cancel(await self._store.commit(acks), "the attempt was given to another node")
 

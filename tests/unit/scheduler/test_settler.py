@@ -130,6 +130,13 @@ async def running(parts: Parts, *names: str, slots: int = 4, **changes: int) -> 
     return job, link
 
 
+def note_calls(parts: Parts) -> list[str]:
+    """Return a list that the names of the scripts that run from here on are added to."""
+    called: list[str] = []
+    parts.store._observe = lambda name, _: called.append(name)
+    return called
+
+
 def outcome(ref: AttemptRef, **how: ErrorInfo | TaskResult | bool) -> JobResults:
     return JobResults((msgspec.convert({"task": ref.task, "grant": ref.grant, **msgspec.to_builtins(how)}, Outcome),))
 
@@ -164,6 +171,67 @@ async def test_an_ack_and_a_result_of_one_tick_are_written_in_that_order(parts: 
         "job.completed",
     ]
     assert link.of_type(JobCancel) == []
+
+
+def test_what_nodes_confirmed_is_left_out_where_it_is_done_already() -> None:
+    one, two = AttemptRef("t", "g1"), AttemptRef("u", "g2")
+    acks = [NodeAttempts(NODE, 7, (one, two)), NodeAttempts("n0-b-1", 8, (one,))]
+    assert list(settler.unfinished(acks, {"g1"})) == [NodeAttempts(NODE, 7, (two,))]
+    assert list(settler.unfinished(acks, set())) == acks
+
+
+async def test_results_and_acks_of_one_tick_are_written_in_one_call(parts: Parts) -> None:
+    job, link = await running(parts, "a", "b")
+    first, second = refs(link)
+    called = note_calls(parts)
+    await parts.say(NODE, JobAck((first,)), outcome(first, result=TaskResult()))
+    assert called == ["finish"]
+    await parts.say(NODE, JobAck((second,)))
+    assert called == ["finish", "commit"]
+    view = await parts.job(job)
+    assert [task.state for task in view.tasks] == [TaskState.DONE, TaskState.ACKED]
+    assert view.status is JobStatus.PROCESSING
+
+
+@pytest.mark.parametrize("how", ["error", "refused outputs"])
+async def test_an_ack_and_a_failure_of_one_tick_start_the_job_and_end_it(parts: Parts, how: str) -> None:
+    job, link = await running(parts, max_tries=1)
+    (ref,) = refs(link)
+    lost = TaskResult({}, (ArtifactRef("a0-gone", "film.mp4"),))
+    failed = outcome(ref, error=BROKEN) if how == "error" else outcome(ref, result=lost)
+    await parts.say(NODE, failed, JobAck((ref,)))
+    view = await parts.job(job)
+    assert (view.status, view.tasks[0].state, view.tasks[0].tries) == (JobStatus.FAILED, TaskState.FAILED, 1)
+    assert view.started_ms == view.finished_ms is not None
+    assert [kind for kind in await parts.event_types() if kind.startswith("job.")] == [
+        "job.accepted",
+        "job.started",
+        "job.failed",
+    ]
+    assert await parts.driver.used(f"{NODE}/cpu") == 0
+    assert link.of_type(JobCancel) == []
+    assert link.of_type(JobResultAck) == [JobResultAck((ref,))]
+
+
+async def test_outputs_and_an_ack_of_one_tick_start_the_job_and_complete_it(parts: Parts) -> None:
+    job, link = await running(parts)
+    (ref,) = refs(link)
+    recorded = await parts.record_artifact(ArtifactRef("a0-film", "film.mp4", "file:///store/a0-film", 6))
+    await parts.say(NODE, JobAck((ref,)), outcome(ref, result=TaskResult({}, (recorded,))))
+    view = await parts.job(job)
+    assert (view.status, view.outputs, view.started_ms) == (JobStatus.COMPLETED, (recorded,), view.finished_ms)
+    assert view.started_ms is not None
+
+
+async def test_a_task_whose_outputs_are_refused_in_the_tick_of_its_ack_is_done_again(parts: Parts) -> None:
+    job, link = await running(parts)
+    (ref,) = refs(link)
+    await parts.say(NODE, JobAck((ref,)), outcome(ref, result=TaskResult({}, (ArtifactRef("a0-gone", "film.mp4"),))))
+    view = await parts.job(job)
+    assert (view.status, view.tasks[0].state, view.tasks[0].tries) == (JobStatus.PROCESSING, TaskState.NEW, 1)
+    assert await parts.driver.used(f"{NODE}/cpu") == 0
+    leases = [entry.decode() for entry in await parts.driver.redis.zrange(parts.store.keys.due, 0, -1)]
+    assert not any(ref.grant in entry for entry in leases), "no timer of the attempt is left"
 
 
 async def test_a_result_that_comes_twice_counts_once_and_is_confirmed_twice(parts: Parts) -> None:
