@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests_support.store_driver import LEASE_MS, RESERVE_MS, RETENTION_MS, RULES, StoreDriver
+from tests_support.store_driver import LEASE_MS, PLACE_RULES, RESERVE_MS, RETENTION_MS, RULES, StoreDriver, spec
 from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.frames import AttemptRef
@@ -84,12 +84,37 @@ async def test_heartbeats_keep_a_node(clockwork: Clockwork) -> None:
     assert (await clockwork.state(job))[0] is TaskState.ACKED
 
 
-async def heartbeats(clockwork: Clockwork, ms: int, *running: AttemptRef) -> None:
+async def heartbeats(clockwork: Clockwork, ms: int, *running: AttemptRef) -> list[records.Reaped]:
     """Let time pass while the node reports these attempts, and nothing else."""
+    ticks: list[records.Reaped] = []
     for _ in range(0, ms, LEASE_MS // 3):
         report = records.NodeReport(NODE, clockwork.driver.epochs[NODE], "{}", running)
         await clockwork.store.renew([report], lease_ms=LEASE_MS)
-        await clockwork.pass_ms(LEASE_MS // 3)
+        ticks += await clockwork.pass_ms(LEASE_MS // 3)
+    return ticks
+
+
+async def test_all_that_work_left_out_of_reports_held_is_given_back(clockwork: Clockwork) -> None:
+    """Slots of several sizes, the counts of its tenant and of batch, and the executor's place in both indexes."""
+    driver, keys = clockwork.driver, clockwork.store.keys
+    await driver.join(NODE, slots=3, live_reserve=1)
+    ((pool, _),) = (await clockwork.store.read.pool_set())[1].items()
+    wide, rules = spec(slots=2), msgspec.structs.replace(PLACE_RULES, tenants={"studio": records.TenantShare(1.0, 2)})
+    await driver.submit_one("a", "b", spec=wide, tenant="studio")
+    ((placed,),) = [(await driver.place(wide, rules=rules)).assignments]
+    assert await driver.redis.hget(keys.executor_grants(placed.executor), placed.grant) == (
+        f"2|b|studio|{placed.task}".encode()
+    )
+    await driver.ack(placed)
+    assert (await driver.place(wide, rules=rules)).assignments == [], "the tenant is at its cap"
+    ticks = await heartbeats(clockwork, LEASE_MS * 2)
+    assert {name for tick in ticks for name in tick.freed.pools} == {pool}
+    assert {queue for tick in ticks for queue in tick.queues} == {wide.id}
+    assert sum(tick.expired.get("idle", 0) for tick in ticks if isinstance(tick.expired, dict)) == 1
+    assert await driver.used(placed.executor) == 0
+    assert await driver.redis.zscore(keys.pool_batch(pool), placed.executor) == 1
+    assert not await driver.redis.exists(f"{keys.tag}running")
+    assert len((await driver.place(wide, rules=rules)).assignments) == 1
 
 
 async def test_work_that_a_living_node_does_not_speak_of_is_given_to_another(clockwork: Clockwork) -> None:
@@ -143,8 +168,9 @@ async def test_slots_of_cancelled_work_that_a_node_never_confirms_come_back(cloc
     await clockwork.driver.ack(placed)
     assert len((await clockwork.store.cancel(job, cursor=0, sweep=False)).stops) == 1
     assert await clockwork.driver.used(f"{NODE}/cpu") == 1
-    await heartbeats(clockwork, LEASE_MS * 2)
+    ticks = await heartbeats(clockwork, LEASE_MS * 2)
     assert await clockwork.driver.used(f"{NODE}/cpu") == 0
+    assert len({name for tick in ticks for name in tick.freed.pools}) == 1, "those who wait for slots are told"
 
 
 async def test_a_reservation_left_out_of_a_report_has_its_own_end(clockwork: Clockwork) -> None:

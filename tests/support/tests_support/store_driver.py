@@ -175,10 +175,19 @@ class StoreDriver:
         return await self.store.reap(RULES)
 
     async def used(self, executor: str) -> int:
-        """Slots in use by the derived count, after checking it against the grants."""
+        """Slots in use by the derived count, after checking it, batch's and the places in indexes against the grants."""
         client: Any = self.store.redis
         keys = self.store.keys
-        used = int(await client.hget(keys.executor(executor), "used") or 0)
-        grants = await client.hvals(keys.executor_grants(executor))
-        assert used == sum(int(held.partition(b"|")[0]) for held in grants), "the count differs from the grants"
+        fields = {
+            name.decode(): value.decode() for name, value in (await client.hgetall(keys.executor(executor))).items()
+        }
+        held = [value.decode().split("|", 3) for value in await client.hvals(keys.executor_grants(executor))]
+        used, batch = (int(fields.get(name) or 0) for name in ("used", "batch_used"))
+        assert used == sum(int(cost) for cost, *_ in held), "the count differs from the grants"
+        assert batch == sum(int(cost) for cost, letter, *_ in held if letter == "b"), "batch's count differs from them"
+        if fields.get("listed") == "1" and not fields.get("held_for"):
+            reserve = int(fields["reserve"])
+            assert await client.zscore(keys.pool_members(fields["pool"]), executor) == used
+            as_batch = max(used, batch + reserve) if reserve else None
+            assert await client.zscore(keys.pool_batch(fields["pool"]), executor) == as_batch
         return used

@@ -32,7 +32,9 @@ local function begin_hold(q)
     local pool = A.pools[position]
     local found = redis.call('ZRANGE', index_of(pool, q.class), 0, 0, 'WITHSCORES')
     local missing = found[1] and tonumber(found[2]) + q.cost - pool.slots
-    if missing and (not best or missing < best.missing) then best = {executor = found[1], missing = missing, pool = pool} end
+    -- Where slots are kept for live work, batch may never have as many as it needs.
+    local can_fit = q.class ~= 'b' or q.cost <= pool.slots - pool.reserve
+    if missing and can_fit and (not best or missing < best.missing) then best = {executor = found[1], missing = missing, pool = pool} end
   end
   if not best then return end
   redis.call('ZREM', members_key(best.pool.id), best.executor)
