@@ -60,7 +60,8 @@ class StoreDriver:
         **changes: Any,
     ) -> records.NodeAdmitted:
         """Register a node with one executor `cpu`, of which `changes` say more."""
-        executor = Executor("cpu", slots, **({"capabilities": ("kind:noop",)} | changes))
+        given: dict[str, Any] = {"capabilities": ("kind:noop",)} | changes
+        executor = Executor("cpu", slots, **given)
         pool = executor.signature.pool
         record = records.NodeRecord(
             node=node,

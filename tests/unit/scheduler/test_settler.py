@@ -133,7 +133,11 @@ async def running(parts: Parts, *names: str, slots: int = 4, **changes: int) -> 
 def note_calls(parts: Parts) -> list[str]:
     """Return a list that the names of the scripts that run from here on are added to."""
     called: list[str] = []
-    parts.store._observe = lambda name, _: called.append(name)
+
+    def note(name: str, _: float) -> None:
+        called.append(name)
+
+    parts.store._observe = note
     return called
 
 

@@ -23,7 +23,7 @@ requirements = st.builds(
 )
 specs = st.builds(QueueSpec, requirements, st.sampled_from(PriorityClass))
 
-FREED = {"pools": [], "waiting_version": 0}
+FREED: dict[str, Any] = {"pools": [], "waiting_version": 0}
 RECORDS = [kind for kind in vars(records).values() if isinstance(kind, type) and kind.__module__ == records.__name__]
 
 
