@@ -8,20 +8,28 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+from collections import Counter, defaultdict
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from tests_support.redis_server import RedisServer
-from tests_support.store_driver import LEASE_MS, RETENTION_MS, StoreDriver
+from tests_support.store_driver import LEASE_MS, PLACE_RULES, RETENTION_MS, StoreDriver, spec
 from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.frames import AttemptRef
-from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, FINAL_TASK_STATES, PLACED_TASK_STATES, TaskState
+from mediafleet.domain.lifecycle import (
+    FINAL_JOB_STATUSES,
+    FINAL_TASK_STATES,
+    PLACED_TASK_STATES,
+    PriorityClass,
+    TaskState,
+)
 from mediafleet.store import Store, records
 from mediafleet.store.connection import connect
 from mediafleet.store.keys import Keys
@@ -29,6 +37,11 @@ from mediafleet.store.keys import Keys
 T = TypeVar("T")
 NODES = ("n0-a-1", "n0-b-2", "n0-c-3")
 SLOTS = 2
+KEPT = {"n0-c-3": 1}
+"""Slots of a node that batch may not take."""
+QUEUES = (spec(), spec(slots=2), spec(priority=PriorityClass.LIVE))
+CAP = 2
+RULES = msgspec.structs.replace(PLACE_RULES, hold_after_ms=1_000, tenants={"capped": records.TenantShare(2.0, CAP)})
 STEPS = int(os.environ.get("MEDIAFLEET_TEST_STEPS", "50"))
 RUNS = int(os.environ.get("MEDIAFLEET_TEST_RUNS", "25"))
 
@@ -48,6 +61,31 @@ def model_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     _server.clear()
 
 
+class Held(NamedTuple):
+    """What a grant of an executor says."""
+
+    cost: int
+    letter: str
+    tenant: str
+    task: str
+
+    @classmethod
+    def of(cls, value: str) -> Held:
+        cost, letter, tenant, task = value.split("|", 3)
+        return cls(int(cost), letter, tenant, task)
+
+
+Grants = dict[str, dict[str, Held]]
+
+
+def used_by(grants: Grants) -> Counter[str]:
+    """Return the slots that tenants hold."""
+    tally = Counter[str]()
+    for held in (held for of_node in grants.values() for held in of_node.values()):
+        tally[held.tenant] += held.cost
+    return tally
+
+
 class Fleet(RuleBasedStateMachine):
     """Nodes, jobs and faults; the model is what the nodes believe and what was accepted."""
 
@@ -64,6 +102,7 @@ class Fleet(RuleBasedStateMachine):
         self.attempts: dict[str, int] = {}
         self.final: dict[str, str] = {}
         self.jobs: list[str] = []
+        self.counted: dict[str, tuple[str, ...]] = {}
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(work)
@@ -80,7 +119,7 @@ class Fleet(RuleBasedStateMachine):
         for node in NODES[:2]:
             self.join(node, keeps=True)
         for shape in ("one", "fan", "chain"):
-            self.submit(shape, tries=2)
+            self.submit(shape, tries=2, queue=QUEUES[0], tenant="default")
         self.place(arrives=True, confirmed=True)
 
     @rule(node=nodes, keeps=st.booleans())
@@ -89,7 +128,7 @@ class Fleet(RuleBasedStateMachine):
         if not keeps:
             self.running[node] = []
         announced = tuple(AttemptRef(p.task, p.grant) for p in self.running[node])
-        admitted = self.do(self.driver.join(node, slots=SLOTS, announced=announced))
+        admitted = self.do(self.driver.join(node, slots=SLOTS, announced=announced, live_reserve=KEPT.get(node, 0)))
         kept = {ref.grant for ref in admitted.keep}
         self.running[node] = [p for p in self.running[node] if p.grant in kept]
         self.linked.add(node)
@@ -103,20 +142,29 @@ class Fleet(RuleBasedStateMachine):
             epoch = self.driver.epochs[node]
             self.do(self.store.unlink(node, epoch, goodbye=goodbye, retention_ms=RETENTION_MS))
 
-    @rule(shape=st.sampled_from(["one", "fan", "chain"]), tries=st.integers(1, 3))
-    def submit(self, shape: str, tries: int) -> None:
+    @rule(
+        shape=st.sampled_from(["one", "fan", "chain"]),
+        tries=st.integers(1, 3),
+        queue=st.sampled_from(QUEUES),
+        tenant=st.sampled_from(["default", "capped"]),
+    )
+    def submit(self, shape: str, tries: int, queue: records.QueueSpec, tenant: str) -> None:
         shapes: dict[str, dict[str, tuple[str, ...]]] = {
             "one": {"a": ()},
             "fan": {"a": (), "b": (), "c": (), "d": ("a", "b", "c")},
             "chain": {"a": (), "b": ("a",), "c": ("b",)},
         }
-        record = self.driver.job_record(shapes[shape], max_tries=tries)
+        record = self.driver.job_record(shapes[shape], max_tries=tries, spec=queue, tenant=tenant)
         self.jobs.append(self.do(self.driver.submit(record)).jobs[0].id)
+        self.counted[self.jobs[-1]] = ("all", f"class:{queue.priority[0]}", f"tenant:{tenant}")
 
     @rule(arrives=st.booleans(), confirmed=st.booleans())
     def place(self, arrives: bool, confirmed: bool) -> None:  # noqa: FBT001 - Hypothesis draws it
         """Assignments go out; they, or their confirmations, may be lost."""
-        for placed in self.do(self.driver.place_all()):
+        before = self._grants()
+        assignments = self.do(self.driver.place(*QUEUES, rules=RULES)).assignments
+        self._check_placed(before, self._grants())
+        for placed in assignments:
             node = placed.executor.partition("/")[0]
             if arrives:
                 self.running[node].append(placed)
@@ -195,6 +243,26 @@ class Fleet(RuleBasedStateMachine):
 
     # --- what must hold -------------------------------------------------------------------------
 
+    def _check_placed(self, before: Grants, after: Grants) -> None:
+        """No placement takes a tenant over its cap, or batch work into slots that are kept for live work."""
+        new = {grant for node, grants in after.items() for grant in grants.keys() - before[node].keys()}
+        if any(held.tenant == "capped" for grants in after.values() for name, held in grants.items() if name in new):
+            assert used_by(after)["capped"] <= CAP
+        for node, kept in KEPT.items():
+            if any(held.letter == "b" for name, held in after[node].items() if name in new):
+                assert sum(held.cost for held in after[node].values() if held.letter == "b") <= SLOTS - kept
+
+    def _grants(self) -> Grants:
+        found: Grants = {}
+        for node in NODES:
+            held = self.do(self.driver.redis.hgetall(self.store.keys.executor_grants(f"{node}/cpu")))
+            found[node] = {grant.decode(): Held.of(value.decode()) for grant, value in held.items()}
+        return found
+
+    def _hash(self, name: str) -> dict[str, str]:
+        found = self.do(self.driver.redis.hgetall(f"{self.store.keys.tag}{name}"))
+        return {field.decode(): value.decode() for field, value in found.items()}
+
     def _held(self) -> dict[str, int]:
         return {node: self.do(self.driver.used(f"{node}/cpu")) for node in NODES}
 
@@ -207,23 +275,61 @@ class Fleet(RuleBasedStateMachine):
     def slots_are_held_for_work_that_may_be_going_on(self) -> None:
         """Nobody holds slots for an attempt that won or was lost; a revoked one holds them until its node confirms."""
         for node in NODES:
-            for grant, held in self.do(
-                self.driver.redis.hgetall(self.store.keys.executor_grants(f"{node}/cpu"))
-            ).items():
-                task = held.decode().split("|", 3)[3]
-                record = self.do(self.driver.redis.hget(self.store.keys.task(task), f"grant:{grant.decode()}")).decode()
+            for grant, held in self._grants()[node].items():
+                task = held.task
+                record = self.do(self.driver.redis.hget(self.store.keys.task(task), f"grant:{grant}")).decode()
                 standing = record.partition("|")[0]
                 assert standing in {"reserved", "running", "revoked"}, (
                     f"{task} holds slots of {node}, but it is {standing}"
                 )
                 if standing == "revoked" and node in self.linked:
-                    assert grant.decode() in {p.grant for p in self.running[node]}, f"slots of {node} leaked for {task}"
+                    assert grant in {p.grant for p in self.running[node]}, f"slots of {node} leaked for {task}"
 
     @invariant()
     def pools_know_what_is_used(self) -> None:
         for pool in self.do(self.store.read.pools()):
-            listed = [n for n in self.do(self.store.read.nodes()) if n.state == "ready"]
-            assert pool.free == sum(SLOTS - n.executors[0].used for n in listed)
+            nodes = self.do(self.store.read.nodes())
+            executors = [n.executors[0] for n in nodes if n.state == "ready" and n.executors[0].pool == pool.pool]
+            # What a queue holds is kept out of its pool until it has room for the queue's task.
+            listed = [e for e in executors if e.id not in self._hash("holds").values()]
+            assert (pool.free, pool.executors) == (sum(SLOTS - e.used for e in listed), len(listed))
+
+    @invariant()
+    def counts_follow_what_they_count(self) -> None:
+        assert {name: int(count) for name, count in self._hash("running").items()} == used_by(self._grants())
+        tally = Counter[str]()
+        for job in self.jobs:
+            view = self.do(self.store.read.job(job))
+            assert view is not None
+            left = sum(task.state not in FINAL_TASK_STATES for task in view.tasks)
+            tally.update(dict.fromkeys(self.counted[job], left))
+        assert {name: int(count) for name, count in self._hash("open").items()} == +tally
+
+    @invariant()
+    def whoever_waits_has_a_turn_to_come(self) -> None:
+        """In its queue, or parked while its tenant has slots to give back; queues that wait are known to."""
+        waiting: set[str] = set()
+        for queue, tenants in self._queued_tenants().items():
+            listed = {
+                name.decode() for name in self.do(self.driver.redis.zrange(self.store.keys.queue_tenants(queue), 0, -1))
+            }
+            for tenant in tenants - listed:
+                parked = f"{self.store.keys.tag}parked:{tenant}"
+                assert self.do(self.driver.redis.sismember(parked, queue)), f"{tenant} is out of {queue}"
+                assert used_by(self._grants())[tenant] > 0, f"nothing brings {tenant} back"
+            assert listed <= tenants
+            waiting |= {queue} if listed else set()
+        assert set(self.do(self.store.read.waiting_queues())[1]) == waiting
+
+    @invariant()
+    def holds_are_known_on_both_sides(self) -> None:
+        held = {self._hash(f"executor:{node}/cpu").get("held_for"): f"{node}/cpu" for node in NODES}
+        holds = self._hash("holds")
+        assert {queue: executor for queue, executor in held.items() if queue} == holds
+        assert {f"hold-end|{executor}" for executor in holds.values()} == {
+            name for name in self._due() if name.startswith("hold-end|")
+        }
+        assert set(holds) <= {QUEUES[1].id}, "only a task of many slots holds an executor"
 
     @invariant()
     def attempts_only_rise_and_nothing_is_lost(self) -> None:
@@ -252,9 +358,18 @@ class Fleet(RuleBasedStateMachine):
 
     def _queued(self) -> set[str]:
         found: set[str] = set()
-        for queue in self.do(self.store.read.queues()):
-            key = self.store.keys.queue_tenant(queue, "default")
-            found |= {name.decode() for name in self.do(self.driver.redis.zrange(key, 0, -1))}
+        for queue, tenants in self._queued_tenants().items():
+            for tenant in tenants:
+                key = self.store.keys.queue_tenant(queue, tenant)
+                found |= {name.decode() for name in self.do(self.driver.redis.zrange(key, 0, -1))}
+        return found
+
+    def _queued_tenants(self) -> dict[str, set[str]]:
+        """Return the tenants that have tasks in each queue, in their turn or parked."""
+        found = defaultdict[str, set[str]](set)
+        for queue, tenant in itertools.product((queue.id for queue in QUEUES), ("default", "capped")):
+            if self.do(self.driver.redis.exists(self.store.keys.queue_tenant(queue, tenant))):
+                found[queue].add(tenant)
         return found
 
     def _due(self) -> list[str]:
