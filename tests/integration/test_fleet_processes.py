@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests_support.fleet_process import FleetProcesses, running_fleet, wait_for
 
+from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.testing import make_clip
 
 pytestmark = pytest.mark.timeout(180)
@@ -243,7 +244,8 @@ def test_files_are_used_in_place_only_below_the_roots(short_folder: Path, clip: 
 def test_finished_jobs_leave_no_key_and_no_byte_behind(short_folder: Path, clip: Path, tmp_path: Path) -> None:
     with running_fleet(short_folder, MEDIAFLEET_SCHEDULER__JOB_RETENTION_S="1") as fleet:
         fleet.start_node("one")
-        fleet.submit("noop", echo="the keys that every fleet has are made by now")
+        # The keys that every fleet has are made by these: each class has a clock, which begins with its second task.
+        fleet.post("/api/v1/jobs", [{"kind": "noop", "priority": priority} for priority in PriorityClass] * 2)
         wait_for(lambda: fleet.get("/api/v1/jobs")["total"] == 0, "retention")
         before = fleet.keys()
         upload = fleet.post("/api/v1/artifacts", {"name": "a.mp4", "size": clip.stat().st_size})["id"]

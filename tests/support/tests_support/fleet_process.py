@@ -120,10 +120,11 @@ class FleetProcesses:
         return child.pid
 
     def keys(self) -> set[str]:
-        """Names of all keys in the private store."""
+        """Names of all keys in the private store, but for those of tenants' virtual time, which expires by itself."""
         with Redis(unix_socket_path=str(self.folder / "fleet" / "redis" / "redis.sock")) as redis:
             client: Any = redis
-            return {name.decode() for name in client.keys("*")}
+            names = {name.decode() for name in client.keys("*")}
+            return {name for name in names if ":vtime:" not in name or client.ttl(name) == -1}
 
     def node_state(self, name: str) -> str:
         """State of the node with that host name, "" if the scheduler knows none."""

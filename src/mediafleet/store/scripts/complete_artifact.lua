@@ -16,4 +16,4 @@ for _, id in ipairs(jobs) do
   end
 end
 satisfy_children('artifact', A.id)
-return reply({completed = true, queues = touched_queues()})
+return reply({completed = true, queues = touched_queues})

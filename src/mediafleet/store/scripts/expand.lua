@@ -24,4 +24,4 @@ if A.last then
   end
 end
 save(j)
-return reply({applied = true, queues = touched_queues()})
+return reply({applied = true, queues = touched_queues})

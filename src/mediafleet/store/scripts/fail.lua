@@ -19,4 +19,4 @@ end
 redis.call('ZREM', P .. 'due', '')
 local verdicts = {}
 for position, item in ipairs(A.failures) do verdicts[position] = settle(item) end
-return reply({verdicts = verdicts, queues = touched_queues(), freed = freed_capacity()})
+return reply({verdicts = verdicts, queues = touched_queues, freed = freed_capacity()})

@@ -35,4 +35,4 @@ end
 
 local verdicts = {}
 for position, item in ipairs(A.results) do verdicts[position] = accept(item) end
-return reply({verdicts = verdicts, stops = stops, queues = touched_queues(), freed = freed_capacity()})
+return reply({verdicts = verdicts, stops = stops, queues = touched_queues, freed = freed_capacity()})

@@ -40,5 +40,5 @@ for _, entry in ipairs(entries) do
   if what then result.expired[what] = (result.expired[what] or 0) + 1 end
 end
 result.more = result.more or #entries == A.limit
-result.queues, result.freed = touched_queues(), freed_capacity()
+result.queues, result.freed = touched_queues, freed_capacity()
 return reply(result)

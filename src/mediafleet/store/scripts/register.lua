@@ -23,4 +23,4 @@ set_score(P .. 'due', 'node|' .. A.node, NOW + A.lease_ms)
 list_executors(A.node, not draining)
 emit('node.registered', 'node', A.node)
 return reply({epoch = redis.call('HINCRBY', key, 'epoch', 1), keep = keep, drop = drop, lost = lost,
-  draining = draining, queues = touched_queues(), freed = freed_capacity()})
+  draining = draining, queues = touched_queues, freed = freed_capacity()})

@@ -18,4 +18,4 @@ if begins then
   emit('job.revived', 'job', A.job, '{"status":"' .. j.status .. '"}')
 end
 local cursor = revive_piece(j, A.cursor, A.piece)
-return reply({status = status, cursor = cursor, queues = touched_queues()})
+return reply({status = status, cursor = cursor, queues = touched_queues})

@@ -56,4 +56,4 @@ if missing then return cmsgpack.pack({missing = missing, jobs = {}, queues = {}}
 create_queues()
 local accepted = {}
 for position, job in ipairs(A.jobs) do accepted[position] = accept(job) end
-return reply({jobs = accepted, queues = touched_queues()})
+return reply({jobs = accepted, queues = touched_queues})

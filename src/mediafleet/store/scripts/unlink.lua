@@ -28,4 +28,4 @@ else
   for _, executor in ipairs(executors_of(A.node)) do lose_reserved(executor) end
   emit('node.unlinked', 'node', A.node)
 end
-return reply({current = true, lost = lost, queues = touched_queues()})
+return reply({current = true, lost = lost, queues = touched_queues})

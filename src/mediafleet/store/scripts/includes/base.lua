@@ -3,13 +3,8 @@
 local P = KEYS[1]
 local A = cmsgpack.unpack(ARGV[1])
 
-local function now_ms()
-  if A.now then return A.now end
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
-local NOW = now_ms()
+local TIME = redis.call('TIME')
+local NOW = A.now or TIME[1] * 1000 + math.floor(TIME[2] / 1000)
 
 local function emit(event, field, id, data)
   redis.call('XADD', P .. 'events', 'MAXLEN', '~', A.history or 10000, '*',
@@ -52,8 +47,12 @@ local function write_index(key, members)
   call_in_parts('ZADD', key, scored)
 end
 
+-- A value that is a function, like `touched_queues`, is asked when what follows from all changes is known.
 local function reply(value)
   for _, step in ipairs(before_write) do step() end
+  for name, item in pairs(value) do
+    if type(item) == 'function' then value[name] = item() end
+  end
   for key, members in pairs(index) do write_index(key, members) end
   for _, step in ipairs(after_write) do step() end
   return cmsgpack.pack(value)

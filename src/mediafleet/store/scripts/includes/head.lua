@@ -13,9 +13,10 @@ local function read_head_task(q)
   end
 end
 
--- Looked up again when it was taken, or when its tenant had a turn elsewhere.
+-- Looked up again when it was taken, or when its tenant had a turn elsewhere: another's may have come, or its cap.
 local function has_task(q)
-  if q.task and q.turn.vtime < read_share(q.turn.tenant, q.class).vtime then q.task = nil end
+  local tenant = q.task and q.turn.tenant
+  if tenant and (q.turn.vtime < read_share(tenant, q.class).vtime or has_reached_cap(tenant, q.cost)) then q.task = nil end
   if not q.task then read_head_task(q) end
   return q.task ~= nil
 end
