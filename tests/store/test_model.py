@@ -314,7 +314,7 @@ class Fleet(RuleBasedStateMachine):
                 name.decode() for name in self.do(self.driver.redis.zrange(self.store.keys.queue_tenants(queue), 0, -1))
             }
             for tenant in tenants - listed:
-                parked = f"{self.store.keys.tag}parked:{tenant}"
+                parked = self.store.keys.parked(tenant)
                 assert self.do(self.driver.redis.sismember(parked, queue)), f"{tenant} is out of {queue}"
                 assert used_by(self._grants())[tenant] > 0, f"nothing brings {tenant} back"
             assert listed <= tenants

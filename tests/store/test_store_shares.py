@@ -119,6 +119,7 @@ async def test_a_tenant_at_its_cap_waits_until_it_gives_slots_back_and_holds_nob
     placed = await driver.place(BATCH, rules=capped)
     assert Counter(names(placed)) == {"capped": 2, "free": 2}
     assert placed.waiting == []
+    assert await driver.store.read.count_queued([BATCH.id]) == 2, "it waits all the same"
     assert (await driver.place(BATCH, rules=capped)).assignments == []
     mine = next(task for task in placed.assignments if task.task.endswith(".capped"))
     finished = await driver.store.finish([records.ResultRecord(mine.task, mine.grant, "{}", [])])

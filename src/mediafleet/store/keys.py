@@ -75,6 +75,10 @@ class Keys:
         """Sorted set: waiting tasks of one tenant by score."""
         return f"{self.tag}queue:{queue}:tenant:{tenant}"
 
+    def parked(self, tenant: str) -> str:
+        """Set: queues that a tenant at its cap was taken out of."""
+        return f"{self.tag}parked:{tenant}"
+
     def artifact(self, artifact_id: str) -> str:
         """Hash: document and state of an artifact."""
         return f"{self.tag}artifact:{artifact_id}"
@@ -112,6 +116,11 @@ class Keys:
     def waiting_version(self) -> str:
         """Counter: rises with every change of the set of waiting queues."""
         return f"{self.tag}waiting:version"
+
+    @property
+    def open(self) -> str:
+        """Hash: how many tasks are not final, of all, of each class and of each tenant."""
+        return f"{self.tag}open"
 
     @property
     def due(self) -> str:

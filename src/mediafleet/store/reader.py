@@ -175,14 +175,22 @@ class Reader:
             return dict(zip(JobStatus, await pipeline.execute(), strict=True))
 
     async def count_queued(self, queues: Sequence[str]) -> int:
-        """Return how many tasks wait in the queues."""
-        total = 0
+        """Return how many tasks wait in the queues, those of tenants at their caps as well."""
         with translate_errors():
+            counted = [name.decode() for name in await self._redis.hkeys(self._keys.open)]
+            tenants = [name.removeprefix("tenant:") for name in counted if name.startswith("tenant:")]
+            pipeline = self._redis.pipeline(transaction=False)
             for queue in queues:
-                tenants = await self._redis.zrange(self._keys.queue_tenants(queue), 0, -1)
-                for tenant in tenants:
-                    total += int(await self._redis.zcard(self._keys.queue_tenant(queue, tenant.decode())))
-        return total
+                pipeline.zrange(self._keys.queue_tenants(queue), 0, -1)
+            for tenant in tenants:
+                pipeline.smembers(self._keys.parked(tenant))
+            found = [[name.decode() for name in names] for names in await pipeline.execute()]
+            waiting = {(queue, tenant) for queue, names in zip(queues, found, strict=False) for tenant in names}
+            parked = zip(tenants, found[len(queues) :], strict=True)
+            waiting |= {(queue, tenant) for tenant, names in parked for queue in names if queue in queues}
+            for queue, tenant in waiting:
+                pipeline.zcard(self._keys.queue_tenant(queue, tenant))
+            return sum(await pipeline.execute())
 
     async def waiting_queues(self) -> tuple[int, list[str]]:
         """Return the version of the set of queues that have waiting tasks, and those, longest first."""
