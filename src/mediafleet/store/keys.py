@@ -107,6 +107,40 @@ class Keys:
         """Hash: queue → its requirement, class and policy (JSON)."""
         return f"{self.tag}queues"
 
+    def inbox(self, instance: str) -> str:
+        """Stream, bounded: messages for the links and sessions of one instance."""
+        return f"{self.tag}inbox:{instance}"
+
+    @property
+    def instances(self) -> str:
+        """Hash: instance → what it says of itself (JSON), until somebody takes its inbox over."""
+        return f"{self.tag}instances"
+
+    @property
+    def config(self) -> str:
+        """Hash: the rules in force (JSON), their version, and the leader and epoch that wrote them."""
+        return f"{self.tag}config"
+
+    @property
+    def leader(self) -> str:
+        """String with expiry: the instance that leads."""
+        return f"{self.tag}leader"
+
+    @property
+    def leader_epoch(self) -> str:
+        """Counter: the fencing epoch, which rises with each new leader."""
+        return f"{self.tag}leader:epoch"
+
+    @property
+    def running(self) -> str:
+        """Hash: slots in use by tenant, in all classes."""
+        return f"{self.tag}running"
+
+    @property
+    def holds(self) -> str:
+        """Hash: the executor that a queue holds for a task of many slots."""
+        return f"{self.tag}holds"
+
     @property
     def waiting(self) -> str:
         """Sorted set: queues with waiting tasks by when they began to wait."""

@@ -11,6 +11,7 @@ import msgspec
 from mediafleet.domain.capability import Requirement
 from mediafleet.domain.frames import AttemptRef
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
+from mediafleet.domain.rules import TenantShare
 
 
 class QueueSpec(msgspec.Struct, frozen=True):
@@ -114,14 +115,6 @@ class QueueTurn(msgspec.Struct, frozen=True):
     policy: str
     pools: list[int]
     """Positions of the pools that match, from 1."""
-
-
-class TenantShare(msgspec.Struct, frozen=True):
-    """What the operator said of a tenant."""
-
-    weight: float = 1.0
-    cap: int = 0
-    """Most slots it may use at once, 0 for no limit."""
 
 
 class PlaceRules(msgspec.Struct, frozen=True):
@@ -424,3 +417,37 @@ class Opened(msgspec.Struct, frozen=True):
     """Reply of `open_artifact`."""
 
     opened: bool
+
+
+class Message(msgspec.Struct, frozen=True):
+    """Something for the node of another instance."""
+
+    node: str
+    kind: Literal["assign", "frame"]
+    body: bytes
+    """A `PlacedTask` as MessagePack, or a frame as JSON."""
+    hops: int = 0
+    """How often it was passed on."""
+
+
+class Forwarded(msgspec.Struct, frozen=True):
+    """Reply of `forward`."""
+
+    sent: int
+    mine: list[int]
+    """Positions, from 1, of messages whose node the caller itself has a link to."""
+    dead: int
+    """How many nobody can deliver."""
+
+
+class Configured(msgspec.Struct, frozen=True):
+    """Reply of `configure`."""
+
+    accepted: bool
+    version: int
+
+
+class Retired(msgspec.Struct, frozen=True):
+    """Reply of `retire`."""
+
+    led: bool

@@ -15,11 +15,12 @@ import msgspec
 
 from mediafleet.domain.errors import ConfigError
 from mediafleet.domain.ids import new_token
+from mediafleet.domain.rules import FleetRules, Membership
 from mediafleet.store import records
 from mediafleet.store.connection import translate_errors
 from mediafleet.store.keys import Keys
 from mediafleet.store.reader import Reader
-from mediafleet.store.scripts import Script, script_names
+from mediafleet.store.scripts import Script, as_text, script_names
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -28,6 +29,10 @@ Reply = TypeVar("Reply")
 
 SCHEMA = 1
 """Version of the stored shapes; rises when all instances can read the new ones (docs/reference/store-keys.md)."""
+MAX_HOPS = 5
+"""How often a message between instances is passed on before it is given up."""
+INBOX_LENGTH = 10_000
+"""About how many messages an inbox keeps; an instance that is that far behind is as good as gone."""
 PIECE = 256
 """Most tasks that one script call touches: more would hold the server for too long."""
 
@@ -170,12 +175,25 @@ class Store:
         """Remove an artifact's record; jobs that wait for its bytes fail with the error."""
         return (await self._run("drop_artifact", records.Dropped, id=artifact, error=error, unused=unused)).dropped
 
-    async def announce_instance(self, instance: str, *, ttl_ms: int) -> None:
-        """Say that the instance lives."""
-        with translate_errors():
-            await self.redis.set(self.keys.instance(instance), "1", px=ttl_ms)
+    async def announce(self, instance: str, *, doc: str, ttl_ms: int) -> Membership:
+        """Say that the instance lives; it leads if nobody does."""
+        return await self._run("announce", Membership, instance=instance, doc=doc, ttl_ms=ttl_ms, lead_ms=ttl_ms)
 
-    async def retire_instance(self, instance: str) -> None:
+    async def retire(self, instance: str) -> None:
         """Say that the instance ends."""
-        with translate_errors():
-            await self.redis.delete(self.keys.instance(instance))
+        await self._run("retire", records.Retired, instance=instance)
+
+    async def configure(self, instance: str, epoch: int, rules: FleetRules) -> records.Configured:
+        """Write the rules of the fleet; refused unless the instance leads at that epoch."""
+        return await self._run("configure", records.Configured, instance=instance, epoch=epoch, doc=as_text(rules))
+
+    async def forward(self, messages: Sequence[records.Message], *, instance: str) -> records.Forwarded:
+        """Hand messages to the instances that have the nodes' links."""
+        return await self._run(
+            "forward",
+            records.Forwarded,
+            instance=instance,
+            messages=messages,
+            max_hops=MAX_HOPS,
+            inbox_length=INBOX_LENGTH,
+        )

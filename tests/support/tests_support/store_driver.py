@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import msgspec
+
 from mediafleet.domain.capability import Requirement
 from mediafleet.domain.frames import AttemptRef
 from mediafleet.domain.ids import new_token, node_of
@@ -13,6 +15,7 @@ from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import TaskSpec
 from mediafleet.scheduler.matching import PoolMatcher
+from mediafleet.scheduler.placer import in_order
 from mediafleet.store import Store, records
 from mediafleet.store.scripts import as_text
 
@@ -60,12 +63,13 @@ class StoreDriver:
         **changes: Any,
     ) -> records.NodeAdmitted:
         """Register a node with one executor `cpu`, of which `changes` say more."""
+        instance = changes.pop("instance", "i-1")
         given: dict[str, Any] = {"capabilities": ("kind:noop",)} | changes
         executor = Executor("cpu", slots, **given)
         pool = executor.signature.pool
         record = records.NodeRecord(
             node=node,
-            instance="i-1",
+            instance=instance,
             incarnation=self.incarnations.setdefault(node, new_token()),
             doc=as_text(records.NodeDocument(host="host", version="0")),
             draining=False,
@@ -121,6 +125,12 @@ class StoreDriver:
         """Accept jobs."""
         return await self.store.submit(jobs, self.queues)
 
+    async def submit_many(self, count: int, spec: records.QueueSpec = DEFAULT_QUEUE, tenant: str = "default") -> None:
+        """Accept so many jobs of one task."""
+        for start in range(0, count, 500):
+            names = range(min(500, count - start))
+            await self.submit(*(self.job_record({"run": ()}, spec=spec, tenant=tenant) for _ in names))
+
     async def submit_one(self, *names: str, **changes: Any) -> str:
         """Accept one job with independent tasks of these names; return its id."""
         submitted = await self.submit(self.job_record(dict.fromkeys(names, ()), **changes))
@@ -135,6 +145,13 @@ class StoreDriver:
         queues, pools = matcher.offer(specs)
         request = records.PlaceRequest(queues, pools, [new_token() for _ in range(limit)], draw=0.5)
         return await self.store.place(request, rules)
+
+    async def place_waiting(self, limit: int = 64, **rules: Any) -> records.Placed:
+        """Place what has room of all queues that wait, in one call; `rules` may differ from the usual ones."""
+        known = await self.store.read.queues()
+        _, waiting = await self.store.read.waiting_queues()
+        changed = msgspec.structs.replace(PLACE_RULES, **rules)
+        return await self.place(*in_order(known[queue] for queue in waiting), limit=limit, rules=changed)
 
     async def place_all(self, limit: int = 64) -> list[records.PlacedTask]:
         """Place what has room of the default queue."""

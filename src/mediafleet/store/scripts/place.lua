@@ -18,7 +18,8 @@ local function send(owner, assignment)
     return
   end
   sent = sent + 1
-  redis.call('XADD', P .. 'inbox:' .. owner, 'MAXLEN', '~', A.inbox_length, '*', 'assign', cmsgpack.pack(assignment))
+  redis.call('XADD', P .. 'inbox:' .. owner, 'MAXLEN', '~', A.inbox_length, '*',
+    'node', string.match(assignment.executor, '^[^/]*'), 'assign', cmsgpack.pack(assignment))
 end
 
 local function assign(q, t, choice, grant)

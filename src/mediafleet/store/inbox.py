@@ -1,0 +1,91 @@
+"""The inbox of an instance: a stream with one consumer group, so that another may go on with what it left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ResponseError
+
+from mediafleet.store.connection import translate_errors
+from mediafleet.store.records import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mediafleet.store import Store
+
+GROUP = "owners"
+
+Entries = list[tuple[bytes, dict[bytes, bytes]]]
+
+
+class Inbox:
+    """What other instances sent to this one. Each message is delivered once or more."""
+
+    def __init__(self, store: Store, instance: str) -> None:
+        self.instance = instance
+        self._redis: Any = store.redis  # redis-py's types serve its sync and async halves at once
+        self._keys = store.keys
+        self._is_open = False
+
+    async def read(self, *, count: int, block_ms: int) -> list[tuple[str, Message]]:
+        """Return new messages, waiting up to `block_ms` for the first. Cancelling is safe: they come again by claim."""
+        if not self._is_open:
+            await self._open(self.instance)
+            self._is_open = True
+        try:
+            return await self._read(self.instance, count=count, block_ms=block_ms)
+        except ResponseError:
+            # The store was emptied, or went back to a time before the group: it is made anew.
+            self._is_open = False
+            return []
+
+    async def _open(self, instance: str) -> None:
+        with translate_errors():
+            try:
+                await self._redis.xgroup_create(self._keys.inbox(instance), GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+
+    async def _read(self, instance: str, *, count: int, block_ms: int | None) -> list[tuple[str, Message]]:
+        with translate_errors():
+            answer: list[tuple[bytes, Entries]] | None = await self._redis.xreadgroup(
+                GROUP, self.instance, {self._keys.inbox(instance): ">"}, count=count, block=block_ms
+            )
+        return [_message(entry, fields) for _, entries in answer or [] for entry, fields in entries]
+
+    async def acknowledge(self, positions: Sequence[str], *, of: str = "") -> None:
+        """Remove messages that were delivered."""
+        if not positions:
+            return
+        key = self._keys.inbox(of or self.instance)
+        with translate_errors():
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.xack(key, GROUP, *positions)
+            pipeline.xdel(key, *positions)
+            await pipeline.execute()
+
+    async def claim(self, dead: str, *, count: int) -> list[tuple[str, Message]]:
+        """Return messages that an instance that is gone left: those it had begun with first."""
+        await self._open(dead)
+        with translate_errors():
+            _, entries, *_ = await self._redis.xautoclaim(
+                self._keys.inbox(dead), GROUP, self.instance, min_idle_time=0, count=count
+            )
+        if entries:
+            return [_message(entry, fields) for entry, fields in entries]
+        return await self._read(dead, count=count, block_ms=None)
+
+    async def drop(self, dead: str) -> None:
+        """Remove an inbox that is empty, and its instance from the list."""
+        with translate_errors():
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.delete(self._keys.inbox(dead))
+            pipeline.hdel(self._keys.instances, dead)
+            await pipeline.execute()
+
+
+def _message(entry: bytes, fields: dict[bytes, bytes]) -> tuple[str, Message]:
+    kind = "assign" if b"assign" in fields else "frame"
+    return entry.decode(), Message(fields[b"node"].decode(), kind, fields[kind.encode()], int(fields.get(b"hops", 0)))
