@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests_support.redis_server import RedisServer
-from tests_support.store_driver import LEASE_MS, PLACE_RULES, RETENTION_MS, StoreDriver, spec
+from tests_support.store_driver import LEASE_MS, PLACE_RULES, RETENTION_MS, StoreDriver, announce, spec
 
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.store import Store, records, server_binary
@@ -74,7 +74,7 @@ class WholeLife:
     async def _accept(self) -> None:
         store = self.driver.store
         await store.check_schema()
-        await store.announce_instance("i-1", ttl_ms=60_000)
+        await announce(store, "i-1")
         await store.open_artifact("a0-up", doc="{}", state="open", retention_ms=RETENTION_MS)
         await store.open_artifact("a0-out", doc="{}", state="complete", retention_ms=RETENTION_MS)
         await self.driver.submit(self.driver.job_record({"a": (), "b": ("a",)}, key="once"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests_support.store_driver import DEFAULT_QUEUE, FADE_MS, RETENTION_MS, StoreDriver, spec
+from tests_support.store_driver import DEFAULT_QUEUE, FADE_MS, RETENTION_MS, StoreDriver, announce, spec
 from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
@@ -274,21 +274,21 @@ async def test_an_artifact_is_in_the_state_it_reached_last(driver: StoreDriver) 
 
 async def test_only_instances_of_this_cell_are_listed(driver: StoreDriver) -> None:
     elsewhere = Store(driver.store.redis, Keys(driver.store.keys.prefix, "b"))
-    await elsewhere.announce_instance("i-9", ttl_ms=60_000)
+    await announce(elsewhere, "i-9")
     for instance in ("i-1", "i-2"):
-        await driver.store.announce_instance(instance, ttl_ms=60_000)
+        await announce(driver.store, instance)
     assert sorted(await driver.store.read.live_instances()) == ["i-1", "i-2"]
-    await driver.store.retire_instance("i-1")
+    await driver.store.retire("i-1")
     assert await driver.store.read.live_instances() == ["i-2"]
 
 
 async def test_nodes_are_without_instance_only_while_they_are_linked_to_one_that_is_gone(driver: StoreDriver) -> None:
-    await driver.store.announce_instance("i-1", ttl_ms=60_000)
+    await announce(driver.store, "i-1")
     for node in (NODE, OTHER):
         await driver.join(node)
     await driver.store.drain(OTHER, draining=True)
     assert await driver.store.read.nodes_without_instance() == []
-    await driver.store.retire_instance("i-1")
+    await driver.store.retire("i-1")
     found = await driver.store.read.nodes_without_instance()
     assert sorted(found) == [(node, driver.epochs[node]) for node in (NODE, OTHER)]
     await driver.store.unlink(NODE, driver.epochs[NODE], goodbye=False, retention_ms=RETENTION_MS)

@@ -6,7 +6,7 @@ import inspect
 from typing import Any, get_type_hints
 
 import pytest
-from tests_support.store_driver import PLACE_RULES, RULES, StoreDriver
+from tests_support.store_driver import PLACE_RULES, RULES, StoreDriver, announce
 from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.errors import ConfigError, StoreUnavailable
@@ -98,9 +98,9 @@ async def test_only_about_so_many_events_are_kept(store: Store) -> None:
 
 async def test_an_instance_that_stops_announcing_itself_is_forgotten_by_the_server(store: Store) -> None:
     client: Any = store.redis
-    await store.announce_instance("i-1", ttl_ms=60_000)
+    await announce(store, "i-1")
     assert 0 < await client.pttl(store.keys.instance("i-1")) <= 60_000
-    await store.announce_instance("i-1", ttl_ms=120_000)
+    await announce(store, "i-1", ttl_ms=120_000)
     assert await client.pttl(store.keys.instance("i-1")) > 60_000
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests_support.store_driver import StoreDriver
+from tests_support.store_driver import StoreDriver, announce
 
 from mediafleet.domain.frames import AttemptRef
 from mediafleet.domain.lifecycle import JobStatus, TaskState
@@ -155,7 +155,7 @@ async def test_a_node_may_come_back_with_other_capabilities(driver: StoreDriver)
 async def test_nodes_of_a_dead_instance_are_found(driver: StoreDriver) -> None:
     await driver.join(NODE)
     assert await driver.store.read.nodes_without_instance() == [(NODE, driver.epochs[NODE])]
-    await driver.store.announce_instance("i-1", ttl_ms=60_000)
+    await announce(driver.store, "i-1")
     assert await driver.store.read.nodes_without_instance() == []
-    await driver.store.retire_instance("i-1")
+    await driver.store.retire("i-1")
     assert len(await driver.store.read.nodes_without_instance()) == 1

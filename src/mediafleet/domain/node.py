@@ -87,6 +87,8 @@ class NodeView(msgspec.Struct, frozen=True):
     executors: tuple[ExecutorView, ...]
     facts: dict[str, Any] = {}
     """What the node says of its machine: platform, cores, memory, FFmpeg version …"""
+    instance: str = ""
+    """The scheduler instance that has, or last had, its link."""
 
 
 class PoolView(msgspec.Struct, frozen=True):

@@ -1,8 +1,13 @@
-"""The rules of a fleet that all its instances follow; the leader writes them, with a version (DESIGN.md §3)."""
+"""A fleet's instances, and the rules that all of them follow; the leader writes them (DESIGN.md §3)."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 import msgspec
+
+from mediafleet.domain.errors import InvalidRequest
 
 
 class TenantShare(msgspec.Struct, frozen=True):
@@ -12,6 +17,28 @@ class TenantShare(msgspec.Struct, frozen=True):
     """Its part of what its class gets, against the other tenants' weights."""
     cap: int = 0
     """Most slots it may use at once in all classes, 0 for no limit."""
+
+
+_TENANT = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]{0,63}):(?P<weight>\d+(\.\d+)?)(:(?P<cap>\d+))?")
+
+
+def parse_tenants(lines: Iterable[str]) -> dict[str, TenantShare]:
+    """Return what `name:weight` or `name:weight:cap` say of tenants, by name.
+
+    Raises:
+        InvalidRequest: One has another form, a weight that is not above 0, or is named twice.
+    """
+    shares: dict[str, TenantShare] = {}
+    for line in lines:
+        found = _TENANT.fullmatch(line)
+        if not found or float(found["weight"]) <= 0:
+            raise InvalidRequest(
+                f"{line!r} says nothing of a tenant; write name:weight or name:weight:cap, as studio:2:8."
+            )
+        if found["name"] in shares:
+            raise InvalidRequest(f"The tenant {found['name']!r} is named twice.")
+        shares[found["name"]] = TenantShare(float(found["weight"]), int(found["cap"] or 0))
+    return shares
 
 
 class FleetRules(msgspec.Struct, frozen=True):
@@ -38,3 +65,37 @@ class Membership(msgspec.Struct, frozen=True):
     """Rises with each new leader; a leader's writes carry it."""
     config_version: int
     """Of the rules that are in force."""
+
+
+class InstanceDocument(msgspec.Struct, frozen=True):
+    """What an instance says of itself."""
+
+    version: str
+    """Of the program."""
+    host: str
+    pid: int
+
+
+class InstanceView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An instance as users see it."""
+
+    id: str
+    version: str
+    host: str
+    pid: int
+    leads: bool
+    nodes: int
+    """Nodes whose link it has."""
+    inbox: int
+    """Messages that wait for it."""
+
+
+class ClusterView(msgspec.Struct, frozen=True):
+    """The instances of a cell, and the rules that they go by."""
+
+    instances: tuple[InstanceView, ...]
+    leader: str
+    """Empty for the moment in which nobody leads."""
+    epoch: int
+    config_version: int
+    rules: FleetRules

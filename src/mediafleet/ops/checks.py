@@ -8,6 +8,9 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.rules import parse_tenants
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
@@ -96,6 +99,10 @@ def _check_times(scheduler: SchedulerSettings) -> Iterator[str]:
             f"scheduler.outage_gap_ms is {scheduler.outage_gap_ms}; it must be more than scheduler.reap_ms, {reap}, "
             "or every pause between two looks would count as an outage."
         )
+    try:
+        parse_tenants(scheduler.tenants)
+    except InvalidRequest as error:
+        yield f"scheduler.tenants: {error.message}"
     if scheduler.place_batch > MOST_PLACE_BATCH:
         yield f"scheduler.place_batch is {scheduler.place_batch}; it must be 1 to {MOST_PLACE_BATCH}."
 

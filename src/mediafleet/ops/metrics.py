@@ -33,6 +33,9 @@ class Metrics:
         self.stale_messages = self._counter(
             "stale_messages", "Messages about attempts that were revoked or settled; they changed nothing.", "kind"
         )
+        self.messages_undelivered = self._counter(
+            "messages_undelivered", "Messages between instances that nobody could deliver; nothing depends on them."
+        )
         self.attempts_lost = self._counter(
             "attempts_lost", "Attempts that ended through no fault of their task.", "reason"
         )

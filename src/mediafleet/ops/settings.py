@@ -44,6 +44,14 @@ class SchedulerSettings:
     """A pause of the reaper longer than this, milliseconds, is an outage: nothing expires for one node lease after it."""
     backstop_ms: int = 2_000
     """How often queues are looked at without being asked to, milliseconds, jittered."""
+    batch_every: int = 20
+    """One of so many placements is for batch work, while any waits; the leader's counts for all instances."""
+    hold_after_ms: int = 5_000
+    """After so long without room, milliseconds, a task that needs several slots has an executor kept free for it."""
+    hold_ms: int = 60_000
+    """How long an executor is kept free at most, milliseconds."""
+    tenants: tuple[str, ...] = ()
+    """Shares of tenants as `name:weight` or `name:weight:cap`, cap in slots; others weigh 1 and have no cap."""
     place_batch: int = 64
     """Most tasks one placing script takes, 1 to 64: more would hold the store for too long."""
     job_retention_s: int = 7 * 24 * 3600

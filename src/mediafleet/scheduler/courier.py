@@ -40,7 +40,7 @@ class Courier:
 
     def send(self, node: str, frame: SchedulerFrame) -> None:
         """Send a frame to a node that another instance may have a link to."""
-        self._batcher.add(Message(node, "frame", encode_frame(frame)))
+        self._batcher.add(Message(node, "frame", encode_frame(frame).decode()))
 
     async def _forward(self, messages: Sequence[Message]) -> None:
         forwarded = await self._store.forward(messages, instance=self._inbox.instance)
@@ -58,7 +58,7 @@ class Courier:
         assigned: list[PlacedTask] = []
         for message in messages:
             if message.kind == "assign":
-                assigned.append(msgspec.msgpack.decode(message.body, type=PlacedTask))
+                assigned.append(msgspec.json.decode(message.body, type=PlacedTask))
             elif not self._links.send(message.node, decode_scheduler_frame(message.body)):
                 log.debug("a message found no link", node=message.node)
         if assigned:

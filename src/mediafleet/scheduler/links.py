@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,8 @@ class LinkTable:
 
     def __init__(self) -> None:
         self._linked: dict[str, LinkedNode] = {}
+        self.forward: Callable[[str, SchedulerFrame], None] = _drop
+        """Takes frames for nodes without a link here."""
 
     def put(self, node: str, linked: LinkedNode) -> NodeLink | None:
         """Note a node's newest link; return the one that it replaces."""
@@ -73,6 +75,11 @@ class LinkTable:
         linked = self._linked.get(node)
         return linked is not None and linked.link.send(frame)
 
+    def tell(self, node: str, frame: SchedulerFrame) -> None:
+        """Send a frame to a node, through another instance if that has its link. It may get lost on the way."""
+        if not self.send(node, frame):
+            self.forward(node, frame)
+
     def assign(self, placed: Sequence[PlacedTask]) -> list[PlacedTask]:
         """Send assignments, one frame a node; return those that could not be handed to a link."""
         # One frame a node and not one a task, so that the cost of a task falls as the load rises.
@@ -92,7 +99,7 @@ class LinkTable:
         for stop in stops:
             by_node[node_of(stop.executor)].append(AttemptRef(stop.task, stop.grant))
         for node, attempts in by_node.items():
-            self.send(node, JobCancel(tuple(attempts), reason))
+            self.tell(node, JobCancel(tuple(attempts), reason))
 
 
 # Half of what a frame may have: the rest is for ids, grants and names that go round the documents.
@@ -108,6 +115,10 @@ def split_by_bytes(tasks: Sequence[PlacedTask], *, limit_bytes: int = MAX_FRAME_
         parts[-1].append(task)
         room -= size
     return parts
+
+
+def _drop(node: str, frame: SchedulerFrame) -> None:
+    """Lose the frame: what must be known is said again when the node registers."""
 
 
 def _assignment(task: PlacedTask) -> Assignment:

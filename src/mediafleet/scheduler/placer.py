@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mediafleet.domain.ids import new_token
 from mediafleet.domain.lifecycle import PriorityClass
@@ -13,10 +15,11 @@ from mediafleet.scheduler.matching import PoolMatcher
 from mediafleet.store.records import FailureRecord, PlaceRequest
 
 if TYPE_CHECKING:
+    from mediafleet.domain.rules import FleetRules
     from mediafleet.ops.metrics import Metrics
     from mediafleet.scheduler.links import LinkTable
     from mediafleet.store import Store
-    from mediafleet.store.records import Freed, Placed, PlaceRules, QueueSpec
+    from mediafleet.store.records import Freed, Placed, PlacedTask, PlaceRules, QueueSpec
 
 MAX_QUEUES = 16
 """Most queues that one script call looks at, so that its time stays bounded."""
@@ -134,7 +137,21 @@ class Placer:
 
     async def _dispatch(self, placed: Placed) -> None:
         self._metrics.tasks_placed.inc(len(placed.assignments) + placed.sent)
-        undelivered = self._links.assign(placed.assignments)
+        await self.deliver(placed.assignments)
+
+    def follow(self, rules: FleetRules) -> None:
+        """Place by these rules from now on."""
+        self._rules = msgspec.structs.replace(
+            self._rules,
+            batch_every=rules.batch_every,
+            hold_after_ms=rules.hold_after_ms,
+            hold_ms=rules.hold_ms,
+            tenants=rules.tenants,
+        )
+
+    async def deliver(self, assignments: Sequence[PlacedTask]) -> None:
+        """Send assignments to nodes of this instance; what finds no link is placed again. Raises StoreUnavailable."""
+        undelivered = self._links.assign(assignments)
         if undelivered:
             self._metrics.attempts_lost.labels("not-delivered").inc(len(undelivered))
             # A node without a link here leaves its pool within a moment; the wait keeps this from spinning.

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from mediafleet.scheduler.retention import Retention
     from mediafleet.store import Store
 
-PRESENCE_TICKS = 6
-"""An instance that misses this many ticks counts as gone."""
 # As long as finished jobs by default, whose tasks name the executor that they ran on.
 NODE_RETENTION_MS = 7 * 24 * 3600 * 1000
 
@@ -44,10 +42,7 @@ class Recovery:
 class Reaper:
     """Ticks in one loop of its own; a tick that meets a store that is away is left out."""
 
-    def __init__(
-        self, instance: str, store: Store, settings: SchedulerSettings, *, retention: Retention, recovery: Recovery
-    ) -> None:
-        self._instance = instance
+    def __init__(self, store: Store, settings: SchedulerSettings, *, retention: Retention, recovery: Recovery) -> None:
         self._store = store
         self._settings = settings
         self._retention = retention
@@ -68,8 +63,6 @@ class Reaper:
 
     async def tick(self) -> None:
         """Do once what is due now. Raises StoreUnavailable."""
-        # Presence first: an instance that has much to end is not gone, and others must not adopt its nodes.
-        await self._store.announce_instance(self._instance, ttl_ms=self._settings.reap_ms * PRESENCE_TICKS)
         # A call ends a bounded number, so that the server is free in between; after an outage there are many.
         more = True
         while more:

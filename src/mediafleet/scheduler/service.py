@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
 import structlog
 
 from mediafleet import __version__
@@ -16,11 +19,14 @@ from mediafleet.domain.frames import PROTOCOL_VERSION, Drain, JobResults, Misc, 
 from mediafleet.domain.ids import cell_of, executor_id, is_id
 from mediafleet.domain.job import JobPage
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus
+from mediafleet.domain.rules import FleetRules, InstanceDocument, parse_tenants
 from mediafleet.ops.metrics import Metrics
 from mediafleet.scheduler.accept import Acceptor
+from mediafleet.scheduler.courier import Courier
 from mediafleet.scheduler.events import EventHub
 from mediafleet.scheduler.links import LinkedNode, LinkTable
 from mediafleet.scheduler.loops import end_loops, keep_going
+from mediafleet.scheduler.membership import Duties, Member
 from mediafleet.scheduler.placer import Placer
 from mediafleet.scheduler.planner import Planner
 from mediafleet.scheduler.reaper import NODE_RETENTION_MS, Reaper, Recovery
@@ -28,6 +34,7 @@ from mediafleet.scheduler.retention import Retention
 from mediafleet.scheduler.settler import Settler
 from mediafleet.scheduler.sweeper import Sweeper
 from mediafleet.scheduler.uploads import Uploads
+from mediafleet.store.inbox import Inbox
 from mediafleet.store.records import ExecutorRecord, NodeDocument, NodeRecord, PlaceRules
 from mediafleet.store.scripts import as_text
 
@@ -94,7 +101,17 @@ class Scheduler:
             store, kinds, self._uploads, self._placer, resources.clock, retention_ms=rules.job_retention_s * 1000
         )
         recovery = Recovery(self._placer, self._planner, self._links, self.metrics)
-        self._reaper = Reaper(instance, store, rules, retention=retention, recovery=recovery)
+        self._reaper = Reaper(store, rules, retention=retention, recovery=recovery)
+        self._courier = Courier(store, Inbox(store, instance), self._links, self._placer, self.metrics)
+        self._links.forward = self._courier.send
+        self._member = Member(
+            instance,
+            store,
+            Duties(self._placer.follow, self._bury),
+            document=InstanceDocument(__version__, platform.node(), os.getpid()),
+            rules=fleet_rules(rules),
+            every_ms=rules.reap_ms,
+        )
         self._sweeper = Sweeper(
             instance, store, resources.blobs, resources.clock, keep_ms=rules.upload_retention_s * 1000
         )
@@ -102,9 +119,13 @@ class Scheduler:
         self._loops: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
+        await self._member.join()
         # Before anything is placed: executors without a link would be given work that nobody can send them.
         await self._adopt_orphans()
         steps = {
+            "member": self._member.step,
+            "courier out": self._courier.send_step,
+            "courier in": self._courier.receive_step,
             "placer": self._placer.step,
             "planner": self._planner.step,
             "settler": self._settler.step,
@@ -124,7 +145,7 @@ class Scheduler:
             link.close(1001, "the scheduler is stopping")
         await end_loops(self._loops)
         try:
-            await self._store.retire_instance(self.instance)
+            await self._member.leave()
         except StoreUnavailable:
             log.warning("the store is away; presence ends by itself")
 
@@ -132,6 +153,13 @@ class Scheduler:
         """Nodes whose instance is gone have no link: their executors leave the pools until they come back."""
         for node, epoch in await self._store.read.nodes_without_instance():
             await self._store.unlink(node, epoch, goodbye=False, retention_ms=NODE_RETENTION_MS)
+
+    async def _bury(self, dead: str) -> None:
+        """Take over what an instance that is gone has left. Raises StoreUnavailable; safe to repeat."""
+        await self._adopt_orphans()
+        # Last, because it takes the instance off the list.
+        await self._courier.take_over(dead)
+        self._placer.note_executors()
 
     # --- jobs ------------------------------------------------------------------------------
 
@@ -205,7 +233,7 @@ class Scheduler:
         await self.node(node_id)
         await self._store.drain(node_id, draining=draining)
         # The store keeps work away from the node whether it is told or not: its link may be another instance's.
-        self._links.send(node_id, Drain(draining))
+        self._links.tell(node_id, Drain(draining))
         self._placer.note_executors()
         return await self.node(node_id)
 
@@ -227,12 +255,9 @@ class Scheduler:
 
     async def cluster(self) -> dict[str, Any]:
         """See `Fleet.cluster`."""
-        instances = await self._store.read.live_instances()
         schema = await self._store.read.schema_field("version")
-        return {
-            "instances": [{"id": instance, "version": __version__} for instance in sorted(instances)],
-            "store": {"reachable": True, "schema": schema},
-        }
+        view = await self._store.read.cluster()
+        return {**msgspec.to_builtins(view), "store": {"reachable": True, "schema": schema}}
 
     async def check_ready(self) -> None:
         """See `Fleet.check_ready`."""
@@ -348,6 +373,16 @@ class Scheduler:
 def place_rules(instance: str, rules: SchedulerSettings) -> PlaceRules:
     """Return what the placing script goes by."""
     return PlaceRules(instance, rules.reservation_ms)
+
+
+def fleet_rules(rules: SchedulerSettings) -> FleetRules:
+    """Return what an instance with these settings lays down for all while it leads."""
+    return FleetRules(
+        batch_every=rules.batch_every,
+        hold_after_ms=rules.hold_after_ms,
+        hold_ms=rules.hold_ms,
+        tenants=parse_tenants(rules.tenants),
+    )
 
 
 def check_register(frame: Register, cell: str) -> None:

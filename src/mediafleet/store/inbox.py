@@ -88,4 +88,6 @@ class Inbox:
 
 def _message(entry: bytes, fields: dict[bytes, bytes]) -> tuple[str, Message]:
     kind = "assign" if b"assign" in fields else "frame"
-    return entry.decode(), Message(fields[b"node"].decode(), kind, fields[kind.encode()], int(fields.get(b"hops", 0)))
+    return entry.decode(), Message(
+        fields[b"node"].decode(), kind, fields[kind.encode()].decode(), int(fields.get(b"hops", 0))
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,6 +13,7 @@ from mediafleet.domain.event import Event, EventType
 from mediafleet.domain.job import Job, JobView
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeView, PoolView
+from mediafleet.domain.rules import ClusterView, FleetRules, InstanceDocument, InstanceView
 from mediafleet.store import views
 from mediafleet.store.connection import translate_errors
 from mediafleet.store.records import QueueSpec
@@ -220,25 +222,68 @@ class Reader:
             if doc
         }
 
-    async def live_instances(self) -> list[str]:
-        """Return the ids of instances that announced themselves lately."""
-        # SCAN walks over every key of the server: good for a page that a person asks for, not for a loop.
-        start = self._keys.instance("")
+    async def instances(self) -> dict[str, InstanceDocument]:
+        """Return what is known of instances, those that are gone and not yet buried included, by id."""
         with translate_errors():
-            return [name.decode().removeprefix(start) async for name in self._redis.scan_iter(f"{start}*", count=1000)]
+            found = await self._redis.hgetall(self._keys.instances)
+        return {name.decode(): msgspec.json.decode(doc, type=InstanceDocument) for name, doc in found.items()}
+
+    async def live_instances(self) -> list[str]:
+        """Return the ids of instances that announced themselves lately, sorted."""
+        return sorted(await self._living(sorted(await self.instances())))
+
+    async def dead_instances(self) -> list[str]:
+        """Return the ids of instances that are gone and not yet buried, sorted."""
+        known = sorted(await self.instances())
+        return sorted(set(known) - await self._living(known))
+
+    async def _living(self, instances: Sequence[str]) -> set[str]:
+        # Each is asked for by name: a scan would grow with the number of jobs.
+        with translate_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for instance in instances:
+                pipeline.exists(self._keys.instance(instance))
+            return {name for name, lives in zip(instances, await pipeline.execute(), strict=True) if lives}
+
+    async def config(self) -> tuple[int, FleetRules]:
+        """Return the rules in force and their version; version 0 and the defaults where nobody has led yet."""
+        with translate_errors():
+            version, doc = await self._redis.hmget(self._keys.config, "version", "doc")
+        return int(version or 0), msgspec.json.decode(doc or b"{}", type=FleetRules)
+
+    async def cluster(self) -> ClusterView:
+        """Return the instances that live, who leads, and the rules in force."""
+        known = await self.instances()
+        living = sorted(await self._living(sorted(known)))
+        version, rules = await self.config()
+        with translate_errors():
+            leader = (await self._redis.get(self._keys.leader) or b"").decode()
+            epoch = int(await self._redis.get(self._keys.leader_epoch) or 0)
+            pipeline = self._redis.pipeline(transaction=False)
+            for instance in living:
+                pipeline.xlen(self._keys.inbox(instance))
+            inboxes = await pipeline.execute()
+        owners = Counter(node.instance for node in await self.nodes())
+        views = [
+            InstanceView(
+                id=instance,
+                version=known[instance].version,
+                host=known[instance].host,
+                pid=known[instance].pid,
+                leads=instance == leader,
+                nodes=owners[instance],
+                inbox=waiting,
+            )
+            for instance, waiting in zip(living, inboxes, strict=True)
+        ]
+        return ClusterView(tuple(views), leader, epoch, version, rules)
 
     async def nodes_without_instance(self) -> list[tuple[str, int]]:
         """Return linked nodes (id, epoch) whose instance is gone."""
         with translate_errors():
             ids = [name.decode() for name in await self._redis.zrange(self._keys.nodes, 0, -1)]
         found = await self._hashes([self._keys.node(node_id) for node_id in ids])
-        # Each owner is asked for by name: a scan for those that live would grow with the number of jobs.
-        owners = sorted({fields.get("instance", "") for fields in found})
-        with translate_errors():
-            pipeline = self._redis.pipeline(transaction=False)
-            for owner in owners:
-                pipeline.exists(self._keys.instance(owner))
-            live = {owner for owner, lives in zip(owners, await pipeline.execute(), strict=True) if lives}
+        live = await self._living(sorted({fields.get("instance", "") for fields in found}))
         return [
             (node_id, int(fields["epoch"]))
             for node_id, fields in zip(ids, found, strict=True)

@@ -424,8 +424,8 @@ class Message(msgspec.Struct, frozen=True):
 
     node: str
     kind: Literal["assign", "frame"]
-    body: bytes
-    """A `PlacedTask` as MessagePack, or a frame as JSON."""
+    body: str
+    """A `PlacedTask`, or a frame, as JSON."""
     hops: int = 0
     """How often it was passed on."""
 

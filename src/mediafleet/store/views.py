@@ -165,6 +165,7 @@ def node_view(node_id: str, fields: dict[str, str], executors: list[ExecutorView
         seen_ms=int(fields["seen"]),
         executors=tuple(executors),
         facts={**document.facts, **({"load": load} if load else {})},
+        instance=fields.get("instance", ""),
     )
 
 

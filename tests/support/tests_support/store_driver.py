@@ -14,6 +14,7 @@ from mediafleet.domain.job import Job
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import TaskSpec
+from mediafleet.domain.rules import InstanceDocument, Membership
 from mediafleet.scheduler.matching import PoolMatcher
 from mediafleet.scheduler.placer import in_order
 from mediafleet.store import Store, records
@@ -42,6 +43,11 @@ def spec(
 
 
 DEFAULT_QUEUE = spec()
+
+
+async def announce(store: Store, instance: str, *, ttl_ms: int = 60_000) -> Membership:
+    """Say that an instance lives."""
+    return await store.announce(instance, doc=as_text(InstanceDocument("0", "host", 1)), ttl_ms=ttl_ms)
 
 
 class StoreDriver:

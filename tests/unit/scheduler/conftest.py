@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
+from running_instances import Instances
 from scheduler_parts import Parts
 
+from mediafleet.scheduler import courier, events, loops
 from mediafleet.store import Store
 
 
@@ -14,3 +17,13 @@ from mediafleet.store import Store
 def parts(store: Store, tmp_path: Path) -> Parts:
     """One instance's parts, whose only kind is `noop`."""
     return Parts(store, tmp_path / "blobs")
+
+
+@pytest.fixture
+def instances(redis: Redis, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instances:
+    """Whole instances on the store."""
+    monkeypatch.setattr(events, "BLOCK_MS", 20)
+    monkeypatch.setattr(courier, "BLOCK_MS", 20)
+    monkeypatch.setattr(loops, "CANCEL_AGAIN_S", 0.02)
+    # Its own clock and not virtual time: the loops of an instance go by the server's.
+    return Instances(tmp_path, Store(redis, store.keys))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +58,12 @@ class Instances:
         self.settings = Settings(data=folder, scheduler=SchedulerSettings(reap_ms=20, backstop_ms=60_000))
 
     @asynccontextmanager
-    async def run(self, name: str = "i-1") -> AsyncGenerator[Scheduler]:
-        """Run an instance inside the block."""
+    async def run(self, name: str = "i-1", **changes: Any) -> AsyncGenerator[Scheduler]:
+        """Run an instance inside the block; its scheduler settings may differ from the others'."""
+        settings = replace(self.settings, scheduler=replace(self.settings.scheduler, **changes))
         blobs = BlobStore(self.folder / "blobs")
         resources = Resources(self.store, blobs, KindRegistry([KIND]), SystemClock(), Metrics())
-        async with Scheduler(name, self.settings, resources) as scheduler:
+        async with Scheduler(name, settings, resources) as scheduler:
             yield scheduler
 
 

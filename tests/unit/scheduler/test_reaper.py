@@ -17,7 +17,7 @@ from mediafleet.domain.frames import Heartbeat, JobAck, JobCancel
 from mediafleet.domain.lifecycle import JobStatus, TaskState
 from mediafleet.domain.plan import Complete
 from mediafleet.ops.settings import SchedulerSettings
-from mediafleet.scheduler.reaper import NODE_RETENTION_MS, PRESENCE_TICKS, Reaper, Recovery
+from mediafleet.scheduler.reaper import NODE_RETENTION_MS, Reaper, Recovery
 from mediafleet.scheduler.settler import TIMED_OUT
 from mediafleet.store import Store
 from mediafleet.store.records import FailureRecord
@@ -28,7 +28,7 @@ SETTINGS = SchedulerSettings(reap_ms=1, backstop_ms=1_000)
 
 def reaper_of(parts: Parts, settings: SchedulerSettings = SETTINGS) -> Reaper:
     recovery = Recovery(parts.placer, parts.planner, parts.links, parts.metrics)
-    return Reaper("i-1", parts.store, settings, retention=parts.retention, recovery=recovery)
+    return Reaper(parts.store, settings, retention=parts.retention, recovery=recovery)
 
 
 @pytest.fixture
@@ -66,16 +66,6 @@ async def placed(parts: Parts, **changes: Any) -> str:
     await parts.placer.sweep()
     await parts.placer.step()
     return job
-
-
-async def test_an_instance_is_known_to_live_while_it_ticks(parts: Parts, reaper: Reaper) -> None:
-    assert await parts.store.read.live_instances() == ["i-1"]
-
-
-async def test_presence_outlasts_missed_ticks_and_then_ends_by_itself(parts: Parts) -> None:
-    await reaper_of(parts, SchedulerSettings(reap_ms=500)).tick()
-    left = await parts.driver.redis.pttl(parts.store.keys.instance("i-1"))
-    assert 500 < left <= 500 * PRESENCE_TICKS
 
 
 async def test_a_task_that_its_node_never_confirmed_is_placed_again(parts: Parts, passing: Passing) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from recording_link import RecordingLink
-from redis.asyncio import Redis
 from running_instances import CPU, NODE, Instances, answer, ended, given, join, register, submit, until
 from scheduler_parts import DEADLINE_S
 
@@ -32,7 +30,6 @@ from mediafleet.domain.node import MAX_SLOTS, Executor, NodeState
 from mediafleet.kinds import KindRegistry
 from mediafleet.kinds.noop import KIND
 from mediafleet.ops.metrics import Metrics
-from mediafleet.scheduler import events, loops
 from mediafleet.scheduler.facade import UploadAnnouncement
 from mediafleet.scheduler.loops import end_loops
 from mediafleet.scheduler.service import Resources, Scheduler, check_register
@@ -68,14 +65,6 @@ def test_a_node_needs_executors_that_can_be_told_apart(executors: tuple[Executor
 def test_an_executor_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         check_register(register(executors=(msgspec.structs.replace(CPU, **wrong),)), "0")
-
-
-@pytest.fixture
-def instances(redis: Redis, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instances:
-    monkeypatch.setattr(events, "BLOCK_MS", 20)
-    monkeypatch.setattr(loops, "CANCEL_AGAIN_S", 0.02)
-    # Its own clock and not virtual time: the loops of an instance go by the server's.
-    return Instances(tmp_path, Store(redis, store.keys))
 
 
 @pytest.fixture
@@ -288,7 +277,7 @@ async def test_nodes_of_an_instance_that_died_get_no_work_until_they_are_back(in
     async with instances.run("i-dead") as dead:
         await join(dead)
         await end_loops(dead._loops)
-        await instances.store.retire_instance("i-dead")
+        await instances.store.retire("i-dead")
     async with instances.run("i-next") as next_one:
         assert (await next_one.node(NODE)).state is NodeState.UNLINKED
         link = await join(next_one)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
+from tests_support.store_driver import announce
 
 from mediafleet.artifacts.blobs import BlobStore
 from mediafleet.domain.clock import SystemClock
@@ -79,7 +80,7 @@ async def test_what_is_not_of_this_cell_is_left_alone(sweeper: Sweeper, blobs: B
 async def test_half_written_bytes_of_instances_that_live_stay(
     sweeper: Sweeper, blobs: BlobStore, store: Store, tmp_path: Path
 ) -> None:
-    await store.announce_instance("i-2", ttl_ms=60_000)
+    await announce(store, "i-2")
     staging = tmp_path / "blobs" / ".staging"
     for owner in ("i-1", "i-2", "i-dead"):
         (staging / owner).mkdir(parents=True)

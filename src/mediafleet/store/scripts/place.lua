@@ -19,7 +19,7 @@ local function send(owner, assignment)
   end
   sent = sent + 1
   redis.call('XADD', P .. 'inbox:' .. owner, 'MAXLEN', '~', A.inbox_length, '*',
-    'node', string.match(assignment.executor, '^[^/]*'), 'assign', cmsgpack.pack(assignment))
+    'node', string.match(assignment.executor, '^[^/]*'), 'assign', cjson.encode(assignment))
 end
 
 local function assign(q, t, choice, grant)
