@@ -22,6 +22,7 @@ import uvloop
 from mediafleet.artifacts.blobs import BlobStore
 from mediafleet.artifacts.transfer import ArtifactClient
 from mediafleet.console import console_handlers
+from mediafleet.domain.addresses import AddressRing
 from mediafleet.domain.clock import SystemClock
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
 from mediafleet.doors.http.application import Extras, build_application
@@ -350,13 +351,15 @@ async def _node(settings: Settings) -> int:
     signals = Signals()
     data, node = settings.data, settings.node
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ring = AddressRing(node.scheduler)
     async with aiohttp.ClientSession() as session:
         agent = NodeAgent(
             node,
             data,
             Surroundings(
                 kinds=KindRegistry.installed(),
-                dial=partial(WebSocketLink.open, node.scheduler, token=settings.server.token),
+                dial=lambda: WebSocketLink.open(ring.current, token=settings.server.token),
+                move_on=lambda: ring.move_on(ring.current),
                 artifacts=ArtifactClient(session, node.scheduler, settings.server.token),
                 cell=settings.store.cell,
             ),

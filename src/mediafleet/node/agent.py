@@ -79,6 +79,8 @@ class Surroundings:
     dial: Dial
     """Opens a link, for example `partial(WebSocketLink.open, address, token=token)`."""
     artifacts: ArtifactTransfer
+    move_on: Callable[[], None] = lambda: None
+    """Called when a dialled scheduler did not take the node: another may be dialled next."""
     clock: Clock = field(default_factory=SystemClock)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     """Where children get PATH, HOME and LANG from."""
@@ -266,8 +268,16 @@ class NodeAgent:
             wait_jitter=self._settings.reconnect_min_ms / 1000,
         ):
             with attempt:
-                return await Connection.register(await self._around.dial(), introduce())
+                return await self._try_link(introduce)
         raise AssertionError("unreachable: tried for ever")  # pragma: no cover
+
+    async def _try_link(self, introduce: Callable[[], Register]) -> Connection:
+        try:
+            return await Connection.register(await self._around.dial(), introduce())
+        except MediafleetError:
+            # Also where it answered and could not take the node: its store may be away, and another's may not.
+            self._around.move_on()
+            raise
 
     def _is_worth_retrying(self, error: Exception) -> bool:
         return isinstance(error, Unavailable) or (self._has_registered and isinstance(error, MediafleetError))

@@ -108,9 +108,12 @@ def _check_times(scheduler: SchedulerSettings) -> Iterator[str]:
 
 
 def _check_node(node: NodeSettings) -> Iterator[str]:
-    address = urlsplit(node.scheduler)
-    if address.scheme not in {"http", "https"} or not address.hostname:
-        yield f"node.scheduler is {node.scheduler!r}; write an address like http://192.0.2.7:8000."
+    addresses = [urlsplit(part.strip()) for part in node.scheduler.split(",")]
+    if any(address.scheme not in {"http", "https"} or not address.hostname for address in addresses):
+        yield (
+            f"node.scheduler is {node.scheduler!r}; write an address like http://192.0.2.7:8000, "
+            "or several with commas between them."
+        )
     if node.reconnect_min_ms > node.reconnect_max_ms:
         yield f"node.reconnect_min_ms is {node.reconnect_min_ms}, more than node.reconnect_max_ms, {node.reconnect_max_ms}."
     for label in node.labels:

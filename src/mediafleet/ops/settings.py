@@ -67,7 +67,7 @@ class NodeSettings:
     """One node agent."""
 
     scheduler: str = f"http://127.0.0.1:{DEFAULT_PORT}"
-    """Address of the scheduler."""
+    """Address of the scheduler; of several instances with commas between them, the first that answers is used."""
     name: str = ""
     """Shown name; the machine's host name where empty."""
     slots: int = 0
