@@ -63,8 +63,9 @@ class FleetProcesses:
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.node_scheduler = self.url
         self.environment = {**os.environ, **SHORT_TIMES, **settings, "MEDIAFLEET_LOG__LEVEL": "info"}
         self.scheduler: subprocess.Popen[bytes] | None = None
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
@@ -78,7 +79,7 @@ class FleetProcesses:
 
     def start_node(self, name: str) -> subprocess.Popen[bytes]:
         """Start a node, and wait until it is ready."""
-        words = ("node", "--scheduler", self.url, "--data", str(self.folder / name), "--name", name)
+        words = ("node", "--scheduler", self.node_scheduler, "--data", str(self.folder / name), "--name", name)
         self.nodes[name] = self._start(name, *words)
         wait_for(lambda: self.node_state(name) == "ready", f"node {name} to be ready")
         return self.nodes[name]
@@ -234,7 +235,8 @@ class FleetProcesses:
         return [p for p in psutil.process_iter(["cmdline"]) if str(self.folder) in " ".join(p.info["cmdline"] or [])]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
