@@ -12,6 +12,7 @@ from tests_support.redis_server import RedisServer
 from tests_support.store_driver import LEASE_MS, PLACE_RULES, RETENTION_MS, StoreDriver, announce, spec
 
 from mediafleet.domain.lifecycle import PriorityClass
+from mediafleet.domain.rules import FleetRules, TenantShare
 from mediafleet.store import Store, records, server_binary
 from mediafleet.store.connection import connect
 from mediafleet.store.keys import Keys
@@ -74,7 +75,9 @@ class WholeLife:
     async def _accept(self) -> None:
         store = self.driver.store
         await store.check_schema()
-        await announce(store, "i-1")
+        member = await announce(store, "i-1")
+        await store.configure("i-1", member.epoch, FleetRules())
+        await store.forward([records.Message("n0-nobody-1", "frame", "{}")], instance="i-1")
         await store.open_artifact("a0-up", doc="{}", state="open", retention_ms=RETENTION_MS)
         await store.open_artifact("a0-out", doc="{}", state="complete", retention_ms=RETENTION_MS)
         await self.driver.submit(self.driver.job_record({"a": (), "b": ("a",)}, key="once"))
@@ -105,7 +108,7 @@ class WholeLife:
 
     async def _share(self) -> None:
         """A capped tenant, classes, kept slots, a task that needs many, and a node of another instance."""
-        rules = msgspec.structs.replace(PLACE_RULES, hold_after_ms=0, tenants={"capped": records.TenantShare(1.0, 1)})
+        rules = msgspec.structs.replace(PLACE_RULES, hold_after_ms=0, tenants={"capped": TenantShare(1.0, 1)})
         await self.driver.join("n0-b-1", slots=2, live_reserve=1, capabilities=("kind:other",))
         live, batch = spec("kind:other", priority=PriorityClass.LIVE), spec("kind:other")
         wide = spec("kind:other", slots=2, priority=PriorityClass.INTERACTIVE)
@@ -136,6 +139,7 @@ class WholeLife:
         await store.drop_artifact("a0-out", error="{}", unused=False)
         await store.forget("j0-gone", inputs=[])
         await store.drain(NODE, draining=True)
+        await store.retire("i-2")
         await store.unlink(NODE, self.driver.epochs[NODE], goodbye=True, retention_ms=RETENTION_MS)
 
 

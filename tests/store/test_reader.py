@@ -16,6 +16,7 @@ from mediafleet.domain.errors import StoreUnavailable
 from mediafleet.domain.event import EventType
 from mediafleet.domain.lifecycle import JobStatus, TaskState
 from mediafleet.domain.node import NodeState
+from mediafleet.domain.rules import ClusterView, FleetRules
 from mediafleet.store import Store
 from mediafleet.store.keys import Keys
 from mediafleet.store.reader import SHOWN_TASKS, Reader
@@ -60,9 +61,12 @@ async def test_every_question_says_so_when_the_server_is_away(lost_store: Store,
 @pytest.mark.parametrize("name", READS)
 async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name: str) -> None:
     empty: dict[str, Any] = {
+        "cluster": ClusterView((), "", 0, 0, FleetRules()),
+        "config": (0, FleetRules()),
         "count_jobs": dict.fromkeys(JobStatus, 0),
         "count_queued": 0,
         "first_event_id": "0-0",
+        "instances": {},
         "jobs": ([], 0),
         "artifacts": {},
         "last_event_id": "0-0",

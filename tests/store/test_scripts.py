@@ -13,6 +13,7 @@ import pytest
 from redis import exceptions
 
 from mediafleet.domain.lifecycle import FINAL_TASK_STATES, TRANSITIONS, TaskEvent, TaskState
+from mediafleet.domain.rules import Membership
 from mediafleet.store import Store, records
 from mediafleet.store.scripts import Script, as_text, from_fields, load_script, render_lifecycle, script_names
 
@@ -24,14 +25,17 @@ NAMES = sorted(script_names())
 INCLUDES = sorted(entry.name.removesuffix(".lua") for entry in FOLDER.joinpath("includes").iterdir())
 LONGEST = 60
 REPLIES: dict[str, Any] = {
+    "announce": Membership,
     "cancel": records.CancelPiece,
     "commit": records.Stops,
+    "configure": records.Configured,
     "complete_artifact": records.Completed,
     "drain": records.Drained,
     "drop_artifact": records.Dropped,
     "expand": records.Expanded,
     "fail": records.Failed,
     "finish": records.Finished,
+    "forward": records.Forwarded,
     "forget": records.Forgotten,
     "open_artifact": records.Opened,
     "place": records.Placed,
@@ -39,6 +43,7 @@ REPLIES: dict[str, Any] = {
     "reap": records.Reaped,
     "register": records.NodeAdmitted,
     "renew": records.Renewed,
+    "retire": records.Retired,
     "retry": records.RetryPiece,
     "submit": records.Submitted,
     "unlink": records.Unlinked,

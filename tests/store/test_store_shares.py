@@ -229,6 +229,6 @@ async def test_what_is_placed_on_a_node_of_another_instance_is_left_in_its_inbox
     placed = await driver.place(BATCH, rules=elsewhere)
     assert (placed.assignments, placed.sent) == ([], 1)
     ((_, message),) = await driver.redis.xrange(f"{driver.store.keys.tag}inbox:i-1")
-    found = msgspec.msgpack.decode(message[b"assign"], type=records.PlacedTask)
+    found = msgspec.json.decode(message[b"assign"], type=records.PlacedTask)
     assert (found.job, found.executor, found.attempt) == (job, f"{NODE}/cpu", 1)
     assert await driver.ack(found) == []

@@ -223,16 +223,5 @@ async def test_a_hold_does_not_bring_a_drained_node_back(timed: StoreDriver, vir
 # --- several instances -------------------------------------------------------------------------
 
 
-async def test_an_assignment_for_another_instances_node_goes_to_its_inbox(driver: StoreDriver) -> None:
-    await driver.join("n0-a-1", instance="i-1")
-    await driver.join("n0-b-2", instance="i-2")
-    await driver.submit_many(2)
-    placed = await driver.place_waiting()
-    assert [task.executor for task in placed.assignments] == ["n0-a-1/cpu"]
-    assert placed.sent == 1
-    ((_, fields),) = await driver.redis.xrange(driver.store.keys.inbox("i-2"))
-    assert b"n0-b-2/cpu" in fields[b"assign"]
-
-
 async def test_the_default_queue_is_one_of_batch() -> None:
     assert DEFAULT_QUEUE.id.startswith("b-")

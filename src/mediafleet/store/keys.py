@@ -112,6 +112,11 @@ class Keys:
         return f"{self.tag}inbox:{instance}"
 
     @property
+    def undelivered(self) -> str:
+        """Stream, bounded: messages between instances that nobody could deliver, for operators to look at."""
+        return f"{self.tag}undelivered"
+
+    @property
     def instances(self) -> str:
         """Hash: instance → what it says of itself (JSON), until somebody takes its inbox over."""
         return f"{self.tag}instances"

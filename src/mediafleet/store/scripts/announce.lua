@@ -10,7 +10,6 @@ if not leader then
   leader = A.instance
   redis.call('SET', P .. 'leader', leader, 'PX', A.lead_ms)
   redis.call('INCR', P .. 'leader:epoch')
-  emit('leader.elected', 'node', '', '{"instance":' .. cjson.encode(leader) .. '}')
 elseif leader == A.instance then
   redis.call('PEXPIRE', P .. 'leader', A.lead_ms)
 end

@@ -8,7 +8,7 @@ local sent, mine, dead = 0, {}, 0
 
 local function bury(message, reason)
   dead = dead + 1
-  redis.call('XADD', P .. 'inbox:dead', 'MAXLEN', '~', 1000, '*', 'node', message.node, message.kind, message.body,
+  redis.call('XADD', P .. 'undelivered', 'MAXLEN', '~', 1000, '*', 'node', message.node, message.kind, message.body,
     'reason', reason)
 end
 
