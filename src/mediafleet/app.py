@@ -113,7 +113,7 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
         redis = connect(redis_url, prefix=settings.store.prefix)
         stack.push_async_callback(redis.aclose)
         instance = f"i-{os.getpid()}-{secrets.token_hex(4)}"
-        blobs = BlobStore(Path(settings.artifacts.root or settings.data / "artifacts"), owner=instance)
+        blobs = BlobStore(Path(settings.artifacts.root or settings.data / "artifacts"))
         metrics = Metrics()
         keys = Keys(settings.store.prefix, settings.store.cell)
         store = Store(redis, keys, history=settings.scheduler.event_history, observe=metrics.note_script)

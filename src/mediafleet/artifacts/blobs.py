@@ -7,27 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import re
-import secrets
-import shutil
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import TYPE_CHECKING, Any, cast
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
-from mediafleet.artifacts.disk import BLOCK_BYTES, explain, sync_file, sync_folder
-from mediafleet.domain.errors import ConfigError, InvalidRequest, NotFound, UploadMismatch
+from mediafleet.artifacts.disk import BLOCK_BYTES, explain
+from mediafleet.artifacts.staging import StagedBlob, Staging
+from mediafleet.domain.errors import ConfigError, InvalidRequest, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from pathlib import Path
 
     from obstore import ObjectMeta
-
-T = TypeVar("T")
 
 _STAGING = ".staging"
 """Folder of blobs that are not complete; no key can name anything in it, because of its dot."""
@@ -41,17 +37,14 @@ _FAULTS = (OSError, BaseError)
 class BlobStore:
     """The blobs under one folder, which several processes may share; any number of calls may run at once."""
 
-    def __init__(self, root: Path, *, owner: str = "one") -> None:
+    def __init__(self, root: Path) -> None:
         """Open the folder, and make it where it is missing.
-
-        Args:
-            owner: A name that no other process has; what this one writes bears it until it is complete.
 
         Raises:
             ConfigError: It cannot be made or used.
         """
         self._root = root.expanduser().absolute()
-        self._staging = f"{_STAGING}/{_check(owner)}"
+        self._staging = Staging(self._root / _STAGING)
         try:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._store = LocalStore(prefix=self._root, automatic_cleanup=True)
@@ -60,36 +53,37 @@ class BlobStore:
                 f"{self._root} cannot hold artifacts; choose a folder that you may write to as artifacts.root."
             ) from error
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes], *, size: int, sha256: str = "") -> str:
-        """Store a stream of bytes and return their SHA-256, hexadecimal.
+    async def begin(self, key: str) -> None:
+        """Make a staged blob of no bytes. Raises Unavailable."""
+        await self._staging.begin(_check_plain(key))
 
-        The key exists only once all bytes are there, checked and on disk; on any fault, and on cancellation,
-        nothing stays. An existing blob of that key is replaced.
-
-        Args:
-            chunks: Pieces of any size; not read further than needed to know that they are too many.
-            size: Bytes that must come.
-            sha256: Hash that they must have; empty if it is not known.
+    async def staged_size(self, key: str) -> int:
+        """Return how many bytes of a staged blob are there and on disk.
 
         Raises:
-            UploadMismatch: Length or hash differ from what was announced.
-            Unavailable: The disk is full, or fails.
+            NotFound: Nothing is staged under the key.
         """
-        _check(key)
-        staged = f"{self._staging}/{secrets.token_hex(12)}"
-        try:
-            digest = await self._stage(staged, chunks, size)
-            # Before the rename, so that damaged bytes never had a name.
-            if sha256 and digest != sha256.lower():
-                raise UploadMismatch(
-                    f"The bytes have the SHA-256 {digest}, but {sha256} was announced; send them again."
-                )
-            await _finish(self._publish(staged, key))
-        except _FAULTS as error:
-            raise explain(error, self._root) from error
-        finally:
-            await _finish(self._discard(staged))
-        return digest
+        return await self._staging.size(_check_plain(key))
+
+    def claim(self, key: str) -> AbstractAsyncContextManager[StagedBlob]:
+        """Hold a staged blob as its only writer, in whichever process.
+
+        Raises:
+            NotFound: Nothing is staged under the key.
+            Conflict: Somebody else is writing.
+        """
+        return self._staging.claim(_check_plain(key))
+
+    async def publish(self, staged: StagedBlob, key: str) -> None:
+        """Make a staged blob one that can be read. An existing one of that key is replaced. Raises NotFound."""
+        await staged.publish(self._root / _check(key))
+
+    async def sha256(self, key: str) -> str:
+        """Return the hash of a blob's bytes, hexadecimal. Raises NotFound."""
+        digest = hashlib.sha256()
+        async for block in self.stream(key):
+            await asyncio.to_thread(digest.update, block)
+        return digest.hexdigest()
 
     async def stream(
         self, key: str, *, start: int = 0, length: int | None = None, chunk_bytes: int = BLOCK_BYTES
@@ -130,8 +124,9 @@ class BlobStore:
             raise explain(error, self._root) from error
 
     async def delete(self, key: str) -> None:
-        """Remove a blob; it is no error if there is none."""
+        """Remove a blob and what is staged of it; it is no error if there is none."""
         _check(key)
+        await self._staging.discard(key)
         try:
             with suppress(FileNotFoundError):
                 await obstore.delete_async(self._store, key)
@@ -165,86 +160,13 @@ class BlobStore:
         """Return where a blob's file is, for readers on this machine; it need not exist."""
         return self._root / _check(key)
 
-    async def sweep_staging(self, living: Collection[str] = ()) -> int:
-        """Remove what killed processes left half-written, and return of how many; owners in `living` are spared."""
-        return await asyncio.to_thread(_sweep, self._root / _STAGING, frozenset(living))
+    async def discard_staged(self, key: str) -> None:
+        """Remove what is staged under a key; it is no error if nothing is."""
+        await self._staging.discard(_check_plain(key))
 
-    async def _stage(self, staged: str, chunks: AsyncIterator[bytes], size: int) -> str:
-        """Write the bytes to a file that nobody can name and return their hash."""
-        digest = hashlib.sha256()
-        writer = obstore.open_writer_async(self._store, staged, buffer_size=BLOCK_BYTES, max_concurrency=2)
-        received = 0
-        try:
-            async for block in _blocks(chunks):
-                received += len(block)
-                # Here and not at the end: a client that sends without end must not fill the disk.
-                if received > size:
-                    raise UploadMismatch(f"More bytes than the announced {size} came; announce the size of all.")
-                # Both let go of the interpreter: with a second core, hashing costs no time beside the disk.
-                await _finish(_both(asyncio.to_thread(digest.update, block), writer.write(block)))
-            if received != size:
-                raise UploadMismatch(f"Only {received} of the announced {size} bytes came; send them again.")
-            await _finish(writer.close())
-        finally:
-            # Dropping it closes its file; the traceback of an error would keep it.
-            del writer
-        return digest.hexdigest()
-
-    async def _publish(self, staged: str, key: str) -> None:
-        # The bytes must be on disk before a name says that they are.
-        await asyncio.to_thread(sync_file, self._root / staged)
-        await obstore.rename_async(self._store, staged, key)
-        # A rename is only a change of the folder, which the disk may forget on a power loss.
-        await asyncio.to_thread(sync_folder, (self._root / key).parent)
-
-    async def _discard(self, staged: str) -> None:
-        await asyncio.to_thread(_remove_parts, self._root / staged)
-
-
-def _remove_parts(staged: Path) -> None:
-    # Until obstore closes a file it writes to one with a number behind its name.
-    for part in staged.parent.glob(f"{staged.name}*"):
-        with suppress(FileNotFoundError):
-            # Frees the disk also while a writer that failed still has the file open.
-            os.truncate(part, 0)
-            part.unlink()
-
-
-async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    """Gather pieces of any size into blocks of about `BLOCK_BYTES`."""
-    held: list[bytes] = []
-    count = 0
-    async for chunk in chunks:
-        held.append(chunk)
-        count += len(chunk)
-        if count >= BLOCK_BYTES:
-            yield b"".join(held)
-            held, count = [], 0
-    if held:
-        yield b"".join(held)
-
-
-async def _both(first: Coroutine[object, object, None], second: Coroutine[object, object, object]) -> None:
-    await asyncio.gather(first, second)
-
-
-async def _finish(step: Coroutine[object, object, T]) -> T:
-    """Run a short step to its end even if the caller is cancelled, so that nothing goes on behind its back."""
-    task = asyncio.ensure_future(step)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        if not task.cancelled():
-            task.exception()  # Taken note of: the cancellation is what the caller hears of.
-        raise
-
-
-def _sweep(staging: Path, living: frozenset[str]) -> int:
-    left = [folder for folder in staging.glob("*") if folder.name not in living]
-    for folder in left:
-        shutil.rmtree(folder, ignore_errors=True)
-    return len(left)
+    async def list_staged(self, *, before_ms: int) -> list[str]:
+        """Return the keys of staged blobs that have not moved since, milliseconds since 1970."""
+        return await self._staging.list_keys(before_ms=before_ms)
 
 
 def _claim(file: Path, store: str) -> bool:
@@ -264,6 +186,12 @@ def _check(key: str) -> str:
     if not _KEY.fullmatch(key):
         raise InvalidRequest(f"{key!r} is no key of a blob; use a-z, 0-9, '.', '_' and '-', in parts divided by '/'.")
     return key
+
+
+def _check_plain(key: str) -> str:
+    if "/" in key:
+        raise InvalidRequest(f"{key!r} is no key to stage a blob under; it has parts.")
+    return _check(key)
 
 
 def _missing(key: str) -> NotFound:

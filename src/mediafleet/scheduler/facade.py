@@ -36,6 +36,21 @@ class UploadAnnouncement(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """The attempt that publishes it, where a node does."""
 
 
+class OpenUpload(msgspec.Struct, frozen=True):
+    """An upload that waits for bytes."""
+
+    id: str
+    offset: int
+    """First byte that is missing."""
+    length: int
+    """Bytes that are missing."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return self.offset + self.length
+
+
 class OpenArtifact(Protocol):
     """A complete artifact, ready to be read."""
 
@@ -140,8 +155,18 @@ class Fleet(Protocol):
 
     async def receive_upload(
         self, artifact_id: str, *, offset: int, length: int, chunks: AsyncIterator[bytes]
-    ) -> ArtifactRef:
-        """Take all bytes of an upload; on any fault nothing of it stays. Raises UploadMismatch, NotFound."""
+    ) -> ArtifactRef | OpenUpload:
+        """Take the next bytes of an upload, and say what is missing still; what came stays on any fault.
+
+        Raises:
+            NotFound: There is no such upload.
+            UploadMismatch: Offset, length or hash do not fit; the sentence says where to go on.
+            Conflict: Another request is sending the same upload, or all of it has come.
+        """
+        ...
+
+    async def find_upload(self, artifact_id: str) -> OpenUpload | None:
+        """Return how far an upload is; None if it is complete. Raises NotFound."""
         ...
 
     async def open_artifact(self, artifact_id: str) -> OpenArtifact:

@@ -12,6 +12,7 @@ from mediafleet.store.scripts import as_text
 
 if TYPE_CHECKING:
     from mediafleet.artifacts.blobs import BlobStore
+    from mediafleet.domain.artifact import Artifact
     from mediafleet.store import Store
 
 GONE = ErrorInfo("upload-expired", "The upload was not completed in time; upload the file again.")
@@ -53,3 +54,8 @@ class Retention:
         if dropped and artifact and artifact.blob:
             await self._blobs.delete(artifact.blob)
         return dropped
+
+    async def drop_upload(self, artifact: Artifact) -> None:
+        """Remove an upload that is not complete and that no job waits for any more."""
+        if await self._store.drop_upload(artifact.ref.id):
+            await self._blobs.delete(artifact.blob)

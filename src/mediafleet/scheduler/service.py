@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from mediafleet.domain.node import NodeView, PoolView
     from mediafleet.kinds import KindRegistry
     from mediafleet.ops.settings import SchedulerSettings, Settings
-    from mediafleet.scheduler.facade import Accepted, NodeLink, OpenArtifact, UploadAnnouncement
+    from mediafleet.scheduler.facade import Accepted, NodeLink, OpenArtifact, OpenUpload, UploadAnnouncement
     from mediafleet.store import Store
 
 MAX_EXECUTORS = 256
@@ -112,9 +112,7 @@ class Scheduler:
             rules=fleet_rules(rules),
             every_ms=rules.reap_ms,
         )
-        self._sweeper = Sweeper(
-            instance, store, resources.blobs, resources.clock, keep_ms=rules.upload_retention_s * 1000
-        )
+        self._sweeper = Sweeper(store, resources.blobs, resources.clock, keep_ms=rules.upload_retention_s * 1000)
         self._hub = EventHub(store)
         self._loops: list[asyncio.Task[None]] = []
 
@@ -188,6 +186,7 @@ class Scheduler:
             raise IllegalTransition(f"The job {job_id}", view.status, "cancel")
         # It may have ended since it was looked at: the script then changes nothing, and the view says how it ended.
         await self._planner.cancel(job_id)
+        await self._uploads.abandon(job_id)
         ended = await self.job(job_id)
         if ended.status in FINAL_JOB_STATUSES and ended.status is not JobStatus.CANCELLED:
             # Its last result came first.
@@ -271,11 +270,15 @@ class Scheduler:
 
     async def receive_upload(
         self, artifact_id: str, *, offset: int, length: int, chunks: AsyncIterator[bytes]
-    ) -> ArtifactRef:
+    ) -> ArtifactRef | OpenUpload:
         """See `Fleet.receive_upload`."""
-        ref, queues = await self._uploads.receive(artifact_id, offset=offset, length=length, chunks=chunks)
+        received, queues = await self._uploads.receive(artifact_id, offset=offset, length=length, chunks=chunks)
         self._placer.ask(queues)
-        return ref
+        return received
+
+    async def find_upload(self, artifact_id: str) -> OpenUpload | None:
+        """See `Fleet.find_upload`."""
+        return await self._uploads.find(artifact_id)
 
     async def open_artifact(self, artifact_id: str) -> OpenArtifact:
         """See `Fleet.open_artifact`."""

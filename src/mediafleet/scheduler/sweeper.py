@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mediafleet.domain.errors import StoreUnavailable, Unavailable
+from mediafleet.domain.artifact import ArtifactState
 from mediafleet.domain.ids import cell_of, is_id
 
 if TYPE_CHECKING:
@@ -24,13 +25,12 @@ log = structlog.get_logger(__name__)
 class Sweeper:
     """Sweeps at start and a few times a day; any number of instances on one folder may do so at once."""
 
-    def __init__(self, instance: str, store: Store, blobs: BlobStore, clock: Clock, *, keep_ms: int) -> None:
+    def __init__(self, store: Store, blobs: BlobStore, clock: Clock, *, keep_ms: int) -> None:
         """Take the parts.
 
         Args:
             keep_ms: Age below which bytes are left alone, milliseconds.
         """
-        self._instance = instance
         self._store = store
         self._blobs = blobs
         self._clock = clock
@@ -53,18 +53,25 @@ class Sweeper:
             # Records of the folder's own store are not here to say what is in use: all would look unused.
             log.warning("the artifacts belong to another store, or to one that was lost; nothing of them is swept")
             return 0
-        await self._blobs.sweep_staging({self._instance, *await self._store.read.live_instances()})
-        removed = 0
         # Old ones only: a record and its bytes do not come and go in the same moment.
-        async for key in self._blobs.list_keys(before_ms=self._clock.now_ms() - self._keep_ms):
-            if await self._is_unknown(key):
+        before_ms = self._clock.now_ms() - self._keep_ms
+        removed = 0
+        for key in await self._blobs.list_staged(before_ms=before_ms):
+            if self._is_ours(key) and not await self._is_open(key):
+                await self._blobs.discard_staged(key)
+                removed += 1
+        async for key in self._blobs.list_keys(before_ms=before_ms):
+            if self._is_ours(key) and await self._store.read.artifact(key) is None:
                 await self._blobs.delete(key)
                 removed += 1
         if removed:
             log.info("removed bytes without a record", blobs=removed)
         return removed
 
-    async def _is_unknown(self, key: str) -> bool:
+    def _is_ours(self, key: str) -> bool:
         # A folder may hold several cells, and what is not ours is not ours to judge.
-        is_ours = is_id(key, "a") and cell_of(key) == self._store.keys.cell
-        return is_ours and await self._store.read.artifact(key) is None
+        return is_id(key, "a") and cell_of(key) == self._store.keys.cell
+
+    async def _is_open(self, key: str) -> bool:
+        artifact = await self._store.read.artifact(key)
+        return artifact is not None and artifact.state is ArtifactState.OPEN

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -22,10 +24,12 @@ from mediafleet.domain.errors import (
 )
 from mediafleet.domain.ids import is_id, new_artifact_id
 from mediafleet.domain.job import DEFAULT_TENANT
+from mediafleet.scheduler.facade import OpenUpload
 from mediafleet.store.scripts import as_text
 
 if TYPE_CHECKING:
     from mediafleet.artifacts.blobs import BlobStore
+    from mediafleet.artifacts.staging import StagedBlob
     from mediafleet.domain.clock import Clock
     from mediafleet.ops.settings import ArtifactSettings
     from mediafleet.scheduler.facade import UploadAnnouncement
@@ -33,7 +37,9 @@ if TYPE_CHECKING:
     from mediafleet.store import Store
 
 MAX_NAME_BYTES = 255
-ABORTED = ErrorInfo("upload-aborted", "The upload of an input broke off; upload the file again.", retryable=True)
+SILENCE_S = 20.0
+"""A sender that brings nothing for so long has gone; well below what it takes to leave a writer behind."""
+ABORTED = ErrorInfo("upload-aborted", "The upload of an input was given up; upload the file again.", retryable=True)
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +81,32 @@ class FileArtifact:
         return self._roots.read(self._path, proof, start=start, length=length)
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What one request brings of an upload."""
+
+    artifact: Artifact
+    offset: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
+    def check(self, arrived: int) -> None:
+        """Raise UploadMismatch unless it goes on where the bytes that arrived end."""
+        if self.offset == arrived and self.end <= self.artifact.ref.size:
+            return
+        raise UploadMismatch(
+            f"The upload {self.artifact.ref.id} has {arrived} of {self.artifact.ref.size} bytes; "
+            f"{self.length} from offset {self.offset} were offered. Nothing was stored; go on from offset {arrived}."
+        )
+
+
+def _left(artifact: Artifact, arrived: int) -> OpenUpload:
+    return OpenUpload(artifact.ref.id, arrived, artifact.ref.size - arrived)
+
+
 class Uploads:
     """Opens, receives, reads and drops artifacts."""
 
@@ -95,7 +127,6 @@ class Uploads:
         self._roots = FileRoots(settings.file_roots)
         self._retention = retention
         self._keep_ms = keep_ms
-        self._receiving: set[str] = set()
 
     async def announce(self, announcement: UploadAnnouncement, *, principal: str) -> Artifact:
         """Open an upload. Raises InvalidRequest."""
@@ -116,6 +147,8 @@ class Uploads:
             blob=artifact_id,
             grant=announcement.grant,
         )
+        # Bytes before the record here, too: an upload that is known has a place for its bytes.
+        await self._blobs.begin(artifact.blob)
         await self._record(artifact)
         return artifact
 
@@ -124,59 +157,104 @@ class Uploads:
             artifact.ref.id, doc=as_text(artifact), state=artifact.state, retention_ms=self._keep_ms
         )
 
+    async def find(self, artifact_id: str) -> OpenUpload | None:
+        """Return how far an upload is, or None if it is complete. Raises NotFound, Conflict."""
+        artifact = await self._find(artifact_id)
+        return None if artifact.state is ArtifactState.COMPLETE else _left(artifact, await self._arrived(artifact))
+
     async def receive(
         self, artifact_id: str, *, offset: int, length: int, chunks: AsyncIterator[bytes]
-    ) -> tuple[ArtifactRef, list[str]]:
-        """Take all bytes of an upload; return its reference and the queues that got work by it.
+    ) -> tuple[ArtifactRef | OpenUpload, list[str]]:
+        """Take the next bytes of an upload; return what is missing or its reference, and the queues that got work.
 
-        On any fault, a cancel included, the upload and its record are removed.
+        What came stays on any fault, a cancel included; only bytes with another hash than was announced go.
 
         Raises:
-            NotFound: No such upload is open.
-            UploadMismatch: Offset, length or hash differ from what was announced.
-            Conflict: Another request is sending the same upload.
+            NotFound: There is no such upload, or it was given up meanwhile.
+            UploadMismatch: Offset, length or hash do not fit; the sentence says where to go on.
+            Conflict: Another request is sending the same upload, or all of it has come.
         """
-        # Whatever is refused before the first byte leaves the upload as it was, so that the sender may try again.
-        artifact = await self._open_upload(artifact_id)
-        if offset != 0 or length != artifact.ref.size:
-            raise UploadMismatch(
-                f"The upload {artifact_id} takes {artifact.ref.size} bytes from offset 0; "
-                f"{length} from offset {offset} were offered. Nothing was stored; send it whole."
-            )
-        # No await stands between this look and the entry, so of two senders exactly one comes through.
-        if artifact_id in self._receiving:
-            raise Conflict(f"The upload {artifact_id} is already being received; wait for it, or announce another.")
-        self._receiving.add(artifact_id)
-        try:
-            return await self._store_bytes(artifact, chunks)
-        except BaseException as error:
-            log.info("upload broke off", artifact=artifact_id, reason=str(error) or type(error).__name__)
-            # Also when the sender goes away or the instance stops: half an upload is worth nothing.
-            await self._retention.drop_artifact(artifact_id, error=ABORTED, unused=False)
-            raise
-        finally:
-            self._receiving.discard(artifact_id)
-
-    async def _open_upload(self, artifact_id: str) -> Artifact:
         artifact = await self._find(artifact_id)
-        if artifact.state is not ArtifactState.OPEN:
+        if artifact.state is ArtifactState.COMPLETE:
+            # The answer to the last part may have been lost on its way.
+            if (offset, length) == (artifact.ref.size, 0):
+                return artifact.ref, []
             raise Conflict(f"The upload {artifact_id} is complete already; announce another one.")
-        return artifact
+        try:
+            async with self._blobs.claim(artifact.blob) as staged:
+                part = _Part(artifact, offset, length)
+                part.check(staged.size)
+                return await self._take(part, staged, self._followed(artifact_id, chunks))
+        except NotFound:
+            # An instance may have died after it gave all bytes their name, and before it wrote that down.
+            if (offset, length) != (artifact.ref.size, 0) or await self._arrived(artifact) != offset:
+                raise
+        return await self._complete(artifact, await self._blobs.sha256(artifact.blob))
 
-    async def _store_bytes(self, artifact: Artifact, chunks: AsyncIterator[bytes]) -> tuple[ArtifactRef, list[str]]:
+    async def _arrived(self, artifact: Artifact) -> int:
+        try:
+            return await self._blobs.staged_size(artifact.blob)
+        except NotFound:
+            return await self._blobs.size(artifact.blob)
+
+    async def _take(
+        self, part: _Part, staged: StagedBlob, chunks: AsyncIterator[bytes]
+    ) -> tuple[ArtifactRef | OpenUpload, list[str]]:
+        artifact = part.artifact
+        await staged.append(chunks, most=part.length)
+        if staged.size != part.end:
+            log.info("upload broke off", artifact=artifact.ref.id, offset=staged.size)
+            raise UploadMismatch(
+                f"Only {staged.size - part.offset} of {part.length} bytes came; go on from offset {staged.size}."
+            )
+        if staged.size != artifact.ref.size:
+            return _left(artifact, staged.size), []
+        digest = await staged.sha256()
+        # Before they get their name, so that damaged bytes never had one.
+        if artifact.ref.sha256 not in {"", digest}:
+            await staged.restart()
+            raise UploadMismatch(
+                f"The bytes have the SHA-256 {digest}, but {artifact.ref.sha256} was announced; "
+                "they were removed, send them again from offset 0."
+            )
+        await self._blobs.publish(staged, artifact.blob)
+        return await self._complete(artifact, digest)
+
+    async def _followed(self, artifact_id: str, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+        """Yield the chunks while the sender sends and the upload is wanted; each part puts off its end."""
+        now = asyncio.get_running_loop().time
+        due = now()
+        while True:
+            if now() >= due:
+                if not await self._store.prolong_artifact(artifact_id, retention_ms=self._keep_ms):
+                    raise NotFound(f"The upload {artifact_id} was given up meanwhile; upload the file again.")
+                due = now() + self._keep_ms / 4000
+            try:
+                # A connection that is lost in silence would keep its sender from going on over another one.
+                async with asyncio.timeout(SILENCE_S):
+                    chunk = await anext(chunks, None)
+            except TimeoutError:
+                return
+            if chunk is None:
+                return
+            yield chunk
+
+    async def _complete(self, artifact: Artifact, digest: str) -> tuple[ArtifactRef, list[str]]:
         # Bytes before the record: what says that it is complete is never without them, whenever the instance dies.
-        sha256 = await self._blobs.put(artifact.blob, chunks, size=artifact.ref.size, sha256=artifact.ref.sha256)
         path = self._blobs.local_path(artifact.blob)
         proof = await fingerprint(path)
         # Readers that see the same file may use it in place, like any other.
-        ref = msgspec.structs.replace(artifact.ref, sha256=sha256, uri=uri_of_path(path), fingerprint=proof)
+        ref = msgspec.structs.replace(artifact.ref, sha256=digest, uri=uri_of_path(path), fingerprint=proof)
         done = msgspec.structs.replace(artifact, ref=ref, state=ArtifactState.COMPLETE)
         completed = await self._store.complete_artifact(ref.id, doc=as_text(done))
-        if not completed.completed:
-            # Whoever removed the record found no bytes yet; nobody else knows of them.
-            await self._blobs.delete(artifact.blob)
-            raise NotFound(f"The upload {ref.id} was given up meanwhile; upload the file again.")
-        return ref, completed.queues
+        if completed.completed:
+            return ref, completed.queues
+        if known := await self._store.read.artifact(ref.id):
+            # Another instance was first with the same bytes.
+            return known.ref, []
+        # Whoever removed the record may have found no bytes yet; nobody else knows of them.
+        await self._blobs.delete(artifact.blob)
+        raise NotFound(f"The upload {ref.id} was given up meanwhile; upload the file again.")
 
     async def open(self, artifact_id: str) -> StoredArtifact | FileArtifact:
         """Open a complete artifact for reading. Raises NotFound."""
@@ -200,6 +278,14 @@ class Uploads:
         await self._find(artifact_id)
         if not await self._retention.drop_artifact(artifact_id, error=ABORTED, unused=True):
             raise Conflict(f"The artifact {artifact_id} belongs to a job; it goes when the job does.")
+
+    async def abandon(self, job_id: str) -> None:
+        """Remove the unfinished uploads of a job that ended, unless another job waits for them."""
+        job = await self._store.read.job_document(job_id)
+        inputs = [ref.id for ref in job.inputs] if job else []
+        for artifact in (await self._store.read.artifacts(inputs)).values():
+            if artifact.state is ArtifactState.OPEN:
+                await self._retention.drop_upload(artifact)
 
     async def _find(self, artifact_id: str) -> Artifact:
         artifact = await self._store.read.artifact(artifact_id) if is_id(artifact_id, "a") else None

@@ -167,6 +167,14 @@ class Store:
         """Record an artifact."""
         await self._run("open_artifact", records.Opened, id=artifact, doc=doc, state=state, retention_ms=retention_ms)
 
+    async def prolong_artifact(self, artifact: str, *, retention_ms: int) -> bool:
+        """Put off the end of an upload that goes on; False if it is not open any more."""
+        return (await self._run("prolong_artifact", records.Opened, id=artifact, retention_ms=retention_ms)).opened
+
+    async def drop_upload(self, artifact: str) -> bool:
+        """Remove the record of an upload that is not complete and that no job waits for any more."""
+        return (await self._run("drop_upload", records.Dropped, id=artifact)).dropped
+
     async def complete_artifact(self, artifact: str, *, doc: str) -> records.Completed:
         """Note that all bytes are there; what waited for them goes on."""
         return await self._run("complete_artifact", records.Completed, id=artifact, doc=doc)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from litestar import Controller, HttpMethod, Response, delete, post, put, route
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
@@ -23,22 +22,12 @@ from mediafleet.doors.http.content import (
 )
 from mediafleet.doors.http.context import AnyRequest, InjectedFleet, check_artifact_id, principal_of
 from mediafleet.doors.http.problems import make_problem, respond
-from mediafleet.scheduler.facade import UploadAnnouncement
+from mediafleet.scheduler.facade import OpenUpload, UploadAnnouncement
 
 if TYPE_CHECKING:
     from mediafleet.scheduler.facade import OpenArtifact
 
 OCTETS = "application/octet-stream"
-
-
-class OpenUpload(msgspec.Struct, frozen=True):
-    """An upload that waits for its bytes."""
-
-    id: str
-    offset: int
-    """First byte that is missing."""
-    length: int
-    """Bytes that are missing."""
 
 
 class ArtifactsController(Controller):
@@ -63,8 +52,8 @@ class ArtifactsController(Controller):
     @put("/{artifact_id:str}", request_max_body_size=None)
     async def receive(
         self, request: AnyRequest, fleet: InjectedFleet, artifact_id: FromPath[str], offset: FromQuery[int] = 0
-    ) -> Response[ArtifactRef] | Response[bytes]:
-        """Take the bytes of an upload: all of them with the right hash, or nothing stays."""
+    ) -> Response[ArtifactRef | OpenUpload] | Response[bytes]:
+        """Take the next bytes of an upload; what came stays if they break off."""
         check_artifact_id(artifact_id)
         if offset < 0:
             raise InvalidRequest(f"offset is {offset}; it must be 0 or more.")
@@ -73,13 +62,18 @@ class ArtifactsController(Controller):
         if length is None:
             return respond(make_problem("length-required", 411, "Send a Content-Length with the bytes of an upload."))
         body = read_body(request)
-        ref = await fleet.receive_upload(artifact_id, offset=offset, length=length, chunks=body)
-        return Response(ref, status_code=200)
+        received = await fleet.receive_upload(artifact_id, offset=offset, length=length, chunks=body)
+        if isinstance(received, OpenUpload):
+            return Response(received, status_code=202, headers=upload_headers(received))
+        return Response(received, status_code=200)
 
     @route("/{artifact_id:str}", http_method=[HttpMethod.GET, HttpMethod.HEAD], media_type=OCTETS)
     async def send(self, request: AnyRequest, fleet: InjectedFleet, artifact_id: FromPath[str]) -> Response[Any]:
-        """Send the bytes, or one range of them."""
-        artifact = await fleet.open_artifact(check_artifact_id(artifact_id))
+        """Send the bytes, or one range of them; HEAD also says how far an upload is."""
+        check_artifact_id(artifact_id)
+        if request.method == HttpMethod.HEAD and (upload := await fleet.find_upload(artifact_id)):
+            return Response(b"", status_code=200, headers=upload_headers(upload), media_type=OCTETS)
+        artifact = await fleet.open_artifact(artifact_id)
         return answer_download(request, artifact)
 
     @delete("/{artifact_id:str}")
@@ -98,6 +92,16 @@ async def read_body(request: AnyRequest) -> AsyncGenerator[bytes]:
         if chunk := message.get("body", b""):
             yield chunk
         more = message.get("more_body", False)
+
+
+def upload_headers(upload: OpenUpload) -> dict[str, str]:
+    """Return the header fields that say where an upload goes on."""
+    return {
+        "Upload-Offset": str(upload.offset),
+        "Upload-Length": str(upload.size),
+        # What it says holds for this moment only.
+        "Cache-Control": "no-store",
+    }
 
 
 def answer_download(request: AnyRequest, artifact: OpenArtifact) -> Response[Any]:
