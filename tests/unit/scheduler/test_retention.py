@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from scheduler_parts import Parts
+from tests_support.blob_maker import put_blob
 from tests_support.store_driver import RETENTION_MS
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
@@ -20,16 +20,12 @@ from mediafleet.scheduler.tasks import job_record
 from mediafleet.store.scripts import as_text
 
 
-async def once(data: bytes) -> AsyncIterator[bytes]:
-    yield data
-
-
 async def artifact(parts: Parts, name: str, *, state: ArtifactState = ArtifactState.COMPLETE) -> str:
     blob = f"a0-{name}"
     record = Artifact(ArtifactRef(blob, name, size=5), state, "0", "default", "local", 1, blob)
     await parts.store.open_artifact(blob, doc=as_text(record), state=state, retention_ms=RETENTION_MS)
     if state is ArtifactState.COMPLETE:
-        await parts.blobs.put(blob, once(b"bytes"), size=5)
+        await put_blob(parts.blobs, blob, b"bytes")
     return blob
 
 

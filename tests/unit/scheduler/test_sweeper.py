@@ -4,44 +4,56 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from tests_support.store_driver import announce
+from tests_support.blob_maker import put_blob, stage
 
 from mediafleet.artifacts.blobs import BlobStore
+from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
 from mediafleet.domain.clock import SystemClock
 from mediafleet.domain.errors import Unavailable
 from mediafleet.domain.ids import new_artifact_id
 from mediafleet.scheduler.sweeper import Sweeper
 from mediafleet.store import Store
+from mediafleet.store.scripts import as_text
 
 KEEP_MS = 60_000
 
 
-async def one_byte() -> AsyncIterator[bytes]:
-    yield b"x"
-
-
 @pytest.fixture
 def blobs(tmp_path: Path) -> BlobStore:
-    """The blobs of the instance `i-1`."""
-    return BlobStore(tmp_path / "blobs", owner="i-1")
+    return BlobStore(tmp_path / "blobs")
 
 
 @pytest.fixture
 def sweeper(store: Store, blobs: BlobStore) -> Sweeper:
-    """The sweeper of the instance `i-1`."""
-    return Sweeper("i-1", store, blobs, SystemClock(), keep_ms=KEEP_MS)
+    return Sweeper(store, blobs, SystemClock(), keep_ms=KEEP_MS)
 
 
 async def put(blobs: BlobStore, key: str, *, age_ms: int) -> None:
     """Store a blob that was complete so long ago."""
-    await blobs.put(key, one_byte(), size=1)
+    await put_blob(blobs, key, b"x")
+    age(blobs.local_path(key), age_ms)
+
+
+def age(path: Path, age_ms: int) -> None:
     then = (SystemClock().now_ms() - age_ms) / 1000
-    os.utime(blobs.local_path(key), (then, then))
+    os.utime(path, (then, then))
+
+
+async def put_staged(blobs: BlobStore, key: str, *, age_ms: int) -> None:
+    """Begin an upload, of which nothing moved for so long."""
+    await stage(blobs, key, b"x")
+    folder = blobs.local_path(key).parent / ".staging" / key
+    for path in [*folder.iterdir(), folder]:
+        age(path, age_ms)
+
+
+async def record(store: Store, key: str, state: ArtifactState) -> None:
+    artifact = Artifact(ArtifactRef(key, "a"), state, "0", "default", "local", 1, blob=key)
+    await store.open_artifact(key, doc=as_text(artifact), state=state, retention_ms=1000)
 
 
 async def keys(blobs: BlobStore) -> set[str]:
@@ -57,9 +69,7 @@ async def test_old_bytes_without_a_record_go(sweeper: Sweeper, blobs: BlobStore)
 async def test_bytes_with_a_record_stay_however_old(sweeper: Sweeper, blobs: BlobStore, store: Store) -> None:
     kept = new_artifact_id("0")
     await put(blobs, kept, age_ms=1000 * KEEP_MS)
-    doc = f'{{"ref":{{"id":"{kept}","name":"a"}},"state":"open","cell":"0","tenant":"default",'
-    doc += f'"principal":"local","created_ms":1,"blob":"{kept}","grant":""}}'
-    await store.open_artifact(kept, doc=doc, state="open", retention_ms=1000)
+    await record(store, kept, ArtifactState.OPEN)
     assert await sweeper.sweep() == 0
     assert await keys(blobs) == {kept}
 
@@ -77,16 +87,39 @@ async def test_what_is_not_of_this_cell_is_left_alone(sweeper: Sweeper, blobs: B
     assert await keys(blobs) == {foreign}
 
 
-async def test_half_written_bytes_of_instances_that_live_stay(
-    sweeper: Sweeper, blobs: BlobStore, store: Store, tmp_path: Path
+async def test_an_upload_without_a_record_goes_once_nothing_moved_for_long(sweeper: Sweeper, blobs: BlobStore) -> None:
+    await put_staged(blobs, old := new_artifact_id("0"), age_ms=2 * KEEP_MS)
+    await put_staged(blobs, young := new_artifact_id("0"), age_ms=0)
+    assert await sweeper.sweep() == 1
+    assert await blobs.list_staged(before_ms=2**60) == [young]
+    assert old != young
+
+
+async def test_an_open_upload_stays_however_long_nothing_moved(
+    sweeper: Sweeper, blobs: BlobStore, store: Store
 ) -> None:
-    await announce(store, "i-2")
-    staging = tmp_path / "blobs" / ".staging"
-    for owner in ("i-1", "i-2", "i-dead"):
-        (staging / owner).mkdir(parents=True)
-        (staging / owner / "half").write_bytes(b"x")
-    await sweeper.sweep()
-    assert {folder.name for folder in staging.iterdir()} == {"i-1", "i-2"}
+    await put_staged(blobs, kept := new_artifact_id("0"), age_ms=1000 * KEEP_MS)
+    await record(store, kept, ArtifactState.OPEN)
+    assert await sweeper.sweep() == 0
+    assert await blobs.staged_size(kept) == 1
+
+
+async def test_what_is_staged_beside_a_complete_upload_goes_and_its_bytes_stay(
+    sweeper: Sweeper, blobs: BlobStore, store: Store
+) -> None:
+    kept = new_artifact_id("0")
+    await put(blobs, kept, age_ms=2 * KEEP_MS)
+    await put_staged(blobs, kept, age_ms=2 * KEEP_MS)
+    await record(store, kept, ArtifactState.COMPLETE)
+    assert await sweeper.sweep() == 1
+    assert await blobs.list_staged(before_ms=2**60) == []
+    assert await keys(blobs) == {kept}
+
+
+async def test_an_upload_of_another_cell_is_left_alone(sweeper: Sweeper, blobs: BlobStore) -> None:
+    await put_staged(blobs, foreign := "a1-0123456789abcdef", age_ms=2 * KEEP_MS)
+    assert await sweeper.sweep() == 0
+    assert await blobs.staged_size(foreign) == 1
 
 
 async def test_a_step_sweeps_at_once_and_then_waits(sweeper: Sweeper, blobs: BlobStore) -> None:
