@@ -86,6 +86,7 @@ class WholeLife:
     async def _work(self) -> None:
         store = self.driver.store
         await self.driver.join(NODE, slots=2)
+        await store.prolong_artifact("a0-up", retention_ms=RETENTION_MS)
         await store.complete_artifact("a0-up", doc="{}")
         placed = await self.driver.place_all()
         await self.driver.ack(*placed)
@@ -137,6 +138,7 @@ class WholeLife:
     async def _leave(self) -> None:
         store = self.driver.store
         await store.drop_artifact("a0-out", error="{}", unused=False)
+        await store.drop_upload("a0-gone")
         await store.forget("j0-gone", inputs=[])
         await store.drain(NODE, draining=True)
         await store.retire("i-2")

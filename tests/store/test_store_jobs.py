@@ -101,6 +101,35 @@ async def test_a_retry_at_once_after_a_lost_upload_does_not_wait_for_ever(driver
     assert await work_off(driver) == ["noop"]
 
 
+async def test_an_upload_that_goes_on_does_not_expire(driver: StoreDriver, virtual_time: VirtualTime) -> None:
+    await driver.store.open_artifact("a0-up", doc="{}", state="open", retention_ms=RETENTION_MS)
+    for _ in range(3):
+        virtual_time.advance(RETENTION_MS - 1)
+        assert await driver.store.prolong_artifact("a0-up", retention_ms=RETENTION_MS)
+        assert (await driver.reap()).artifacts == []
+    virtual_time.advance(RETENTION_MS)
+    assert (await driver.reap()).artifacts == ["a0-up"]
+
+
+async def test_what_is_complete_or_gone_does_not_go_on(driver: StoreDriver) -> None:
+    await driver.store.open_artifact("a0-done", doc="{}", state="complete", retention_ms=RETENTION_MS)
+    for artifact in ("a0-done", "a0-gone"):
+        assert not await driver.store.prolong_artifact(artifact, retention_ms=10 * RETENTION_MS)
+        assert not await driver.store.drop_upload(artifact)
+
+
+async def test_an_upload_is_dropped_once_the_last_of_its_jobs_has_ended(driver: StoreDriver) -> None:
+    await driver.store.open_artifact("a0-up", doc="{}", state="open", retention_ms=RETENTION_MS)
+    first = await driver.submit_one("noop", inputs=["a0-up"])
+    second = await driver.submit_one("noop", inputs=["a0-up"])
+    await driver.store.cancel(first, cursor=0, sweep=False)
+    assert not await driver.store.drop_upload("a0-up")
+    assert (await view_of(driver, second)).status is JobStatus.UPLOADING
+    await driver.store.cancel(second, cursor=0, sweep=False)
+    assert await driver.store.drop_upload("a0-up")
+    assert not [name for name in await driver.key_names() if "a0-up" in name]
+
+
 async def test_an_artifact_that_a_job_uses_is_kept(driver: StoreDriver) -> None:
     await driver.store.open_artifact("a0-in", doc="{}", state="complete", retention_ms=RETENTION_MS)
     await driver.submit_one("noop", inputs=["a0-in"])

@@ -259,7 +259,8 @@ async def test_what_is_given_up_under_its_writer_cannot_be_published(blobs: Blob
             await staged.append(pieces([b"x"]), most=1)
         with pytest.raises(NotFound, match="given up"):
             await blobs.publish(staged, KEY)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert staged_files(tmp_path) == []
+    assert not blobs.local_path(KEY).exists()
 
 
 async def test_how_far_it_is_told_only_of_what_is_on_disk(blobs: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,6 +343,7 @@ async def test_what_nobody_moved_for_long_is_listed(blobs: BlobStore, tmp_path: 
 WRITER = """
     import asyncio, sys
     from pathlib import Path
+    from mediafleet.artifacts import staging
     from mediafleet.artifacts.blobs import BlobStore
     from mediafleet.domain.errors import MediafleetError
 
@@ -357,8 +359,7 @@ WRITER = """
             await staged.append(chunks(), most=8)
             await blobs.publish(staged, sys.argv[2])
 
-    staging_flush = __import__("mediafleet.artifacts.staging").artifacts.staging
-    staging_flush.FLUSH_S = 0
+    staging.FLUSH_S = 0
     try:
         asyncio.run(write())
         print("published", flush=True)
@@ -429,7 +430,8 @@ def small_disk(tmp_path: Path) -> Iterable[Path]:
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("mounting a small file system needs root")
     yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    unmount = ["umount", "--lazy", str(folder)]
+    subprocess.run(unmount, check=True)
 
 
 async def test_a_full_disk_is_said_so_and_once_there_is_room_the_rest_goes_on(small_disk: Path) -> None:

@@ -28,7 +28,7 @@ from mediafleet.domain.node import ExecutorView, NodeState, NodeView, PoolView, 
 from mediafleet.kinds.noop import KIND as NOOP
 from mediafleet.kinds.registry import KindRegistry
 from mediafleet.kinds.seam import Kind
-from mediafleet.scheduler.facade import Accepted, NodeLink, UploadAnnouncement
+from mediafleet.scheduler.facade import Accepted, NodeLink, OpenUpload, UploadAnnouncement
 
 CREATED_MS = 1_700_000_000_000
 NODE = "n0-studio-b-abc123"
@@ -76,6 +76,10 @@ class FakeFleet:
     keys: dict[str, str] = field(default_factory=dict[str, str])
     artifacts: dict[str, FakeArtifact] = field(default_factory=dict[str, FakeArtifact])
     uploads: dict[str, UploadAnnouncement] = field(default_factory=dict[str, UploadAnnouncement])
+    arrived: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    """What came of each open upload."""
+    breaks: list[int] = field(default_factory=list[int])
+    """After how many bytes each of the next parts breaks off."""
     node_views: dict[str, NodeView] = field(default_factory=dict[str, NodeView])
     log: list[Event] = field(default_factory=list[Event])
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -231,25 +235,39 @@ class FakeFleet:
     async def announce_upload(self, announcement: UploadAnnouncement, *, principal: str) -> Artifact:
         self._check()
         ref = ArtifactRef(new_artifact_id("0"), announcement.name, size=announcement.size)
-        self.uploads[ref.id] = announcement
+        self.uploads[ref.id], self.arrived[ref.id] = announcement, b""
         return Artifact(ref, ArtifactState.OPEN, "0", "default", principal, CREATED_MS)
 
     async def receive_upload(
         self, artifact_id: str, *, offset: int, length: int, chunks: AsyncIterator[bytes]
-    ) -> ArtifactRef:
+    ) -> ArtifactRef | OpenUpload:
         self._check()
-        announced = self.uploads.pop(artifact_id, None)
-        if announced is None:
-            raise NotFound(f"There is no upload {artifact_id!r}.")
-        if offset or length != announced.size:
-            raise UploadMismatch(f"{announced.size} bytes were announced, {length} come; nothing was kept.")
-        content = b"".join([chunk async for chunk in chunks])
-        await self.notify()
-        if len(content) != length:
-            raise UploadMismatch(f"{len(content)} of {length} bytes came; nothing was kept.")
-        ref = ArtifactRef(artifact_id, announced.name, size=length, sha256=hashlib.sha256(content).hexdigest())
+        upload = await self.find_upload(artifact_id)
+        if upload is None:
+            raise Conflict("The upload is complete.")
+        if offset != upload.offset or length > upload.length:
+            raise UploadMismatch(f"Nothing was stored; go on from offset {upload.offset}.")
+        limit = offset + (self.breaks.pop(0) if self.breaks else length)
+        async for chunk in chunks:
+            self.arrived[artifact_id] = (self.arrived[artifact_id] + chunk)[:limit]
+            await self.notify()
+        if (arrived := len(self.arrived[artifact_id])) != offset + length:
+            raise UploadMismatch(f"{arrived - offset} of {length} bytes came; go on from {arrived}.")
+        if left := upload.length - length:
+            return OpenUpload(artifact_id, offset + length, left)
+        content, announced = self.arrived.pop(artifact_id), self.uploads.pop(artifact_id)
+        ref = ArtifactRef(artifact_id, announced.name, size=upload.size, sha256=hashlib.sha256(content).hexdigest())
         self.artifacts[artifact_id] = FakeArtifact(ref, content)
         return ref
+
+    async def find_upload(self, artifact_id: str) -> OpenUpload | None:
+        self._check()
+        if artifact_id in self.artifacts:
+            return None
+        if artifact_id not in self.uploads:
+            raise NotFound(f"There is no upload {artifact_id!r}.")
+        arrived = len(self.arrived[artifact_id])
+        return OpenUpload(artifact_id, arrived, self.uploads[artifact_id].size - arrived)
 
     async def open_artifact(self, artifact_id: str) -> FakeArtifact:
         self._check()

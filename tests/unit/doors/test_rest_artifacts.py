@@ -44,13 +44,46 @@ async def test_an_empty_file_can_be_uploaded(client: aiohttp.ClientSession) -> N
         assert await response.read() == b""
 
 
-async def test_a_length_other_than_announced_removes_the_upload(
-    client: aiohttp.ClientSession, fleet: FakeFleet
+async def test_an_upload_may_come_in_parts_and_tells_where_it_goes_on(client: aiohttp.ClientSession) -> None:
+    path = await announce(client)
+    offset = 0
+    for part in (CONTENT[:1], CONTENT[1:70_000]):
+        async with client.put(f"{path}?offset={offset}", data=part) as response:
+            offset += len(part)
+            assert (response.status, response.headers["Upload-Offset"]) == (202, str(offset))
+            missing = len(CONTENT) - offset
+            assert await response.json() == {"id": path.rpartition("/")[2], "offset": offset, "length": missing}
+        async with client.head(path) as response:
+            assert response.status == 200
+            assert response.headers["Upload-Offset"] == str(offset)
+            assert response.headers["Upload-Length"] == str(len(CONTENT))
+            assert response.headers["Cache-Control"] == "no-store"
+            assert "ETag" not in response.headers
+    async with client.put(f"{path}?offset={offset}", data=CONTENT[offset:]) as response:
+        assert (response.status, (await response.json())["sha256"]) == (200, hashlib.sha256(CONTENT).hexdigest())
+    async with client.head(path) as response:
+        assert "Upload-Offset" not in response.headers
+        assert response.headers["Content-Length"] == str(len(CONTENT))
+    async with client.get(path) as response:
+        assert await response.read() == CONTENT
+
+
+async def test_an_open_upload_cannot_be_read_and_an_unknown_one_has_no_head(client: aiohttp.ClientSession) -> None:
+    path = await announce(client)
+    async with client.get(path) as response:
+        await read_problem(response, 404, "not-found")
+    async with client.head("/api/v1/artifacts/a0-0123456789abc") as response:
+        assert response.status == 404
+
+
+@pytest.mark.parametrize("offset", [1, len(CONTENT)])
+async def test_another_offset_than_what_is_there_is_refused_and_names_the_right_one(
+    client: aiohttp.ClientSession, offset: int
 ) -> None:
     path = await announce(client)
-    async with client.put(path, data=b"short") as response:
-        await read_problem(response, 409, "upload-mismatch")
-    assert not fleet.uploads
+    async with client.put(f"{path}?offset={offset}", data=b"x") as response:
+        problem = await read_problem(response, 409, "upload-mismatch")
+    assert "go on from offset 0" in problem["detail"]
 
 
 async def test_bytes_without_a_length_are_refused(client: aiohttp.ClientSession) -> None:
@@ -77,18 +110,19 @@ async def test_an_announcement_must_be_whole(client: aiohttp.ClientSession, body
         await read_problem(response, 400, "invalid-request")
 
 
-async def test_a_client_that_goes_away_leaves_nothing_behind(server: HttpServer, fleet: FakeFleet) -> None:
+async def test_what_a_client_that_goes_away_has_sent_stays(server: HttpServer, fleet: FakeFleet) -> None:
     async with aiohttp.ClientSession(server.url) as client:
         path = await announce(client)
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    head = f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(CONTENT)}\r\n\r\n"
-    writer.write(head.encode() + CONTENT[:1000])
-    await writer.drain()
-    writer.close()
-    await fleet.wait_for(lambda: not fleet.uploads)
-    await writer.wait_closed()
-    assert not fleet.artifacts
-    del reader
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(CONTENT)}\r\n\r\n"
+        writer.write(head.encode() + CONTENT[:1000])
+        await fleet.wait_for(lambda: any(fleet.arrived.values()))
+        writer.close()
+        await writer.wait_closed()
+        async with client.head(path) as response:
+            assert response.headers["Upload-Offset"] == "1000"
+        async with client.put(f"{path}?offset=1000", data=CONTENT[1000:]) as response:
+            assert response.status == 200
 
 
 async def test_an_open_upload_can_be_given_up_and_a_used_one_cannot(

@@ -1,26 +1,36 @@
-"""Bytes are taken whole and checked, or leave nothing; files are used in place only where that is allowed and safe."""
+"""Bytes come in any number of parts, stay where they break off, and are checked as a whole; files are used in place only where that is allowed and safe."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scheduler_parts import DEADLINE_S, Parts
 
+from mediafleet.artifacts import staging
 from mediafleet.artifacts.fingerprint import fingerprint_of, input_uri, uri_of_path
 from mediafleet.domain.artifact import ArtifactRef, ArtifactState
 from mediafleet.domain.clock import SystemClock
 from mediafleet.domain.errors import Conflict, InputError, InvalidRequest, NotFound, UploadMismatch
+from mediafleet.domain.job import Job
+from mediafleet.domain.lifecycle import JobStatus, PriorityClass
+from mediafleet.domain.plan import Wait
+from mediafleet.kinds.noop import KIND
 from mediafleet.ops.settings import ArtifactSettings
 from mediafleet.scheduler import uploads as module
-from mediafleet.scheduler.facade import UploadAnnouncement
+from mediafleet.scheduler.facade import OpenUpload, UploadAnnouncement
+from mediafleet.scheduler.tasks import job_record
 from mediafleet.scheduler.uploads import MAX_NAME_BYTES, Uploads, safe_name
+from mediafleet.store.records import Completed
 
 FILM = b"a whole film"
 SHA256 = hashlib.sha256(FILM).hexdigest()
@@ -68,9 +78,10 @@ async def announce(uploads: Uploads, size: int = len(FILM), sha256: str = "") ->
     return (await uploads.announce(UploadAnnouncement("film.mkv", size, sha256), principal="ann")).ref.id
 
 
-async def send(uploads: Uploads, name: str, *data: bytes) -> ArtifactRef:
-    ref, _ = await uploads.receive(name, offset=0, length=sum(map(len, data)), chunks=pieces(*data))
-    return ref
+async def send(uploads: Uploads, name: str, *data: bytes, offset: int = 0) -> ArtifactRef:
+    """Send a part; what it returns is the reference if it was the last one."""
+    received, _ = await uploads.receive(name, offset=offset, length=sum(map(len, data)), chunks=pieces(*data))
+    return cast("ArtifactRef", received)
 
 
 async def read(uploads: Uploads, name: str, start: int = 0, length: int = 1_000) -> bytes:
@@ -79,7 +90,8 @@ async def read(uploads: Uploads, name: str, start: int = 0, length: int = 1_000)
 
 
 async def leaves_nothing(parts: Parts, name: str) -> bool:
-    return await parts.store.read.artifact(name) is None and not parts.blobs.local_path(name).exists()
+    folder = parts.blobs.local_path(name).parent
+    return await parts.store.read.artifact(name) is None and not [*folder.rglob(f"*{name}*")]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc/passwd", "a\0b", "é" * (MAX_NAME_BYTES // 2 + 1)])
@@ -139,34 +151,78 @@ async def test_an_upload_that_completes_gives_work_to_those_who_waited(parts: Pa
     assert (await parts.store.read.waiting_queues())[1] == queues != []
 
 
-@pytest.mark.parametrize(("offset", "length"), [(1, len(FILM)), (0, len(FILM) - 1), (0, len(FILM) + 1)])
-async def test_a_part_of_an_upload_is_refused_and_the_whole_may_still_come(
+@pytest.mark.parametrize(("offset", "length"), [(0, len(FILM)), (2, 1), (4, 1), (3, len(FILM) - 2), (len(FILM), 0)])
+async def test_what_does_not_go_on_where_the_bytes_end_is_refused_and_the_right_part_may_still_come(
     uploads: Uploads, offset: int, length: int
 ) -> None:
     name = await announce(uploads)
-    with pytest.raises(UploadMismatch, match=f"takes {len(FILM)} bytes from offset 0; {length} from offset {offset}"):
+    await send(uploads, name, FILM[:3])
+    with pytest.raises(UploadMismatch, match=f"{length} from offset {offset} were offered.*; go on from offset 3"):
         await uploads.receive(name, offset=offset, length=length, chunks=pieces(FILM))
-    await send(uploads, name, FILM)
+    assert (await send(uploads, name, FILM[3:], offset=3)).sha256 == SHA256
 
 
-async def test_bytes_with_another_hash_leave_nothing(parts: Parts, uploads: Uploads) -> None:
+async def test_between_two_parts_it_is_known_how_far_it_is(uploads: Uploads) -> None:
+    name = await announce(uploads)
+    assert await uploads.find(name) == OpenUpload(name, 0, len(FILM))
+    left, queues = await uploads.receive(name, offset=0, length=5, chunks=pieces(FILM[:5]))
+    assert (left, queues) == (OpenUpload(name, 5, len(FILM) - 5), [])
+    assert await uploads.find(name) == left
+    await send(uploads, name, FILM[5:], offset=5)
+    assert await uploads.find(name) is None
+
+
+@given(cuts=st.lists(st.integers(0, len(FILM)), max_size=5), instances=st.lists(st.booleans(), min_size=6, max_size=6))
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_any_cutting_over_any_instances_gives_the_same_artifact(
+    parts: Parts, cuts: list[int], instances: list[bool]
+) -> None:
+    other = Parts(parts.store, parts.blobs.local_path("x").parent)
+    both = uploads_of(parts), uploads_of(other)
+    name = await announce(both[0], sha256=SHA256)
+    borders = [0, *sorted({cut for cut in cuts if 0 < cut < len(FILM)}), len(FILM)]
+    for (start, end), is_other in zip(itertools.pairwise(borders), instances, strict=False):
+        await send(both[is_other], name, FILM[start:end], offset=start)
+    assert await read(both[0], name) == FILM
+
+
+async def test_bytes_with_another_hash_are_removed_and_may_come_again(parts: Parts, uploads: Uploads) -> None:
     name = await announce(uploads, sha256=SHA256)
-    with pytest.raises(UploadMismatch, match="SHA-256"):
+    job = await parts.driver.submit_one("only", inputs=[name])
+    with pytest.raises(UploadMismatch, match=r"SHA-256 .* send them again from offset 0"):
         await send(uploads, name, FILM[::-1])
-    assert await leaves_nothing(parts, name)
+    assert not parts.blobs.local_path(name).exists()
+    assert (await parts.job(job)).status is JobStatus.UPLOADING
+    await send(uploads, name, FILM)
+    assert await read(uploads, name) == FILM
 
 
-async def test_an_upload_that_breaks_off_leaves_nothing_and_fails_its_job(parts: Parts, uploads: Uploads) -> None:
+async def test_what_came_before_it_broke_off_stays_and_its_job_waits_on(parts: Parts, uploads: Uploads) -> None:
     name = await announce(uploads)
     job = await parts.driver.submit_one("only", inputs=[name])
-    with pytest.raises(UploadMismatch):
+    with pytest.raises(UploadMismatch, match=f"Only 3 of {len(FILM)} bytes came; go on from offset 3"):
         await uploads.receive(name, offset=0, length=len(FILM), chunks=pieces(FILM[:3]))
-    assert await leaves_nothing(parts, name)
-    assert (await parts.job(job)).error == module.ABORTED
-    assert uploads._receiving == set()
+    assert (await parts.job(job)).status is JobStatus.UPLOADING
+    await send(uploads, name, FILM[3:], offset=3)
+    assert (await parts.job(job)).status is JobStatus.PENDING
 
 
-async def test_a_sender_that_goes_away_leaves_nothing(parts: Parts, uploads: Uploads) -> None:
+async def test_a_sender_that_is_silent_makes_room_for_the_next(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SILENCE_S", 0.05)
+    name, sender = await announce(uploads), Halting(FILM)
+    async with asyncio.timeout(DEADLINE_S):
+        with pytest.raises(UploadMismatch, match="go on from offset 1"):
+            await uploads.receive(name, offset=0, length=len(FILM), chunks=sender.chunks())
+    await send(uploads, name, FILM[1:], offset=1)
+
+
+def test_a_silent_sender_is_given_up_before_it_is_left_behind() -> None:
+    assert module.SILENCE_S + staging.FLUSH_S < staging.TAKEOVER_S
+
+
+async def test_an_instance_that_stops_leaves_an_upload_that_goes_on(uploads: Uploads) -> None:
     name, sender = await announce(uploads), Halting(FILM)
     receiving = asyncio.create_task(uploads.receive(name, offset=0, length=len(FILM), chunks=sender.chunks()))
     async with asyncio.timeout(DEADLINE_S):
@@ -174,16 +230,19 @@ async def test_a_sender_that_goes_away_leaves_nothing(parts: Parts, uploads: Upl
     receiving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await receiving
-    assert await leaves_nothing(parts, name)
+    left = await uploads.find(name)
+    assert left is not None
+    await send(uploads, name, FILM[left.offset :], offset=left.offset)
 
 
-async def test_a_second_sender_is_turned_away_and_the_first_goes_on(uploads: Uploads) -> None:
+async def test_a_second_sender_is_turned_away_and_the_first_goes_on(parts: Parts, uploads: Uploads) -> None:
     name, sender = await announce(uploads), Halting(FILM)
     receiving = asyncio.create_task(uploads.receive(name, offset=0, length=len(FILM), chunks=sender.chunks()))
     async with asyncio.timeout(DEADLINE_S):
         await sender.asked.wait()
-        with pytest.raises(Conflict, match="is already being received; wait for it, or announce another"):
-            await send(uploads, name, FILM)
+        for instance in (uploads, uploads_of(Parts(parts.store, parts.blobs.local_path("x").parent))):
+            with pytest.raises(Conflict, match="is already being received; ask again where to go on"):
+                await send(instance, name, FILM)
         sender.go_on.set()
         await receiving
     assert await read(uploads, name) == FILM
@@ -197,6 +256,43 @@ async def test_a_complete_upload_cannot_be_overwritten(uploads: Uploads) -> None
     assert await read(uploads, name) == FILM
 
 
+async def test_whoever_lost_the_last_answer_gets_it_again(uploads: Uploads) -> None:
+    name = await announce(uploads)
+    ref = await send(uploads, name, FILM)
+    assert await send(uploads, name, offset=len(FILM)) == ref
+
+
+async def test_an_instance_that_died_before_it_wrote_down_the_end_is_finished_by_another(
+    parts: Parts, uploads: Uploads
+) -> None:
+    name = await announce(uploads)
+    job = await parts.driver.submit_one("only", inputs=[name])
+    await uploads.receive(name, offset=0, length=3, chunks=pieces(FILM[:3]))
+    async with parts.blobs.claim(name) as staged:
+        await staged.append(pieces(FILM[3:]), most=len(FILM))
+        await parts.blobs.publish(staged, name)
+    assert await uploads.find(name) == OpenUpload(name, len(FILM), 0)
+    assert (await send(uploads, name, offset=len(FILM))).sha256 == SHA256
+    assert await read(uploads, name) == FILM
+    assert (await parts.job(job)).status is JobStatus.PENDING
+
+
+async def test_of_two_instances_that_finish_at_once_both_get_the_same_reference(
+    parts: Parts, uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = await announce(uploads)
+    complete = parts.store.complete_artifact
+
+    async def be_second(artifact: str, *, doc: str) -> Completed:
+        monkeypatch.setattr(parts.store, "complete_artifact", complete)
+        await complete(artifact, doc=doc)
+        return await complete(artifact, doc=doc)
+
+    monkeypatch.setattr(parts.store, "complete_artifact", be_second)
+    ref = await send(uploads, name, FILM)
+    assert (await send(uploads, name, offset=len(FILM)), await read(uploads, name)) == (ref, FILM)
+
+
 async def test_an_upload_that_was_given_up_meanwhile_leaves_no_bytes(parts: Parts, uploads: Uploads) -> None:
     name, sender = await announce(uploads), Halting(FILM)
     receiving = asyncio.create_task(uploads.receive(name, offset=0, length=len(FILM), chunks=sender.chunks()))
@@ -207,6 +303,45 @@ async def test_an_upload_that_was_given_up_meanwhile_leaves_no_bytes(parts: Part
         with pytest.raises(NotFound, match="was given up meanwhile; upload the file again"):
             await receiving
     assert await leaves_nothing(parts, name)
+
+
+async def test_a_sender_hears_on_the_way_that_nobody_wants_the_upload(parts: Parts) -> None:
+    impatient = Uploads(
+        parts.store, parts.blobs, SystemClock(), ArtifactSettings(), retention=parts.retention, keep_ms=0
+    )
+    name, sender = await announce(impatient), Halting(FILM)
+    receiving = asyncio.create_task(impatient.receive(name, offset=0, length=len(FILM), chunks=sender.chunks()))
+    async with asyncio.timeout(DEADLINE_S):
+        await sender.asked.wait()
+        await parts.retention.drop_artifact(name, error=module.ABORTED, unused=True)
+        sender.go_on.set()
+        with pytest.raises(NotFound, match="was given up meanwhile"):
+            await receiving
+    assert await leaves_nothing(parts, name)
+
+
+async def test_an_upload_whose_bytes_were_lost_has_to_be_announced_anew(parts: Parts, uploads: Uploads) -> None:
+    name = await announce(uploads)
+    await parts.blobs.delete(name)
+    for asked in (uploads.find(name), send(uploads, name, FILM)):
+        with pytest.raises(NotFound):
+            await asked
+
+
+async def test_a_job_that_ended_takes_its_unfinished_uploads_with_it(parts: Parts, uploads: Uploads) -> None:
+    job = Job("j0-user", "0", "default", "local", "noop", 1, "", (), {}, PriorityClass.BATCH, 1)
+    half, whole = await announce(uploads), await announce(uploads)
+    await uploads.receive(half, offset=0, length=3, chunks=pieces(FILM[:3]))
+    await send(uploads, whole, FILM)
+    job = msgspec.structs.replace(job, inputs=tuple(ArtifactRef(name, "film.mkv") for name in (half, whole)))
+    record, queues = job_record(job, Wait(), KIND, key="", waits=[half], retention_ms=60_000)
+    await parts.store.submit([record], queues)
+    await uploads.abandon(job.id)
+    assert await uploads.find(half) == OpenUpload(half, 3, len(FILM) - 3)
+    await parts.planner.cancel(job.id)
+    await uploads.abandon(job.id)
+    assert await leaves_nothing(parts, half)
+    assert await read(uploads, whole) == FILM
 
 
 @pytest.mark.parametrize("name", ["a0-none", "j0-job", "../etc", ""])
