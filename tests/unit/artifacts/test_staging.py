@@ -254,7 +254,7 @@ async def test_what_is_given_up_under_its_writer_cannot_be_published(blobs: Blob
     async with blobs.claim(KEY) as staged:
         await staged.append(pieces([LARGE]), most=len(LARGE))
         await BlobStore(tmp_path).delete(KEY)
-        assert os.fstat(staged._descriptor).st_size == 0  # pyright: ignore[reportPrivateUsage]
+        assert os.fstat(staged._descriptor).st_size == 0
         with pytest.raises(NotFound, match="given up"):
             await staged.append(pieces([b"x"]), most=1)
         with pytest.raises(NotFound, match="given up"):
@@ -276,7 +276,7 @@ async def test_how_far_it_is_told_only_of_what_is_on_disk(blobs: BlobStore, monk
     async with blobs.claim(KEY) as staged:
         with pytest.raises(BrokenLine):
             await staged.append(broken(), most=9)
-        file = os.fstat(staged._descriptor).st_ino  # pyright: ignore[reportPrivateUsage]
+        file = os.fstat(staged._descriptor).st_ino
         assert file in synced
         synced.clear()
         assert await blobs.staged_size(KEY) == 0
@@ -302,7 +302,7 @@ async def test_it_is_synced_on_the_way_so_that_the_end_is_short(
 ) -> None:
     monkeypatch.setattr(staging, "_SYNC_BYTES", BLOCK_BYTES)
     counts: list[int] = []
-    sync = staging.StagedBlob._sync  # pyright: ignore[reportPrivateUsage]
+    sync = staging.StagedBlob._sync
 
     def note(staged: staging.StagedBlob) -> None:
         sync(staged)

@@ -1,4 +1,4 @@
-"""Files arrive whole, checked and under their name, or not at all; broken connections are taken up again."""
+"""Files arrive whole, checked and under their name, or not at all; what breaks off goes on from there."""
 
 # ruff: noqa: ASYNC240 - the files of a test are small
 
@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -15,8 +16,10 @@ import aiohttp
 import pytest
 import stamina
 from aiohttp import web
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from mediafleet.artifacts import transfer
+from mediafleet.artifacts import sending, transfer
 from mediafleet.artifacts.disk import BLOCK_BYTES
 from mediafleet.artifacts.fingerprint import fingerprint, uri_of_path
 from mediafleet.artifacts.transfer import ArtifactClient
@@ -52,13 +55,21 @@ class Scheduler:
     """Each answers one request in place of the scheduler."""
     cut_after: list[int] = field(default_factory=list[int])
     """Each breaks one download after that many bytes."""
-    damage: bool = False
+    damage: int = 0
+    """How many of the next transfers arrive as other bytes than were sent."""
+    take: list[int] = field(default_factory=list[int])
+    """Each breaks one upload's part after that many bytes."""
+    received: int = 0
+    """Bytes that came with uploads, over all tries."""
+    completed: set[str] = field(default_factory=set[str])
+    announcements: int = 0
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._guard], client_max_size=1 << 40)
         app.router.add_post("/api/v1/artifacts", self._announce)
         app.router.add_put("/api/v1/artifacts/{id}", self._receive)
-        app.router.add_get("/api/v1/artifacts/{id}", self._send)
+        app.router.add_get("/api/v1/artifacts/{id}", self._send, allow_head=False)
+        app.router.add_head("/api/v1/artifacts/{id}", self._tell)
         app.router.add_delete("/api/v1/artifacts/{id}", self._discard)
         return app
 
@@ -73,15 +84,42 @@ class Scheduler:
 
     async def _announce(self, request: web.Request) -> web.Response:
         self.announced = await request.json()
-        return web.json_response({"id": "up1", "offset": 0, "length": self.announced["size"]}, status=201)
+        self.announcements += 1
+        upload = f"up{self.announcements}"
+        self.blobs[upload] = b""
+        return web.json_response({"id": upload, "offset": 0, "length": self.announced["size"]}, status=201)
 
     async def _receive(self, request: web.Request) -> web.Response:
-        assert request.query["offset"] == "0"
-        assert request.content_length == self.announced["size"]
-        content = await request.read()
-        self.blobs["up1"] = content
-        digest = hashlib.sha256(content + (b"!" if self.damage else b"")).hexdigest()
-        return web.json_response({"id": "up1", "name": self.announced["name"], "size": len(content), "sha256": digest})
+        upload, offset = request.match_info["id"], int(request.query["offset"])
+        if upload not in self.blobs:
+            return problem(404, "not-found", "The upload was given up.")
+        if offset != len(self.blobs[upload]):
+            return problem(409, "upload-mismatch", f"Go on from offset {len(self.blobs[upload])}.")
+        assert request.content_length == self.announced["size"] - offset
+        limit = self.take.pop(0) if self.take else 1 << 40
+        part = await request.content.read(0)
+        while len(part) < limit and (chunk := await request.content.readany()):
+            part += chunk
+        self.received += len(part)
+        self.blobs[upload] += part[:limit]
+        if len(part) > limit or len(self.blobs[upload]) != self.announced["size"]:
+            return await hang_up(request)
+        return self._finish(upload)
+
+    def _finish(self, upload: str) -> web.Response:
+        self.completed.add(upload)
+        content, is_damaged = self.blobs[upload], self.damage > 0
+        self.damage -= is_damaged
+        digest = hashlib.sha256(content + b"!" * is_damaged).hexdigest()
+        return web.json_response({"id": upload, "name": self.announced["name"], "size": len(content), "sha256": digest})
+
+    async def _tell(self, request: web.Request) -> web.Response:
+        content = self.blobs.get(request.match_info["id"])
+        if content is None:
+            return web.Response(status=404)
+        if request.match_info["id"] in self.completed:
+            return web.Response(headers={"ETag": f'"{hashlib.sha256(content).hexdigest()}"'})
+        return web.Response(headers={"Upload-Offset": str(len(content)), "Upload-Length": str(self.announced["size"])})
 
     async def _send(self, request: web.Request) -> web.StreamResponse:
         content = self.blobs.get(unquote(request.match_info["id"]))
@@ -144,14 +182,20 @@ def scheduler() -> Scheduler:
     return Scheduler()
 
 
-@pytest.fixture
-async def address(scheduler: Scheduler) -> AsyncGenerator[str]:
+@asynccontextmanager
+async def serve(scheduler: Scheduler) -> AsyncGenerator[str]:
     runner = web.AppRunner(scheduler.application(), shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
     await runner.cleanup()
+
+
+@pytest.fixture
+async def address(scheduler: Scheduler) -> AsyncGenerator[str]:
+    async with serve(scheduler) as address:
+        yield address
 
 
 @pytest.fixture
@@ -244,12 +288,129 @@ async def test_address_of_something_else_is_said_to_be_that(
         await client.upload(source, name="a")
 
 
-async def test_damaged_upload_is_given_up(client: ArtifactClient, scheduler: Scheduler, source: Path) -> None:
-    scheduler.damage = True
+async def test_damaged_upload_is_sent_once_more(client: ArtifactClient, scheduler: Scheduler, source: Path) -> None:
+    scheduler.damage = 1
+    ref = await client.upload(source, name="a")
+    assert (ref.id, ref.sha256) == ("up2", DIGEST)
+    assert scheduler.requests == ["POST", "PUT", "DELETE", "POST", "PUT"]
+    assert set(scheduler.blobs) == {"up2"}
+
+
+async def test_upload_that_is_damaged_again_is_given_up(
+    client: ArtifactClient, scheduler: Scheduler, source: Path
+) -> None:
+    scheduler.damage = 2
     with pytest.raises(UploadMismatch, match="Other bytes"):
         await client.upload(source, name="a")
-    assert scheduler.requests[-1] == "DELETE"
+    assert scheduler.requests == ["POST", "PUT", "DELETE"] * 2
     assert not scheduler.blobs
+
+
+async def test_broken_upload_goes_on_where_it_broke_and_its_progress_never_falls(
+    client: ArtifactClient, scheduler: Scheduler, source: Path
+) -> None:
+    scheduler.take = [1000] * 7  # More breaks than tries: each made progress.
+    seen: list[int] = []
+    ref = await client.upload(source, name="a", on_progress=seen.append)
+    assert (ref.sha256, scheduler.blobs["up1"]) == (DIGEST, CONTENT)
+    assert scheduler.requests == ["POST", "PUT", *["HEAD", "PUT"] * 7]
+    assert seen == sorted(set(seen))
+    assert seen[-1] == len(CONTENT)
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(breaks=st.lists(st.integers(1, len(CONTENT) // 3), max_size=6))
+async def test_any_breaking_off_brings_the_same_bytes(tmp_path: Path, breaks: list[int]) -> None:
+    source = tmp_path / "source.mkv"
+    source.write_bytes(CONTENT)
+    scheduler = Scheduler(take=list(breaks))
+    async with serve(scheduler) as address, aiohttp.ClientSession() as session:
+        assert (await ArtifactClient(session, address, TOKEN).upload(source, name="a")).sha256 == DIGEST
+    assert (scheduler.announcements, scheduler.blobs["up1"]) == (1, CONTENT)
+
+
+async def test_upload_without_progress_is_given_up_in_the_end_but_what_came_stays(
+    client: ArtifactClient, scheduler: Scheduler, source: Path
+) -> None:
+    scheduler.take = [BLOCK_BYTES, *[0] * 9]
+    with pytest.raises(SchedulerUnavailable):
+        await client.upload(source, name="a")
+    assert len(scheduler.blobs["up1"]) == BLOCK_BYTES
+    scheduler.take.clear()
+    scheduler.requests.clear()
+    assert (await client.upload(source, name="a")).sha256 == DIGEST
+    assert scheduler.requests == ["HEAD", "PUT"]
+
+
+async def test_another_content_of_the_same_name_is_another_upload(
+    client: ArtifactClient, scheduler: Scheduler, source: Path
+) -> None:
+    scheduler.take = [BLOCK_BYTES, *[0] * 9]
+    with pytest.raises(SchedulerUnavailable):
+        await client.upload(source, name="a")
+    scheduler.take.clear()
+    source.write_bytes(CONTENT[::-1])
+    os.utime(source, (1, 1))
+    assert (await client.upload(source, name="a")).id == "up2"
+    assert scheduler.blobs["up2"] == CONTENT[::-1]
+
+
+async def test_upload_that_is_gone_is_begun_anew(client: ArtifactClient, scheduler: Scheduler, source: Path) -> None:
+    async def forget(request: web.Request) -> web.StreamResponse:
+        scheduler.blobs.clear()
+        return await hang_up(request)
+
+    scheduler.faults = [scheduler._announce, forget]
+    ref = await client.upload(source, name="a")
+    assert (ref.id, ref.sha256) == ("up2", DIGEST)
+
+
+async def test_answer_that_was_lost_is_asked_for_again_without_the_bytes(
+    client: ArtifactClient, scheduler: Scheduler, source: Path
+) -> None:
+    async def lose_answer(request: web.Request) -> web.StreamResponse:
+        await scheduler._receive(request)
+        return await hang_up(request)
+
+    scheduler.faults = [scheduler._announce, lose_answer]
+    assert (await client.upload(source, name="a")).sha256 == DIGEST
+    assert scheduler.requests == ["POST", "PUT", "HEAD", "PUT"]
+    assert scheduler.received == len(CONTENT)
+
+
+async def test_upload_waits_until_the_scheduler_has_noticed_the_break(
+    client: ArtifactClient, scheduler: Scheduler, source: Path
+) -> None:
+    async def be_busy(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        return problem(409, "conflict", "The upload is being received.")
+
+    scheduler.faults = [scheduler._announce, be_busy, scheduler._tell, be_busy]
+    assert (await client.upload(source, name="a")).sha256 == DIGEST
+    assert scheduler.announcements == 1
+
+
+@pytest.mark.parametrize("offset", ["", "one", "-1", str(len(CONTENT) + 1)])
+async def test_offset_that_makes_no_sense_is_no_schedulers(
+    client: ArtifactClient, scheduler: Scheduler, source: Path, offset: str
+) -> None:
+    async def tell_nonsense(_: web.Request) -> web.StreamResponse:
+        return web.Response(headers={"Upload-Offset": offset})
+
+    scheduler.faults = [scheduler._announce, hang_up, *[tell_nonsense] * 9]
+    with pytest.raises(SchedulerUnavailable, match="no mediafleet scheduler"):
+        await client.upload(source, name="a")
+
+
+async def test_few_unfinished_uploads_are_remembered(
+    client: ArtifactClient, scheduler: Scheduler, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "_MOST_BEGUN", 2)
+    for name in ("a", "b", "c"):
+        scheduler.take = [0] * 9
+        with pytest.raises(SchedulerUnavailable):
+            await client.upload(source, name=name)
+    assert list(client._sender._begun.values()) == ["up2", "up3"]
 
 
 async def test_file_that_shrinks_meanwhile_is_said_so_and_given_up(
@@ -272,7 +433,7 @@ async def test_file_that_grows_meanwhile_is_sent_as_it_was_announced(
     assert scheduler.blobs["up1"] == CONTENT
 
 
-async def test_server_that_takes_nothing_is_given_up(
+async def test_server_that_takes_nothing_is_not_waited_for_for_ever(
     client: ArtifactClient, scheduler: Scheduler, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def sleep_for_ever(_: web.Request) -> web.Response:
@@ -282,11 +443,11 @@ async def test_server_that_takes_nothing_is_given_up(
     async def announce(request: web.Request) -> web.StreamResponse:
         return await scheduler._announce(request)
 
-    monkeypatch.setattr(transfer, "STALL_S", 0.2)
+    monkeypatch.setattr(sending, "STALL_S", 0.2)
     scheduler.faults = [announce, sleep_for_ever]
     with stamina.set_testing(True, attempts=1), pytest.raises(SchedulerUnavailable, match=r"no more bytes|not answer"):
         await client.upload(source, name="a")
-    assert scheduler.requests[-1] == "DELETE"
+    assert scheduler.requests == ["POST", "PUT"]
 
 
 async def test_cancelled_upload_is_given_up(client: ArtifactClient, scheduler: Scheduler, source: Path) -> None:
@@ -368,7 +529,7 @@ async def test_artifact_that_changed_meanwhile_is_fetched_from_its_start(
     ("state", "error"),
     [
         ({}, NotFound),
-        ({"blobs": {"up1": CONTENT}, "damage": True}, TransientFailure),
+        ({"blobs": {"up1": CONTENT}, "damage": 1}, TransientFailure),
         ({"blobs": {"up1": CONTENT[:-1]}}, TransientFailure),
         ({"blobs": {"up1": CONTENT}, "cut_after": [0] * 9}, SchedulerUnavailable),
         ({"faults": [be_away] * 9}, Unavailable),

@@ -1,0 +1,99 @@
+"""Single requests to the artifact routes, with what their failures mean."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import aiohttp
+import msgspec
+
+from mediafleet.domain.errors import ErrorInfo, MediafleetError, SchedulerUnavailable
+from mediafleet.domain.problems import CLASSES, error_from_info
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+T = TypeVar("T")
+
+STALL_S = 60.0
+"""A transfer in which nothing moves for so long is broken: half-open connections are common."""
+FIRST_WAIT_S = 0.2
+LONGEST_WAIT_S = 5.0
+"""Longest pause between two tries."""
+_MAX_PROBLEM_BYTES = 64 * 1024
+_LOST = (aiohttp.ClientError, TimeoutError, ConnectionError)
+_CODE_OF_STATUS = {401: "unauthorized", 403: "unauthorized", 404: "not-found", 409: "conflict"}
+"""For answers that carry no problem document of ours."""
+
+
+class _Problem(msgspec.Struct):
+    """The members of a problem document (RFC 9457) that are read here."""
+
+    code: str = ""
+    detail: str = ""
+
+
+class Exchange:
+    """Requests to one scheduler, over a session that somebody else opens and closes."""
+
+    def __init__(self, session: aiohttp.ClientSession, base_url: str, token: str = "") -> None:
+        self._session = session
+        self._routes = base_url.rstrip("/") + "/api/v1/artifacts"
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    @asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        patience_s: float = STALL_S,
+        **options: Any,
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """Send one request and yield its answer once its status says success; lost connections become ours.
+
+        Args:
+            patience_s: Longest wait for the answer, and between two pieces of it.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=patience_s)
+        headers = self._headers | (headers or {})
+        try:
+            # No redirects: the token in the headers must not follow one to another host.
+            async with self._session.request(
+                method, self._routes + path, headers=headers, timeout=timeout, allow_redirects=False, **options
+            ) as response:
+                if response.status >= 300:  # noqa: PLR2004 - these routes never redirect
+                    raise await _error_of(response)
+                yield response
+        except _LOST as error:
+            raise SchedulerUnavailable(
+                "The scheduler does not answer, or the connection to it broke; try again.", detail=repr(error)
+            ) from error
+
+
+def decode(raw: bytes, wanted: type[T]) -> T:
+    """Return what an answer says. Raises SchedulerUnavailable."""
+    try:
+        return msgspec.json.decode(raw, type=wanted)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise not_ours() from error
+
+
+def not_ours() -> SchedulerUnavailable:
+    """Return the error for an answer that no scheduler gives."""
+    return SchedulerUnavailable("What answers at the scheduler's address is no mediafleet scheduler.")
+
+
+async def _error_of(response: aiohttp.ClientResponse) -> MediafleetError:
+    raw = await response.content.read(_MAX_PROBLEM_BYTES)
+    try:
+        problem = msgspec.json.decode(raw, type=_Problem)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        problem = _Problem()
+    fallback = SchedulerUnavailable.code if response.status >= 500 else "error"  # noqa: PLR2004 - server errors
+    code = problem.code or _CODE_OF_STATUS.get(response.status, fallback)
+    sentence = problem.detail or f"The scheduler answered with status {response.status}."
+    retryable = CLASSES[code].retryable if code in CLASSES else False
+    return error_from_info(ErrorInfo(code, sentence, retryable))
