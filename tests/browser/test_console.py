@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from fake_fleet import FAILED, FakeFleet
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from mediafleet.domain.event import EventType
 from mediafleet.domain.lifecycle import JobStatus
@@ -50,6 +51,42 @@ async def test_a_file_is_uploaded_and_its_job_submitted(page: Page, fleet: FakeF
     (artifact,) = fleet.artifacts.values()
     assert artifact.content == path.read_bytes()
     assert [view.name for view in fleet.views.values()] == ["my clip.mkv"]
+
+
+async def test_an_upload_goes_on_where_it_broke_off_and_its_bar_never_falls(
+    page: Page, fleet: FakeFleet, tmp_path: Path
+) -> None:
+    path = tmp_path / "long.mkv"
+    path.write_bytes(os.urandom(40 << 20))
+    fleet.breaks = [5 << 20, 16 << 20, 1 << 20]
+    dropped: list[str] = []
+
+    async def drop_once(route: Route) -> None:
+        if route.request.method == "PUT" and "offset=0" not in route.request.url and not dropped:
+            dropped.append(route.request.url)
+            await route.abort("connectionreset")
+        else:
+            await route.continue_()
+
+    await page.route("**/api/v1/artifacts/*", drop_once)
+    await page.evaluate(
+        """() => {
+          window.shares = [];
+          new MutationObserver(() => {
+            const bar = document.querySelector("#uploads progress");
+            if (bar) window.shares.push(bar.value);
+          }).observe(document.querySelector("#uploads"), { subtree: true, childList: true, attributes: true });
+        }"""
+    )
+    await page.locator("#files").set_input_files(path)
+    await page.get_by_role("button", name="Submit").click()
+    await expect(page.locator("#notice")).to_contain_text("long.mkv was accepted.", timeout=30_000)
+    (artifact,) = fleet.artifacts.values()
+    assert artifact.content == path.read_bytes()
+    assert (fleet.breaks, len(dropped)) == ([], 1)
+    shares: list[float] = await page.evaluate("window.shares")
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
 
 
 async def test_an_upload_that_is_refused_says_why_beside_the_file(page: Page, fleet: FakeFleet, tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ async def hand_in(
         # The general code: the fleet cannot see the file. The special ones are about the kind or its params.
         if error.code != InputError.code or not any(isinstance(one, Path) for one in inputs):
             raise
-    uploaded = [await _upload(own.client, one, on_upload) if isinstance(one, Path) else one for one in inputs]
+    uploads = _Uploads(own.client, sum(_size(one) for one in inputs if isinstance(one, Path)), on_upload)
+    uploaded = [await uploads.send(one) if isinstance(one, Path) else one for one in inputs]
     return await own.submit(_with_inputs(draft, uploaded), on_accepted=on_accepted)
 
 
@@ -60,13 +61,29 @@ def _nameable(path: Path) -> Path:
     return path.resolve() if ".." in path.parts else path.absolute()
 
 
-async def _upload(client: FleetClient, path: Path, on_upload: Callable[[float], None]) -> str:
-    size = path.stat().st_size  # noqa: ASYNC240 - one look at a local file
-    on_upload(0.0)
-    ref = await client.artifacts.upload(
-        path, name=utf8(path.name), on_progress=lambda done: on_upload(done / size if size else 1.0)
-    )
-    return f"artifact:{ref.id}"
+class _Uploads:
+    """The files of one job on their way, told of as one."""
+
+    def __init__(self, client: FleetClient, total: int, on_upload: Callable[[float], None]) -> None:
+        self._client = client
+        self._total = total
+        self._on_upload = on_upload
+        self._sent = 0
+        on_upload(0.0)
+
+    async def send(self, path: Path) -> str:
+        """Upload a file and return its address."""
+        ref = await self._client.artifacts.upload(path, name=utf8(path.name), on_progress=self._tell)
+        self._sent += ref.size
+        return f"artifact:{ref.id}"
+
+    def _tell(self, moved: int) -> None:
+        # A file may have grown since it was looked at.
+        self._on_upload(min(1.0, (self._sent + moved) / self._total) if self._total else 1.0)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
 def _with_inputs(draft: Submission, inputs: list[str]) -> Submission:

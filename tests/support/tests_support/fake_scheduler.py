@@ -26,6 +26,7 @@ from mediafleet.domain.errors import (
     NotFound,
     Unauthorized,
     Unavailable,
+    UploadMismatch,
 )
 from mediafleet.domain.event import Event, EventType
 from mediafleet.domain.ids import new_artifact_id, new_job_id
@@ -76,6 +77,10 @@ class FakeScheduler:
         self.submissions: list[Submission] = []
         self.jobs: dict[str, JobView] = {}
         self.blobs: dict[str, tuple[str, bytes]] = {}
+        self.cut_uploads: list[int] = []
+        """At which offset each of the next uploads' parts breaks off."""
+        self.received = 0
+        """Bytes that came with uploads, over all tries."""
         self.events: list[Event] = []
         self.requests: list[str] = []
         self.resumed_from: list[str] = []
@@ -171,7 +176,8 @@ class FakeScheduler:
             web.get("/api/v1/events", self._stream),
             web.post("/api/v1/artifacts", self._announce),
             web.put("/api/v1/artifacts/{id}", self._receive),
-            web.get("/api/v1/artifacts/{id}", self._send),
+            web.get("/api/v1/artifacts/{id}", self._send, allow_head=False),
+            web.head("/api/v1/artifacts/{id}", self._tell_offset),
             web.get("/api/v1/nodes", self._answer(lambda _: [NODE])),
             web.get("/api/v1/nodes/{id}", self._answer(self._node)),
             web.post("/api/v1/nodes/{id}/drain", self._drain),
@@ -356,10 +362,25 @@ class FakeScheduler:
         return _json({"id": artifact, "offset": 0, "length": said["size"]}, 201)
 
     async def _receive(self, request: web.Request) -> web.Response:
-        artifact, content = request.match_info["id"], await request.read()
-        name, _ = self.blobs[artifact]
-        self.blobs[artifact] = (name, content)
+        artifact, limit = request.match_info["id"], self.cut_uploads.pop(0) if self.cut_uploads else 1 << 40
+        name, content = self.blobs[artifact]
+        if int(request.query["offset"]) != len(content):
+            raise UploadMismatch(f"Go on from offset {len(content)}.")
+        async for chunk in request.content.iter_any():
+            self.received += len(chunk)
+            content += chunk
+            if len(content) > limit:
+                self.blobs[artifact] = (name, content[:limit])
+                assert request.transport is not None
+                request.transport.close()
+                break
+        else:
+            self.blobs[artifact] = (name, content)
         return _json(ArtifactRef(artifact, name, size=len(content), sha256=hashlib.sha256(content).hexdigest()), 200)
+
+    async def _tell_offset(self, request: web.Request) -> web.Response:
+        _, content = self.blobs[request.match_info["id"]]
+        return web.Response(headers={"Upload-Offset": str(len(content))})
 
     async def _send(self, request: web.Request) -> web.Response:
         with suppress(KeyError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -92,7 +93,21 @@ async def test_files_are_uploaded_where_the_fleet_cannot_see_them_and_keep_their
     sent = [scheduler.blobs[uri.removeprefix("artifact:")] for uri in (first, second)]
     assert sent == [("a.mkv", b"media"), ("b.mkv", b"other")]
     assert (desk.shares[0], desk.shares[-1]) == (0.0, 1.0)
+    assert desk.shares == sorted(desk.shares)
     assert view.id in scheduler.jobs
+
+
+async def test_an_upload_that_breaks_goes_on_and_its_share_never_falls(
+    desk: Desk, scheduler: FakeScheduler, workplace: Path
+) -> None:
+    scheduler.sees_files = False
+    scheduler.cut_uploads = [1_500_000, 100_000]
+    path = workplace / "long.mkv"
+    path.write_bytes(os.urandom(4_000_000))
+    await desk.take(path)
+    assert ("long.mkv", path.read_bytes()) in scheduler.blobs.values()
+    assert desk.shares == sorted(desk.shares)
+    assert scheduler.received < 4_000_000 + 2 * 1_500_000
 
 
 async def test_an_empty_file_is_uploaded_too(desk: Desk, scheduler: FakeScheduler, workplace: Path) -> None:

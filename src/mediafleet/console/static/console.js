@@ -3,6 +3,11 @@
 
 (() => {
   const REFRESH_MS = 300; // many events at once become one request
+  const SLICE_BYTES = 16 * 1024 * 1024; // a connection that breaks costs no more than one
+  const STALL_MS = 60000; // a transfer in which nothing moves for so long is broken
+  const READ_BYTES_PER_MS = 100000;
+  const MOST_TRIES = 16; // without a byte that arrives: about a minute
+  const LOST = "The connection was lost; send the file again.";
   const FINAL = new Set(["job.completed", "job.failed", "job.cancelled"]);
   const JOB_EVENTS = ["job.accepted", "job.started", "job.completed", "job.failed", "job.cancelled", "job.revived", "task.retried"];
   const NODE_EVENTS = ["node.registered", "node.unlinked", "node.draining", "node.lost"];
@@ -116,21 +121,78 @@
     return (await response.json()).id;
   }
 
-  function sendBytes(id, file, onProgress) {
-    return new Promise((resolve, reject) => {
+  // Sends one slice; gives the answer's status, and what is wrong in words.
+  function sendSlice(id, file, offset, onProgress) {
+    return new Promise((resolve) => {
       const request = new XMLHttpRequest(); // fetch cannot say how much of a body was sent
-      request.upload.onprogress = (about) => onProgress(about.loaded / Math.max(1, file.size));
-      request.onload = () => {
-        if (request.status === 200) return resolve();
-        let sentence = `The server answered ${request.status}.`;
-        try { sentence = JSON.parse(request.responseText).detail; } catch { /* not a problem document */ }
-        reject(new Error(sentence));
+      let stall = 0;
+      const wait = (milliseconds) => {
+        clearTimeout(stall);
+        stall = setTimeout(() => request.abort(), milliseconds);
       };
-      request.onerror = () => reject(new Error("The connection was lost; nothing of this file was kept."));
-      request.open("PUT", `/api/v1/artifacts/${id}?offset=0`);
+      const end = (status, words) => {
+        clearTimeout(stall);
+        resolve({ status, words });
+      };
+      request.upload.onprogress = (about) => {
+        wait(STALL_MS);
+        onProgress(offset + about.loaded);
+      };
+      // After the last slice the server may have to read the whole file.
+      request.upload.onload = () => wait(STALL_MS + file.size / READ_BYTES_PER_MS);
+      request.onload = () => {
+        let words = `The server answered ${request.status}.`;
+        try { words = JSON.parse(request.responseText).detail ?? words; } catch { /* not a problem document */ }
+        end(request.status, words);
+      };
+      request.onerror = request.onabort = () => end(0, LOST);
+      request.open("PUT", `/api/v1/artifacts/${id}?offset=${offset}`);
       request.setRequestHeader("Content-Type", "application/octet-stream");
-      request.send(file);
+      request.send(file.slice(offset, offset + SLICE_BYTES));
+      wait(STALL_MS);
     });
+  }
+
+  // Where to go on; a complete upload has no offset, since all of it is there.
+  async function askOffset(id, file) {
+    try {
+      const response = await fetch(`/api/v1/artifacts/${id}`, { method: "HEAD", signal: AbortSignal.timeout(STALL_MS) });
+      return { status: response.status, offset: Number(response.headers.get("Upload-Offset") ?? file.size) };
+    } catch {
+      return { status: 0, offset: 0 };
+    }
+  }
+
+  async function sendBytes(id, file, onProgress) {
+    let offset = 0, best = 0, tries = 0;
+    const rise = (sent) => {
+      best = Math.max(best, sent); // what is sent again is no step back for who watches
+      onProgress(best / Math.max(1, file.size));
+    };
+    for (;;) {
+      const { status, words } = await sendSlice(id, file, offset, rise);
+      if (status === 200) return;
+      if (status === 202) {
+        offset = Math.min(offset + SLICE_BYTES, file.size);
+        tries = 0;
+        continue;
+      }
+      // Away, or not agreed on where to go on: everything else is an answer for good.
+      if (status !== 0 && status !== 409 && status < 500) throw new Error(words);
+      const known = await waitForOffset(id, file, words, tries);
+      tries = known > offset ? 0 : tries + 1;
+      offset = known;
+    }
+  }
+
+  async function waitForOffset(id, file, words, tries) {
+    for (let count = tries; count < MOST_TRIES; count += 1) {
+      if (count) await new Promise((resume) => setTimeout(resume, Math.min(5000, 250 * 2 ** count)));
+      const { status, offset } = await askOffset(id, file);
+      if (status === 200) return offset;
+      if (status === 404) throw new Error("The upload was given up on the server; send the file again.");
+    }
+    throw new Error(words);
   }
 
   function addUploadLine(file) {
