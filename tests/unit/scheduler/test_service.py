@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -25,12 +27,13 @@ from mediafleet.domain.frames import (
     JobResultAck,
     Misc,
 )
+from mediafleet.domain.job import Submission
 from mediafleet.domain.lifecycle import JobStatus, TaskState
 from mediafleet.domain.node import MAX_SLOTS, Executor, NodeState
 from mediafleet.kinds import KindRegistry
 from mediafleet.kinds.noop import KIND
 from mediafleet.ops.metrics import Metrics
-from mediafleet.scheduler.facade import UploadAnnouncement
+from mediafleet.scheduler.facade import OpenUpload, UploadAnnouncement
 from mediafleet.scheduler.loops import end_loops
 from mediafleet.scheduler.service import Resources, Scheduler, check_register
 from mediafleet.store import Store
@@ -334,3 +337,22 @@ async def test_an_instance_says_whether_its_store_answers_and_ends_without_it(
         await lost.check_ready()
     await lost.__aexit__(None, None, None)
     await client.aclose()
+
+
+async def test_a_job_that_is_cancelled_while_it_uploads_leaves_no_bytes(instances: Instances) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"fi"
+
+    kinds = KindRegistry([replace(KIND, inputs=(1, 1))])
+    blobs = BlobStore(instances.folder / "blobs")
+    resources = Resources(instances.store, blobs, kinds, SystemClock(), Metrics())
+    async with Scheduler("i-1", instances.settings, resources) as fleet:
+        name = (await fleet.announce_upload(UploadAnnouncement("film.mkv", 4), principal="ann")).ref.id
+        left = await fleet.receive_upload(name, offset=0, length=2, chunks=chunks())
+        assert await fleet.find_upload(name) == left == OpenUpload(name, 2, 2)
+        (accepted,) = await fleet.submit([Submission("noop", f"artifact:{name}")], principal="ann")
+        assert accepted.job.status is JobStatus.UPLOADING
+        await fleet.cancel(accepted.job.id)
+        with pytest.raises(NotFound):
+            await fleet.find_upload(name)
+    assert not [*instances.folder.rglob(f"*{name}*")]
