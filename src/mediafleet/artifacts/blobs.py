@@ -75,7 +75,7 @@ class BlobStore:
         return self._staging.claim(_check_plain(key))
 
     async def publish(self, staged: StagedBlob, key: str) -> None:
-        """Make a staged blob one that can be read. An existing one of that key is replaced. Raises NotFound."""
+        """Make a staged blob one that can be read. An existing one of that key is replaced. Raises Conflict."""
         await staged.publish(self._root / _check(key))
 
     async def sha256(self, key: str) -> str:

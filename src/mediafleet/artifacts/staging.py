@@ -119,7 +119,7 @@ class StagedBlob:
 
         Raises:
             UploadMismatch: More came.
-            NotFound: The blob was given up meanwhile, or somebody else went on with it.
+            Conflict: The blob was given up meanwhile, or somebody else went on with it.
         """
         limit = self.size + most
         try:
@@ -141,7 +141,7 @@ class StagedBlob:
         """Give the file its name.
 
         Raises:
-            NotFound: The blob was given up meanwhile, or somebody else went on with it.
+            Conflict: The blob was given up meanwhile, or somebody else went on with it.
         """
         await self._run(self._publish, target)
 
@@ -377,5 +377,5 @@ def _busy(path: Path) -> Conflict:
     return Conflict(f"The upload {path.parent.name} is already being received; ask again where to go on in a moment.")
 
 
-def _lost() -> NotFound:
-    return NotFound("The upload was given up meanwhile, or another request went on with it; ask where to go on.")
+def _lost() -> Conflict:
+    return Conflict("The upload was given up meanwhile, or another request went on with it; ask where to go on.")

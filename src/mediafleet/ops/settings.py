@@ -57,7 +57,7 @@ class SchedulerSettings:
     job_retention_s: int = 7 * 24 * 3600
     """How long a finished job and its artifacts are kept, seconds."""
     upload_retention_s: int = 24 * 3600
-    """How long an upload that no job uses is kept, seconds."""
+    """How long an upload that no job uses, or that nobody goes on with, is kept, seconds."""
     event_history: int = 10_000
     """About how many events are kept for clients that reconnect."""
 

@@ -211,9 +211,9 @@ async def test_a_writer_without_life_is_left_behind_and_spoils_nothing(blobs: Bl
         await late.append(pieces([b"good"]), most=4)
         age(tmp_path)
         await add(blobs, b" film")
-        with pytest.raises(NotFound, match="another request went on with it"):
+        with pytest.raises(Conflict, match="another request went on with it"):
             await late.append(pieces([b"JUNK"]), most=4)
-        with pytest.raises(NotFound, match="another request went on with it"):
+        with pytest.raises(Conflict, match="another request went on with it"):
             await blobs.publish(late, KEY)
         await late.restart()
     assert await blobs.staged_size(KEY) == 9
@@ -233,7 +233,7 @@ async def test_one_that_is_left_behind_may_be_left_behind_by_several(blobs: Blob
                     raise AssertionError("two writers")
             age(tmp_path)
             await add(blobs, b"3")
-            with pytest.raises(NotFound):
+            with pytest.raises(Conflict):
                 await second.append(pieces([b"x"]), most=1)
     await publish(blobs)
     assert blobs.local_path(KEY).read_bytes() == b"123"
@@ -255,9 +255,9 @@ async def test_what_is_given_up_under_its_writer_cannot_be_published(blobs: Blob
         await staged.append(pieces([LARGE]), most=len(LARGE))
         await BlobStore(tmp_path).delete(KEY)
         assert os.fstat(staged._descriptor).st_size == 0
-        with pytest.raises(NotFound, match="given up"):
+        with pytest.raises(Conflict, match="given up"):
             await staged.append(pieces([b"x"]), most=1)
-        with pytest.raises(NotFound, match="given up"):
+        with pytest.raises(Conflict, match="given up"):
             await blobs.publish(staged, KEY)
     assert staged_files(tmp_path) == []
     assert not blobs.local_path(KEY).exists()
@@ -414,7 +414,7 @@ def test_a_stopped_writer_that_wakes_up_late_changes_nothing(
     asyncio.run(add(blobs, b" film"))
     child.send_signal(signal.SIGCONT)
     said, _ = child.communicate(b"\n", timeout=DEADLINE_S)
-    assert said == b"NotFound\n"
+    assert said == b"Conflict\n"
     assert asyncio.run(publish(blobs)) == hashlib.sha256(b"good film").hexdigest()
     assert blobs.local_path(KEY).read_bytes() == b"good film"
 

@@ -193,6 +193,10 @@ async def test_the_schema_describes_every_route_of_the_interface(client: aiohttp
     assert set(schema["paths"]["/api/v1/jobs/{job_id}"]) == {"get", "delete"}
     assert set(schema["paths"]["/api/v1/artifacts/{artifact_id}"]) == {"get", "head", "put", "delete"}
     assert "JobView" in json.dumps(schema["components"])
+    artifact = schema["paths"]["/api/v1/artifacts/{artifact_id}"]
+    assert {"200", "202", "409"} <= set(artifact["put"]["responses"])
+    assert "OpenUpload" in json.dumps(artifact["put"]["responses"]["202"])
+    assert {"Upload-Offset", "Upload-Length"} == set(artifact["head"]["responses"]["200"]["headers"])
     assert not {"fleet", "end"} & {
         parameter["name"]
         for path in schema["paths"].values()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
-from litestar import Controller, HttpMethod, Response, delete, post, put, route
+from litestar import Controller, HttpMethod, Response, delete, get, post, put, route
+from litestar.datastructures import ResponseHeader
+from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 
@@ -21,13 +23,27 @@ from mediafleet.doors.http.content import (
     range_applies,
 )
 from mediafleet.doors.http.context import AnyRequest, InjectedFleet, check_artifact_id, principal_of
-from mediafleet.doors.http.problems import make_problem, respond
+from mediafleet.doors.http.problems import PROBLEM_TYPE, Problem, make_problem, respond
 from mediafleet.scheduler.facade import OpenUpload, UploadAnnouncement
 
 if TYPE_CHECKING:
     from mediafleet.scheduler.facade import OpenArtifact
 
 OCTETS = "application/octet-stream"
+UPLOAD_HEADERS = (
+    ResponseHeader(name="Upload-Offset", description="First byte that is missing.", documentation_only=True),
+    ResponseHeader(name="Upload-Length", description="Bytes of the whole upload.", documentation_only=True),
+)
+PART_ANSWERS = {
+    200: ResponseSpec(ArtifactRef, generate_examples=False, description="All bytes are there."),
+    202: ResponseSpec(OpenUpload, generate_examples=False, description="The next part may come."),
+    409: ResponseSpec(
+        Problem,
+        generate_examples=False,
+        description="Not what goes on there; HEAD tells where.",
+        media_type=PROBLEM_TYPE,
+    ),
+}
 
 
 class ArtifactsController(Controller):
@@ -49,7 +65,7 @@ class ArtifactsController(Controller):
         return OpenUpload(artifact.ref.id, 0, data.size)
 
     # No limit for bodies here: what was announced is the limit, and the fleet holds the sender to it.
-    @put("/{artifact_id:str}", request_max_body_size=None)
+    @put("/{artifact_id:str}", request_max_body_size=None, responses=PART_ANSWERS)
     async def receive(
         self, request: AnyRequest, fleet: InjectedFleet, artifact_id: FromPath[str], offset: FromQuery[int] = 0
     ) -> Response[ArtifactRef | OpenUpload] | Response[bytes]:
@@ -67,14 +83,19 @@ class ArtifactsController(Controller):
             return Response(received, status_code=202, headers=upload_headers(received))
         return Response(received, status_code=200)
 
-    @route("/{artifact_id:str}", http_method=[HttpMethod.GET, HttpMethod.HEAD], media_type=OCTETS)
+    @get("/{artifact_id:str}", media_type=OCTETS)
     async def send(self, request: AnyRequest, fleet: InjectedFleet, artifact_id: FromPath[str]) -> Response[Any]:
-        """Send the bytes, or one range of them; HEAD also says how far an upload is."""
-        check_artifact_id(artifact_id)
-        if request.method == HttpMethod.HEAD and (upload := await fleet.find_upload(artifact_id)):
-            return Response(b"", status_code=200, headers=upload_headers(upload), media_type=OCTETS)
-        artifact = await fleet.open_artifact(artifact_id)
+        """Send the bytes, or one range of them."""
+        artifact = await fleet.open_artifact(check_artifact_id(artifact_id))
         return answer_download(request, artifact)
+
+    # Not with `head`: that one knows no answer whose length is told without its bytes.
+    @route("/{artifact_id:str}", http_method=HttpMethod.HEAD, media_type=OCTETS, response_headers=UPLOAD_HEADERS)
+    async def tell(self, request: AnyRequest, fleet: InjectedFleet, artifact_id: FromPath[str]) -> Response[Any]:
+        """Tell length and tag, or where an upload that is not complete goes on."""
+        if upload := await fleet.find_upload(check_artifact_id(artifact_id)):
+            return Response(b"", status_code=200, headers=upload_headers(upload), media_type=OCTETS)
+        return answer_download(request, await fleet.open_artifact(artifact_id))
 
     @delete("/{artifact_id:str}")
     async def discard(self, fleet: InjectedFleet, artifact_id: FromPath[str]) -> None:
