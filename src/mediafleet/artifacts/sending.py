@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -169,6 +170,7 @@ class Source:
     """Bytes that the scheduler has, as far as it said."""
     fault: MediafleetError | None = None
     """Why it cannot be read to its end."""
+    _hashing: threading.Lock = field(default_factory=threading.Lock)
 
     def mark(self) -> Hashable:
         """Return what tells this content from another one of the same name."""
@@ -201,8 +203,10 @@ class Source:
         if not block:
             self.fault = UploadMismatch("The file became shorter while it was sent; send it when it is complete.")
             raise self.fault
-        self.digest.update(block[max(0, self.hashed - position) :])
-        self.hashed = max(self.hashed, position + len(block))
+        # A connection that breaks leaves its thread behind, and the next one reads the same bytes.
+        with self._hashing:
+            self.digest.update(block[max(0, self.hashed - position) :])
+            self.hashed = max(self.hashed, position + len(block))
         return block
 
 
