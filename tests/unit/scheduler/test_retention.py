@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from scheduler_parts import Parts
-from tests_support.blob_maker import put_blob
+from tests_support.blob_maker import put_blob, stage
 from tests_support.store_driver import RETENTION_MS
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
@@ -45,6 +45,14 @@ async def test_an_artifact_that_nobody_uses_goes_with_its_bytes(parts: Parts) ->
     assert await parts.store.read.artifact(name) is None
     with pytest.raises(NotFound):
         await parts.blobs.size(name)
+
+
+async def test_an_upload_that_nobody_went_on_with_goes_with_what_came_of_it(parts: Parts) -> None:
+    name = await artifact(parts, "half", state=ArtifactState.OPEN)
+    await stage(parts.blobs, name, b"by")
+    await parts.retention.let_go([], [name])
+    assert await parts.store.read.artifact(name) is None
+    assert await parts.blobs.list_staged(before_ms=2**60) == []
 
 
 async def test_an_artifact_that_a_job_uses_stays_with_its_bytes(parts: Parts) -> None:

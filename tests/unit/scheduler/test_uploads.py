@@ -358,6 +358,17 @@ async def test_an_upload_that_no_job_uses_may_be_discarded(parts: Parts, uploads
     assert await leaves_nothing(parts, name)
 
 
+async def test_half_an_upload_may_be_discarded_and_takes_the_jobs_that_wait_for_it_along(
+    parts: Parts, uploads: Uploads
+) -> None:
+    name = await announce(uploads)
+    job = await parts.driver.submit_one("only", inputs=[name])
+    await uploads.receive(name, offset=0, length=3, chunks=pieces(FILM[:3]))
+    await uploads.discard(name)
+    assert await leaves_nothing(parts, name)
+    assert (await parts.job(job)).error == module.ABORTED
+
+
 async def test_an_upload_that_a_job_uses_stays(parts: Parts, uploads: Uploads) -> None:
     name = await announce(uploads)
     await send(uploads, name, FILM)
