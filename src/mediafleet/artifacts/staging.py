@@ -3,7 +3,7 @@
 A blob is staged in one file, `<key>/<turn>-<token>`; its size is how far it is. Whoever writes holds a lock on the
 open file, which ends with its process. A writer that holds it and shows no life is left behind with the file that it
 has open: the next one goes on with a copy under the name of the next turn. Nobody writes to a file that is not its
-own, and nobody can publish one that it has lost, whatever wakes up late (`docs/decisions/0007-uploads-go-on.md`).
+own, and nobody can publish one that it has lost, whatever wakes up late (`docs/decisions/0009-uploads-go-on.md`).
 """
 
 from __future__ import annotations

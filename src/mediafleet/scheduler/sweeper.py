@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mediafleet.domain.errors import StoreUnavailable, Unavailable
 from mediafleet.domain.artifact import ArtifactState
+from mediafleet.domain.errors import StoreUnavailable, Unavailable
 from mediafleet.domain.ids import cell_of, is_id
 
 if TYPE_CHECKING:
