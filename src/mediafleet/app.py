@@ -360,7 +360,7 @@ async def _node(settings: Settings) -> int:
                 kinds=KindRegistry.installed(),
                 dial=lambda: WebSocketLink.open(ring.current, token=settings.server.token),
                 move_on=lambda: ring.move_on(ring.current),
-                artifacts=ArtifactClient(session, node.scheduler, settings.server.token),
+                artifacts=ArtifactClient(session, ring, settings.server.token),
                 cell=settings.store.cell,
             ),
         )

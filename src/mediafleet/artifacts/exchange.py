@@ -14,6 +14,8 @@ from mediafleet.domain.problems import CLASSES, error_from_info
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from mediafleet.domain.addresses import AddressRing
+
 T = TypeVar("T")
 
 STALL_S = 60.0
@@ -35,11 +37,11 @@ class _Problem(msgspec.Struct):
 
 
 class Exchange:
-    """Requests to one scheduler, over a session that somebody else opens and closes."""
+    """Requests to one fleet, over a session that somebody else opens and closes."""
 
-    def __init__(self, session: aiohttp.ClientSession, base_url: str, token: str = "") -> None:
+    def __init__(self, session: aiohttp.ClientSession, addresses: AddressRing, token: str = "") -> None:
         self._session = session
-        self._routes = base_url.rstrip("/") + "/api/v1/artifacts"
+        self._addresses = addresses
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     @asynccontextmanager
@@ -59,15 +61,19 @@ class Exchange:
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=patience_s)
         headers = self._headers | (headers or {})
+        address = self._addresses.current
+        url = f"{address}/api/v1/artifacts{path}"
         try:
             # No redirects: the token in the headers must not follow one to another host.
             async with self._session.request(
-                method, self._routes + path, headers=headers, timeout=timeout, allow_redirects=False, **options
+                method, url, headers=headers, timeout=timeout, allow_redirects=False, **options
             ) as response:
                 if response.status >= 300:  # noqa: PLR2004 - these routes never redirect
                     raise await _error_of(response)
                 yield response
         except _LOST as error:
+            # Another instance has the same artifacts; the next try goes there.
+            self._addresses.move_on(address)
             raise SchedulerUnavailable(
                 "The scheduler does not answer, or the connection to it broke; try again.", detail=repr(error)
             ) from error

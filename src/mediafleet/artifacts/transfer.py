@@ -19,6 +19,7 @@ from mediafleet.artifacts.disk import BLOCK_BYTES, explain, sync_file, sync_fold
 from mediafleet.artifacts.exchange import FIRST_WAIT_S, LONGEST_WAIT_S, Exchange
 from mediafleet.artifacts.fingerprint import path_of_uri, sees_same_file
 from mediafleet.artifacts.sending import Sender
+from mediafleet.domain.addresses import AddressRing
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import InvalidRequest, SchedulerUnavailable, StoreUnavailable, TransientFailure
 
@@ -38,13 +39,14 @@ ATTEMPTS = 5
 class ArtifactClient:
     """Uploads to and downloads from one scheduler, over a session that somebody else opens and closes."""
 
-    def __init__(self, session: aiohttp.ClientSession, base_url: str, token: str = "") -> None:
+    def __init__(self, session: aiohttp.ClientSession, addresses: AddressRing | str, token: str = "") -> None:
         """Bind a session to a scheduler.
 
         Args:
             token: Sent with each request; leave it empty where the session already sends one.
         """
-        self._exchange = Exchange(session, base_url, token)
+        ring = AddressRing(addresses) if isinstance(addresses, str) else addresses
+        self._exchange = Exchange(session, ring, token)
         self._sender = Sender(self._exchange)
 
     async def upload(

@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 import stamina
 
+from mediafleet.domain.addresses import AddressRing
 from mediafleet.domain.errors import (
     ErrorInfo,
     InvalidRequest,
@@ -40,19 +41,29 @@ class _Problem(msgspec.Struct):
     detail: str = ""
 
 
+class NeverSent(SchedulerUnavailable):
+    """Nobody listens at the address, so the request was not carried out: it may go to another address."""
+
+
 class Transport:
-    """An open session with one scheduler; owned by the `FleetClient` that made it."""
+    """An open session with one fleet, by any of its addresses; owned by the `FleetClient` that made it."""
 
     def __init__(self, base_url: str, token: str = "", *, attempts: int = 4) -> None:
         """Prepare a session.
 
         Args:
+            base_url: Address of an instance; several have commas between them.
             attempts: How often a request that is safe to repeat is tried while the scheduler is away.
         """
-        self.base_url = check_address(base_url)
+        self._addresses = AddressRing(",".join(map(check_address, base_url.split(","))))
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._attempts = attempts
         self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The address that is used now."""
+        return self._addresses.current
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -90,9 +101,8 @@ class Transport:
             SchedulerUnavailable: No answer.
         """
         # A lost answer leaves open whether the request was carried out: only what may happen twice is sent twice.
-        retries = stamina.retry_context(
-            on=Unavailable, attempts=self._attempts if repeat else 1, timeout=REQUEST_S, wait_initial=0.1, wait_max=2
-        )
+        on, attempts = (Unavailable, self._attempts) if repeat else (NeverSent, len(self._addresses))
+        retries = stamina.retry_context(on=on, attempts=attempts, timeout=REQUEST_S, wait_initial=0.1, wait_max=2)
         async for attempt in retries:
             with attempt:
                 return await self._ask_once(method, path, answer, body)
@@ -115,14 +125,15 @@ class Transport:
         Raises:
             MediafleetError: As for `ask`; also when the connection is lost inside the block.
         """
+        address = self.base_url
         try:
             # A redirect is an answer of some other server, and following it would show our token around.
-            async with self.session.request(method, self.base_url + path, allow_redirects=False, **options) as response:
+            async with self.session.request(method, address + path, allow_redirects=False, **options) as response:
                 if response.status >= 300:  # noqa: PLR2004 - the API has no redirects
                     raise await self._error_of(response)
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self.unavailable() from error
+            raise self._give_up(address, error) from error
 
     async def open_stream(self, path: str, *, headers: Mapping[str, str], silence_s: float) -> aiohttp.ClientResponse:
         """Send a GET and return the response with its body unread; the caller closes it.
@@ -135,15 +146,23 @@ class Transport:
         """
         # The session's limit is for whole answers; a stream has no end to wait for, and shows its life in pieces.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence_s)
-        url = self.base_url + path
+        address = self.base_url
         try:
-            response = await self.session.get(url, headers=headers, timeout=timeout, allow_redirects=False)
+            response = await self.session.get(address + path, headers=headers, timeout=timeout, allow_redirects=False)
             if response.status < 300:  # noqa: PLR2004 - as above
                 return response
             async with response:
                 raise await self._error_of(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self.unavailable() from error
+            raise self._give_up(address, error) from error
+
+    def _give_up(self, address: str, error: Exception) -> SchedulerUnavailable:
+        """Return our error for a connection that failed; the next request goes to the next address."""
+        sentence = self.unavailable().message
+        self._addresses.move_on(address)
+        return (
+            NeverSent(sentence) if isinstance(error, aiohttp.ClientConnectorError) else SchedulerUnavailable(sentence)
+        )
 
     async def is_up(self, path: str) -> bool:
         """Tell whether a GET of the path succeeds within two seconds."""
