@@ -59,6 +59,18 @@ def test_a_job_handed_to_an_instance_that_dies_is_done(cluster: ClusterProcesses
     cluster.wait_idle()
 
 
+def test_a_transcode_outlives_the_instance_that_took_it(cluster: ClusterProcesses, clip: Path) -> None:
+    cluster.start_node("red")
+    cluster.use("one")
+    job = cluster.submit("transcode", source=clip, preset="h264", speed="slowest", crf=10)
+    cluster.wait_stage(job, "encoding")
+    cluster.kill_instance("one")
+    cluster.use("two")
+    view = cluster.wait_status(job, "completed", "failed")
+    assert (view["status"], view["tasks"][0]["attempt"]) == ("completed", 1), view["error"]
+    assert len(cluster.download(view["outputs"][0]["id"])) == view["outputs"][0]["size"]
+
+
 def test_a_new_leader_has_a_higher_epoch_and_the_same_rules(cluster: ClusterProcesses) -> None:
     before = leader(cluster)
     (led,) = [name for name in ("one", "two") if before["leader"].split("-")[1] == str(cluster.instances[name].pid)]

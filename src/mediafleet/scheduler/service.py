@@ -369,7 +369,8 @@ class Scheduler:
         except StoreUnavailable:
             log.warning("a link closed while the store is away; the node's lease will end it", node=link.node)
             return
-        log.info("node left" if goodbye else "node link closed", node=link.node, lost=unlinked.lost)
+        if unlinked.current:
+            log.info("node left" if goodbye else "node link closed", node=link.node, lost=unlinked.lost)
         self._placer.ask(unlinked.queues)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from tests_support.fleet_process import PATIENCE_S, FleetProcesses, free_port, wait_for
 from tests_support.redis_server import RedisServer
 
@@ -66,8 +68,12 @@ class ClusterProcesses(FleetProcesses):
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
                 process.wait(PATIENCE_S)
-        left = [process for process in self._processes() if "redis" not in process.name()]
+        left = self._processes()
         assert not left, f"processes left behind: {left}"
+
+    def _processes(self) -> list[psutil.Process]:
+        # The store is the test's own, and outlives the cluster.
+        return [process for process in super()._processes() if "redis" not in process.name()]
 
     def kill_all(self) -> None:
         """End whatever still runs, for a test that failed."""
