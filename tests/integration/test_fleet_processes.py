@@ -9,6 +9,7 @@ import tempfile
 import urllib.error
 from collections.abc import Iterator
 from email.message import Message
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ async def test_cancelling_ends_the_encoder_and_frees_the_slot(fleet: FleetProces
     assert fleet.wait_status(job, "cancelled")["tasks"]
     encoder.wait(30)
     fleet.wait_idle()
-    wait_for(lambda: not list(fleet.folder.glob("*/work/*")), "the workspaces to go")
+    wait_for(lambda: not [*chain.from_iterable(map(Path.iterdir, fleet.folder.glob("*/work")))], "the workspaces to go")
 
 
 def test_cancelling_ends_all_parts_of_a_job(fleet: FleetProcesses, tmp_path: Path) -> None:
