@@ -103,6 +103,7 @@ class WholeLife:
     async def _end(self) -> None:
         (placed, *_) = await self.driver.place_all()
         await self.driver.fail(placed, retryable=False)
+        await self._look()
         await self.driver.store.retry(placed.job, cursor=0)
         await self.driver.store.cancel(placed.job, cursor=0, sweep=False)
         await self.driver.reap()

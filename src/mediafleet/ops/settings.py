@@ -50,6 +50,8 @@ class SchedulerSettings:
     """After so long without room, milliseconds, a task that needs several slots has an executor kept free for it."""
     hold_ms: int = 60_000
     """How long an executor is kept free at most, milliseconds."""
+    max_kills: int = 2
+    """A task that ran on so many nodes when they were lost fails with the code `poison`; 0 for no limit."""
     tenants: tuple[str, ...] = ()
     """Shares of tenants as `name:weight` or `name:weight:cap`, cap in slots; others weigh 1 and have no cap."""
     place_batch: int = 64

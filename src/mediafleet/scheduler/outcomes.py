@@ -19,6 +19,15 @@ LONGEST_DETAIL = 16 * 1024
 """Characters. An error is kept with its job and is part of every answer about it."""
 
 
+def poison_error(kills: int) -> ErrorInfo:
+    """Return why a task that lost so many nodes is given to no other."""
+    sentence = (
+        f"The task ran on {kills} node(s) when they were lost, so it is given to no other; "
+        "`mediafleet dead show` says where, and a retry of its job tries it again."
+    )
+    return ErrorInfo("poison", sentence)
+
+
 def tidy_error(error: ErrorInfo) -> ErrorInfo:
     """Return an error that can be shown: with a code and a sentence, and not of any length."""
     return ErrorInfo(

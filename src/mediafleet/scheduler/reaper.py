@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mediafleet.domain.retry import back_off_table
+from mediafleet.domain.rules import FleetRules
+from mediafleet.scheduler.outcomes import poison_error
 from mediafleet.scheduler.settler import TIMED_OUT, draw_delays
 from mediafleet.store.records import Reaped, ReapRules
 from mediafleet.store.scripts import as_text
@@ -49,6 +51,11 @@ class Reaper:
         self._placer, self._planner = recovery.placer, recovery.planner
         self._links, self._metrics = recovery.links, recovery.metrics
         self._sweep_in_ms = 0
+        self._max_kills = FleetRules().max_kills
+
+    def follow(self, rules: FleetRules) -> None:
+        """End what is due by these rules from now on."""
+        self._max_kills = rules.max_kills
 
     async def step(self) -> None:
         """Tick once, sweep the queues now and then, and wait. Raises StoreUnavailable."""
@@ -93,4 +100,6 @@ class Reaper:
             retention_ms=NODE_RETENTION_MS,
             timeout_error=as_text(TIMED_OUT),
             delays=back_off_table(draw_delays()),
+            max_kills=self._max_kills,
+            poison_error=as_text(poison_error(self._max_kills)),
         )

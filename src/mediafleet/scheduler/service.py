@@ -27,6 +27,7 @@ from mediafleet.scheduler.events import EventHub
 from mediafleet.scheduler.links import LinkedNode, LinkTable
 from mediafleet.scheduler.loops import end_loops, keep_going
 from mediafleet.scheduler.membership import Duties, Member
+from mediafleet.scheduler.outcomes import poison_error
 from mediafleet.scheduler.placer import Placer
 from mediafleet.scheduler.planner import Planner
 from mediafleet.scheduler.reaper import NODE_RETENTION_MS, Reaper, Recovery
@@ -79,6 +80,7 @@ class Scheduler:
         self.kinds = kinds
         self.metrics = resources.metrics
         self._rules = rules
+        self._fleet_rules = FleetRules()
         self._store = store
         self._links = LinkTable()
         self._placer = Placer(
@@ -107,7 +109,7 @@ class Scheduler:
         self._member = Member(
             instance,
             store,
-            Duties(self._placer.follow, self._bury),
+            Duties(self._follow, self._bury),
             document=InstanceDocument(__version__, platform.node(), os.getpid()),
             rules=fleet_rules(rules),
             every_ms=rules.reap_ms,
@@ -146,6 +148,11 @@ class Scheduler:
             await self._member.leave()
         except StoreUnavailable:
             log.warning("the store is away; presence ends by itself")
+
+    def _follow(self, rules: FleetRules) -> None:
+        self._fleet_rules = rules
+        self._placer.follow(rules)
+        self._reaper.follow(rules)
 
     async def _adopt_orphans(self) -> None:
         """Nodes whose instance is gone have no link: their executors leave the pools until they come back."""
@@ -332,6 +339,8 @@ class Scheduler:
             ],
             pools={e.signature.pool: as_text(e.signature) for e in frame.executors},
             announced=(*frame.running, *frame.holding),
+            max_kills=self._fleet_rules.max_kills,
+            poison_error=as_text(poison_error(self._fleet_rules.max_kills)),
         )
 
     async def receive(self, link: NodeLink, frame: NodeFrame) -> None:
@@ -385,6 +394,7 @@ def fleet_rules(rules: SchedulerSettings) -> FleetRules:
         batch_every=rules.batch_every,
         hold_after_ms=rules.hold_after_ms,
         hold_ms=rules.hold_ms,
+        max_kills=rules.max_kills,
         tenants=parse_tenants(rules.tenants),
     )
 

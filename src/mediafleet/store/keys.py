@@ -172,6 +172,11 @@ class Keys:
         return f"{self.tag}dirty"
 
     @property
+    def dead(self) -> str:
+        """Sorted set, bounded: tasks that failed for good by time."""
+        return f"{self.tag}dead"
+
+    @property
     def events(self) -> str:
         """Stream, bounded: transitions for consoles and clients."""
         return f"{self.tag}events"

@@ -255,6 +255,9 @@ class NodeRecord(msgspec.Struct, frozen=True):
     executors: list[ExecutorRecord]
     pools: dict[str, str]
     announced: tuple[AttemptRef, ...]
+    max_kills: int = 2
+    """See `FleetRules`."""
+    poison_error: str = "{}"
 
 
 class NodeAdmitted(msgspec.Struct, frozen=True):
@@ -309,6 +312,9 @@ class ReapRules(msgspec.Struct, frozen=True):
     """How long a node that is gone is remembered."""
     timeout_error: str
     delays: list[int]
+    max_kills: int = 2
+    """See `FleetRules`."""
+    poison_error: str = "{}"
     limit: int = 200
     retry_ms: int = 60_000
     """When retention that the caller did not finish is named again."""

@@ -25,12 +25,14 @@ LEASE_MS = 15_000
 RETENTION_MS = 3_600_000
 FADE_MS = 60_000
 """How long a pool without executors stays, as `includes/pools.lua` has it."""
+POISON = '{"code":"poison","message":"m"}'
 RULES = records.ReapRules(
     gap_ms=3_000,
     grace_ms=LEASE_MS,
     retention_ms=RETENTION_MS,
     timeout_error='{"code":"timeout","message":"m"}',
     delays=[100, 200, 400],
+    poison_error=POISON,
 )
 PLACE_RULES = records.PlaceRules("i-1", RESERVE_MS)
 
@@ -83,6 +85,7 @@ class StoreDriver:
             executors=[records.ExecutorRecord(f"{node}/cpu", slots, pool, executor.live_reserve, as_text(executor))],
             pools={pool: as_text(executor.signature)},
             announced=announced,
+            poison_error=POISON,
         )
         admitted = await self.store.register(record)
         self.epochs[node] = admitted.epoch

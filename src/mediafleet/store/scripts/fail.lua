@@ -3,7 +3,7 @@
 --   how: 'failed' (the task's own fault: spends a try) · 'lost' (rejected or not delivered: spends none, waits delay_ms)
 --        'stopped' (the node confirms that it ended revoked work: frees its slots)
 -- Returns {verdicts = ['retried' | 'failed' | 'lost' | 'released' | 'stale'], queues = [touched], freed (see capacity.lua)}.
--- @include base state record rule names queue counts job progress capacity grants share attempt revoke failure
+-- @include base state record rule names queue counts job progress capacity grants share ends attempt revoke dead failure
 local function settle(item)
   local t = read_attempt(item.task, item.grant)
   if not t.standing then return 'stale' end
@@ -12,7 +12,7 @@ local function settle(item)
   end
   if item.how == 'failed' then return spend_try(t, item) end
   if item.how == 'lost' then exclude(t) end
-  return lose(t, 'revoked', item.delay_ms) and 'lost' or 'stale'
+  return lose(t, 'revoked', item.delay_ms, item.how == 'lost' and 'rejected' or 'stopped') and 'lost' or 'stale'
 end
 
 -- A server at `maxmemory` lets a script go on whose first write frees something.

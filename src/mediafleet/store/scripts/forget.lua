@@ -25,6 +25,7 @@ for _ = 1, A.piece do
   if not is_simple and holds_slots(task) then return reply({done = true}) end
   if t.queue then count_tasks(t.queue, -1) end
   redis.call('LPOP', key .. ':tasks')
+  drop_score(P .. 'dead', task)
   redis.call('DEL', P .. 'task:' .. task, P .. 'task:' .. task .. ':children')
 end
 if redis.call('EXISTS', key .. ':tasks') == 1 then return reply({done = false}) end

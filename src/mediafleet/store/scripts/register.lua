@@ -1,9 +1,9 @@
 -- A node is on a link of this instance: settles what it still does against what the store holds.
 -- A: node, instance, incarnation, doc, draining, lease_ms, executors = [{id, slots, pool, doc}], pools = {pool id: doc},
---    announced = [{task, grant}] that it runs, or holds a result of
+--    announced = [{task, grant}] that it runs, or holds a result of, max_kills, poison_error (see kill.lua)
 -- Returns {epoch, keep = [{task, grant}], drop = [{task, grant}], lost = count, draining, queues = [touched], freed (see capacity.lua)}.
--- @include base state record rule names queue counts job progress capacity grants share attempt unhold pools node
--- @include executors announced
+-- @include base state record rule names queue counts job progress capacity grants share ends attempt revoke dead
+-- @include failure kill unhold pools node executors announced
 local key = P .. 'node:' .. A.node
 local announced, keep, drop = {}, {}, {}
 for _, attempt in ipairs(A.announced) do announced[attempt.grant] = true end

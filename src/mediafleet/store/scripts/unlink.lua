@@ -2,7 +2,7 @@
 -- runs stays its own until it comes back or the lease ends. A goodbye ends the lease now.
 -- A: node, epoch, goodbye, retention_ms
 -- Returns {current = the epoch was the latest one, lost = count, queues = [touched]}.
--- @include base state record rule names queue counts job progress capacity grants share attempt unhold pools node
+-- @include base state record rule names queue counts job progress capacity grants share ends attempt unhold pools node
 local key = P .. 'node:' .. A.node
 local lost = 0
 
@@ -12,7 +12,7 @@ local function lose_reserved(executor)
   local grants = redis.call('HGETALL', P .. 'executor:' .. executor .. ':grants')
   for i = 1, #grants, 2 do
     local t = read_attempt(string.match(grants[i + 1], '[^|]*$'), grants[i])
-    if t.standing == 'reserved' and lose(t, 'lost', 0) then lost = lost + 1 end
+    if t.standing == 'reserved' and lose(t, 'lost', 0, 'unlinked') then lost = lost + 1 end
   end
 end
 
@@ -21,7 +21,7 @@ if n[1] ~= tostring(A.epoch) or n[2] == 'offline' then
   return cmsgpack.pack({current = false, lost = 0, queues = {}})
 end
 if A.goodbye then
-  lost = drop_node(A.node, A.retention_ms)
+  lost = drop_node(A.node, A.retention_ms, function(t) return lose(t, 'lost', 0, 'goodbye') end)
 else
   redis.call('HSET', key, 'state', 'unlinked')
   list_executors(A.node, false)

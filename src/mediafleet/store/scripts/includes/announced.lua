@@ -17,6 +17,15 @@ local function readopt(t)
   return true
 end
 
+-- The node was not lost after all.
+local function take_back_kill(t)
+  local kills, left = redis.call('HGET', t.key, 'kills') or '', {}
+  for grant in string.gmatch(kills, '%S+') do
+    if grant ~= t.this then left[#left + 1] = grant end
+  end
+  if kills ~= '' then change(t, 'kills', table.concat(left, ' ')) end
+end
+
 -- Returns whether the node may keep it.
 local function settle(attempt)
   drop_score(P .. 'due', 'idle|' .. attempt.task .. '|' .. attempt.grant)
@@ -25,7 +34,13 @@ local function settle(attempt)
   if string.match(t.executor, '^[^/]*') ~= A.node or redis.call('EXISTS', P .. 'executor:' .. t.executor) == 0 then
     return false
   end
-  if t.standing == 'lost' and not readopt(t) then return true end
+  if t.standing == 'lost' then
+    take_back_kill(t)
+    if not readopt(t) then
+      save(t)
+      return true
+    end
+  end
   if t.standing == 'reserved' then start_attempt(t, after(t.state, 'ack') or t.state) end
   save(t)
   local j = read_job(t.job)

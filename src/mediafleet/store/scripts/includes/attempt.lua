@@ -45,11 +45,12 @@ local function requeue(t, event, delay)
   return true
 end
 
--- Ends an attempt through no fault of the task; `standing` is lost or revoked.
+-- Ends an attempt through no fault of the task; `standing` is lost or revoked, `how` as in ends.lua.
 -- Returns whether the task waits again: it does not if another attempt is its current one.
-local function lose(t, standing, delay)
+local function lose(t, standing, delay, how)
   release(t.executor, t.this, t)
   forget_timers(t.id, t.this)
+  note_end(t, how)
   mark(t, standing)
   local again = t.grant == t.this and requeue(t, 'lose', delay)
   save(t)

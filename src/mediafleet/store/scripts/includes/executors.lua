@@ -14,11 +14,14 @@ end
 local function replace_executors(announced)
   local wanted, count = {}, 0
   local function is_unknown(grant) return not announced[grant] end
+  local function lose_forgotten(t) return lose_with_node(t, 'revoked', 'restarted') end
+  local function lose_removed(t) return lose(t, 'revoked', 0, 'removed') end
   for _, e in ipairs(A.executors) do wanted[e.id] = true end
   for _, executor in ipairs(executors_of(A.node)) do
     unlist(executor)
-    count = count + lose_grants(executor, 'revoked', wanted[executor] and is_unknown or always)
+    count = count + lose_grants(executor, is_unknown, lose_forgotten)
     if not wanted[executor] then
+      count = count + lose_grants(executor, always, lose_removed)
       redis.call('DEL', P .. 'executor:' .. executor)
       redis.call('SREM', P .. 'node:' .. A.node .. ':executors', executor)
     end

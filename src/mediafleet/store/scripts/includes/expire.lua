@@ -4,7 +4,7 @@ local handle, PIECE = {}, 256
 
 handle['reserve'] = function(task, grant)
   local t = read_attempt(task, grant)
-  if t.standing == 'reserved' then lose(t, 'lost', 0) end
+  if t.standing == 'reserved' then lose(t, 'lost', 0, 'unconfirmed') end
 end
 
 handle['deadline'] = function(task, grant, result)
@@ -18,7 +18,7 @@ end
 -- Its node has not spoken of it for a lease. What was revoked only gives its slots back.
 handle['idle'] = function(task, grant)
   local t = read_attempt(task, grant)
-  if t.standing == 'running' then return lose(t, 'lost', 0) end
+  if t.standing == 'running' then return lose_with_node(t, 'lost', 'silent') end
   return t.standing ~= nil and t.standing ~= 'reserved' and release(t.executor, grant, t)
 end
 
@@ -28,7 +28,7 @@ handle['hold'] = function(task)
 end
 
 handle['node'] = function(node, _, result)
-  drop_node(node, A.retention_ms)
+  drop_node(node, A.retention_ms, function(t) return lose_with_node(t, 'lost', 'lease-ended') end)
   result.nodes[#result.nodes + 1] = node
 end
 

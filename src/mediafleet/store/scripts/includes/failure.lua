@@ -8,12 +8,28 @@ local function exclude(t)
   change(t, 'excluded', table.concat(names, ' '))
 end
 
+-- No attempt is left, or none may be made: the task is a dead letter, and its job's plan must look.
+local function fail_for_good(t, failure)
+  change(t, 'error', failure)
+  change(t, 'state', after(t.state, 'fail'))
+  change(t, 'grant', '')
+  save(t)
+  bury(t.id)
+  -- Nodes that still run an older attempt are told at their next heartbeat.
+  if tonumber(t.attempt or '0') > 1 then revoke_others(t.id, '', {}) end
+  local j = read_job(t.job)
+  count_open(t, -1)
+  count_down(j, failure)
+  save(j)
+end
+
 -- An attempt failed through the task's own fault: one try is spent, and either it waits for the
 -- next, or the task fails for good. `failure.delays[n]` is the wait after try n, milliseconds;
 -- `failure.keep` leaves its slots taken, because the node still has to stop it.
 local function spend_try(t, failure)
   if not failure.keep then release(t.executor, t.this, t) end
   forget_timers(t.id, t.this)
+  note_end(t, failure.keep and 'timed-out' or 'failed')
   mark(t, 'revoked')
   if t.grant ~= t.this then
     save(t)
@@ -29,14 +45,6 @@ local function spend_try(t, failure)
     emit('task.retried', 'job', t.job, failure.error)
     return 'retried'
   end
-  change(t, 'state', after(t.state, 'fail'))
-  change(t, 'grant', '')
-  save(t)
-  -- Nodes that still run an older attempt are told at their next heartbeat.
-  if tonumber(t.attempt) > 1 then revoke_others(t.id, '', {}) end
-  local j = read_job(t.job)
-  count_open(t, -1)
-  count_down(j, failure.error)
-  save(j)
+  fail_for_good(t, failure.error)
   return 'failed'
 end

@@ -1,5 +1,6 @@
--- Ends the attempts of an executor that `chosen(grant)` picks; what was revoked before only frees its slots.
-local function lose_grants(executor, standing, chosen)
+-- Ends the attempts of an executor that `chosen(grant)` picks by `lose_one(attempt)`; what was revoked before only
+-- frees its slots.
+local function lose_grants(executor, chosen, lose_one)
   local count = 0
   local grants = redis.call('HGETALL', P .. 'executor:' .. executor .. ':grants')
   for i = 1, #grants, 2 do
@@ -7,7 +8,7 @@ local function lose_grants(executor, standing, chosen)
     if chosen(grant) then
       local t = read_attempt(task, grant)
       if is_live(t.standing) then
-        if lose(t, standing, 0) then count = count + 1 end
+        if lose_one(t) then count = count + 1 end
       else
         release(executor, grant, t)
       end
@@ -19,9 +20,9 @@ end
 local function always() return true end
 
 -- The node is gone: nothing of it holds capacity any more.
-local function drop_node(node, retention_ms)
+local function drop_node(node, retention_ms, lose_one)
   local count = 0
-  for _, executor in ipairs(executors_of(node)) do count = count + lose_grants(executor, 'lost', always) end
+  for _, executor in ipairs(executors_of(node)) do count = count + lose_grants(executor, always, lose_one) end
   list_executors(node, false)
   redis.call('HSET', P .. 'node:' .. node, 'state', 'offline')
   drop_score(P .. 'due', 'node|' .. node)
