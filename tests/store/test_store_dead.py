@@ -131,3 +131,56 @@ async def test_a_retry_begins_the_count_anew(clockwork: Clockwork) -> None:
     placed = await clockwork.start()
     await clockwork.driver.join(node_of(placed.executor))
     assert await clockwork.state() is TaskState.NEW
+
+
+async def poison(clockwork: Clockwork) -> list[str]:
+    """Lose the task's node twice; return the executors."""
+    executors: list[str] = []
+    for _ in range(2):
+        placed = await clockwork.start()
+        executors.append(placed.executor)
+        await clockwork.driver.join(node_of(placed.executor))
+    return executors
+
+
+async def test_a_letter_says_what_is_known_of_its_attempts(clockwork: Clockwork) -> None:
+    executors = await poison(clockwork)
+    ((letter,), total) = await clockwork.store.read.dead_letters(offset=0, limit=10)
+    assert (letter.job, letter.error.code, letter.attempts, total) == (clockwork.job, "poison", 2, 1)
+    assert [(end.executor, end.how) for end in letter.ends] == [(name, "restarted") for name in executors]
+    assert all(end.at_ms == clockwork.time.ms for end in letter.ends)
+    assert await clockwork.store.read.dead_letter(letter.task) == letter
+
+
+async def test_a_task_without_tries_left_is_a_letter_until_its_retry(clockwork: Clockwork) -> None:
+    for _ in range(3):
+        await clockwork.driver.fail(await clockwork.start())
+    letter = await clockwork.store.read.dead_letter(f"{clockwork.job}.noop")
+    assert letter is not None
+    assert (letter.tries, {end.how for end in letter.ends}) == (3, {"failed"})
+    await clockwork.store.retry(clockwork.job, cursor=0)
+    assert await clockwork.store.read.dead_letters(offset=0, limit=10) == ([], 0)
+
+
+async def test_a_letter_leaves_with_its_job(clockwork: Clockwork) -> None:
+    await poison(clockwork)
+    assert await clockwork.store.forget(clockwork.job, inputs=[])
+    assert not await clockwork.driver.redis.exists(clockwork.store.keys.dead)
+
+
+async def test_a_dropped_letter_is_gone_and_its_job_is_not(clockwork: Clockwork) -> None:
+    await poison(clockwork)
+    task = f"{clockwork.job}.noop"
+    assert await clockwork.store.drop_dead_letter(task)
+    assert not await clockwork.store.drop_dead_letter(task)
+    assert await clockwork.store.read.dead_letter(task) is None
+    assert await clockwork.state() is TaskState.FAILED
+
+
+async def test_the_list_is_bounded_and_the_oldest_go_first(clockwork: Clockwork) -> None:
+    old = {f"j0-old{number}.noop": number for number in range(10_000)}
+    await clockwork.driver.redis.zadd(clockwork.store.keys.dead, old)
+    await poison(clockwork)
+    assert await clockwork.driver.redis.zcard(clockwork.store.keys.dead) == 10_000
+    assert await clockwork.driver.redis.zscore(clockwork.store.keys.dead, "j0-old0.noop") is None
+    assert await clockwork.store.read.dead_letter(f"{clockwork.job}.noop") is not None

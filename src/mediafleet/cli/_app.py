@@ -77,6 +77,12 @@ _add("cancel", "jobs:cancel", FOLLOW, "Cancel jobs.", [
 _add("retry", "jobs:retry", FOLLOW, "Give failed or cancelled jobs another go.", [
     ("mediafleet retry j0-7h3k…", ""),
 ])  # fmt: skip
+_add("dead", "dead:dead", FOLLOW, "List tasks that failed for good, look at them, try them again or drop them.", [
+    ("mediafleet dead", "newest first"),
+    ("mediafleet dead show j0-7h3k….encode", "its error, and where its attempts ended and how"),
+    ("mediafleet dead retry j0-7h3k….encode", "another go for its job"),
+    ("mediafleet dead drop j0-7h3k….encode --json", "off the list; its job stays as it is"),
+])  # fmt: skip
 _add("up", "serve:up", OPERATE, "Run everything on this machine: store, scheduler, node and console.", [
     ("mediafleet up", "console at http://127.0.0.1:8000"),
     ("mediafleet up --host 0.0.0.0", "for other machines; makes a token and prints where it is"),

@@ -10,11 +10,13 @@ from mediafleet.cli._values import value_lines
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mediafleet.domain.dead import DeadLetter
     from mediafleet.domain.job import JobView
     from mediafleet.domain.node import NodeView, PoolView
 
 JOB_HEADER = ("ID", "KIND", "NAME", "STATUS", "DONE", "STAGE", "AGE")
 NODE_HEADER = ("ID", "HOST", "STATE", "EXECUTORS", "RUNNING", "SEEN")
+DEAD_HEADER = ("TASK", "KIND", "TENANT", "CODE", "ATTEMPTS", "AGE", "WHY")
 POOL_HEADER = ("POOL", "EXECUTORS", "SLOTS", "FREE", "CAPABILITIES")
 
 
@@ -54,6 +56,30 @@ def job_facts(view: JobView, *, now_ms: int, defaults: Mapping[str, Any] | None 
 def _file(name: str, size: int) -> str:
     # A file that is used in place may have a size that nobody asked for.
     return name if size < 0 else f"{name} ({size_text(size)})"
+
+
+def dead_row(letter: DeadLetter, *, now_ms: int) -> tuple[str, ...]:
+    """Return a task that failed for good as a row under `DEAD_HEADER`."""
+    age = duration_text(max(0, now_ms - letter.at_ms) / 1000)
+    attempts = str(letter.attempts)
+    return (letter.task, letter.kind, letter.tenant, letter.error.code, attempts, age, letter.error.message)
+
+
+def dead_facts(letter: DeadLetter, *, now_ms: int) -> list[tuple[str, str]]:
+    """Return all that is known of a task that failed for good, as pairs of a word and a value."""
+    facts = [
+        ("task", letter.task),
+        ("job", letter.job),
+        ("kind", letter.kind),
+        ("tenant", letter.tenant),
+        ("age", duration_text(max(0, now_ms - letter.at_ms) / 1000)),
+        ("code", letter.error.code),
+        ("error", letter.error.message),
+        ("attempts", f"{letter.attempts}, {letter.tries} of them its own fault"),
+    ]
+    ages = [duration_text(max(0, now_ms - end.at_ms) / 1000) for end in letter.ends]
+    facts += [("ended", f"{end.how} on {end.executor}, {age} ago") for end, age in zip(letter.ends, ages, strict=True)]
+    return facts
 
 
 def node_row(view: NodeView, *, now_ms: int) -> tuple[str, ...]:

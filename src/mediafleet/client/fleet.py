@@ -10,6 +10,7 @@ import msgspec
 from mediafleet.artifacts.transfer import ArtifactClient
 from mediafleet.client.events import EventFeed
 from mediafleet.client.transport import Transport
+from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.job import JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeView, PoolView
@@ -101,6 +102,23 @@ class FleetClient:
     async def retry(self, job_id: str) -> JobView:
         """Give a failed or cancelled job another go."""
         return await self._transport.ask("POST", f"/api/v1/jobs/{_part(job_id)}/retry", JobView)
+
+    async def dead_letters(self, *, offset: int = 0, limit: int = 50) -> DeadLetterPage:
+        """Return one page of the tasks that failed for good, newest first."""
+        return await self._get(f"/api/v1/dead-letters?{urlencode({'offset': offset, 'limit': limit})}", DeadLetterPage)
+
+    async def dead_letter(self, task: str) -> DeadLetter:
+        """Return one task that failed for good, with its attempts."""
+        return await self._get(f"/api/v1/dead-letters/{_part(task)}", DeadLetter)
+
+    async def retry_dead_letter(self, task: str) -> JobView:
+        """Give the job of such a task another go."""
+        return await self._transport.ask("POST", f"/api/v1/dead-letters/{_part(task)}/retry", JobView)
+
+    async def drop_dead_letter(self, task: str) -> None:
+        """Take such a task off the list; its job stays as it is."""
+        async with self._transport.send("DELETE", f"/api/v1/dead-letters/{_part(task)}"):
+            pass
 
     async def nodes(self) -> list[NodeView]:
         """Return all nodes that the fleet knows."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef
+from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.event import Event
 from mediafleet.domain.frames import NodeFrame, Register, Registered, SchedulerFrame
 from mediafleet.domain.job import JobPage, JobView, Submission
@@ -87,12 +88,37 @@ class NodeLink(Protocol):
         ...
 
 
+class DeadLetters(Protocol):
+    """Tasks that failed for good."""
+
+    async def page(self, *, offset: int = 0, limit: int = 50) -> DeadLetterPage:
+        """Return one page, newest first."""
+        ...
+
+    async def show(self, task: str) -> DeadLetter:
+        """Return one. Raises NotFound."""
+        ...
+
+    async def retry(self, task: str) -> JobView:
+        """Give its job another go. Raises NotFound, IllegalTransition."""
+        ...
+
+    async def drop(self, task: str) -> None:
+        """Take it off the list; its job stays as it is. Raises NotFound."""
+        ...
+
+
 class Fleet(Protocol):
     """Everything that can be asked of a scheduler instance. Errors are `MediafleetError`s."""
 
     @property
     def kinds(self) -> KindRegistry:
         """The installed job kinds."""
+        ...
+
+    @property
+    def dead(self) -> DeadLetters:
+        """The dead letters."""
         ...
 
     async def submit(self, submissions: Sequence[Submission], *, principal: str) -> list[Accepted]:

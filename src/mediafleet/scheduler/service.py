@@ -23,6 +23,7 @@ from mediafleet.domain.rules import FleetRules, InstanceDocument, parse_tenants
 from mediafleet.ops.metrics import Metrics
 from mediafleet.scheduler.accept import Acceptor
 from mediafleet.scheduler.courier import Courier
+from mediafleet.scheduler.dead import DeadLetterBox
 from mediafleet.scheduler.events import EventHub
 from mediafleet.scheduler.links import LinkedNode, LinkTable
 from mediafleet.scheduler.loops import end_loops, keep_going
@@ -116,6 +117,7 @@ class Scheduler:
         )
         self._sweeper = Sweeper(store, resources.blobs, resources.clock, keep_ms=rules.upload_retention_s * 1000)
         self._hub = EventHub(store)
+        self.dead = DeadLetterBox(store, self.retry)
         self._loops: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:

@@ -9,6 +9,7 @@ import msgspec
 
 from mediafleet.domain.artifact import Artifact, ArtifactState
 from mediafleet.domain.capability import Signature
+from mediafleet.domain.dead import DeadLetter
 from mediafleet.domain.event import Event, EventType
 from mediafleet.domain.job import Job, JobView
 from mediafleet.domain.lifecycle import JobStatus
@@ -92,6 +93,25 @@ class Reader:
             both = [name.decode() for name in await self._redis.zinter(indexes, aggregate="MAX")]
         newest = both[::-1]
         return newest[offset : offset + limit], len(both)
+
+    async def dead_letters(self, *, offset: int, limit: int) -> tuple[list[DeadLetter], int]:
+        """Return a page of the tasks that failed for good, newest first, and how many there are."""
+        with translate_errors():
+            total = int(await self._redis.zcard(self._keys.dead))
+            found = await self._redis.zrevrange(self._keys.dead, offset, offset + limit - 1, withscores=True)
+        scores = {name.decode(): int(score) for name, score in found}
+        tasks = await self._hashes([self._keys.task(name) for name in scores])
+        # A task may be forgotten between the reading of the list and that of its hash.
+        return [views.dead_letter(*pair, task) for pair, task in zip(scores.items(), tasks, strict=True) if task], total
+
+    async def dead_letter(self, task: str) -> DeadLetter | None:
+        """Return one task that failed for good, if it is listed."""
+        with translate_errors():
+            score = await self._redis.zscore(self._keys.dead, task)
+        if score is None:
+            return None
+        (fields,) = await self._hashes([self._keys.task(task)])
+        return views.dead_letter(task, int(score), fields) if fields else None
 
     async def plan_state(self, job_id: str) -> views.PlanState | None:
         """Return what a plan needs: the job, its version, and the tasks that are final."""

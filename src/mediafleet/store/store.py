@@ -163,6 +163,12 @@ class Store:
         """Remove a piece of a finished job; False while there is more."""
         return (await self._run("forget", records.Forgotten, job=job, inputs=inputs, piece=PIECE)).done
 
+    async def drop_dead_letter(self, task: str) -> bool:
+        """Take a task off the list of those that failed for good; False if it is not there."""
+        client: Any = self.redis
+        with translate_errors():
+            return bool(await client.zrem(self.keys.dead, task))
+
     async def open_artifact(self, artifact: str, *, doc: str, state: str, retention_ms: int) -> None:
         """Record an artifact."""
         await self._run("open_artifact", records.Opened, id=artifact, doc=doc, state=state, retention_ms=retention_ms)

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from mediafleet.domain.capability import Signature
+from mediafleet.domain.dead import DeadLetter, EndedAttempt
 from mediafleet.domain.errors import ErrorInfo
-from mediafleet.domain.ids import job_of, name_of
+from mediafleet.domain.ids import job_of, name_of, node_of
 from mediafleet.domain.job import Job, JobView, TaskSummary
 from mediafleet.domain.lifecycle import FINAL_TASK_STATES, JobStatus, TaskState
 from mediafleet.domain.node import Executor, ExecutorView, NodeState, NodeView, PoolView, RunningView
@@ -101,6 +102,27 @@ def finished_task(fields: dict[str, str]) -> FinishedTask:
         warnings=result.warnings,
         error=_error(fields["error"]) if fields.get("error") else None,
     )
+
+
+def dead_letter(task: str, at_ms: int, fields: dict[str, str]) -> DeadLetter:
+    """Return a task that failed for good."""
+    spec = msgspec.json.decode(fields["doc"], type=TaskSpec)
+    return DeadLetter(
+        task=task,
+        job=job_of(task),
+        kind=spec.kind,
+        tenant=spec.tenant,
+        at_ms=at_ms,
+        error=_error(fields["error"]) if fields.get("error") else ErrorInfo("", ""),
+        attempts=int(fields.get("attempt", 0)),
+        tries=int(fields.get("tries", 0)),
+        ends=tuple(map(_ended_attempt, fields.get("ends", "").split())),
+    )
+
+
+def _ended_attempt(line: str) -> EndedAttempt:
+    at_ms, how, executor = line.split("|", 2)
+    return EndedAttempt(node_of(executor), executor, int(at_ms), how)
 
 
 def plan_state(job: dict[str, str], tasks: dict[str, dict[str, str]]) -> PlanState:

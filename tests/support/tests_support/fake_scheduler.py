@@ -18,6 +18,7 @@ import msgspec
 from aiohttp import web
 
 from mediafleet.domain.artifact import ArtifactRef
+from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.errors import (
     ErrorInfo,
     IllegalTransition,
@@ -76,6 +77,7 @@ class FakeScheduler:
         self.warnings: tuple[str, ...] = ()
         self.submissions: list[Submission] = []
         self.jobs: dict[str, JobView] = {}
+        self.letters: list[DeadLetter] = []
         self.blobs: dict[str, tuple[str, bytes]] = {}
         self.cut_uploads: list[int] = []
         """At which offset each of the next uploads' parts breaks off."""
@@ -178,6 +180,10 @@ class FakeScheduler:
             web.put("/api/v1/artifacts/{id}", self._receive),
             web.get("/api/v1/artifacts/{id}", self._send, allow_head=False),
             web.head("/api/v1/artifacts/{id}", self._tell_offset),
+            web.get("/api/v1/dead-letters", self._answer(self._letters)),
+            web.get("/api/v1/dead-letters/{id}", self._answer(self._letter)),
+            web.post("/api/v1/dead-letters/{id}/retry", self._answer(self._retry_letter, 202)),
+            web.delete("/api/v1/dead-letters/{id}", self._drop_letter),
             web.get("/api/v1/nodes", self._answer(lambda _: [NODE])),
             web.get("/api/v1/nodes/{id}", self._answer(self._node)),
             web.post("/api/v1/nodes/{id}/drain", self._drain),
@@ -290,6 +296,23 @@ class FakeScheduler:
             raise IllegalTransition(f"Job {view.id}", view.status, "revive")
         self.jobs[view.id] = msgspec.structs.replace(view, status=JobStatus.PENDING, error=None)
         return self.jobs[view.id]
+
+    def _letters(self, request: web.Request) -> DeadLetterPage:
+        offset, limit = int(request.query["offset"]), int(request.query["limit"])
+        return DeadLetterPage(self.letters[offset : offset + limit], len(self.letters), offset, limit)
+
+    def _letter(self, request: web.Request) -> DeadLetter:
+        for letter in self.letters:
+            if letter.task == request.match_info["id"]:
+                return letter
+        raise NotFound(f"There is no dead letter {request.match_info['id']!r}.")
+
+    def _retry_letter(self, request: web.Request) -> JobView:
+        return self._job(self._letter(request).job)
+
+    async def _drop_letter(self, request: web.Request) -> web.Response:
+        self.letters.remove(self._letter(request))
+        return web.Response(status=204)
 
     # --- nodes ----------------------------------------------------------------------------
 

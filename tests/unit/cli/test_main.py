@@ -14,7 +14,7 @@ from mediafleet import __version__
 from mediafleet.cli._app import hoist_options
 
 COMMANDS = (
-    "up scheduler node transcode submit jobs job cancel retry get nodes drain check demo bench pools".split()  # noqa: SIM905 - as people type them
+    "up scheduler node transcode submit jobs job cancel retry dead get nodes drain check demo bench pools".split()  # noqa: SIM905 - as people type them
 )
 
 

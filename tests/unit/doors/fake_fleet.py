@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
+from mediafleet.domain.dead import DeadLetter, DeadLetterPage, EndedAttempt
 from mediafleet.domain.errors import (
     Conflict,
     ErrorInfo,
@@ -68,6 +69,37 @@ class FakeArtifact:
 
 
 @dataclass
+class FakeDeadLetters:
+    """Implements `scheduler.facade.DeadLetters` in memory."""
+
+    fleet: FakeFleet
+    letters: dict[str, DeadLetter] = field(default_factory=dict[str, DeadLetter])
+
+    def add(self, job: str) -> DeadLetter:
+        end = EndedAttempt(NODE, f"{NODE}/cpu", CREATED_MS, "lease-ended")
+        letter = DeadLetter(
+            f"{job}.encode", job, "encode", "default", CREATED_MS, ErrorInfo("poison", "It is."), 1, 0, (end,)
+        )
+        self.letters[letter.task] = letter
+        return letter
+
+    async def page(self, *, offset: int = 0, limit: int = 50) -> DeadLetterPage:
+        found = list(self.letters.values())
+        return DeadLetterPage(found[offset : offset + limit], len(found), offset, limit)
+
+    async def show(self, task: str) -> DeadLetter:
+        if task not in self.letters:
+            raise NotFound(f"There is no dead letter of {task!r}.")
+        return self.letters[task]
+
+    async def retry(self, task: str) -> JobView:
+        return await self.fleet.retry((await self.show(task)).job)
+
+    async def drop(self, task: str) -> None:
+        del self.letters[(await self.show(task)).task]
+
+
+@dataclass
 class FakeFleet:
     """Implements `scheduler.facade.Fleet` in memory."""
 
@@ -89,6 +121,9 @@ class FakeFleet:
     store_is_away: bool = False
     fault: Exception | None = None
     """Raised by the next call, whichever it is."""
+
+    def __post_init__(self) -> None:
+        self.dead = FakeDeadLetters(self)
 
     def _check(self) -> None:
         if self.fault:

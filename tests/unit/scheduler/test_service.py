@@ -355,3 +355,27 @@ async def test_a_job_that_is_cancelled_while_it_uploads_leaves_no_bytes(instance
         with pytest.raises(NotFound):
             await fleet.find_upload(name)
     assert not [*instances.folder.rglob(f"*{name}*")]
+
+
+async def test_a_task_that_lost_two_nodes_is_a_dead_letter_that_can_be_tried_again(fleet: Scheduler) -> None:
+    job = await submit(fleet)
+    for number in range(2):
+        link = await join(fleet, incarnation=str(number))
+        ref = await given(link)
+        await fleet.receive(link, JobAck((ref,)))
+        await until(lambda: is_running(fleet, job))
+    await join(fleet, incarnation="last")
+    error = (await ended(fleet, job)).error
+    assert error is not None
+    assert error.code == "poison"
+    (letter,) = (await fleet.dead.page()).letters
+    assert (letter.job, len(letter.ends)) == (job, 2)
+    assert (await fleet.dead.retry(letter.task)).status is JobStatus.PENDING
+    with pytest.raises(NotFound, match="no dead letter"):
+        await fleet.dead.drop(letter.task)
+    with pytest.raises(NotFound, match="no dead letter"):
+        await fleet.dead.show(letter.task)
+
+
+async def is_running(fleet: Scheduler, job: str) -> bool:
+    return (await fleet.job(job)).tasks[0].state is TaskState.ACKED
