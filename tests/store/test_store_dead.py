@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests_support.store_driver import LEASE_MS, RESERVE_MS, RETENTION_MS, StoreDriver
+from tests_support.store_driver import LEASE_MS, RESERVE_MS, RETENTION_MS, StoreDriver, spec
 
 from mediafleet.domain.frames import AttemptRef
 from mediafleet.domain.ids import node_of
-from mediafleet.domain.lifecycle import JobStatus, TaskState
+from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
 from mediafleet.store import Store, records
 
 if TYPE_CHECKING:
     from tests_support.virtual_time import VirtualTime
 
+    from mediafleet.domain.job import JobView
+
 NODES = ("n0-a-1", "n0-b-2", "n0-c-3")
 TICK_MS = 500
+NARROW = spec(priority=PriorityClass.INTERACTIVE)
+"""A queue of its own, apart from that of the fleet's first job."""
 
 
 class Clockwork:
@@ -51,6 +55,11 @@ class Clockwork:
             reports = [records.NodeReport(node, self.driver.epochs[node], "{}", running) for node in others]
             await self.store.renew(reports, lease_ms=LEASE_MS)
             await self.pass_ms(LEASE_MS // 3)
+
+    async def view(self, job: str) -> JobView:
+        view = await self.store.read.job(job)
+        assert view is not None
+        return view
 
     async def state(self) -> TaskState:
         view = await self.store.read.job(self.job)
@@ -184,3 +193,85 @@ async def test_the_list_is_bounded_and_the_oldest_go_first(clockwork: Clockwork)
     assert await clockwork.driver.redis.zcard(clockwork.store.keys.dead) == 10_000
     assert await clockwork.driver.redis.zscore(clockwork.store.keys.dead, "j0-old0.noop") is None
     assert await clockwork.store.read.dead_letter(f"{clockwork.job}.noop") is not None
+
+
+async def sweep(clockwork: Clockwork) -> list[records.Stop]:
+    """What a planner does with jobs that ended with open tasks."""
+    stops: list[records.Stop] = []
+    for job in await clockwork.store.read.dirty_jobs(10):
+        stops += (await clockwork.store.cancel(job, cursor=0, sweep=True)).stops
+    return stops
+
+
+async def test_a_job_past_its_deadline_fails_and_its_tasks_end(clockwork: Clockwork) -> None:
+    await clockwork.store.cancel(clockwork.job, cursor=0, sweep=False)
+    deadline = clockwork.time.ms + 5_000
+    job = await clockwork.driver.submit_one("runs", "waits", deadline=deadline, spec=NARROW)
+    (placed, *_) = (await clockwork.driver.place(NARROW, limit=1)).assignments
+    await clockwork.driver.ack(placed)
+    await clockwork.pass_ms(4_500)
+    assert (await clockwork.view(job)).status is JobStatus.PROCESSING
+    await clockwork.pass_ms(TICK_MS)
+    view = await clockwork.view(job)
+    assert view.error is not None
+    assert (view.status, view.error.code) == (JobStatus.FAILED, "deadline-exceeded")
+    assert [stop.grant for stop in await sweep(clockwork)] == [placed.grant]
+    assert {task.state for task in (await clockwork.view(job)).tasks} == {TaskState.CANCELLED}
+    letters, _ = await clockwork.store.read.dead_letters(offset=0, limit=10)
+    assert {letter.task for letter in letters} == {f"{job}.runs", f"{job}.waits"}
+    assert {letter.error.code for letter in letters} == {"deadline-exceeded"}
+
+
+async def test_a_retry_after_the_deadline_goes_on_without_one(clockwork: Clockwork) -> None:
+    job = await clockwork.driver.submit_one("noop", deadline=clockwork.time.ms + 1_000)
+    await clockwork.pass_ms(1_000)
+    await sweep(clockwork)
+    await clockwork.store.retry(job, cursor=0)
+    await clockwork.pass_ms(10_000)
+    view = await clockwork.view(job)
+    assert (view.status, view.deadline_ms) == (JobStatus.PENDING, None)
+    assert (await clockwork.store.read.dead_letters(offset=0, limit=10))[1] == 0
+
+
+async def test_a_retry_before_the_deadline_keeps_it(clockwork: Clockwork) -> None:
+    job = await clockwork.driver.submit_one("noop", deadline=clockwork.time.ms + 3_000)
+    await clockwork.store.cancel(job, cursor=0, sweep=False)
+    await clockwork.store.retry(job, cursor=0)
+    await clockwork.pass_ms(3_000)
+    assert (await clockwork.view(job)).status is JobStatus.FAILED
+
+
+async def test_a_job_that_has_ended_leaves_no_deadline_behind(clockwork: Clockwork) -> None:
+    await clockwork.store.cancel(clockwork.job, cursor=0, sweep=False)
+    job = await clockwork.driver.submit_one("noop", deadline=clockwork.time.ms + 60_000)
+    await clockwork.driver.finish(await clockwork.start())
+    due = [name.decode() for name in await clockwork.driver.redis.zrange(clockwork.store.keys.due, 0, -1)]
+    assert f"job-deadline|{job}" not in due
+    assert (await clockwork.view(job)).status is JobStatus.COMPLETED
+
+
+async def test_a_task_begins_no_sooner_than_it_may(clockwork: Clockwork) -> None:
+    await clockwork.driver.submit_one("noop", spec=NARROW, not_before=clockwork.time.ms + 5_000)
+    await clockwork.pass_ms(4_500)
+    assert (await clockwork.driver.place(NARROW)).assignments == []
+    await clockwork.pass_ms(TICK_MS)
+    assert len((await clockwork.driver.place(NARROW)).assignments) == 1
+
+
+async def test_an_upload_or_a_retry_does_not_begin_a_task_sooner(clockwork: Clockwork) -> None:
+    await clockwork.store.open_artifact("a0-up", doc="{}", state="open", retention_ms=RETENTION_MS)
+    job = await clockwork.driver.submit_one("noop", spec=NARROW, not_before=clockwork.time.ms + 5_000, inputs=["a0-up"])
+    await clockwork.store.complete_artifact("a0-up", doc="{}")
+    assert (await clockwork.driver.place(NARROW)).assignments == []
+    await clockwork.store.cancel(job, cursor=0, sweep=False)
+    await clockwork.store.retry(job, cursor=0)
+    assert (await clockwork.driver.place(NARROW)).assignments == []
+    await clockwork.pass_ms(5_000)
+    assert len((await clockwork.driver.place(NARROW)).assignments) == 1
+
+
+async def test_a_cancelled_job_does_not_begin_at_its_time(clockwork: Clockwork) -> None:
+    job = await clockwork.driver.submit_one("noop", spec=NARROW, not_before=clockwork.time.ms + 5_000)
+    await clockwork.store.cancel(job, cursor=0, sweep=False)
+    await clockwork.pass_ms(5_000)
+    assert (await clockwork.driver.place(NARROW)).assignments == []

@@ -54,6 +54,7 @@ _add("transcode", "transcode:transcode", WORK, "Convert media files and folders;
 _add("submit", "submit:submit", WORK, "Hand in a job of any kind.", [
     ("mediafleet submit transcode film.mkv --param preset=av1", "prints the job's id"),
     ("mediafleet submit noop --wait", "waits for the end; exit 0 if it completed"),
+    ("mediafleet submit noop --not-before 2030-01-31T22:00 --deadline 2030-02-01T06:00", "overnight, or not at all"),
     ("""mediafleet submit transcode a.mkv --params '{"preset": "hevc"}'""", "params as JSON"),
     ("mediafleet submit transcode artifact:a0-…", "an input that was uploaded before"),
 ])  # fmt: skip

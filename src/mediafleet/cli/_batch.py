@@ -32,6 +32,14 @@ MOST_FETCHERS = 4
 
 
 @dataclass(frozen=True)
+class Times:
+    """When jobs may begin and must have ended, milliseconds since 1970, 0 for any time."""
+
+    not_before: int = 0
+    deadline: int = 0
+
+
+@dataclass(frozen=True)
 class Work:
     """What is to be done with every file."""
 
@@ -40,6 +48,7 @@ class Work:
     priority: PriorityClass = PriorityClass.BATCH
     ending: str = ""
     """Ending of the results' names where it is known beforehand."""
+    times: Times = field(default_factory=Times)
 
 
 class Batch:
@@ -108,7 +117,14 @@ class Batch:
             self._on_change(item)
 
         work = self._work
-        draft = Submission(work.kind, params=work.params, priority=work.priority, name=utf8(item.path.name))
+        draft = Submission(
+            work.kind,
+            params=work.params,
+            priority=work.priority,
+            name=utf8(item.path.name),
+            not_before=work.times.not_before,
+            deadline=work.times.deadline,
+        )
         # The item takes the job from inside: an interruption of this call must not leave it without the id.
         return await hand_in(self._own, draft, [item.path], on_upload=advance, on_accepted=item.take)
 

@@ -13,6 +13,7 @@ from mediafleet.cli._fleet import Fleet, open_fleet
 from mediafleet.cli._follow import JobWatch, OwnJobs, watching
 from mediafleet.cli._hand_in import hand_in
 from mediafleet.cli._inputs import Source, find_sources, is_address
+from mediafleet.cli._moments import read_moment
 from mediafleet.cli._names import Targets, safe_name
 from mediafleet.cli._options import ClientOptions
 from mediafleet.cli._output import Output
@@ -52,6 +53,8 @@ def submit(  # noqa: PLR0913 - a submission has as many parts
     tenant: str = DEFAULT_TENANT,
     name: Annotated[str, Parameter(show_default=False)] = "",
     key: Annotated[str, Parameter(show_default=False)] = "",
+    not_before: Annotated[str, Parameter(show_default=False, metavar="TIME")] = "",
+    deadline: Annotated[str, Parameter(show_default=False, metavar="TIME")] = "",
     options: ClientOptions = _NO_OPTIONS,
 ) -> int:
     """Hand in a job of any kind.
@@ -68,6 +71,8 @@ def submit(  # noqa: PLR0913 - a submission has as many parts
         tenant: On whose behalf.
         name: A word for people; the input's file name where not given.
         key: Idempotency key: a second submission with the same key returns the first job.
+        not_before: Nothing of it begins sooner: 2030-01-31T18:00, with an offset or in local time, or milliseconds since 1970.
+        deadline: The job fails if it has not ended by then.
         options: Shared options.
     """
     output = Output(as_json=options.json)
@@ -80,6 +85,8 @@ def submit(  # noqa: PLR0913 - a submission has as many parts
             tenant=utf8(tenant),
             name=utf8(name),
             idempotency_key=utf8(key),
+            not_before=read_moment(not_before, "--not-before"),
+            deadline=read_moment(deadline, "--deadline"),
         )
         afterwards = Afterwards(wait or out is not None, out, force)
         return run_client(_submit(draft, (inputs, afterwards), options, output), output, debug=options.debug)

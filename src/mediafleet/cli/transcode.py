@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from mediafleet.cli._batch import Batch, Work
+from mediafleet.cli._batch import Batch, Times, Work
 from mediafleet.cli._fleet import open_fleet
 from mediafleet.cli._inputs import Source, Unusable, find_sources
 from mediafleet.cli._item import INTERRUPTED, Item, Phase
+from mediafleet.cli._moments import read_moment
 from mediafleet.cli._names import Targets
 from mediafleet.cli._options import ClientOptions
 from mediafleet.cli._output import Output
@@ -40,6 +41,7 @@ class Request:
     force: bool = False
     recursive: bool = True
     priority: PriorityClass = PriorityClass.BATCH
+    times: Times = field(default_factory=Times)
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ def transcode(  # noqa: PLR0913 - a command line has as many options as people n
     force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     recursive: bool = True,
     priority: Literal["live", "interactive", "batch"] = "batch",
+    not_before: Annotated[str, Parameter(show_default=False, metavar="TIME")] = "",
+    deadline: Annotated[str, Parameter(show_default=False, metavar="TIME")] = "",
     options: ClientOptions = _NO_OPTIONS,
 ) -> int:
     """Convert media files and folders; fetch the results.
@@ -75,6 +79,8 @@ def transcode(  # noqa: PLR0913 - a command line has as many options as people n
         force: Replace results that exist. Inputs are never replaced.
         recursive: Look in the folders of a folder, too; results keep their order.
         priority: Which work goes first when there is more than the fleet can do at once.
+        not_before: Nothing begins sooner: 2030-01-31T18:00, with an offset or in local time, or milliseconds since 1970.
+        deadline: What has not ended by then fails.
         options: Shared options.
     """
     output = Output(as_json=options.json)
@@ -84,7 +90,10 @@ def transcode(  # noqa: PLR0913 - a command line has as many options as people n
         if not files:
             raise InvalidRequest("Name at least one file or folder.")
         params = {name: value for name, value in given.items() if value is not None} | read_params(param)
-        request = Request(files, out, params, force=force, recursive=recursive, priority=PriorityClass(priority))
+        times = Times(read_moment(not_before, "--not-before"), read_moment(deadline, "--deadline"))
+        request = Request(
+            files, out, params, force=force, recursive=recursive, priority=PriorityClass(priority), times=times
+        )
         return run_client(transcode_all(request, options, output), output, debug=options.debug)
 
     return guard(work, output, debug=options.debug)
@@ -93,7 +102,7 @@ def transcode(  # noqa: PLR0913 - a command line has as many options as people n
 async def transcode_all(request: Request, options: ClientOptions, output: Output) -> int:
     """Work on all that is asked for, print what became of it, and return the exit code."""
     ending = expected_ending(request.params)
-    work = Work("transcode", request.params, request.priority, ending)
+    work = Work("transcode", request.params, request.priority, ending, request.times)
     found = list(find_sources(request.paths, recursive=request.recursive))
     targets = Targets(request.out, force=request.force, inputs=[one.path for one in found if isinstance(one, Source)])
     targets.check_folder()

@@ -29,6 +29,10 @@ class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     tenant: str = DEFAULT_TENANT
     idempotency_key: str = ""
     """A second submission of the tenant with the same key returns the first job."""
+    not_before: int | str = 0
+    """None of its tasks begins sooner: milliseconds since 1970, or ISO 8601 with an offset; 0 for at once."""
+    deadline: int | str = 0
+    """It fails if it has not ended by then; as `not_before`, 0 for none."""
     webhook: str = ""
     name: str = ""
     """A word for people; the input's file name where it is empty."""
@@ -55,6 +59,8 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     params: dict[str, Any]
     priority: PriorityClass
     created_ms: int
+    not_before_ms: int = 0
+    deadline_ms: int = 0
 
 
 class TaskSummary(msgspec.Struct, frozen=True):
@@ -98,6 +104,10 @@ class JobView(msgspec.Struct, frozen=True):
     """The kind's own account of the finished work."""
     started_ms: int | None = None
     finished_ms: int | None = None
+    not_before_ms: int | None = None
+    """Its tasks begin no sooner."""
+    deadline_ms: int | None = None
+    """It fails if it has not ended by then."""
     tasks: tuple[TaskSummary, ...] = ()
     """Only where a single job is asked for."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mediafleet.domain.artifact import ArtifactRef
+from mediafleet.domain.clock import parse_moment
 from mediafleet.domain.errors import InputError, InvalidParams, InvalidRequest, MediafleetError, NotFound
 from mediafleet.domain.ids import new_job_id
 from mediafleet.domain.job import Job, Submission
@@ -50,6 +51,16 @@ def check_submission(submission: Submission, kind: Kind) -> None:
     if count < fewest or (most is not None and count > most):
         wanted = str(fewest) if fewest == most else f"{fewest} to {most}" if most is not None else f"{fewest} or more"
         raise InvalidParams(f"The kind {kind.name!r} takes {wanted} input(s); {count} were given.")
+
+
+def check_times(submission: Submission, *, now_ms: int) -> tuple[int, int]:
+    """Return when the job may begin and when it must have ended, milliseconds, 0 for any time. Raises InvalidRequest."""
+    not_before = parse_moment(submission.not_before, "not_before")
+    deadline = parse_moment(submission.deadline, "deadline")
+    if deadline and deadline <= max(now_ms, not_before):
+        reason = "past already" if deadline <= now_ms else "not after not_before"
+        raise InvalidRequest(f"The deadline is {reason}; a job needs time to run.")
+    return not_before, deadline
 
 
 def first_step(kind: Kind, job: Job) -> Step:
@@ -115,6 +126,7 @@ class Acceptor:
         check_submission(submission, kind)
         params = self._kinds.check_params(kind.name, submission.params)
         inputs = [await self._uploads.resolve_input(uri, principal=principal) for uri in submission.input_uris]
+        not_before_ms, deadline_ms = check_times(submission, now_ms=self._clock.now_ms())
         return Job(
             id=new_job_id(self._store.keys.cell),
             cell=self._store.keys.cell,
@@ -127,6 +139,8 @@ class Acceptor:
             params=params,
             priority=submission.priority,
             created_ms=self._clock.now_ms(),
+            not_before_ms=not_before_ms,
+            deadline_ms=deadline_ms,
         )
 
     def _record(self, job: Job, submission: Submission) -> tuple[JobRecord, dict[str, str]]:

@@ -19,6 +19,11 @@ LONGEST_DETAIL = 16 * 1024
 """Characters. An error is kept with its job and is part of every answer about it."""
 
 
+DEADLINE_EXCEEDED = ErrorInfo(
+    "deadline-exceeded", "The job had not ended by its deadline, so it was given up; a retry goes on without one."
+)
+
+
 def poison_error(kills: int) -> ErrorInfo:
     """Return why a task that lost so many nodes is given to no other."""
     sentence = (

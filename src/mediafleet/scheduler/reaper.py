@@ -11,7 +11,7 @@ import structlog
 
 from mediafleet.domain.retry import back_off_table
 from mediafleet.domain.rules import FleetRules
-from mediafleet.scheduler.outcomes import poison_error
+from mediafleet.scheduler.outcomes import DEADLINE_EXCEEDED, poison_error
 from mediafleet.scheduler.settler import TIMED_OUT, draw_delays
 from mediafleet.store.records import Reaped, ReapRules
 from mediafleet.store.scripts import as_text
@@ -102,4 +102,5 @@ class Reaper:
             delays=back_off_table(draw_delays()),
             max_kills=self._max_kills,
             poison_error=as_text(poison_error(self._max_kills)),
+            deadline_error=as_text(DEADLINE_EXCEEDED),
         )

@@ -119,6 +119,7 @@ def task_record(
         max_tries=task.limits.max_tries,
         total_ms=task.limits.total_ms,
         weight=task.weight,
+        not_before=job.not_before_ms,
     )
     return record, queue
 
@@ -200,6 +201,7 @@ def job_record(
         inputs=[ref.id for ref in job.inputs],
         weight=sum(task.weight for task in first.tasks),
         tasks=tasks,
+        deadline=job.deadline_ms,
     )
     return record, queues
 
@@ -219,6 +221,8 @@ def fresh_view(job: Job, *, uploading: bool) -> JobView:
         version=1,
         inputs=job.inputs,
         params=job.params,
+        not_before_ms=job.not_before_ms or None,
+        deadline_ms=job.deadline_ms or None,
     )
 
 

@@ -52,6 +52,8 @@ class TaskRecord(msgspec.Struct, frozen=True):
     max_tries: int
     total_ms: int
     weight: float
+    not_before: int = 0
+    """Milliseconds since 1970; it is placed no sooner."""
     near: list[str] = []
     """Nodes that have its input."""
 
@@ -73,6 +75,8 @@ class JobRecord(msgspec.Struct, frozen=True):
     """Ids of the artifacts it uses."""
     weight: float
     tasks: list[TaskRecord]
+    deadline: int = 0
+    """Milliseconds since 1970, 0 for none: it fails if it has not ended by then."""
 
 
 class SubmittedJob(msgspec.Struct, frozen=True):
@@ -315,6 +319,7 @@ class ReapRules(msgspec.Struct, frozen=True):
     max_kills: int = 2
     """See `FleetRules`."""
     poison_error: str = "{}"
+    deadline_error: str = "{}"
     limit: int = 200
     retry_ms: int = 60_000
     """When retention that the caller did not finish is named again."""

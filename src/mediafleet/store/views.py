@@ -69,6 +69,9 @@ def job_view(fields: dict[str, str], tasks: dict[str, dict[str, str]] | None = N
         result=result.result if result else None,
         started_ms=_number(fields, "started"),
         finished_ms=_number(fields, "finished"),
+        not_before_ms=job.not_before_ms or None,
+        # Of the record and not of the document: a retry after it has passed goes on without one.
+        deadline_ms=_number(fields, "deadline"),
         # A task may be forgotten between the reading of the list and that of its hash.
         tasks=tuple(task_summary(name, task) for name, task in (tasks or {}).items() if task),
     )

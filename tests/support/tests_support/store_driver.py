@@ -33,6 +33,7 @@ RULES = records.ReapRules(
     timeout_error='{"code":"timeout","message":"m"}',
     delays=[100, 200, 400],
     poison_error=POISON,
+    deadline_error='{"code":"deadline-exceeded","message":"m"}',
 )
 PLACE_RULES = records.PlaceRules("i-1", RESERVE_MS)
 
@@ -113,6 +114,7 @@ class StoreDriver:
                 max_tries=changes.get("max_tries", 3),
                 total_ms=changes.get("total_ms", 0),
                 weight=1.0,
+                not_before=changes.get("not_before", 0),
             )
             for name, after in names.items()
         ]
@@ -128,6 +130,7 @@ class StoreDriver:
             inputs=changes.get("inputs", []),
             weight=float(len(names)),
             tasks=tasks,
+            deadline=changes.get("deadline", 0),
         )
 
     async def submit(self, *jobs: records.JobRecord) -> records.Submitted:

@@ -228,3 +228,24 @@ async def test_an_artifact_that_goes_while_jobs_are_submitted_is_named(
     wish = Submission("copy", f"artifact:{upload.ref.id}")
     await desk.refused(wish, error=NotFound, match=f"no artifact '{upload.ref.id}' any more; upload the file again")
     client.close()
+
+
+@pytest.mark.parametrize(
+    ("times", "match"),
+    [
+        ({"deadline": 1}, "The deadline is past already"),
+        ({"deadline": 2_000_000_000_000, "not_before": 2_000_000_000_000}, "The deadline is not after not_before"),
+        ({"not_before": "tonight"}, "not_before is no moment"),
+    ],
+)
+async def test_times_in_which_no_job_can_run_are_refused(desk: Desk, times: dict[str, int | str], match: str) -> None:
+    await desk.refused(msgspec.structs.replace(NOOP, **times), error=InvalidRequest, match=match)
+
+
+async def test_times_are_part_of_the_job(desk: Desk) -> None:
+    wanted = msgspec.structs.replace(NOOP, not_before="2040-01-01T00:00:00Z", deadline=4_000_000_000_000)
+    (accepted,) = await desk.acceptor.accept([wanted], principal="ann")
+    stored = await desk.parts.store.read.job(accepted.job.id)
+    for view in (accepted.job, stored):
+        assert view is not None
+        assert (view.not_before_ms, view.deadline_ms) == (2_208_988_800_000, 4_000_000_000_000)

@@ -379,3 +379,18 @@ async def test_a_task_that_lost_two_nodes_is_a_dead_letter_that_can_be_tried_aga
 
 async def is_running(fleet: Scheduler, job: str) -> bool:
     return (await fleet.job(job)).tasks[0].state is TaskState.ACKED
+
+
+async def test_a_job_that_does_not_end_by_its_deadline_fails(fleet: Scheduler) -> None:
+    """Real time, since the instance's own loops are what is tested."""
+    deadline = SystemClock().now_ms() + 200
+    job = (await fleet.submit([Submission("noop", deadline=deadline)], principal="ann"))[0].job.id
+    view = await ended(fleet, job)
+    assert view.error is not None
+    assert (view.status, view.error.code) == (JobStatus.FAILED, "deadline-exceeded")
+
+    async def is_listed() -> bool:
+        return (await fleet.dead.page()).total == 1
+
+    await until(is_listed)
+    assert (await fleet.job(job)).tasks[0].state is TaskState.CANCELLED

@@ -1,7 +1,7 @@
 -- Cancels a job, or sweeps the open tasks of one that ended another way; in pieces of A.piece tasks.
 -- A: job, cursor (0 to begin), piece, sweep = the job has ended already, data (JSON for the event)
 -- Returns {status = before, cursor = of the next piece, 0 at the end, stops = [{task, grant, executor}]}.
--- @include base state record rule names queue counts job capacity grants share ends attempt revoke
+-- @include base state record rule names queue counts job capacity grants share ends attempt revoke dead
 local j, stops = read_job(A.job), {}
 local status = j.status or ''
 local begins = A.cursor == 0 and not A.sweep
@@ -15,6 +15,9 @@ if begins then
   change(j, 'version', j.version + 1)
 end
 
+-- What a deadline ended are dead letters, with the error of their job.
+local overdue = redis.call('HGET', j.key, 'overdue') and redis.call('HGET', j.key, 'error')
+
 local function end_task(id)
   local t = read_task(id, {'state', 'attempt'})
   local state = after(t.state, 'cancel')
@@ -22,6 +25,10 @@ local function end_task(id)
   if t.state == 'NEW' then unqueue(id, t.queue, t.tenant) end
   if t.attempt then revoke_others(id, '', stops) end
   redis.call('HSET', t.key, 'state', state, 'grant', '')
+  if overdue then
+    redis.call('HSET', t.key, 'error', overdue)
+    bury(id)
+  end
   redis.call('DEL', t.key .. ':children')
   count_open(t, -1)
   change(j, 'open', j.open - 1)

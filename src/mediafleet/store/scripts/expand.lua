@@ -2,7 +2,7 @@
 -- A: job, version, outcome_of, tasks = [see create_task] (at most 256), last = no further piece follows,
 --    outcome = {status, field, text, data, outputs} or nil, queues = {queue id: doc}
 -- Returns {applied, queues = [touched]}.
--- @include base record rule names queue counts job task outputs
+-- @include base record rule names queue admit counts job task outputs
 local j = read_job(A.job)
 if j.version ~= A.version or not j.status or FINAL_STATUS[j.status] then
   return cmsgpack.pack({applied = false, queues = {}})

@@ -2,7 +2,7 @@
 -- A: results = [{task, grant, result (JSON), outputs = [artifact ids]}]
 -- Returns {verdicts = ['accepted' | 'duplicate' | 'stale'], stops = [{task, grant, executor}], queues = [touched],
 --   freed (see capacity.lua)}.
--- @include base state record rule names queue counts job progress children outputs capacity grants share ends attempt
+-- @include base state record rule names queue admit counts job progress children outputs capacity grants share ends attempt
 -- @include revoke
 local stops = {}
 

@@ -1,7 +1,7 @@
 -- Gives a failed or cancelled job another go: what is DONE stays, the rest begins anew.
 -- A: job, cursor (0 to begin), piece
 -- Returns {status = before, cursor = of the next piece, 0 at the end, queues = [touched]}.
--- @include base state record rule names queue counts job progress task revive
+-- @include base state record rule names queue admit counts job progress task revive deadline
 local j = read_job(A.job)
 local status = j.status or ''
 local begins = A.cursor == 0
@@ -15,6 +15,7 @@ if begins then
   change(j, 'stage', '')
   change(j, 'version', j.version + 1)
   drop_score(P .. 'due', 'job|' .. A.job)
+  renew_deadline(j)
   emit('job.revived', 'job', A.job, '{"status":"' .. j.status .. '"}')
 end
 local cursor = revive_piece(j, A.cursor, A.piece)

@@ -1,8 +1,8 @@
 -- Accepts jobs with the tasks of their first plan: all of them, or none.
--- A: jobs = [{id, kind, key (idempotency, '' for none), doc, tenant, created (ms), retention_ms, outcome_of,
+-- A: jobs = [{id, kind, key (idempotency, '' for none), doc, tenant, created (ms), retention_ms, deadline (ms), outcome_of,
 --     inputs = [artifact ids], weight, tasks = [see create_task]}], queues = {queue id: doc}
 -- Returns {missing = artifact id or nil, jobs = [{id, created}], queues = [touched]}.
--- @include base record rule names queue counts task
+-- @include base record rule names queue admit counts task deadline
 local function idempotency_key(job) return P .. 'idem:' .. job.tenant .. ':' .. job.key end
 
 -- A repeated submission is answered even if its inputs are gone by now.
@@ -43,6 +43,7 @@ local function accept(job)
     'version', '1', 'open', count, 'outcome_of', job.outcome_of, 'weight', job.weight)
   if job.key ~= '' then redis.call('HSET', P .. 'job:' .. job.id, 'key', job.key) end
   if uploads > 0 then redis.call('HSET', P .. 'job:' .. job.id, 'uploads', uploads) end
+  set_deadline(job.id, job.deadline)
   set_score(P .. 'jobs', job.id, job.created)
   set_score(P .. 'kind:' .. job.kind, job.id, job.created)
   set_score(P .. 'jobs:' .. status, job.id, job.created)

@@ -2,9 +2,9 @@
 local CHILDREN = 256
 
 local function satisfy(child)
-  local t = read_task(child, {'state', 'deps'})
+  local t = read_task(child, {'state', 'deps', 'not_before'})
   if t.state ~= 'NEW' or tonumber(t.deps or '0') <= 0 then return end
-  if redis.call('HINCRBY', t.key, 'deps', -1) == 0 then enqueue(child, t.queue, t.tenant, t.score) end
+  if redis.call('HINCRBY', t.key, 'deps', -1) == 0 then admit(t) end
 end
 
 -- `what` is task or artifact. Those that are too many for one call are left to the reaper, due at once;

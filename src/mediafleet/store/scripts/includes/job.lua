@@ -4,7 +4,7 @@ local NO_RESULT = '{"code":"no-result","message":"The plan named a task for the 
 
 local function read_job(id)
   local j = read_record(P .. 'job:' .. id, {'status', 'rule', 'open', 'version', 'outcome_of', 'weight', 'done_weight',
-    'reviving', 'started', 'uploads'})
+    'reviving', 'started', 'uploads', 'deadline'})
   read_job_rule(j)
   j.id, j.open, j.version = id, tonumber(j.open or '0'), tonumber(j.version or '0')
   return j
@@ -21,6 +21,7 @@ end
 local function close_job(j, status, field, text, data)
   move_job(j, status)
   drop_score(P .. 'due', 'revive|' .. j.id)
+  if j.deadline then drop_score(P .. 'due', 'job-deadline|' .. j.id) end
   change(j, 'finished', NOW)
   change(j, field, text)
   if status == 'completed' then

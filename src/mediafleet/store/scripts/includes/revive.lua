@@ -13,11 +13,11 @@ local function recount(t)
   if t.state ~= 'NEW' or tonumber(t.deps) == 0 then return end
   change(t, 'deps', count_missing(t.id, words(t.after), words(t.waits)))
   save(t)
-  if t.deps == 0 then enqueue(t.id, t.queue, t.tenant, t.score) end
+  if t.deps == 0 then admit(t) end
 end
 
 local function revive(j, id)
-  local t = read_task(id, {'state', 'after', 'waits', 'deps', 'fraction'})
+  local t = read_task(id, {'state', 'after', 'waits', 'deps', 'fraction', 'not_before'})
   local state = after(t.state, 'revive')
   if not state then return recount(t) end
   local deps = count_missing(id, words(t.after), words(t.waits))
@@ -32,7 +32,7 @@ local function revive(j, id)
   redis.call('HDEL', t.key, 'error')
   count_open(t, 1)
   change(j, 'open', j.open + 1)
-  if deps == 0 then enqueue(id, t.queue, t.tenant, t.score) end
+  if deps == 0 then admit(t) end
 end
 
 -- Returns the cursor of the next piece, 0 at the end.

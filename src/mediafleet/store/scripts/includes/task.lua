@@ -1,5 +1,5 @@
 -- A task is created once: its id follows from its name, so a plan may name it again.
--- `t` = {id, name, job, queue, tenant, cost, score, doc, after, waits, max_tries, total_ms, weight}
+-- `t` = {id, name, job, queue, tenant, cost, score, doc, after, waits, not_before (ms), max_tries, total_ms, weight}
 local created = {}
 
 -- Notes what the task must wait for; returns how many things. What is named twice counts once.
@@ -33,9 +33,10 @@ local function create_task(t)
   for _, field in ipairs({'after', 'waits', 'near'}) do
     if #t[field] > 0 then redis.call('HSET', key, field, table.concat(t[field], ' ')) end
   end
+  if t.not_before > 0 then redis.call('HSET', key, 'not_before', t.not_before) end
   count_tasks(t.queue, 1)
   count_open(t, 1)
-  if deps == 0 then enqueue(t.id, t.queue, t.tenant, t.score) end
+  if deps == 0 then admit(t) end
   return true
 end
 
