@@ -35,6 +35,7 @@ ARGUMENTS: dict[str, Any] = {
     "offset": 0,
     "queues": ["q"],
     "status": None,
+    "task": "j0-1.noop",
 }
 READS = [name for name, _ in inspect.getmembers(Reader, inspect.iscoroutinefunction) if not name.startswith("_")]
 
@@ -65,6 +66,7 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
         "config": (0, FleetRules()),
         "count_jobs": dict.fromkeys(JobStatus, 0),
         "count_queued": 0,
+        "dead_letters": ([], 0),
         "first_event_id": "0-0",
         "instances": {},
         "jobs": ([], 0),
@@ -75,7 +77,7 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
         "schema_field": 1,
         "waiting_queues": (0, []),
     }
-    single = {"artifact", "job", "job_document", "node", "ping", "plan_state"}
+    single = {"artifact", "dead_letter", "job", "job_document", "node", "ping", "plan_state"}
     assert await call(store.read, name) == (None if name in single else empty.get(name, []))
 
 

@@ -154,6 +154,7 @@ async def poison(clockwork: Clockwork) -> list[str]:
 
 async def test_a_letter_says_what_is_known_of_its_attempts(clockwork: Clockwork) -> None:
     executors = await poison(clockwork)
+    assert executors[0] != executors[1], "though its node came back, another one goes first"
     ((letter,), total) = await clockwork.store.read.dead_letters(offset=0, limit=10)
     assert (letter.job, letter.error.code, letter.attempts, total) == (clockwork.job, "poison", 2, 1)
     assert [(end.executor, end.how) for end in letter.ends] == [(name, "restarted") for name in executors]
@@ -275,3 +276,12 @@ async def test_a_cancelled_job_does_not_begin_at_its_time(clockwork: Clockwork) 
     await clockwork.store.cancel(job, cursor=0, sweep=False)
     await clockwork.pass_ms(5_000)
     assert (await clockwork.driver.place(NARROW)).assignments == []
+
+
+async def test_the_limit_is_a_rule_and_may_be_none(clockwork: Clockwork) -> None:
+    for max_kills, expected in ((0, TaskState.NEW), (0, TaskState.NEW), (1, TaskState.FAILED)):
+        placed = await clockwork.start()
+        node = node_of(placed.executor)
+        clockwork.driver.max_kills = max_kills
+        await clockwork.driver.join(node)
+        assert await clockwork.state() is expected

@@ -34,7 +34,7 @@ _CELL = re.compile(r"[a-z0-9]{1,16}")
 _LABEL = re.compile(r"[A-Za-z0-9_.>@/+-]{1,80}")
 _REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
 
-_MAY_BE_ZERO = frozenset({"slots", "port", "drain_s", "stop_grace_ms"})
+_MAY_BE_ZERO = frozenset({"slots", "port", "drain_s", "stop_grace_ms", "max_kills"})
 """Numbers for which 0 has a meaning; all others are 1 or more."""
 
 

@@ -14,7 +14,7 @@ from mediafleet.domain.job import Job
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import TaskSpec
-from mediafleet.domain.rules import InstanceDocument, Membership
+from mediafleet.domain.rules import FleetRules, InstanceDocument, Membership
 from mediafleet.scheduler.matching import PoolMatcher
 from mediafleet.scheduler.placer import in_order
 from mediafleet.store import Store, records
@@ -61,6 +61,7 @@ class StoreDriver:
         self.epochs: dict[str, int] = {}
         self.incarnations: dict[str, str] = {}
         self.queues: dict[str, str] = {}
+        self.max_kills = FleetRules().max_kills
         self._count = itertools.count()
 
     async def join(
@@ -86,6 +87,7 @@ class StoreDriver:
             executors=[records.ExecutorRecord(f"{node}/cpu", slots, pool, executor.live_reserve, as_text(executor))],
             pools={pool: as_text(executor.signature)},
             announced=announced,
+            max_kills=self.max_kills,
             poison_error=POISON,
         )
         admitted = await self.store.register(record)

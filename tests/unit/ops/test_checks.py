@@ -59,7 +59,7 @@ def test_each_problem_is_one_sentence(section: str, changes: dict[str, Any], wor
     ("section", "changes"),
     [
         ("scheduler", {"node_lease_ms": 10_000}),
-        ("scheduler", {"place_batch": 64}),
+        ("scheduler", {"place_batch": 64, "max_kills": 0}),
         ("store", {"redis_url": "unix:///run/redis.sock"}),
         ("store", {"prefix": "team-a.sched_2", "cell": "eu1"}),
         ("server", {"port": 0, "host": "::", "token": "t" * 16}),
