@@ -84,6 +84,10 @@ _add("dead", "dead:dead", FOLLOW, "List tasks that failed for good, look at them
     ("mediafleet dead retry j0-7h3k….encode", "another go for its job"),
     ("mediafleet dead drop j0-7h3k….encode --json", "off the list; its job stays as it is"),
 ])  # fmt: skip
+_add("why", "why:why", FOLLOW, "Say why a job waits, and what it waits for.", [
+    ("mediafleet why j0-7h3k…", ""),
+    ("mediafleet why j0-7h3k… --json", "each pool and executor, for a program"),
+])  # fmt: skip
 _add("up", "serve:up", OPERATE, "Run everything on this machine: store, scheduler, node and console.", [
     ("mediafleet up", "console at http://127.0.0.1:8000"),
     ("mediafleet up --host 0.0.0.0", "for other machines; makes a token and prints where it is"),
@@ -107,6 +111,7 @@ _add("drain", "nodes:drain", OPERATE, "Let a node finish what it runs and take n
 ])  # fmt: skip
 _add("pools", "nodes:pools", OPERATE, "List pools: executors that can do the same.", [
     ("mediafleet pools", ""),
+    ("mediafleet pools --json", "the list of PoolView of the API"),
 ])  # fmt: skip
 _add("check", "check:check", LEARN, "Say what is installed, what is reachable and what this machine can do.", [
     ("mediafleet check", "exit 1 if a fleet could not work here"),

@@ -11,6 +11,7 @@ from mediafleet.artifacts.transfer import ArtifactClient
 from mediafleet.client.events import EventFeed
 from mediafleet.client.transport import Transport
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage
+from mediafleet.domain.explanation import Explanation, JobWhy, Simulation
 from mediafleet.domain.job import JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeView, PoolView
@@ -136,6 +137,14 @@ class FleetClient:
     async def pools(self) -> list[PoolView]:
         """Return the pools that have executors."""
         return await self._get("/api/v1/pools", list[PoolView])
+
+    async def why(self, job_id: str) -> JobWhy:
+        """Return why a job's tasks wait."""
+        return await self._get(f"/api/v1/jobs/{_part(job_id)}/why", JobWhy)
+
+    async def simulate(self, wish: Simulation) -> Explanation:
+        """Return what would become of a task now; nothing is reserved."""
+        return await self._transport.ask("POST", "/api/v1/simulate", Explanation, body=wish, repeat=True)
 
     async def kinds(self) -> list[dict[str, Any]]:
         """Return the job kinds with the JSON schema of their params."""

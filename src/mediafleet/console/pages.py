@@ -237,4 +237,6 @@ def _form_context(fleet: Fleet, name: str) -> dict[str, Any]:
 
 
 async def _job_context(fleet: Fleet, job_id: str) -> dict[str, Any]:
-    return {"job": await fleet.job(check_job_id(job_id))}
+    job = await fleet.job(check_job_id(job_id))
+    waits = job.status in {JobStatus.PENDING, JobStatus.UPLOADING}
+    return {"job": job, "why": await fleet.why(job_id) if waits else None}

@@ -97,5 +97,11 @@ class PoolView(msgspec.Struct, frozen=True):
     pool: str
     capabilities: tuple[str, ...]
     slots: int
+    """Of each executor."""
     executors: int
     free: int
+    """Slots of all of them that nothing holds."""
+    live_reserve: int = 0
+    """Slots of each executor that batch work may not take."""
+    priority: int = 0
+    """The operator's word on their nodes."""

@@ -10,6 +10,7 @@ import msgspec
 from mediafleet.domain.artifact import Artifact, ArtifactRef
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.event import Event
+from mediafleet.domain.explanation import Explanation, JobWhy, Simulation
 from mediafleet.domain.frames import NodeFrame, Register, Registered, SchedulerFrame
 from mediafleet.domain.job import JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus
@@ -161,6 +162,14 @@ class Fleet(Protocol):
 
     async def pools(self) -> list[PoolView]:
         """Return the pools that have executors."""
+        ...
+
+    async def why(self, job_id: str) -> JobWhy:
+        """Return why a job's tasks wait. Raises NotFound."""
+        ...
+
+    async def simulate(self, wish: Simulation) -> Explanation:
+        """Return what would become of a task now; nothing is reserved. Raises InvalidRequest."""
         ...
 
     async def stats(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from mediafleet.scheduler.accept import Acceptor
 from mediafleet.scheduler.courier import Courier
 from mediafleet.scheduler.dead import DeadLetterBox
 from mediafleet.scheduler.events import EventHub
+from mediafleet.scheduler.explainer import Explainer
 from mediafleet.scheduler.links import LinkedNode, LinkTable
 from mediafleet.scheduler.loops import end_loops, keep_going
 from mediafleet.scheduler.membership import Duties, Member
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from mediafleet.domain.artifact import Artifact, ArtifactRef
     from mediafleet.domain.clock import Clock
     from mediafleet.domain.event import Event
+    from mediafleet.domain.explanation import Explanation, JobWhy, Simulation
     from mediafleet.domain.frames import NodeFrame, Register
     from mediafleet.domain.job import JobView, Submission
     from mediafleet.domain.node import NodeView, PoolView
@@ -118,6 +120,7 @@ class Scheduler:
         self._sweeper = Sweeper(store, resources.blobs, resources.clock, keep_ms=rules.upload_retention_s * 1000)
         self._hub = EventHub(store)
         self.dead = DeadLetterBox(store, self.retry)
+        self._explainer = Explainer(store)
         self._loops: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -248,6 +251,14 @@ class Scheduler:
     async def pools(self) -> list[PoolView]:
         """See `Fleet.pools`."""
         return await self._store.read.pools()
+
+    async def why(self, job_id: str) -> JobWhy:
+        """See `Fleet.why`."""
+        return await self._explainer.why(await self.job(job_id))
+
+    async def simulate(self, wish: Simulation) -> Explanation:
+        """See `Fleet.simulate`."""
+        return await self._explainer.simulate(wish)
 
     async def stats(self) -> dict[str, Any]:
         """See `Fleet.stats`."""

@@ -75,6 +75,10 @@ class Keys:
         """Sorted set: waiting tasks of one tenant by score."""
         return f"{self.tag}queue:{queue}:tenant:{tenant}"
 
+    def virtual_time(self, priority: str, tenant: str) -> str:
+        """String with expiry: virtual time of a tenant in a class, which is given by its first letter."""
+        return f"{self.tag}vtime:{priority}:{tenant}"
+
     def parked(self, tenant: str) -> str:
         """Set: queues that a tenant at its cap was taken out of."""
         return f"{self.tag}parked:{tenant}"

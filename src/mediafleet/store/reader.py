@@ -15,7 +15,7 @@ from mediafleet.domain.job import Job, JobView
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeView, PoolView
 from mediafleet.domain.rules import ClusterView, FleetRules, InstanceDocument, InstanceView
-from mediafleet.store import views
+from mediafleet.store import snapshots, views
 from mediafleet.store.connection import translate_errors
 from mediafleet.store.records import QueueSpec
 from mediafleet.store.scripts import from_fields
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
+    from mediafleet.domain.capability import Requirement
+    from mediafleet.domain.explanation import FleetSnapshot, TaskSnapshot
     from mediafleet.store.keys import Keys
 
 SHOWN_TASKS = 500
@@ -160,7 +162,16 @@ class Reader:
             for name in pools:
                 pipeline.zrange(self._keys.pool_members(name), 0, -1, withscores=True)
             members = await pipeline.execute()
-        return [views.pool_view(name, pools[name], scores) for name, scores in zip(pools, members, strict=True)]
+        found = zip(pools, members, strict=True)
+        return [views.pool_view(name, pools[name], scores) for name, scores in found if scores]
+
+    async def fleet_snapshot(self, requirements: Sequence[Requirement]) -> FleetSnapshot:
+        """Return what placing goes by, with the executors of the pools that match any of the requirements."""
+        return await snapshots.read_fleet(self._redis, self._keys, requirements)
+
+    async def task_snapshots(self, task_ids: Sequence[str]) -> list[TaskSnapshot]:
+        """Return the tasks of those ids that there are, and what they wait for."""
+        return await snapshots.read_tasks(self._redis, self._keys, task_ids)
 
     async def nodes(self) -> list[NodeView]:
         """Return all nodes, those that registered last first."""

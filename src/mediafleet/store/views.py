@@ -202,4 +202,6 @@ def pool_view(pool: str, signature: Signature, members: list[tuple[bytes, float]
         slots=signature.slots,
         executors=len(members),
         free=sum(signature.slots - int(used) for _, used in members),
+        live_reserve=signature.live_reserve,
+        priority=signature.priority,
     )

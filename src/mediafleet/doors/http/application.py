@@ -36,6 +36,7 @@ from mediafleet.doors.http.problems import (
 )
 from mediafleet.doors.http.security import SecurityShell
 from mediafleet.doors.http.sse import StreamEnd
+from mediafleet.doors.http.why import WhyController
 from mediafleet.doors.websocket.node import NodeDoor
 from mediafleet.ops.settings import ServerSettings
 from mediafleet.scheduler.facade import Fleet
@@ -117,7 +118,7 @@ def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
 
 
 def _api_handlers() -> list[ControllerRouterHandler]:
-    jobs = (JobsController, DeadLettersController, EventsController)
+    jobs = (JobsController, DeadLettersController, EventsController, WhyController)
     controllers = (*jobs, ArtifactsController, NodesController, OverviewController)
     # One router for all of them: its guard sees every JSON body of the API and none of the console's forms.
     return [Router(path="", route_handlers=[*controllers, HealthController], guards=[require_json])]

@@ -1,0 +1,53 @@
+"""Answers why a job waits, and what would become of a task that nobody has submitted; changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mediafleet.domain.capability import Requirement, check_capabilities
+from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.explanation import Ask, Explanation, JobWhy, TaskWhy
+from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, TaskState
+from mediafleet.domain.node import MAX_SLOTS
+from mediafleet.scheduler.why import explain
+from mediafleet.scheduler.why_words import job_sentence, task_sentence
+
+if TYPE_CHECKING:
+    from mediafleet.domain.explanation import FleetSnapshot, Simulation, TaskSnapshot
+    from mediafleet.domain.job import JobView
+    from mediafleet.store import Store
+
+SHOWN_TASKS = 20
+
+
+class Explainer:
+    """Reads snapshots of the store and explains them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def why(self, job: JobView) -> JobWhy:
+        """Return why the job's tasks wait, those that do first."""
+        # The first tasks of a plan are placed first, so the order stays that of the plan.
+        order = sorted(job.tasks, key=lambda task: task.state is not TaskState.NEW)
+        shown = order[:SHOWN_TASKS] if job.status not in FINAL_JOB_STATUSES else []
+        tasks = await self._store.read.task_snapshots([task.id for task in shown])
+        waiting = [task.ask.requirement for task in tasks if task.state is TaskState.NEW]
+        fleet = await self._store.read.fleet_snapshot(waiting)
+        whys = tuple(_explain_task(fleet, task) for task in tasks)
+        return JobWhy(job.id, job.status, job_sentence(job, whys), whys, len(job.tasks) - len(whys))
+
+    async def simulate(self, wish: Simulation) -> Explanation:
+        """Return what would become of a task now. Raises InvalidRequest."""
+        if not 1 <= wish.slots <= MAX_SLOTS:
+            raise InvalidRequest(f"slots is {wish.slots}; it must be 1 to {MAX_SLOTS}.")
+        requirement = Requirement(check_capabilities(wish.capabilities), wish.slots)
+        fleet = await self._store.read.fleet_snapshot([requirement])
+        return explain(fleet, Ask(requirement, wish.priority, wish.tenant, wish.policy))
+
+
+def _explain_task(fleet: FleetSnapshot, task: TaskSnapshot) -> TaskWhy:
+    if task.state is not TaskState.NEW:
+        return TaskWhy(task.id, task.state, task_sentence(task))
+    found = explain(fleet, task.ask, task)
+    return TaskWhy(task.id, task.state, found.words[0], found)
