@@ -19,6 +19,7 @@ from aiohttp import web
 
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage
+from mediafleet.domain.capability import Requirement, Signature
 from mediafleet.domain.errors import (
     ErrorInfo,
     IllegalTransition,
@@ -30,11 +31,13 @@ from mediafleet.domain.errors import (
     UploadMismatch,
 )
 from mediafleet.domain.event import Event, EventType
+from mediafleet.domain.explanation import Ask, FleetSnapshot, JobWhy, PoolMembers, Simulation, TaskWhy
 from mediafleet.domain.ids import new_artifact_id, new_job_id
 from mediafleet.domain.job import JobPage, JobView, Submission
-from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus
+from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus, TaskState
 from mediafleet.domain.node import ExecutorView, NodeState, NodeView, PoolView
 from mediafleet.domain.problems import status_of
+from mediafleet.scheduler.why import explain
 
 DEADLINE_S = 20.0
 RESULT = b"the result"
@@ -56,6 +59,13 @@ NODE = NodeView(
 )
 KINDS: list[dict[str, Any]] = [{"name": "noop"}]
 POOL = PoolView("f" * 16, ("kind:noop",), slots=2, executors=1, free=1)
+SNAPSHOT = FleetSnapshot(
+    1,
+    (
+        PoolMembers("e" * 16, Signature(("lang:en",), 2), {"n0-studio-abc123/cpu": 2}),
+        PoolMembers(POOL.pool, Signature(POOL.capabilities, POOL.slots)),
+    ),
+)
 
 
 class FakeScheduler:
@@ -174,6 +184,8 @@ class FakeScheduler:
             web.get(job, self._answer(lambda request: self._job(request.match_info["id"]))),
             web.delete(job, self._answer(self._cancel, 202)),
             web.post(job + "/retry", self._answer(self._retry, 202)),
+            web.get(job + "/why", self._answer(self._why)),
+            web.post("/api/v1/simulate", self._simulate),
             web.get(job + "/events", self._stream),
             web.get("/api/v1/events", self._stream),
             web.post("/api/v1/artifacts", self._announce),
@@ -313,6 +325,15 @@ class FakeScheduler:
     async def _drop_letter(self, request: web.Request) -> web.Response:
         self.letters.remove(self._letter(request))
         return web.Response(status=204)
+
+    def _why(self, request: web.Request) -> JobWhy:
+        view = self._job(request.match_info["id"])
+        task = TaskWhy(f"{view.id}.run", TaskState.NEW, "It waits.", explain(SNAPSHOT, Ask(Requirement(("lang:en",)))))
+        return JobWhy(view.id, view.status, "The task run waits: It waits.", (task,), 2)
+
+    async def _simulate(self, request: web.Request) -> web.Response:
+        wish = msgspec.json.decode(await request.read(), type=Simulation)
+        return _json(explain(SNAPSHOT, Ask(Requirement(wish.capabilities, wish.slots))), 200)
 
     # --- nodes ----------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from mediafleet.domain.errors import (
     Unauthorized,
     UnknownKind,
 )
+from mediafleet.domain.explanation import Simulation
 from mediafleet.domain.job import Submission
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeState
@@ -59,6 +60,14 @@ async def test_nodes_and_pools_are_records(client: FleetClient) -> None:
     assert await client.nodes() == [NODE]
     assert await client.node(NODE.id) == NODE
     assert await client.pools() == [POOL]
+
+
+async def test_explanations_are_records(scheduler: FakeScheduler, client: FleetClient) -> None:
+    scheduler.holding = True
+    view = await client.submit(NOOP)
+    found = await client.why(view.id)
+    assert (found.job, found.tasks_left_out) == (view.id, 2)
+    assert (await client.simulate(Simulation(("kind:noop", "x:y")))).lacking[0].missing == ("x:y",)
 
 
 async def test_a_drain_can_be_undone(client: FleetClient) -> None:

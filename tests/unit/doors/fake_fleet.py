@@ -12,6 +12,7 @@ import msgspec
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage, EndedAttempt
+from mediafleet.domain.capability import Requirement
 from mediafleet.domain.errors import (
     Conflict,
     ErrorInfo,
@@ -21,6 +22,7 @@ from mediafleet.domain.errors import (
     UploadMismatch,
 )
 from mediafleet.domain.event import Event, EventType
+from mediafleet.domain.explanation import Ask, Explanation, FleetSnapshot, JobWhy, Simulation
 from mediafleet.domain.frames import NodeFrame, Register, Registered
 from mediafleet.domain.ids import new_artifact_id, new_job_id
 from mediafleet.domain.job import JobPage, JobView, Submission
@@ -30,6 +32,7 @@ from mediafleet.kinds.noop import KIND as NOOP
 from mediafleet.kinds.registry import KindRegistry
 from mediafleet.kinds.seam import Kind
 from mediafleet.scheduler.facade import Accepted, NodeLink, OpenUpload, UploadAnnouncement
+from mediafleet.scheduler.why import explain
 
 CREATED_MS = 1_700_000_000_000
 NODE = "n0-studio-b-abc123"
@@ -118,6 +121,7 @@ class FakeFleet:
     watchers: int = 0
     links: list[NodeLink] = field(default_factory=list[NodeLink])
     received: list[NodeFrame] = field(default_factory=list[NodeFrame])
+    simulated: list[Simulation] = field(default_factory=list[Simulation])
     store_is_away: bool = False
     fault: Exception | None = None
     """Raised by the next call, whichever it is."""
@@ -249,6 +253,15 @@ class FakeFleet:
     async def pools(self) -> list[PoolView]:
         self._check()
         return [PoolView("p1", ("encoder:libx264",), 4, 1, 4)]
+
+    async def why(self, job_id: str) -> JobWhy:
+        view = await self.job(job_id)
+        return JobWhy(view.id, view.status, "The task run waits: No executor that can do it takes it now.", (), 0)
+
+    async def simulate(self, wish: Simulation) -> Explanation:
+        self._check()
+        self.simulated.append(wish)
+        return explain(FleetSnapshot(CREATED_MS), Ask(Requirement(wish.capabilities, wish.slots)))
 
     async def stats(self) -> dict[str, Any]:
         self._check()

@@ -45,6 +45,15 @@ async def test_an_empty_fleet_teaches_what_to_do(client: aiohttp.ClientSession) 
     assert f"mediafleet node --scheduler http://127.0.0.1:{client._base_url.port if client._base_url else 0}" in text
 
 
+@pytest.mark.parametrize(("status", "is_said"), [(JobStatus.PENDING, True), (JobStatus.PROCESSING, False)])
+async def test_a_jobs_page_says_why_it_waits(
+    client: aiohttp.ClientSession, fleet: FakeFleet, status: JobStatus, *, is_said: bool
+) -> None:
+    job = fleet.add_job("a.mkv", status)
+    for path in (f"/jobs/{job.id}", f"/console/jobs/{job.id}"):
+        assert ("No executor that can do it takes it now." in await read_page(client, path)) is is_said
+
+
 async def test_jobs_are_shown_with_status_progress_and_what_can_be_done(
     client: aiohttp.ClientSession, fleet: FakeFleet
 ) -> None:

@@ -17,6 +17,7 @@ from mediafleet import __version__
 from mediafleet.artifacts.blobs import BlobStore
 from mediafleet.domain.clock import SystemClock
 from mediafleet.domain.errors import IllegalTransition, InvalidRequest, NotFound, StoreUnavailable
+from mediafleet.domain.explanation import Simulation, Waiting
 from mediafleet.domain.frames import (
     PROTOCOL_VERSION,
     Drain,
@@ -394,3 +395,19 @@ async def test_a_job_that_does_not_end_by_its_deadline_fails(fleet: Scheduler) -
 
     await until(is_listed)
     assert (await fleet.job(job)).tasks[0].state is TaskState.CANCELLED
+
+
+async def test_a_job_that_waits_says_why_and_a_task_can_be_simulated(fleet: Scheduler) -> None:
+    job = await submit(fleet)
+    assert (await fleet.why(job)).sentence == "The task noop waits: The fleet has no executors now."
+    await given(await join(fleet))
+    assert "has not confirmed it yet" in (await fleet.why(job)).sentence
+    assert (await fleet.simulate(Simulation(("kind:noop",)))).waits_for is Waiting.ROOM
+    with pytest.raises(NotFound):
+        await fleet.why("j0-none")
+
+
+@pytest.mark.parametrize("wish", [Simulation(slots=0), Simulation(slots=MAX_SLOTS + 1), Simulation(("x",))])
+async def test_what_no_task_could_ask_for_is_not_simulated(fleet: Scheduler, wish: Simulation) -> None:
+    with pytest.raises(InvalidRequest):
+        await fleet.simulate(wish)
