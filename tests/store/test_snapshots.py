@@ -125,7 +125,14 @@ async def test_a_job_that_is_over_has_one_sentence(driver: StoreDriver) -> None:
     job = await driver.submit_one("run")
     await driver.store.cancel(job, cursor=0, sweep=False)
     found = await why(driver, job)
-    assert (found.sentence, found.tasks) == ("The job is cancelled.", ())
+    assert found.sentence == "The job is cancelled."
+    assert [(task.sentence, task.explanation) for task in found.tasks] == [("It was cancelled.", None)]
+
+
+async def test_a_task_that_its_job_ended_before_is_not_said_to_wait(driver: StoreDriver) -> None:
+    job = await driver.submit_one(*(f"t{number}" for number in range(SHOWN_TASKS)))
+    await driver.redis.hset(driver.store.keys.job(job), "status", "failed")
+    assert {task.sentence for task in (await why(driver, job)).tasks} == {"It never began, and the job is over."}
 
 
 async def test_asking_writes_nothing(driver: StoreDriver) -> None:

@@ -53,7 +53,7 @@ def why_lines(found: JobWhy) -> Iterator[str]:
             yield from _indent(_details(task.explanation))
     if found.tasks_left_out:
         yield ""
-        yield f"and {found.tasks_left_out} more tasks"
+        yield f"and {found.tasks_left_out} more {'task' if found.tasks_left_out == 1 else 'tasks'}"
 
 
 def _indent(lines: Iterator[str] | tuple[str, ...]) -> Iterator[str]:
@@ -67,5 +67,5 @@ def _details(explanation: Explanation) -> Iterator[str]:
     if more > 0:
         yield f"- and {more} more executors"
     for lack in explanation.lacking[:_MOST_LINES]:
-        slots = [f"{lack.slots_short} more slots"] if lack.slots_short else []
+        slots = [f"{lack.slots_short} more {'slot' if lack.slots_short == 1 else 'slots'}"] if lack.slots_short else []
         yield f"- pool {lack.pool} lacks {', '.join([*lack.missing, *slots])}"

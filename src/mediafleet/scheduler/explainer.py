@@ -30,10 +30,11 @@ class Explainer:
         """Return why the job's tasks wait, those that do first."""
         # The first tasks of a plan are placed first, so the order stays that of the plan.
         order = sorted(job.tasks, key=lambda task: task.state is not TaskState.NEW)
-        shown = order[:SHOWN_TASKS] if job.status not in FINAL_JOB_STATUSES else []
-        tasks = await self._store.read.task_snapshots([task.id for task in shown])
-        waiting = [task.ask.requirement for task in tasks if task.state is TaskState.NEW]
-        fleet = await self._store.read.fleet_snapshot(waiting)
+        tasks = await self._store.read.task_snapshots([task.id for task in order[:SHOWN_TASKS]])
+        is_over = job.status in FINAL_JOB_STATUSES
+        waiting = [task.ask.requirement for task in tasks if task.state is TaskState.NEW and not is_over]
+        # A fleet need not be read to say what has begun or ended.
+        fleet = await self._store.read.fleet_snapshot(waiting) if waiting else None
         whys = tuple(_explain_task(fleet, task) for task in tasks)
         return JobWhy(job.id, job.status, job_sentence(job, whys), whys, len(job.tasks) - len(whys))
 
@@ -46,8 +47,8 @@ class Explainer:
         return explain(fleet, Ask(requirement, wish.priority, wish.tenant, wish.policy))
 
 
-def _explain_task(fleet: FleetSnapshot, task: TaskSnapshot) -> TaskWhy:
-    if task.state is not TaskState.NEW:
+def _explain_task(fleet: FleetSnapshot | None, task: TaskSnapshot) -> TaskWhy:
+    if task.state is not TaskState.NEW or fleet is None:
         return TaskWhy(task.id, task.state, task_sentence(task))
     found = explain(fleet, task.ask, task)
     return TaskWhy(task.id, task.state, found.words[0], found)

@@ -112,7 +112,7 @@ def _no_pool(found: Explanation) -> str:
     if not found.lacking:
         return "The fleet has no executors now."
     nearest = found.lacking[0]
-    lacks = [*nearest.missing, *([f"{nearest.slots_short} more slots"] if nearest.slots_short else [])]
+    lacks = [*nearest.missing, *([_count(nearest.slots_short, "more slot")] if nearest.slots_short else [])]
     return f"No pool can do it; the nearest, {nearest.pool}, lacks {_list(lacks)}."
 
 
@@ -179,7 +179,7 @@ def task_sentence(task: TaskSnapshot) -> str:
         case TaskState.RESERVED | TaskState.DISPATCHED:
             return f"It was given to {task.executor}, which has not confirmed it yet; attempt {task.attempt}."
         case _:
-            return "It waits."
+            return "It never began, and the job is over."
 
 
 def job_sentence(job: JobView, tasks: tuple[TaskWhy, ...]) -> str:
