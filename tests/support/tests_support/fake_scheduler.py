@@ -18,8 +18,8 @@ import msgspec
 from aiohttp import web
 
 from mediafleet.domain.artifact import ArtifactRef
-from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.capability import Requirement, Signature
+from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.errors import (
     ErrorInfo,
     IllegalTransition,

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import msgspec
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
-from mediafleet.domain.dead import DeadLetter, DeadLetterPage, EndedAttempt
 from mediafleet.domain.capability import Requirement
+from mediafleet.domain.dead import DeadLetter, DeadLetterPage, EndedAttempt
 from mediafleet.domain.errors import (
     Conflict,
     ErrorInfo,
