@@ -31,6 +31,7 @@ from mediafleet.doors.http.server import HttpServer
 from mediafleet.kinds import KindRegistry
 from mediafleet.node import Farewell, NodeAgent, Surroundings, WebSocketLink
 from mediafleet.ops.auth import TOKEN_FILE_NAME, is_loopback, load_or_make_token, needs_token
+from mediafleet.ops.collector import calm_collector
 from mediafleet.ops.config import variable_of
 from mediafleet.ops.dismissal import DISMISS_WITHIN_S, DISMISSAL
 from mediafleet.ops.metrics import Metrics
@@ -192,6 +193,7 @@ async def _serve_until(
 ) -> int:
     signals = Signals()
     async with serving(settings) as instance:
+        calm_collector()
         print(f"mediafleet serves at {instance.url}", file=sys.stderr)
         tell(instance)
         endings = [signals.wait_first()]

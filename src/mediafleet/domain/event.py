@@ -37,3 +37,9 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     # msgspec gives each event a dictionary of its own, unlike a default of a function.
     data: dict[str, Any] = {}
     """`status`, `progress`, `stage`, `speed`, `eta_ms`, `error` … whatever the type has."""
+
+
+def event_position(event_id: str) -> tuple[int, int]:
+    """Return the two numbers of a position: as text 9-0 comes after 10-0."""
+    time, _, sequence = event_id.partition("-")
+    return int(time), int(sequence or 0)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mediafleet.domain.event import Event, EventType
+from mediafleet.domain.event import Event, EventType, event_position
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -19,12 +19,6 @@ BLOCK_MS = 1_000
 QUEUE_LIMIT = 5_000
 """Events that a slow watcher may fall behind; past that it is cut off and may resume by its last id."""
 FINAL_EVENTS = frozenset({EventType.JOB_COMPLETED, EventType.JOB_FAILED, EventType.JOB_CANCELLED})
-
-
-def _position(event_id: str) -> tuple[int, int]:
-    # As numbers, because as text 9-0 comes after 10-0.
-    time, _, sequence = event_id.partition("-")
-    return int(time), int(sequence or 0)
 
 
 class _Watcher:
@@ -114,6 +108,6 @@ class EventHub:
                 last = event.id
         while (event := await watcher.take()) is not None:
             # The queue was filled while the store was read, so it begins with events that were found there already.
-            if _position(event.id) > _position(last):
+            if event_position(event.id) > event_position(last):
                 yield event
                 last = event.id

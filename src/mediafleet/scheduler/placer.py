@@ -50,6 +50,8 @@ class Placer:
         self._wake = asyncio.Event()
         self._queues: dict[str, QueueSpec] = {}
         self._matcher = PoolMatcher()
+        # Made and not given yet: most calls place fewer tasks than they might.
+        self._grants: list[str] = []
 
     def ask(self, queues: Iterable[str]) -> None:
         """Place these queues soon: tasks came in."""
@@ -120,9 +122,10 @@ class Placer:
         while specs:
             turns, pools = self._matcher.offer(specs, freed=self._freed)
             self._freed.difference_update(pool.id for pool in pools)
-            grants = [new_token() for _ in range(self._batch)]
-            request = PlaceRequest(turns, pools, grants, random.random())  # noqa: S311 - a policy, no secret
+            request = PlaceRequest(turns, pools, self._take_grants(), random.random())  # noqa: S311 - a policy, no secret
             placed = await self._store.place(request, self._rules)
+            # The script takes them from the front. Those of a call that failed may have been given, and are not used again.
+            self._grants = request.grants[len(placed.assignments) + placed.sent :]
             waiting = set(placed.waiting)
             self._waiting.difference_update(spec.id for spec in specs)
             self._waiting.update(waiting)
@@ -134,6 +137,10 @@ class Placer:
             elif len(placed.assignments) + placed.sent < self._batch:
                 return
             specs = [spec for spec in specs if spec.id in waiting]
+
+    def _take_grants(self) -> list[str]:
+        left, self._grants = self._grants, []
+        return left + [new_token() for _ in range(self._batch - len(left))]
 
     async def _dispatch(self, placed: Placed) -> None:
         self._metrics.tasks_placed.inc(len(placed.assignments) + placed.sent)

@@ -134,6 +134,7 @@ class Scheduler:
             "placer": self._placer.step,
             "planner": self._planner.step,
             "settler": self._settler.step,
+            "acks": self._settler.ack_step,
             "events": self._hub.step,
             "reaper": self._reaper.step,
             "sweeper": self._sweeper.step,

@@ -17,7 +17,6 @@ from mediafleet.domain.frames import (
     JobAck,
     JobProgress,
     JobReject,
-    JobResultAck,
     JobResults,
     NodeFrame,
     Outcome,
@@ -25,6 +24,7 @@ from mediafleet.domain.frames import (
 )
 from mediafleet.domain.ids import is_id
 from mediafleet.domain.retry import back_off_table
+from mediafleet.scheduler.acks import ResultAcks
 from mediafleet.scheduler.batch import Batcher
 from mediafleet.scheduler.outcomes import check_outputs, tidy_error
 from mediafleet.scheduler.tasks import decode_outputs
@@ -115,6 +115,8 @@ class Settler:
     ) -> None:
         self._store = store
         self._links = links
+        self._acks = ResultAcks(links)
+        self.ack_step = self._acks.step
         self._placer = placer
         self._metrics = metrics
         self._lease_ms = lease_ms
@@ -154,7 +156,7 @@ class Settler:
         # Only now, when all is written: at this word a node empties its outbox. Outcomes that were stale are confirmed
         # too, or the node would send them for ever.
         for node, attempts in tick.settled.items():
-            self._links.send(node, JobResultAck(tuple(attempts)))
+            self._acks.add(node, attempts)
         if tick.results or tick.failures:
             self._on_final()
 

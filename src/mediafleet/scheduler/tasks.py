@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 
 import msgspec
@@ -33,12 +34,17 @@ MAX_TASKS = 10_000
 def requirement_of(task: NewTask, kind: Kind) -> Requirement:
     """Return what the task needs, the kind itself included."""
     # The kind itself is a capability, so that no task reaches a node that has not installed it.
-    capabilities = check_capabilities((*task.requirement.capabilities, kind.capability))
+    capabilities = _complete(task.requirement.capabilities, kind.capability)
     if task.requirement.slots < 1:
         raise InvalidRequest(f"The task {task.name!r} asks for {task.requirement.slots} slots; it needs 1 or more.")
     if task.requirement.slots > MAX_SLOTS:
         raise InvalidRequest(f"The task {task.name!r} asks for more slots than an executor may have ({MAX_SLOTS}).")
     return Requirement(capabilities, task.requirement.slots)
+
+
+@lru_cache(maxsize=4096)
+def _complete(capabilities: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    return check_capabilities((*capabilities, kind))
 
 
 def check_tasks(tasks: Sequence[NewTask], kind: Kind, *, known: Collection[str] = ()) -> None:
@@ -64,10 +70,14 @@ def check_order(tasks: Sequence[NewTask], *, known: Collection[str]) -> None:
 
     A task that waits for something that never comes would keep its job open for ever, without an error to show.
     """
-    repeated = [name for name, count in Counter(task.name for task in tasks).items() if count > 1]
-    if repeated:
-        raise InvalidRequest(f"The plan names the task {repeated[0]!r} twice; a name stands for one task of a job.")
-    names = {task.name for task in tasks} | set(known)
+    own = {task.name for task in tasks}
+    if len(own) < len(tasks):
+        repeated = Counter(task.name for task in tasks).most_common(1)[0][0]
+        raise InvalidRequest(f"The plan names the task {repeated!r} twice; a name stands for one task of a job.")
+    # Most jobs have one task, and thousands of them come in one call.
+    if not any(task.after for task in tasks):
+        return
+    names = own | set(known)
     for task in tasks:
         unknown = set(task.after) - names
         if unknown:

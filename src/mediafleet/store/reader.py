@@ -10,13 +10,14 @@ import msgspec
 from mediafleet.domain.artifact import Artifact, ArtifactState
 from mediafleet.domain.capability import Signature
 from mediafleet.domain.dead import DeadLetter
-from mediafleet.domain.event import Event, EventType
+from mediafleet.domain.event import Event, event_position
 from mediafleet.domain.job import Job, JobView
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeView, PoolView
 from mediafleet.domain.rules import ClusterView, FleetRules, InstanceDocument, InstanceView
 from mediafleet.store import snapshots, views
 from mediafleet.store.connection import translate_errors
+from mediafleet.store.event_entries import RawEntry, entry_of, read_events
 from mediafleet.store.records import QueueSpec
 from mediafleet.store.scripts import from_fields
 
@@ -322,42 +323,34 @@ class Reader:
         ]
 
     async def events(self, after: str, *, block_ms: int, count: int = 500) -> list[Event]:
-        """Return events after a position (`$` for none but new ones), waiting up to block_ms for the first."""
+        """Return events after a position (`$` for none but new ones), waiting up to block_ms for the first.
+
+        Args:
+            after: The last event of an earlier answer, or what `last_event_id` said.
+            count: Most entries of the stream that are read; each holds up to `EVENTS_OF_ENTRY` events.
+        """
         with translate_errors():
-            answer: list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]] | None = await self._redis.xread(
-                {self._keys.events: after}, count=count, block=block_ms
+            answer: list[tuple[bytes, list[RawEntry]]] = await self._redis.xread(
+                {self._keys.events: after if after == "$" else entry_of(after)}, count=count, block=block_ms
             )
-        return [_event(entry, fields) for _, entries in answer or [] for entry, fields in entries]
+        return [event for _, entries in answer or [] for entry in entries for event in read_events(entry)]
 
     async def past_events(self, after: str, *, count: int = 1000) -> list[Event]:
-        """Return stored events after a position, oldest first."""
+        """Return stored events after a position, oldest first, of `count` entries at most; 2 or more, as in `events`."""
         with translate_errors():
-            # A range that leaves out its first end needs Redis 6.2, the oldest server that is accepted.
-            entries: list[tuple[bytes, dict[bytes, bytes]]] = await self._redis.xrange(
-                self._keys.events, min=f"({after}", count=count
-            )
-        return [_event(entry, fields) for entry, fields in entries]
+            # With the entry of the position itself: there may be more events in it.
+            entries: list[RawEntry] = await self._redis.xrange(self._keys.events, min=entry_of(after), count=count)
+        position = event_position(after)
+        return [event for entry in entries for event in read_events(entry) if event_position(event.id) > position]
 
     async def last_event_id(self) -> str:
         """Return the position of the newest event; `0-0` where there is none."""
         with translate_errors():
             found = await self._redis.xrevrange(self._keys.events, count=1)
-        return found[0][0].decode() if found else "0-0"
+        return read_events(found[0])[-1].id if found else "0-0"
 
     async def first_event_id(self) -> str:
         """Return the position of the oldest event that is kept; `0-0` where there is none."""
         with translate_errors():
             found = await self._redis.xrange(self._keys.events, count=1)
-        return found[0][0].decode() if found else "0-0"
-
-
-def _event(entry: bytes, fields: dict[bytes, bytes]) -> Event:
-    position = entry.decode()
-    return Event(
-        id=position,
-        type=EventType(fields[b"type"].decode()),
-        at_ms=int(position.partition("-")[0]),
-        job=fields.get(b"job", b"").decode(),
-        node=fields.get(b"node", b"").decode(),
-        data=msgspec.json.decode(fields.get(b"data", b"{}")),
-    )
+        return read_events(found[0])[0].id if found else "0-0"

@@ -9,14 +9,13 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scheduler_parts import DEADLINE_S, Parts
 
 from mediafleet.domain.event import Event, EventType
 from mediafleet.scheduler import events
 from mediafleet.scheduler.events import FINAL_EVENTS, EventHub
 from mediafleet.scheduler.loops import end_loops, keep_going
+from mediafleet.store.event_entries import read_events
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +35,9 @@ async def hub(parts: Parts) -> AsyncIterator[EventHub]:
 
 async def emit(parts: Parts, count: int, *, job: str = "j0-x", kind: EventType = EventType.JOB_PROGRESSED) -> list[str]:
     """Let events happen, and return their ids."""
-    fields = {"type": kind, "job": job, "data": "{}"}
-    return [(await parts.driver.redis.xadd(parts.store.keys.events, fields)).decode() for _ in range(count)]
+    line = {"e": f"{kind}\tjob\t{job}\t{{}}"}
+    entries = [await parts.driver.redis.xadd(parts.store.keys.events, line) for _ in range(count)]
+    return [read_events((entry, {b"e": line["e"].encode()}))[0].id for entry in entries]
 
 
 async def collect(hub: EventHub, count: int, *, after: str = "", job: str = "") -> list[str]:
@@ -54,16 +54,6 @@ async def drain(stream: AsyncIterator[Any]) -> list[str]:
     """Return the ids of all events until the stream ends by itself."""
     async with asyncio.timeout(DEADLINE_S):
         return [event.id async for event in stream]
-
-
-@given(st.tuples(st.integers(0, 2**53), st.integers(0, 2**31)), st.tuples(st.integers(0, 2**53), st.integers(0, 2**31)))
-def test_positions_are_compared_as_numbers(one: tuple[int, int], other: tuple[int, int]) -> None:
-    first, second = (events._position(f"{time}-{sequence}") for time, sequence in (one, other))
-    assert (first < second) == (one < other)
-
-
-def test_a_position_without_a_sequence_is_the_first_of_its_millisecond() -> None:
-    assert events._position("17") == (17, 0)
 
 
 async def test_who_was_away_gets_what_happened_meanwhile(parts: Parts, hub: EventHub) -> None:

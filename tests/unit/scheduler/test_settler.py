@@ -362,6 +362,7 @@ async def test_frames_that_came_while_one_batch_was_written_form_the_next(parts:
     for ref in refs(link):
         parts.settler.take(NODE, parts.driver.epochs[NODE], outcome(ref, result=TaskResult()))
     await parts.settler.step()
+    await parts.settler.ack_step()
     assert link.of_type(JobResultAck) == [JobResultAck(refs(link))]
     assert parts.final == 1
 

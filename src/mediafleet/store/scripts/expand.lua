@@ -2,17 +2,18 @@
 -- A: job, version, outcome_of, tasks = [see create_task] (at most 256), last = no further piece follows,
 --    outcome = {status, field, text, data, outputs} or nil, queues = {queue id: doc}
 -- Returns {applied, queues = [touched]}.
--- @include base record rule names queue admit counts job task outputs
+-- @include base events scores record rule names queue admit counts job missing task outputs
 local j = read_job(A.job)
 if j.version ~= A.version or not j.status or FINAL_STATUS[j.status] then
   return cmsgpack.pack({applied = false, queues = {}})
 end
 create_queues()
-local count, weight = create_tasks(A.job, A.tasks)
+local count, weight, is_graph = create_tasks(A.job, A.tasks)
 if count > 0 then
   change(j, 'open', j.open + count)
   change(j, 'weight', tonumber(j.weight) + weight)
 end
+if is_graph then change(j, 'graph', '1') end
 if A.last then
   change(j, 'outcome_of', A.outcome_of)
   drop_score(P .. 'dirty', A.job)

@@ -3,7 +3,8 @@
 --   how: 'failed' (the task's own fault: spends a try) · 'lost' (rejected or not delivered: spends none, waits delay_ms)
 --        'stopped' (the node confirms that it ended revoked work: frees its slots)
 -- Returns {verdicts = ['retried' | 'failed' | 'lost' | 'released' | 'stale'], queues = [touched], freed (see capacity.lua)}.
--- @include base state record rule names queue counts job progress capacity grants share ends attempt revoke dead failure
+-- @include base events scores state record rule names queue counts job progress capacity freed grants share ends
+-- @include attempt lose revoke dead failure
 local function settle(item)
   local t = read_attempt(item.task, item.grant)
   if not t.standing then return 'stale' end

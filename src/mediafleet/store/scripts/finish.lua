@@ -2,7 +2,8 @@
 -- A: results = [{task, grant, result (JSON), outputs = [artifact ids]}]
 -- Returns {verdicts = ['accepted' | 'duplicate' | 'stale'], stops = [{task, grant, executor}], queues = [touched],
 --   freed (see capacity.lua)}.
--- @include base state record rule names queue admit counts job progress children outputs capacity grants share ends attempt
+-- @include base events scores state record rule names queue admit counts job progress children outputs capacity freed
+-- @include grants share ends attempt
 -- @include revoke
 local stops = {}
 
@@ -14,22 +15,23 @@ local function accept(item)
   if t.standing == 'won' then return 'duplicate' end
   local state = after(t.state, 'finish')
   if t.standing == 'revoked' or not state then return 'stale' end
-  forget_timers(item.task, item.grant)
+  end_timers(t)
   if t.state == 'NEW' then unqueue(t.id, t.queue, t.tenant) end
   if tonumber(t.attempt) > 1 then revoke_others(t.id, t.this, stops) end
   change(t, 'state', state)
   change(t, 'result', item.result)
+  results[t.id] = item.result
   change(t, 'grant', item.grant)
   mark(t, 'won')
   local j = read_job(t.job)
   -- A result may come in the same tick as its ack, which is then not written by itself.
   start_job(j)
-  set_fraction(t, j, 1)
+  count_down(j)
+  if j.status ~= 'completed' then set_fraction(t, j, 1) end
   save(t)
   bind_outputs(item.outputs, t.job)
-  satisfy_children('task', t.id)
+  if j.graph then satisfy_children('task', t.id) end
   count_open(t, -1)
-  count_down(j)
   save(j)
   return 'accepted'
 end

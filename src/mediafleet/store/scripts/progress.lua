@@ -1,7 +1,7 @@
 -- Records how far running attempts are; those of other than the current grant are ignored.
 -- A: updates = [{task, grant, fraction (0..1), stage, about = JSON of {stage, speed, eta_ms}, speed, eta_ms}]
 -- Returns {stale = count}.
--- @include base record rule job progress
+-- @include base events scores record rule job progress
 local stale = 0
 
 local function record(update)

@@ -5,7 +5,8 @@
 --    timeout_error (JSON), delays (ms), max_kills, poison_error (see kill.lua), deadline_error (JSON)
 -- Returns {grace, stops = [{task, grant, executor}], jobs = [past retention], artifacts, nodes = [lost],
 --   expired = {what: count}, queues = [touched], freed (see capacity.lua), more = call again at once}.
--- @include base state record rule names queue admit counts job progress children task revive capacity grants share ends attempt
+-- @include base events scores state record rule names queue admit counts job progress children missing revive
+-- @include capacity freed grants share ends attempt lose
 -- @include revoke dead failure kill unhold pools node expire overdue retention
 -- A server at `maxmemory` lets a script go on whose first write frees something.
 redis.call('ZREM', P .. 'due', '')

@@ -2,7 +2,8 @@
 -- A: node, instance, incarnation, doc, draining, lease_ms, executors = [{id, slots, pool, doc}], pools = {pool id: doc},
 --    announced = [{task, grant}] that it runs, or holds a result of, max_kills, poison_error (see kill.lua)
 -- Returns {epoch, keep = [{task, grant}], drop = [{task, grant}], lost = count, draining, queues = [touched], freed (see capacity.lua)}.
--- @include base state record rule names queue counts job progress capacity grants share ends attempt revoke dead
+-- @include base events scores state record rule names queue counts job progress capacity freed grants share ends
+-- @include attempt lose revoke dead
 -- @include failure kill unhold pools node executors announced
 local key = P .. 'node:' .. A.node
 local announced, keep, drop = {}, {}, {}

@@ -2,7 +2,7 @@
 -- A: lease_ms, nodes = [{node, epoch, load (JSON), running = [{task, grant}]}]
 -- An attempt that its node leaves out of its report ends unless it comes back within a lease (reap).
 -- Returns {unknown = [nodes that must register again], stops = [{task, grant, executor}]}.
--- @include base
+-- @include base events scores
 local unknown, stops = {}, {}
 
 local function standing_of(task, grant)

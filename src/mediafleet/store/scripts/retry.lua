@@ -1,7 +1,7 @@
 -- Gives a failed or cancelled job another go: what is DONE stays, the rest begins anew.
 -- A: job, cursor (0 to begin), piece
 -- Returns {status = before, cursor = of the next piece, 0 at the end, queues = [touched]}.
--- @include base state record rule names queue admit counts job progress task revive deadline
+-- @include base events scores state record rule names queue admit counts job progress missing revive deadline
 local j = read_job(A.job)
 local status = j.status or ''
 local begins = A.cursor == 0

@@ -2,16 +2,15 @@
 -- A: jobs = [{id, kind, key (idempotency, '' for none), doc, tenant, created (ms), retention_ms, deadline (ms), outcome_of,
 --     inputs = [artifact ids], weight, tasks = [see create_task]}], queues = {queue id: doc}
 -- Returns {missing = artifact id or nil, jobs = [{id, created}], queues = [touched]}.
--- @include base record rule names queue admit counts task deadline
+-- @include base events scores record rule names queue admit counts missing task deadline
 local function idempotency_key(job) return P .. 'idem:' .. job.tenant .. ':' .. job.key end
 
 -- A repeated submission is answered even if its inputs are gone by now.
 local function find_missing()
   for _, job in ipairs(A.jobs) do
-    if job.key == '' or redis.call('EXISTS', idempotency_key(job)) == 0 then
-      for _, artifact in ipairs(job.inputs) do
-        if redis.call('EXISTS', P .. 'artifact:' .. artifact) == 0 then return artifact end
-      end
+    local is_new = job.inputs[1] and (job.key == '' or redis.call('EXISTS', idempotency_key(job)) == 0)
+    for _, artifact in ipairs(is_new and job.inputs or {}) do
+      if redis.call('EXISTS', P .. 'artifact:' .. artifact) == 0 then return artifact end
     end
   end
 end
@@ -38,11 +37,13 @@ local function accept(job)
   end
   local uploads = bind_inputs(job)
   local status = uploads > 0 and 'uploading' or 'pending'
-  local count = create_tasks(job.id, job.tasks)
-  redis.call('HSET', P .. 'job:' .. job.id, 'doc', job.doc, 'rule', pack_job_rule(job), 'status', status,
-    'version', '1', 'open', count, 'outcome_of', job.outcome_of, 'weight', job.weight)
-  if job.key ~= '' then redis.call('HSET', P .. 'job:' .. job.id, 'key', job.key) end
-  if uploads > 0 then redis.call('HSET', P .. 'job:' .. job.id, 'uploads', uploads) end
+  local count, _, is_graph = create_tasks(job.id, job.tasks, true)
+  local fields = {'doc', job.doc, 'rule', pack_job_rule(job), 'status', status, 'version', '1', 'open', count,
+    'outcome_of', job.outcome_of, 'weight', job.weight}
+  if is_graph then add_pair(fields, 'graph', '1') end
+  if job.key ~= '' then add_pair(fields, 'key', job.key) end
+  if uploads > 0 then add_pair(fields, 'uploads', uploads) end
+  redis.call('HSET', P .. 'job:' .. job.id, unpack(fields))
   set_deadline(job.id, job.deadline)
   set_score(P .. 'jobs', job.id, job.created)
   set_score(P .. 'kind:' .. job.kind, job.id, job.created)
@@ -52,9 +53,8 @@ local function accept(job)
   return {id = job.id, created = true}
 end
 
-local missing = find_missing()
+local missing, accepted = find_missing(), {}
 if missing then return cmsgpack.pack({missing = missing, jobs = {}, queues = {}}) end
 create_queues()
-local accepted = {}
 for position, job in ipairs(A.jobs) do accepted[position] = accept(job) end
 return reply({jobs = accepted, queues = touched_queues})

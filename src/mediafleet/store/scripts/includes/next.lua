@@ -33,9 +33,3 @@ local function still_waiting()
   end
   return list
 end
-
-local function does_batch_wait()
-  for _, q in ipairs(A.queues) do
-    if q.class == 'b' and not q.is_blocked and has_task(q) then return true end
-  end
-end

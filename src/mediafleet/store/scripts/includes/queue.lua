@@ -11,13 +11,14 @@ local function touched_queues()
 end
 
 local function enter(queue, tenant)
-  entered[tenant_key(queue, tenant)] = {queue = queue, tenant = tenant}
+  local key = tenant_key(queue, tenant)
+  if not entered[key] then entered[key] = {queue = queue, tenant = tenant} end
   touched[queue] = true
 end
 
+-- What waited for a time (an entry `hold` of `due`) is put in by the reaper, which has removed that entry.
 local function enqueue(id, queue, tenant, score)
   set_score(tenant_key(queue, tenant), id, score)
-  drop_score(P .. 'due', 'hold|' .. id)
   enter(queue, tenant)
 end
 
@@ -28,9 +29,8 @@ local function unqueue(id, queue, tenant)
 end
 
 local function start_time(class, tenant)
-  local own = redis.call('GET', P .. 'vtime:' .. class .. ':' .. tenant)
-  local clock = redis.call('GET', P .. 'vclock:' .. class)
-  return math.max(tonumber(own or '0'), tonumber(clock or '0'))
+  local times = redis.call('MGET', P .. 'vtime:' .. class .. ':' .. tenant, P .. 'vclock:' .. class)
+  return math.max(tonumber(times[1] or '0'), tonumber(times[2] or '0'))
 end
 
 local function leave(queue, tenant)
