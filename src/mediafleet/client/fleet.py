@@ -87,9 +87,10 @@ class FleetClient:
         repeat = all(submission.idempotency_key for submission in submissions)
         return await self._transport.ask("POST", "/api/v1/jobs", list[JobView], body=list(submissions), repeat=repeat)
 
-    async def job(self, job_id: str) -> JobView:
-        """Return a job with its tasks."""
-        return await self._get(f"/api/v1/jobs/{_part(job_id)}", JobView)
+    async def job(self, job_id: str, *, wait_s: float = 0) -> JobView:
+        """Return a job with its tasks: at once, or when it is final or `wait_s` (at most 60) are over."""
+        query = f"?wait_s={wait_s:g}" if wait_s else ""
+        return await self._get(f"/api/v1/jobs/{_part(job_id)}{query}", JobView)
 
     async def jobs(self, wanted: JobFilter | None = None) -> JobPage:
         """Return one page of jobs, newest first."""

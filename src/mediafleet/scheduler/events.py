@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -83,7 +83,7 @@ class EventHub:
             if not self._watchers:
                 self._watched.clear()
 
-    async def follow(self, *, after: str = "", job: str = "") -> AsyncIterator[Event]:
+    async def follow(self, *, after: str = "", job: str = "") -> AsyncGenerator[Event]:
         """Yield events from now, or after a position; ends for a watcher that fell too far behind.
 
         Args:

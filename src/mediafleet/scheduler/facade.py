@@ -130,6 +130,10 @@ class Fleet(Protocol):
         """Return a job with its tasks. Raises NotFound."""
         ...
 
+    async def wait(self, job_id: str) -> JobView:
+        """Return a job once it is final, however long that takes. Raises NotFound; safe to cancel."""
+        ...
+
     async def jobs(
         self, *, status: JobStatus | None = None, kind: str = "", offset: int = 0, limit: int = 50
     ) -> JobPage:

@@ -14,9 +14,9 @@ import msgspec
 import structlog
 
 from mediafleet import __version__
-from mediafleet.domain.errors import Conflict, IllegalTransition, InvalidRequest, NotFound, StoreUnavailable
-from mediafleet.domain.frames import PROTOCOL_VERSION, Drain, JobResults, Misc, Outcome, Registered
-from mediafleet.domain.ids import cell_of, executor_id, is_id
+from mediafleet.domain.errors import Conflict, IllegalTransition, NotFound, StoreUnavailable
+from mediafleet.domain.frames import Drain, JobResults, Misc, Outcome, Registered
+from mediafleet.domain.ids import executor_id, is_id
 from mediafleet.domain.job import JobPage
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus
 from mediafleet.domain.rules import FleetRules, InstanceDocument, parse_tenants
@@ -33,10 +33,12 @@ from mediafleet.scheduler.outcomes import poison_error
 from mediafleet.scheduler.placer import Placer
 from mediafleet.scheduler.planner import Planner
 from mediafleet.scheduler.reaper import NODE_RETENTION_MS, Reaper, Recovery
+from mediafleet.scheduler.registration import check_register
 from mediafleet.scheduler.retention import Retention
 from mediafleet.scheduler.settler import Settler
 from mediafleet.scheduler.sweeper import Sweeper
 from mediafleet.scheduler.uploads import Uploads
+from mediafleet.scheduler.waiting import wait_final
 from mediafleet.store.inbox import Inbox
 from mediafleet.store.records import ExecutorRecord, NodeDocument, NodeRecord, PlaceRules
 from mediafleet.store.scripts import as_text
@@ -56,9 +58,6 @@ if TYPE_CHECKING:
     from mediafleet.ops.settings import SchedulerSettings, Settings
     from mediafleet.scheduler.facade import Accepted, NodeLink, OpenArtifact, OpenUpload, UploadAnnouncement
     from mediafleet.store import Store
-
-MAX_EXECUTORS = 256
-"""Of one node: four for each of the GPUs and cards of the largest machines, and room to spare."""
 
 log = structlog.get_logger(__name__)
 
@@ -184,6 +183,10 @@ class Scheduler:
         if view is None:
             raise NotFound(f"There is no job {job_id[:100]!r}; it may have passed its retention.")
         return view
+
+    async def wait(self, job_id: str) -> JobView:
+        """See `Fleet.wait`."""
+        return await wait_final(self._store, self._hub, job_id, self.job)
 
     async def jobs(
         self, *, status: JobStatus | None = None, kind: str = "", offset: int = 0, limit: int = 50
@@ -411,21 +414,3 @@ def fleet_rules(rules: SchedulerSettings) -> FleetRules:
         max_kills=rules.max_kills,
         tenants=parse_tenants(rules.tenants),
     )
-
-
-def check_register(frame: Register, cell: str) -> None:
-    """Check what a node says of itself. Raises InvalidRequest."""
-    if frame.protocol != PROTOCOL_VERSION:
-        raise InvalidRequest(
-            f"Protocol {frame.protocol} is not supported here; this scheduler speaks {PROTOCOL_VERSION}."
-        )
-    if not is_id(frame.node, "n") or cell_of(frame.node) != cell:
-        raise InvalidRequest(f"{frame.node[:80]!r} is no node id of the cell {cell!r}.")
-    # Ids of executors are made of their names; two of one name would share their slots.
-    if len(frame.executors) > MAX_EXECUTORS:
-        raise InvalidRequest(f"A node has at most {MAX_EXECUTORS} executors; {len(frame.executors)} were named.")
-    names = [executor.name for executor in frame.executors]
-    if len(set(names)) != len(names) or not names:
-        raise InvalidRequest("A node needs one executor or more, each with a name of its own.")
-    for executor in frame.executors:
-        executor.check()

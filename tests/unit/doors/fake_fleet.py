@@ -197,6 +197,12 @@ class FakeFleet:
             raise NotFound(f"There is no job {job_id!r}.")
         return self.views[job_id]
 
+    async def wait(self, job_id: str) -> JobView:
+        while (view := await self.job(job_id)).status not in FINAL_JOB_STATUSES:
+            async for _ in self.events(job=job_id):
+                pass
+        return view
+
     async def jobs(
         self, *, status: JobStatus | None = None, kind: str = "", offset: int = 0, limit: int = 50
     ) -> JobPage:

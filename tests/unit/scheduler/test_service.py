@@ -25,11 +25,14 @@ from mediafleet.domain.frames import (
     JobAck,
     JobCancel,
     JobResultAck,
+    JobResults,
     Misc,
+    Outcome,
 )
 from mediafleet.domain.job import Submission
 from mediafleet.domain.lifecycle import JobStatus, TaskState
 from mediafleet.domain.node import MAX_SLOTS, Executor, NodeState
+from mediafleet.domain.plan import TaskResult
 from mediafleet.kinds import KindRegistry
 from mediafleet.kinds.noop import KIND
 from mediafleet.ops.metrics import Metrics
@@ -411,3 +414,17 @@ async def test_a_job_that_waits_says_why_and_a_task_can_be_simulated(fleet: Sche
 async def test_what_no_task_could_ask_for_is_not_simulated(fleet: Scheduler, wish: Simulation) -> None:
     with pytest.raises(InvalidRequest):
         await fleet.simulate(wish)
+
+
+async def test_a_job_can_be_waited_for_until_it_is_final(fleet: Scheduler) -> None:
+    job = await submit(fleet)
+    waiting = asyncio.create_task(fleet.wait(job))
+    link = await join(fleet)
+    ref = await given(link)
+    assert not waiting.done()
+    await fleet.receive(link, JobResults((Outcome(ref.task, ref.grant, result=TaskResult({"n": 1})),)))
+    async with asyncio.timeout(DEADLINE_S):
+        assert (await waiting).result == {"n": 1}
+        assert (await fleet.wait(job)).status is JobStatus.COMPLETED
+    with pytest.raises(NotFound):
+        await fleet.wait("j0-none")
