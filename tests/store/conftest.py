@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests_support.clockwork import TICK_MS, Clockwork
 from tests_support.redis_server import RedisServer
 from tests_support.store_driver import LEASE_MS, PLACE_RULES, RETENTION_MS, StoreDriver, announce, spec
+from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.rules import FleetRules, TenantShare
@@ -46,6 +48,15 @@ async def lost_store(tmp_path: Path) -> AsyncIterator[Store]:
     client: Any = connect(f"unix://{tmp_path}/none.sock", prefix="test")
     yield Store(client, Keys("test", "0"))
     await client.aclose()
+
+
+@pytest.fixture
+async def clockwork(store: Store, virtual_time: VirtualTime) -> Clockwork:
+    """A fleet whose first grace, that of every start, is over."""
+    clockwork = Clockwork(store, virtual_time)
+    await clockwork.driver.reap()
+    await clockwork.pass_ms(LEASE_MS + TICK_MS)
+    return clockwork
 
 
 class WholeLife:

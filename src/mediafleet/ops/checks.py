@@ -34,7 +34,13 @@ _CELL = re.compile(r"[a-z0-9]{1,16}")
 _LABEL = re.compile(r"[A-Za-z0-9_.>@/+-]{1,80}")
 _REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
 
-_MAY_BE_ZERO = frozenset({"slots", "port", "drain_s", "stop_grace_ms", "max_kills"})
+_MAY_BE_ZERO = frozenset({"slots", "port", "drain_s", "stop_grace_ms", "max_kills"}) | {
+    "max_open",
+    "max_open_per_tenant",
+    "max_open_live",
+    "max_open_interactive",
+    "max_open_batch",
+}
 """Numbers for which 0 has a meaning; all others are 1 or more."""
 
 

@@ -23,6 +23,18 @@ DEADLINE_EXCEEDED = ErrorInfo(
     "deadline-exceeded", "The job had not ended by its deadline, so it was given up; a retry goes on without one."
 )
 
+QUEUE_TIMEOUT = ErrorInfo(
+    "queue-timeout",
+    "No executor became free for the task in the time that it may wait (queue_ms); add nodes, or submit it again.",
+    retryable=True,
+)
+STALLED = ErrorInfo(
+    "stalled",
+    "The task made no progress for as long as its kind allows (progress_ms), so the attempt was stopped.",
+    retryable=True,
+)
+TASK_DEADLINE_EXCEEDED = ErrorInfo("deadline-exceeded", "The task had not ended by its deadline, so it was given up.")
+
 
 def poison_error(kills: int) -> ErrorInfo:
     """Return why a task that lost so many nodes is given to no other."""

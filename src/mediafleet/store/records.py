@@ -56,6 +56,8 @@ class TaskRecord(msgspec.Struct, frozen=True):
     """Milliseconds since 1970; it is placed no sooner."""
     near: list[str] = []
     """Nodes that have its input."""
+    limits: str = ""
+    """`accept,queue,progress,deadline`, milliseconds, 0 for none; empty where all are 0 (`includes/rule.lua`)."""
 
 
 class JobRecord(msgspec.Struct, frozen=True):
@@ -94,12 +96,33 @@ class Freed(msgspec.Struct, frozen=True):
     """Version of the set of queues that wait; what the caller knows is stale if it differs."""
 
 
+class Bounds(msgspec.Struct, frozen=True):
+    """Most tasks that are not final, 0 for no bound; see `includes/bounds.lua`."""
+
+    all: int
+    tenant: int
+    by_class: dict[str, int] = msgspec.field(name="class")
+    """By the first letter of the class."""
+
+
+class Full(msgspec.Struct, frozen=True):
+    """A bound that a submission does not fit into."""
+
+    field: str
+    """`all`, `class:<first letter>` or `tenant:<name>`."""
+    open: int
+    most: int
+    asked: int
+    """Tasks that were to be added."""
+
+
 class Submitted(msgspec.Struct, frozen=True):
     """Reply of `submit`."""
 
     jobs: list[SubmittedJob]
     queues: list[str]
     missing: str = ""
+    full: Full | None = None
 
 
 class PoolShare(msgspec.Struct, frozen=True):
@@ -320,6 +343,9 @@ class ReapRules(msgspec.Struct, frozen=True):
     """See `FleetRules`."""
     poison_error: str = "{}"
     deadline_error: str = "{}"
+    queue_error: str = "{}"
+    stalled_error: str = "{}"
+    task_deadline_error: str = "{}"
     limit: int = 200
     retry_ms: int = 60_000
     """When retention that the caller did not finish is named again."""

@@ -97,9 +97,11 @@ class Store:
                 f"The store was written by a newer mediafleet (schema {oldest}, this one reads {SCHEMA}); upgrade this instance."
             )
 
-    async def submit(self, jobs: Sequence[records.JobRecord], queues: dict[str, str]) -> records.Submitted:
-        """Accept jobs: all, or none if an artifact they name is missing. Safe to repeat with idempotency keys."""
-        return await self._run("submit", records.Submitted, jobs=jobs, queues=queues)
+    async def submit(
+        self, jobs: Sequence[records.JobRecord], queues: dict[str, str], bounds: records.Bounds | None = None
+    ) -> records.Submitted:
+        """Accept jobs: all, or none if an artifact is missing or they are too many. Safe to repeat with idempotency keys."""
+        return await self._run("submit", records.Submitted, jobs=jobs, queues=queues, bounds=bounds)
 
     async def place(self, request: records.PlaceRequest, rules: records.PlaceRules) -> records.Placed:
         """Give waiting tasks of queues executors; at most one a grant."""

@@ -14,8 +14,9 @@ local function accept(item)
   if t.standing == 'won' then return 'duplicate' end
   local state = after(t.state, 'finish')
   if t.standing == 'revoked' or not state then return 'stale' end
-  forget_timers(item.task, item.grant)
-  if t.state == 'NEW' then unqueue(t.id, t.queue, t.tenant) end
+  forget_timers(item.task, item.grant, t.limits)
+  forget_limits(t)
+  if t.state == 'NEW' then unqueue(t) end
   if tonumber(t.attempt) > 1 then revoke_others(t.id, t.this, stops) end
   change(t, 'state', state)
   change(t, 'result', item.result)

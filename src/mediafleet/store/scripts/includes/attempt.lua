@@ -14,9 +14,10 @@ local function mark(t, standing)
   change(t, 'grant:' .. t.this, standing .. '|' .. t.executor)
 end
 
-local function forget_timers(task, grant)
+local function forget_timers(task, grant, limits) -- '' where the task has none, nil where nobody has looked
   drop_score(P .. 'due', 'reserve|' .. task .. '|' .. grant)
   drop_score(P .. 'due', 'deadline|' .. task .. '|' .. grant)
+  if limits ~= '' then drop_score(P .. 'due', 'stalled|' .. task .. '|' .. grant) end
 end
 
 -- The node has the attempt: its lease holds the slots from now on.
@@ -26,6 +27,7 @@ local function start_attempt(t, state)
   drop_score(P .. 'due', 'reserve|' .. t.id .. '|' .. t.this)
   local total = tonumber(t.total_ms)
   if total > 0 then set_score(P .. 'due', 'deadline|' .. t.id .. '|' .. t.this, NOW + total) end
+  start_limit(t, 'progress', 'stalled|' .. t.id .. '|' .. t.this)
 end
 
 -- Puts a task back to NEW, at once or after a delay; `delay` in milliseconds.
@@ -40,7 +42,7 @@ local function requeue(t, event, delay)
   if delay > 0 then
     set_score(P .. 'due', 'hold|' .. t.id, NOW + delay)
   else
-    enqueue(t.id, t.queue, t.tenant, t.score)
+    enqueue(t)
   end
   return true
 end
@@ -49,7 +51,7 @@ end
 -- Returns whether the task waits again: it does not if another attempt is its current one.
 local function lose(t, standing, delay, how)
   release(t.executor, t.this, t)
-  forget_timers(t.id, t.this)
+  forget_timers(t.id, t.this, t.limits)
   note_end(t, how)
   mark(t, standing)
   local again = t.grant == t.this and requeue(t, 'lose', delay)

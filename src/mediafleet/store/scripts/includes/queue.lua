@@ -15,22 +15,19 @@ local function enter(queue, tenant)
   touched[queue] = true
 end
 
-local function enqueue(id, queue, tenant, score)
-  set_score(tenant_key(queue, tenant), id, score)
-  drop_score(P .. 'due', 'hold|' .. id)
-  enter(queue, tenant)
+local function enqueue(t)
+  set_score(tenant_key(t.queue, t.tenant), t.id, t.score)
+  drop_score(P .. 'due', 'hold|' .. t.id)
+  start_limit(t, 'queue', 'queued|' .. t.id)
+  enter(t.queue, t.tenant)
 end
 
-local function unqueue(id, queue, tenant)
-  drop_score(tenant_key(queue, tenant), id)
-  drop_score(P .. 'due', 'hold|' .. id)
-  left[tenant_key(queue, tenant)] = {queue = queue, tenant = tenant}
-end
-
-local function start_time(class, tenant)
-  local own = redis.call('GET', P .. 'vtime:' .. class .. ':' .. tenant)
-  local clock = redis.call('GET', P .. 'vclock:' .. class)
-  return math.max(tonumber(own or '0'), tonumber(clock or '0'))
+local function unqueue(t)
+  local key = tenant_key(t.queue, t.tenant)
+  drop_score(key, t.id)
+  drop_score(P .. 'due', 'hold|' .. t.id)
+  if t.limits ~= '' then drop_score(P .. 'due', 'queued|' .. t.id) end
+  left[key] = {queue = t.queue, tenant = t.tenant}
 end
 
 local function leave(queue, tenant)

@@ -1,5 +1,6 @@
 -- A task is created once: its id follows from its name, so a plan may name it again.
--- `t` = {id, name, job, queue, tenant, cost, score, doc, after, waits, not_before (ms), max_tries, total_ms, weight}
+-- `t` = {id, name, job, queue, tenant, cost, score, doc, after, waits, not_before (ms), max_tries, total_ms, weight,
+--   limits (rule.lua)}
 local created = {}
 
 -- Notes what the task must wait for; returns how many things. What is named twice counts once.
@@ -36,6 +37,7 @@ local function create_task(t)
   if t.not_before > 0 then redis.call('HSET', key, 'not_before', t.not_before) end
   count_tasks(t.queue, 1)
   count_open(t, 1)
+  start_task_deadline(t)
   if deps == 0 then admit(t) end
   return true
 end
