@@ -153,6 +153,8 @@ class QueueFull(Unavailable):
     code = "queue-full"
     bound = ""
     """`all`, `tenant` or `class`; only where it is raised."""
+    retry_after_s = 0.0
+    """What a client was asked to wait; 0 where nobody said."""
 
 
 class SchedulerUnavailable(Unavailable):
