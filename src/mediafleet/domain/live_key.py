@@ -32,10 +32,9 @@ def live_key(tenant: str, session: str, index: int, *parts: str | int) -> str:
     if not tenant or not session or index < 0:
         raise InvalidRequest("Live work is told apart by its tenant, its session and an index of 0 or more.")
     # Each part is escaped, so that no two lists of parts read the same: ("a/b", "c") is not ("a", "b/c").
-    key = "live/" + "/".join(quote(str(part), safe="") for part in (tenant, session, index, *parts))
+    key = "live/" + "/".join(quote(str(part), safe="").replace("~", "%7E") for part in (tenant, session, index, *parts))
     if len(key) <= LONGEST_KEY:
         return key
     digest = hashlib.blake2b(key.encode(), digest_size=_DIGEST_BYTES).hexdigest()
-    # Cut to what people recognize, and told apart by the digest of the whole. '~' cannot begin a part that was cut
-    # there: a short key has no '~' followed by 40 digits at place 160.
+    # Cut to what people recognize, and told apart by the digest of the whole. No key that was not cut has a '~'.
     return f"{key[: LONGEST_KEY - 2 * _DIGEST_BYTES - 1]}~{digest}"

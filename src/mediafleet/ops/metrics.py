@@ -37,9 +37,9 @@ class Metrics:
             "duplicate_results", "Results that came again after they were accepted; they changed nothing."
         )
         self.submissions_refused = self._counter(
-            "submissions_refused", "Submissions that a bound of open tasks kept out.", "bound"
+            "submissions_refused", "Submissions that a bound of open tasks kept out.", "reason"
         )
-        self.limits_reached = self._counter("limits_reached", "Attempts and tasks that a time limit ended.", "limit")
+        self.limits_reached = self._counter("limits_reached", "Attempts and tasks that a time limit ended.", "reason")
         self.messages_undelivered = self._counter(
             "messages_undelivered", "Messages between instances that nobody could deliver; nothing depends on them."
         )

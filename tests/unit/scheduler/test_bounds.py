@@ -49,5 +49,5 @@ async def test_an_instance_refuses_by_the_leaders_rules_and_counts_it(instances:
         with pytest.raises(QueueFull, match="2 open tasks of 3"):
             await fleet.submit(batch, principal="ann")
         assert (await fleet.jobs()).total == 2
-        assert fleet.metrics.registry.get_sample_value("mediafleet_submissions_refused_total", {"bound": "all"}) == 1
+        assert fleet.metrics.registry.get_sample_value("mediafleet_submissions_refused_total", {"reason": "all"}) == 1
         await fleet.submit(batch[:1], principal="ann")
