@@ -80,6 +80,7 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
         "pool_set": (0, {}),
         "queues": {},
         "schema_field": 1,
+        "task_belongings": (frozenset(), frozenset()),
         "waiting_queues": (0, []),
     }
     single = {"artifact", "dead_letter", "job", "job_document", "node", "ping", "plan_state"}

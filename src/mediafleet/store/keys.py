@@ -31,6 +31,10 @@ class Keys:
         """List: ids of the job's tasks, in the order of their creation."""
         return f"{self.tag}job:{job_id}:tasks"
 
+    def job_outputs(self, job_id: str) -> str:
+        """Set: ids of the artifacts that the job's tasks made."""
+        return f"{self.tag}job:{job_id}:outputs"
+
     def task(self, task_id: str) -> str:
         """Hash: the task's document, state, attempts and grants."""
         return f"{self.tag}task:{task_id}"
