@@ -86,6 +86,7 @@ class WholeLife:
     async def _accept(self) -> None:
         store = self.driver.store
         await store.check_schema()
+        await store.claim_root("i-1", mark="0", ttl_ms=60_000)
         member = await announce(store, "i-1")
         await store.configure("i-1", member.epoch, FleetRules())
         await store.forward([records.Message("n0-nobody-1", "frame", "{}")], instance="i-1")

@@ -27,6 +27,7 @@ LONGEST = 60
 REPLIES: dict[str, Any] = {
     "announce": Membership,
     "cancel": records.CancelPiece,
+    "claim_root": records.RootClaimed,
     "commit": records.Stops,
     "configure": records.Configured,
     "complete_artifact": records.Completed,

@@ -139,6 +139,11 @@ def _check_server(server: ServerSettings) -> Iterator[str]:
 
 
 def _check_artifacts(artifacts: ArtifactSettings) -> Iterator[str]:
+    if "://" in artifacts.root:
+        yield (
+            f"artifacts.root is {artifacts.root!r}; it must be a folder, on a shared file system where there are several "
+            "instances: object stores such as S3 cannot be the root yet."
+        )
     for root in artifacts.file_roots:
         if not PurePath(root).is_absolute():
             yield f"artifacts.file_roots has {root!r}, which is no absolute path."

@@ -130,6 +130,11 @@ class Keys:
         return f"{self.tag}instances"
 
     @property
+    def roots(self) -> str:
+        """Hash: instance → digest of the mark that it left in its artifact root."""
+        return f"{self.tag}roots"
+
+    @property
     def config(self) -> str:
         """Hash: the rules in force (JSON), their version, and the leader and epoch that wrote them."""
         return f"{self.tag}config"

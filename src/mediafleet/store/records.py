@@ -484,6 +484,21 @@ class Configured(msgspec.Struct, frozen=True):
     version: int
 
 
+class RootMark(msgspec.Struct, frozen=True):
+    """What an instance that lives has left in its artifact root."""
+
+    instance: str
+    mark: str
+
+
+class RootClaimed(msgspec.Struct, frozen=True):
+    """Reply of `claim_root`."""
+
+    others: list[RootMark]
+    gone: list[str]
+    """Instances that live no more."""
+
+
 class Retired(msgspec.Struct, frozen=True):
     """Reply of `retire`."""
 

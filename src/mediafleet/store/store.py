@@ -195,6 +195,17 @@ class Store:
         """Say that the instance lives; it leads if nobody does."""
         return await self._run("announce", Membership, instance=instance, doc=doc, ttl_ms=ttl_ms, lead_ms=ttl_ms)
 
+    async def claim_root(self, instance: str, *, mark: str, ttl_ms: int) -> records.RootClaimed:
+        """Say which mark an instance that starts left in its artifact root, and learn those of the others that live."""
+        return await self._run("claim_root", records.RootClaimed, instance=instance, mark=mark, ttl_ms=ttl_ms)
+
+    async def leave_root(self, instance: str) -> None:
+        """Forget the mark and the presence of an instance that ends, or that did not start after all."""
+        with translate_errors():
+            client: Any = self.redis
+            await client.hdel(self.keys.roots, instance)
+            await client.delete(self.keys.instance(instance))
+
     async def retire(self, instance: str) -> None:
         """Say that the instance ends."""
         await self._run("retire", records.Retired, instance=instance)
