@@ -11,13 +11,14 @@ from tests_support.store_driver import StoreDriver, spec
 
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.store import Store, records
+from mediafleet.store.cell_records import Bounds, Full
 
 NODE = "n0-a-1"
 LIVE = spec(priority=PriorityClass.LIVE)
 
 
-def bounds(everything: int = 0, *, tenant: int = 0, live: int = 0, batch: int = 0) -> records.Bounds:
-    return records.Bounds(everything, tenant, {"l": live, "i": 0, "b": batch})
+def bounds(everything: int = 0, *, tenant: int = 0, live: int = 0, batch: int = 0) -> Bounds:
+    return Bounds(everything, tenant, {"l": live, "i": 0, "b": batch})
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ async def test_what_does_not_fit_is_refused_whole_with_how_full_it_is(driver: St
     before = await driver.key_names()
     jobs = [driver.job_record({"a": (), "b": ()}) for _ in range(2)]
     refused = await driver.submit(*jobs, bounds=bounds(6))
-    assert refused.full == records.Full("all", open=3, most=6, asked=4)
+    assert refused.full == Full("all", open=3, most=6, asked=4)
     assert (refused.jobs, refused.queues) == ([], [])
     assert await driver.key_names() == before, "nothing was written"
     assert (await driver.submit(*jobs, bounds=bounds(7))).full is None
@@ -50,21 +51,21 @@ async def test_a_tenant_at_its_bound_leaves_others_alone(driver: StoreDriver) ->
     await driver.submit_many(5, tenant="busy")
     limits = bounds(100, tenant=5)
     refused = await driver.submit(driver.job_record({"a": ()}, tenant="busy"), bounds=limits)
-    assert refused.full == records.Full("tenant:busy", open=5, most=5, asked=1)
+    assert refused.full == Full("tenant:busy", open=5, most=5, asked=1)
     assert (await driver.submit(driver.job_record({"a": ()}, tenant="other"), bounds=limits)).full is None
 
 
 async def test_a_class_at_its_bound_leaves_others_alone(driver: StoreDriver) -> None:
     await driver.submit_many(2)
     refused = await driver.submit(driver.job_record({"a": ()}), bounds=bounds(batch=2))
-    assert refused.full == records.Full("class:b", open=2, most=2, asked=1)
+    assert refused.full == Full("class:b", open=2, most=2, asked=1)
     assert (await driver.submit(driver.job_record({"a": ()}, spec=LIVE), bounds=bounds(batch=2, live=1))).full is None
 
 
 async def test_one_job_too_many_of_one_tenant_keeps_a_whole_batch_out(driver: StoreDriver) -> None:
     batch = [driver.job_record({"a": ()}, tenant=name) for name in ("one", "two", "two")]
     refused = await driver.submit(*batch, bounds=bounds(tenant=1))
-    assert refused.full == records.Full("tenant:two", open=0, most=1, asked=2)
+    assert refused.full == Full("tenant:two", open=0, most=1, asked=2)
     assert (await driver.store.read.jobs(status=None, offset=0, limit=5))[1] == 0
 
 
@@ -94,7 +95,7 @@ async def test_what_a_plan_adds_to_an_accepted_job_is_never_refused(driver: Stor
     piece = records.ExpandPiece(job.id, 1, "", tasks, last=True, queues=driver.queues)
     assert (await driver.store.expand(piece)).applied
     refused = await driver.submit(driver.job_record({"x": ()}), bounds=bounds(1))
-    assert refused.full == records.Full("all", open=3, most=1, asked=1)
+    assert refused.full == Full("all", open=3, most=1, asked=1)
 
 
 async def test_many_at_once_never_pass_the_bound(driver: StoreDriver) -> None:

@@ -81,6 +81,8 @@ class InstanceDocument(msgspec.Struct, frozen=True):
     """Of the program."""
     host: str
     pid: int
+    schema: int = 1
+    """Version of the stored shapes that it writes, and so the newest that it reads."""
 
 
 class InstanceView(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from mediafleet.domain.errors import QueueFull
 from mediafleet.domain.lifecycle import PriorityClass
-from mediafleet.store.records import Bounds
+from mediafleet.store.cell_records import Bounds
 
 if TYPE_CHECKING:
     from mediafleet.domain.rules import FleetRules
-    from mediafleet.store.records import Full
+    from mediafleet.store.cell_records import Full
 
 _CLASS_OF = {priority.value[0]: priority.value for priority in PriorityClass}
 

@@ -39,6 +39,7 @@ from mediafleet.scheduler.sweeper import Sweeper
 from mediafleet.scheduler.uploads import Uploads
 from mediafleet.store.inbox import Inbox
 from mediafleet.store.records import ExecutorRecord, NodeDocument, NodeRecord, PlaceRules
+from mediafleet.store.schema import SCHEMA
 from mediafleet.store.scripts import as_text
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Scheduler:
             instance,
             store,
             Duties(self._follow, self._bury),
-            document=InstanceDocument(__version__, platform.node(), os.getpid()),
+            document=InstanceDocument(__version__, platform.node(), os.getpid(), SCHEMA),
             rules=fleet_rules(rules),
             every_ms=rules.reap_ms,
         )

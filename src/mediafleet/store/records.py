@@ -12,6 +12,7 @@ from mediafleet.domain.capability import Requirement
 from mediafleet.domain.frames import AttemptRef
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
 from mediafleet.domain.rules import TenantShare
+from mediafleet.store.cell_records import Full
 
 
 class QueueSpec(msgspec.Struct, frozen=True):
@@ -94,26 +95,6 @@ class Freed(msgspec.Struct, frozen=True):
     pools: list[str]
     waiting_version: int
     """Version of the set of queues that wait; what the caller knows is stale if it differs."""
-
-
-class Bounds(msgspec.Struct, frozen=True):
-    """Most tasks that are not final, 0 for no bound; see `includes/bounds.lua`."""
-
-    all: int
-    tenant: int
-    by_class: dict[str, int] = msgspec.field(name="class")
-    """By the first letter of the class."""
-
-
-class Full(msgspec.Struct, frozen=True):
-    """A bound that a submission does not fit into."""
-
-    field: str
-    """`all`, `class:<first letter>` or `tenant:<name>`."""
-    open: int
-    most: int
-    asked: int
-    """Tasks that were to be added."""
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -482,21 +463,6 @@ class Configured(msgspec.Struct, frozen=True):
 
     accepted: bool
     version: int
-
-
-class RootMark(msgspec.Struct, frozen=True):
-    """What an instance that lives has left in its artifact root."""
-
-    instance: str
-    mark: str
-
-
-class RootClaimed(msgspec.Struct, frozen=True):
-    """Reply of `claim_root`."""
-
-    others: list[RootMark]
-    gone: list[str]
-    """Instances that live no more."""
 
 
 class Retired(msgspec.Struct, frozen=True):

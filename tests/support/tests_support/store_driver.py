@@ -19,6 +19,7 @@ from mediafleet.domain.rules import FleetRules, InstanceDocument, Membership
 from mediafleet.scheduler.matching import PoolMatcher
 from mediafleet.scheduler.placer import in_order
 from mediafleet.store import Store, records
+from mediafleet.store.cell_records import Bounds
 from mediafleet.store.scripts import as_text
 
 RESERVE_MS = 5_000
@@ -140,7 +141,7 @@ class StoreDriver:
             deadline=changes.get("deadline", 0),
         )
 
-    async def submit(self, *jobs: records.JobRecord, bounds: records.Bounds | None = None) -> records.Submitted:
+    async def submit(self, *jobs: records.JobRecord, bounds: Bounds | None = None) -> records.Submitted:
         """Accept jobs, without bounds where none are given."""
         return await self.store.submit(jobs, self.queues, bounds)
 

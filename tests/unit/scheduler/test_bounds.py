@@ -12,7 +12,7 @@ from mediafleet.domain.rules import FleetRules
 from mediafleet.ops.settings import SchedulerSettings
 from mediafleet.scheduler.bounds import bounds_of, queue_full
 from mediafleet.scheduler.service import fleet_rules
-from mediafleet.store.records import Bounds, Full
+from mediafleet.store.cell_records import Bounds, Full
 
 
 @pytest.mark.parametrize(
