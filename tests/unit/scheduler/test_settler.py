@@ -253,6 +253,17 @@ async def test_a_result_that_comes_twice_counts_once_and_is_confirmed_twice(part
     assert parts.counted("stale_messages", kind="result") == 0, "it is no fault of anybody"
 
 
+async def test_a_result_that_comes_again_after_its_job_was_forgotten_is_confirmed_all_the_same(parts: Parts) -> None:
+    job, link = await running(parts)
+    (ref,) = refs(link)
+    await parts.say(NODE, outcome(ref, result=TaskResult({"n": 1})))
+    assert await parts.store.forget(job, inputs=[])
+    await parts.say(NODE, outcome(ref, result=TaskResult({"n": 1})))
+    assert len(link.of_type(JobResultAck)) == 2
+    assert (parts.counted("duplicate_results"), parts.counted("stale_messages", kind="result")) == (0, 1)
+    assert await parts.driver.used(f"{NODE}/cpu") == 0
+
+
 async def test_slots_that_a_result_frees_are_given_to_the_next_task(parts: Parts) -> None:
     _, link = await running(parts, "a", "b", slots=1)
     await parts.say(NODE, outcome(refs(link)[0], result=TaskResult()))
