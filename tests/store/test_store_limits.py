@@ -190,6 +190,25 @@ async def test_a_task_past_its_deadline_fails_wherever_it_stands(clockwork: Cloc
         assert await driver.used(task.executor) == 0
 
 
+async def test_a_task_that_a_plan_adds_after_its_deadline_fails_at_once(clockwork: Clockwork) -> None:
+    job = await clockwork.driver.submit_one("noop", limits=TaskLimits(deadline_ms=1))
+    await clockwork.pass_ms(TICK_MS)
+    assert (await clockwork.state(job))[0] is TaskState.FAILED
+
+
+async def test_a_retry_before_the_deadline_keeps_it(clockwork: Clockwork) -> None:
+    driver = clockwork.driver
+    await driver.join(NODE)
+    job = await driver.submit_one("noop", limits=TaskLimits(deadline_ms=clockwork.time() + 3_000))
+    (placed,) = await driver.place_all()
+    await driver.ack(placed)
+    await driver.fail(placed, retryable=False)
+    assert "task-deadline" not in await due(driver)
+    await clockwork.store.retry(job, cursor=0)
+    await clockwork.pass_ms(3_500)
+    assert await error_of(clockwork.store, job) == "deadline-exceeded"
+
+
 async def test_a_retry_after_the_deadline_goes_on_without_one(clockwork: Clockwork) -> None:
     driver = clockwork.driver
     job = await driver.submit_one("noop", limits=TaskLimits(deadline_ms=clockwork.time() + 1_000))

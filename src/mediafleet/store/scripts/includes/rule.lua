@@ -2,7 +2,7 @@
 -- fewer bytes in memory and in the append-only file. The job and the name of a task follow from its id.
 local function pack_task_rule(t)
   local rule = table.concat({t.queue, t.tenant, t.cost, t.score, t.max_tries, t.total_ms, t.weight}, '|')
-  return t.limits ~= '' and rule .. '|' .. t.limits or rule
+  return (t.limits or '') ~= '' and rule .. '|' .. t.limits or rule
 end
 
 local function read_task_rule(t)
@@ -42,9 +42,10 @@ local function start_limit(t, name, what)
   if limit > 0 then set_score(P .. 'due', what, NOW + limit) end
 end
 
-local function start_task_deadline(t)
+-- One that has passed ends a new task at the next tick; of a task that is revived it was meant for the first go.
+local function start_task_deadline(t, is_new)
   local at = limit_of(t, 'deadline')
-  if at > NOW then set_score(P .. 'due', 'task-deadline|' .. t.id, at) end
+  if at > (is_new and 0 or NOW) then set_score(P .. 'due', 'task-deadline|' .. t.id, at) end
 end
 
 -- The task is final.

@@ -37,7 +37,7 @@ local function create_task(t)
   if t.not_before > 0 then redis.call('HSET', key, 'not_before', t.not_before) end
   count_tasks(t.queue, 1)
   count_open(t, 1)
-  start_task_deadline(t)
+  start_task_deadline(t, true)
   if deps == 0 then admit(t) end
   return true
 end
