@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mediafleet.domain.errors import InvalidRequest
-from mediafleet.domain.limits import LimitWish
+from mediafleet.domain.limits import NO_WISH, LimitWish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,8 @@ def read_limits(words: Sequence[str]) -> LimitWish:
         if field in found:
             raise InvalidRequest(f"--limit {name} was given twice.")
         found[field] = value
-    return LimitWish(**found)
+    # The one object that documents leave out: a scheduler that does not know limits yet is not asked for any.
+    return LimitWish(**found) if found else NO_WISH
 
 
 def _read(name: str, text: str) -> tuple[str, int | None]:

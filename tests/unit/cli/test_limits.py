@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from mediafleet.cli._limits import read_limits
 from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.job import Submission
 from mediafleet.domain.limits import NO_WISH, LimitWish
 
 
@@ -16,7 +18,8 @@ def test_every_limit_can_be_given_in_the_unit_one_thinks_in() -> None:
 
 
 def test_without_a_limit_the_kind_decides() -> None:
-    assert read_limits([]) == NO_WISH
+    assert read_limits([]) is NO_WISH
+    assert b"limits" not in msgspec.json.encode(Submission("noop", limits=read_limits([])))
 
 
 @pytest.mark.parametrize(

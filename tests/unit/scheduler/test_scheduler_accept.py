@@ -278,5 +278,7 @@ async def test_limits_out_of_the_kinds_range_keep_a_job_out(store: Store, tmp_pa
 async def test_a_plan_with_limits_that_cannot_be_keeps_its_job_out(
     store: Store, tmp_path: Path, limits: TaskLimits
 ) -> None:
-    kind = kind_with(lambda *_: Expand((NewTask("noop", "noop", limits=limits),)))
-    await Desk(store, tmp_path, [kind]).refused(NOOP, error=InvalidRequest, match="which cannot be")
+    def plan(_: Job, __: Sequence[FinishedTask]) -> Step:
+        return Expand((NewTask("noop", "noop", limits=limits),))
+
+    await Desk(store, tmp_path, [kind_with(plan)]).refused(NOOP, error=InvalidRequest, match="which cannot be")
