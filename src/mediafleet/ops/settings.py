@@ -116,7 +116,7 @@ class ArtifactSettings:
     """Where bytes live."""
 
     root: str = ""
-    """Folder of artifacts; `<data>/artifacts` where empty."""
+    """Folder of artifacts, the same one for all instances of a store; `<data>/artifacts` where empty."""
     file_roots: tuple[str, ...] = ()
     """Folders whose files may be named as `file://` inputs; on loopback everything, elsewhere nothing where empty."""
     max_upload_bytes: int = 1 << 40
