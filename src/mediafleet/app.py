@@ -35,7 +35,9 @@ from mediafleet.ops.collector import calm_collector
 from mediafleet.ops.config import variable_of
 from mediafleet.ops.dismissal import DISMISS_WITHIN_S, DISMISSAL
 from mediafleet.ops.metrics import Metrics
+from mediafleet.scheduler.membership import PRESENCE_TICKS
 from mediafleet.scheduler.service import Resources, Scheduler
+from mediafleet.scheduler.shared_root import shared_root
 from mediafleet.store import Store
 from mediafleet.store.connection import connect
 from mediafleet.store.death_signal import end_with_parent
@@ -121,6 +123,8 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
         # Before any loop runs: an instance must not write into a cell whose shapes it does not know.
         await store.check_schema()
         resources = Resources(store, blobs, KindRegistry.installed(), SystemClock(), metrics)
+        presence_ms = settings.scheduler.reap_ms * PRESENCE_TICKS
+        await stack.enter_async_context(shared_root(store, blobs, instance, presence_ms=presence_ms))
         scheduler = Scheduler(instance, settings, resources)
         await stack.enter_async_context(scheduler)
         extras = Extras(handlers=console_handlers(settings.server), render_metrics=metrics.render)

@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests_support.clockwork import TICK_MS, Clockwork
 from tests_support.redis_server import RedisServer
 from tests_support.store_driver import LEASE_MS, PLACE_RULES, RETENTION_MS, StoreDriver, announce, spec
+from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.rules import FleetRules, TenantShare
@@ -48,6 +50,15 @@ async def lost_store(tmp_path: Path) -> AsyncIterator[Store]:
     await client.aclose()
 
 
+@pytest.fixture
+async def clockwork(store: Store, virtual_time: VirtualTime) -> Clockwork:
+    """A fleet whose first grace, that of every start, is over."""
+    clockwork = Clockwork(store, virtual_time)
+    await clockwork.driver.reap()
+    await clockwork.pass_ms(LEASE_MS + TICK_MS)
+    return clockwork
+
+
 class WholeLife:
     """A short life of a cell in which every script runs and every kind of key exists once."""
 
@@ -75,6 +86,7 @@ class WholeLife:
     async def _accept(self) -> None:
         store = self.driver.store
         await store.check_schema()
+        await store.claim_root("i-1", mark="0", ttl_ms=60_000)
         member = await announce(store, "i-1")
         await store.configure("i-1", member.epoch, FleetRules())
         await store.forward([records.Message("n0-nobody-1", "frame", "{}")], instance="i-1")

@@ -21,6 +21,7 @@ from mediafleet.domain.rules import ClusterView, FleetRules
 from mediafleet.store import Store
 from mediafleet.store.keys import Keys
 from mediafleet.store.reader import SHOWN_TASKS, Reader
+from mediafleet.store.schema import SCHEMA
 from mediafleet.store.scripts import as_text
 
 NODE, OTHER = "n0-a-1", "n0-b-2"
@@ -79,7 +80,8 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
         "last_event_id": "0-0",
         "pool_set": (0, {}),
         "queues": {},
-        "schema_field": 1,
+        "schema_field": SCHEMA,
+        "task_belongings": (frozenset(), frozenset()),
         "waiting_queues": (0, []),
     }
     single = {"artifact", "dead_letter", "job", "job_document", "node", "ping", "plan_state"}

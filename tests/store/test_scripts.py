@@ -14,7 +14,7 @@ from redis import exceptions
 
 from mediafleet.domain.lifecycle import FINAL_TASK_STATES, TRANSITIONS, TaskEvent, TaskState
 from mediafleet.domain.rules import Membership
-from mediafleet.store import Store, records
+from mediafleet.store import Store, cell_records, records
 from mediafleet.store.scripts import Script, as_text, from_fields, load_script, render_lifecycle, script_names
 
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ NAMES = sorted(script_names())
 INCLUDES = sorted(entry.name.removesuffix(".lua") for entry in FOLDER.joinpath("includes").iterdir())
 LONGEST = 60
 REPLIES: dict[str, Any] = {
+    "check_schema": cell_records.SchemaAdopted,
     "announce": Membership,
     "cancel": records.CancelPiece,
+    "claim_root": cell_records.RootClaimed,
     "commit": records.Stops,
     "configure": records.Configured,
     "complete_artifact": records.Completed,

@@ -12,8 +12,9 @@ from tests_support.virtual_time import VirtualTime
 from mediafleet.domain.errors import ConfigError, StoreUnavailable
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.store import Store, records
+from mediafleet.store.schema import SCHEMA
 from mediafleet.store.scripts import script_names
-from mediafleet.store.store import PIECE, SCHEMA
+from mediafleet.store.store import PIECE
 
 NODE = records.NodeRecord("n0-a", "i-1", "inc", "{}", draining=False, lease_ms=1, executors=[], pools={}, announced=())
 PIECES: dict[Any, Any] = {

@@ -17,9 +17,10 @@ from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeView, PoolView
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
     from types import TracebackType
 
+    from mediafleet.domain.errors import QueueFull
     from mediafleet.domain.event import Event
 
 T = TypeVar("T")
@@ -48,11 +49,15 @@ class FleetClient:
     """A connection to one fleet; an `async with` block opens and closes it.
 
     Every method raises the `MediafleetError` that the scheduler names, and `SchedulerUnavailable` where none answers.
-    Requests that are safe to repeat are tried again for a few seconds first.
+    Requests that are safe to repeat are tried again for a few seconds first; so is any that found the queue full, at the
+    scheduler's pace.
     """
 
-    def __init__(self, base_url: str, token: str = "") -> None:
-        self._transport = Transport(base_url, token)
+    def __init__(
+        self, base_url: str, token: str = "", *, on_full: Callable[[QueueFull, float], None] | None = None
+    ) -> None:
+        """Prepare a connection; `on_full` is told of each wait for a queue that is full, and of its seconds."""
+        self._transport = Transport(base_url, token, on_full=on_full)
         self._artifacts: ArtifactClient | None = None
 
     async def __aenter__(self) -> Self:

@@ -15,15 +15,20 @@ from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.capability import Requirement
 from mediafleet.domain.errors import ErrorInfo
 from mediafleet.domain.lifecycle import TaskState
+from mediafleet.domain.limits import USUAL, TaskLimits
 
-
-class TaskLimits(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How long a task may take and how often it is tried."""
-
-    max_tries: int = 3
-    """Tries before the task fails for good, 1 or more."""
-    total_ms: int = 0
-    """Longest run of one attempt, milliseconds from its ACK; 0 for no limit."""
+__all__ = [
+    "Complete",
+    "Expand",
+    "Fail",
+    "FinishedTask",
+    "NewTask",
+    "Step",
+    "TaskLimits",
+    "TaskResult",
+    "TaskSpec",
+    "Wait",
+]
 
 
 class NewTask(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -43,7 +48,7 @@ class NewTask(msgspec.Struct, frozen=True, omit_defaults=True):
     """Names of tasks of the same job that must be DONE first."""
     weight: float = 1.0
     """Share of the job's progress that this task stands for, relative to its siblings."""
-    limits: TaskLimits = TaskLimits()
+    limits: TaskLimits = USUAL
 
 
 class FinishedTask(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -101,7 +106,7 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     params: dict[str, Any] = {}
     """The job's params, already checked."""
     weight: float = 1.0
-    limits: TaskLimits = TaskLimits()
+    limits: TaskLimits = USUAL
 
 
 class TaskResult(msgspec.Struct, frozen=True, omit_defaults=True):

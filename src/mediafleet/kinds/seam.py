@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from mediafleet.domain.limits import KindLimits
 from mediafleet.domain.plan import FinishedTask, Step, TaskResult, TaskSpec
 
 if TYPE_CHECKING:
@@ -158,6 +159,8 @@ class Kind:
     inputs: tuple[int, int | None] = (1, 1)
     """Fewest and most inputs that a job takes; None for any number."""
     detect: Callable[[DetectContext], Awaitable[Detected]] = field(default=detect_nothing)
+    limits: KindLimits = field(default_factory=KindLimits)
+    """How long its tasks may take where plan and submission say nothing, and how much a submission may ask for."""
 
     @property
     def capability(self) -> str:

@@ -34,7 +34,13 @@ _CELL = re.compile(r"[a-z0-9]{1,16}")
 _LABEL = re.compile(r"[A-Za-z0-9_.>@/+-]{1,80}")
 _REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
 
-_MAY_BE_ZERO = frozenset({"slots", "port", "drain_s", "stop_grace_ms", "max_kills"})
+_MAY_BE_ZERO = frozenset({"slots", "port", "drain_s", "stop_grace_ms", "max_kills"}) | {
+    "max_open",
+    "max_open_per_tenant",
+    "max_open_live",
+    "max_open_interactive",
+    "max_open_batch",
+}
 """Numbers for which 0 has a meaning; all others are 1 or more."""
 
 
@@ -133,6 +139,11 @@ def _check_server(server: ServerSettings) -> Iterator[str]:
 
 
 def _check_artifacts(artifacts: ArtifactSettings) -> Iterator[str]:
+    if "://" in artifacts.root:
+        yield (
+            f"artifacts.root is {artifacts.root!r}; it must be a folder, on a shared file system where there are several "
+            "instances: object stores such as S3 cannot be the root yet."
+        )
     for root in artifacts.file_roots:
         if not PurePath(root).is_absolute():
             yield f"artifacts.file_roots has {root!r}, which is no absolute path."

@@ -33,6 +33,13 @@ class Metrics:
         self.stale_messages = self._counter(
             "stale_messages", "Messages about attempts that were revoked or settled; they changed nothing.", "kind"
         )
+        self.duplicate_results = self._counter(
+            "duplicate_results", "Results that came again after they were accepted; they changed nothing."
+        )
+        self.submissions_refused = self._counter(
+            "submissions_refused", "Submissions that a bound of open tasks kept out.", "reason"
+        )
+        self.limits_reached = self._counter("limits_reached", "Attempts and tasks that a time limit ended.", "reason")
         self.messages_undelivered = self._counter(
             "messages_undelivered", "Messages between instances that nobody could deliver; nothing depends on them."
         )

@@ -52,6 +52,16 @@ class SchedulerSettings:
     """How long an executor is kept free at most, milliseconds."""
     max_kills: int = 2
     """A task that ran on so many nodes when they were lost fails with the code `poison`; 0 for no limit."""
+    max_open: int = 1_000_000
+    """Most tasks that are not final; a submission beyond that is refused with 429, 0 for no bound."""
+    max_open_per_tenant: int = 200_000
+    """The same of each tenant, 0 for no bound."""
+    max_open_live: int = 0
+    """The same of the class live, 0 for no bound of its own."""
+    max_open_interactive: int = 0
+    """The same of the class interactive."""
+    max_open_batch: int = 0
+    """The same of the class batch."""
     tenants: tuple[str, ...] = ()
     """Shares of tenants as `name:weight` or `name:weight:cap`, cap in slots; others weigh 1 and have no cap."""
     place_batch: int = 64
@@ -106,7 +116,7 @@ class ArtifactSettings:
     """Where bytes live."""
 
     root: str = ""
-    """Folder of artifacts; `<data>/artifacts` where empty."""
+    """Folder of artifacts, the same one for all instances of a store; `<data>/artifacts` where empty."""
     file_roots: tuple[str, ...] = ()
     """Folders whose files may be named as `file://` inputs; on loopback everything, elsewhere nothing where empty."""
     max_upload_bytes: int = 1 << 40

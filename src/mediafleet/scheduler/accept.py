@@ -11,7 +11,10 @@ from mediafleet.domain.clock import parse_moment
 from mediafleet.domain.errors import InputError, InvalidParams, InvalidRequest, MediafleetError, NotFound
 from mediafleet.domain.ids import new_job_id
 from mediafleet.domain.job import Job, Submission
+from mediafleet.domain.limits import check_wish
 from mediafleet.domain.plan import Step
+from mediafleet.domain.rules import FleetRules
+from mediafleet.scheduler.bounds import bounds_of, queue_full
 from mediafleet.scheduler.facade import Accepted
 from mediafleet.scheduler.tasks import fresh_view, job_record
 from mediafleet.store.records import JobRecord
@@ -46,6 +49,7 @@ def check_submission(submission: Submission, kind: Kind) -> None:
         raise InvalidRequest("An idempotency key has at most 200 printable ASCII characters without spaces.")
     if submission.webhook:
         raise InvalidRequest("Webhooks are not available yet; follow GET /api/v1/jobs/{id}/events instead.")
+    check_wish(submission.limits, kind.limits)
     fewest, most = kind.inputs
     count = len(submission.input_uris)
     if count < fewest or (most is not None and count > most):
@@ -78,7 +82,14 @@ class Acceptor:
     """Checks submissions, resolves their inputs, plans them and stores them in one step."""
 
     def __init__(
-        self, store: Store, kinds: KindRegistry, uploads: Uploads, placer: Placer, clock: Clock, *, retention_ms: int
+        self,
+        store: Store,
+        kinds: KindRegistry,
+        uploads: Uploads,
+        placer: Placer,
+        clock: Clock,
+        *,
+        retention_ms: int,
     ) -> None:
         self._store = store
         self._kinds = kinds
@@ -86,9 +97,14 @@ class Acceptor:
         self._placer = placer
         self._clock = clock
         self._retention_ms = retention_ms
+        self._bounds = bounds_of(FleetRules())
+
+    def follow(self, rules: FleetRules) -> None:
+        """Accept by these rules from now on."""
+        self._bounds = bounds_of(rules)
 
     async def accept(self, submissions: Sequence[Submission], *, principal: str) -> list[Accepted]:
-        """Accept all or none, in order. Raises InputError and its children, NotFound, StoreUnavailable."""
+        """Accept all or none, in order. Raises InputError and its children, NotFound, QueueFull, StoreUnavailable."""
         if not 1 <= len(submissions) <= MAX_BULK:
             raise InvalidRequest(f"One call takes 1 to {MAX_BULK} jobs; {len(submissions)} were given.")
         # All are checked and planned before any is stored: a wrong job among a thousand keeps all of them out. Records
@@ -102,7 +118,9 @@ class Acceptor:
             jobs.append(job)
             job_records.append(record)
             queues |= needed
-        submitted = await self._store.submit(job_records, queues)
+        submitted = await self._store.submit(job_records, queues, self._bounds)
+        if submitted.full:
+            raise queue_full(submitted.full)
         # Retention may have taken an artifact since it was resolved; the script looks in the step that binds it.
         if submitted.missing:
             raise NotFound(f"There is no artifact {submitted.missing!r} any more; upload the file again.")
@@ -141,6 +159,7 @@ class Acceptor:
             created_ms=self._clock.now_ms(),
             not_before_ms=not_before_ms,
             deadline_ms=deadline_ms,
+            limits=submission.limits,
         )
 
     def _record(self, job: Job, submission: Submission) -> tuple[JobRecord, dict[str, str]]:

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from mediafleet import __version__
-from mediafleet.domain.errors import Conflict, IllegalTransition, NotFound, StoreUnavailable
+from mediafleet.domain.errors import Conflict, IllegalTransition, NotFound, QueueFull, StoreUnavailable
 from mediafleet.domain.frames import Drain, JobResults, Misc, Outcome, Registered
 from mediafleet.domain.ids import executor_id, is_id
 from mediafleet.domain.job import JobPage
@@ -41,6 +41,7 @@ from mediafleet.scheduler.uploads import Uploads
 from mediafleet.scheduler.waiting import wait_final
 from mediafleet.store.inbox import Inbox
 from mediafleet.store.records import ExecutorRecord, NodeDocument, NodeRecord, PlaceRules
+from mediafleet.store.schema import SCHEMA
 from mediafleet.store.scripts import as_text
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Scheduler:
             instance,
             store,
             Duties(self._follow, self._bury),
-            document=InstanceDocument(__version__, platform.node(), os.getpid()),
+            document=InstanceDocument(__version__, platform.node(), os.getpid(), SCHEMA),
             rules=fleet_rules(rules),
             every_ms=rules.reap_ms,
         )
@@ -157,6 +158,7 @@ class Scheduler:
     def _follow(self, rules: FleetRules) -> None:
         self._fleet_rules = rules
         self._placer.follow(rules)
+        self._acceptor.follow(rules)
         self._reaper.follow(rules)
 
     async def _adopt_orphans(self) -> None:
@@ -175,7 +177,11 @@ class Scheduler:
 
     async def submit(self, submissions: Sequence[Submission], *, principal: str) -> list[Accepted]:
         """See `Fleet.submit`."""
-        return await self._acceptor.accept(submissions, principal=principal)
+        try:
+            return await self._acceptor.accept(submissions, principal=principal)
+        except QueueFull as error:
+            self.metrics.submissions_refused.labels(error.bound).inc()
+            raise
 
     async def job(self, job_id: str) -> JobView:
         """See `Fleet.job`."""
@@ -412,5 +418,10 @@ def fleet_rules(rules: SchedulerSettings) -> FleetRules:
         hold_after_ms=rules.hold_after_ms,
         hold_ms=rules.hold_ms,
         max_kills=rules.max_kills,
+        max_open=rules.max_open,
+        max_open_per_tenant=rules.max_open_per_tenant,
+        max_open_live=rules.max_open_live,
+        max_open_interactive=rules.max_open_interactive,
+        max_open_batch=rules.max_open_batch,
         tenants=parse_tenants(rules.tenants),
     )

@@ -26,7 +26,7 @@ from mediafleet.domain.ids import is_id
 from mediafleet.domain.retry import back_off_table
 from mediafleet.scheduler.acks import ResultAcks
 from mediafleet.scheduler.batch import Batcher
-from mediafleet.scheduler.outcomes import check_outputs, tidy_error
+from mediafleet.scheduler.outcomes import Belongings, are_of_attempt, check_outputs, tidy_error
 from mediafleet.scheduler.tasks import decode_outputs
 from mediafleet.store.records import FailureRecord, NodeAttempts, NodeReport, ProgressRecord, ResultRecord
 from mediafleet.store.scripts import as_text
@@ -171,7 +171,10 @@ class Settler:
         named = {output.id for _, result in results for output in result.outputs if is_id(output.id, "a")}
         known = await self._store.read.artifacts(sorted(named)) if named else {}
         for outcome, result in results:
-            checked = check_outputs(result, known)
+            belongings = Belongings(frozenset({outcome.grant}))
+            if not are_of_attempt(result, known, outcome.grant):
+                belongings = Belongings(*await self._store.read.task_belongings(outcome.task))
+            checked = check_outputs(result, known, belongings)
             if isinstance(checked, ErrorInfo):
                 refused = Outcome(outcome.task, outcome.grant, error=checked)
                 tick.failures.append(failure_of(refused, draws=draw_delays()))
@@ -184,7 +187,8 @@ class Settler:
         finished = await self._store.finish(tick.results)
         accepted = finished.verdicts.count("accepted")
         self._metrics.tasks_finished.labels("done").inc(accepted)
-        self._metrics.stale_messages.labels("result").inc(len(finished.verdicts) - accepted)
+        self._metrics.duplicate_results.inc(finished.verdicts.count("duplicate"))
+        self._metrics.stale_messages.labels("result").inc(finished.verdicts.count("stale"))
         self._links.cancel(finished.stops, "another attempt finished first")
         self._placer.ask(finished.queues)
         self._placer.note_freed(finished.freed)

@@ -16,6 +16,7 @@ from mediafleet.domain.frames import utf8_length
 from mediafleet.domain.ids import check_name, task_id
 from mediafleet.domain.job import Job, JobView
 from mediafleet.domain.lifecycle import JobStatus
+from mediafleet.domain.limits import check_limits, effective_limits, encode_limits
 from mediafleet.domain.node import MAX_SLOTS
 from mediafleet.domain.plan import Complete, Expand, Fail, NewTask, Step, TaskResult, TaskSpec
 from mediafleet.domain.retry import score_ms
@@ -62,6 +63,7 @@ def check_tasks(tasks: Sequence[NewTask], kind: Kind, *, known: Collection[str] 
         check_name(task.name, "a task")
         if task.step not in kind.handlers:
             raise InvalidRequest(f"The kind {kind.name!r} has no step {task.step!r} for its task {task.name!r}.")
+        check_limits(task.limits, task.name)
     check_order(tasks, known=known)
 
 
@@ -93,6 +95,7 @@ def task_record(
 ) -> tuple[records.TaskRecord, records.QueueSpec]:
     """Return the record of a task and the queue that it waits in."""
     queue = records.QueueSpec(requirement_of(task, kind), job.priority)
+    limits = effective_limits(task.limits, kind.limits, job.limits)
     spec = TaskSpec(
         kind=job.kind,
         kind_version=job.kind_version,
@@ -103,7 +106,7 @@ def task_record(
         payload=task.payload,
         params=job.params,
         weight=task.weight,
-        limits=task.limits,
+        limits=limits,
     )
     doc = as_text(spec)
     size = utf8_length(doc)
@@ -126,10 +129,11 @@ def task_record(
         after=[task_id(job.id, name) for name in task.after],
         # A task that does not read an upload need not wait for it.
         waits=[artifact for artifact in waits if artifact in used],
-        max_tries=task.limits.max_tries,
-        total_ms=task.limits.total_ms,
+        max_tries=limits.max_tries,
+        total_ms=limits.total_ms,
         weight=task.weight,
         not_before=job.not_before_ms,
+        limits=encode_limits(limits),
     )
     return record, queue
 

@@ -31,6 +31,10 @@ class Keys:
         """List: ids of the job's tasks, in the order of their creation."""
         return f"{self.tag}job:{job_id}:tasks"
 
+    def job_outputs(self, job_id: str) -> str:
+        """Set: ids of the artifacts that the job's tasks made."""
+        return f"{self.tag}job:{job_id}:outputs"
+
     def task(self, task_id: str) -> str:
         """Hash: the task's document, state, attempts and grants."""
         return f"{self.tag}task:{task_id}"
@@ -124,6 +128,11 @@ class Keys:
     def instances(self) -> str:
         """Hash: instance → what it says of itself (JSON), until somebody takes its inbox over."""
         return f"{self.tag}instances"
+
+    @property
+    def roots(self) -> str:
+        """Hash: instance → digest of the mark that it left in its artifact root."""
+        return f"{self.tag}roots"
 
     @property
     def config(self) -> str:

@@ -11,6 +11,7 @@ from mediafleet.domain.artifact import Artifact, ArtifactState
 from mediafleet.domain.capability import Signature
 from mediafleet.domain.dead import DeadLetter
 from mediafleet.domain.event import Event, event_position
+from mediafleet.domain.ids import job_of
 from mediafleet.domain.job import Job, JobView
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeView, PoolView
@@ -115,6 +116,21 @@ class Reader:
             return None
         (fields,) = await self._hashes([self._keys.task(task)])
         return views.dead_letter(task, int(score), fields) if fields else None
+
+    async def task_belongings(self, task: str) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the grants that a task ever had, and the ids of the artifacts that its job uses or has made."""
+        job = job_of(task)
+        with translate_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.hkeys(self._keys.task(task))
+            pipeline.smembers(self._keys.job_outputs(job))
+            names, made = await pipeline.execute()
+        document = await self.job_document(job)
+        fields = (name.decode().partition(":") for name in names)
+        used = {ref.id for ref in document.inputs} if document else set[str]()
+        return frozenset(grant for word, _, grant in fields if word == "grant" and grant), frozenset(
+            used | {name.decode() for name in made}
+        )
 
     async def plan_state(self, job_id: str) -> views.PlanState | None:
         """Return what a plan needs: the job, its version, and the tasks that are final."""

@@ -12,6 +12,7 @@ from mediafleet.domain.capability import Requirement
 from mediafleet.domain.frames import AttemptRef
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
 from mediafleet.domain.rules import TenantShare
+from mediafleet.store.cell_records import Full
 
 
 class QueueSpec(msgspec.Struct, frozen=True):
@@ -56,6 +57,8 @@ class TaskRecord(msgspec.Struct, frozen=True):
     """Milliseconds since 1970; it is placed no sooner."""
     near: list[str] = []
     """Nodes that have its input."""
+    limits: str = ""
+    """`accept,queue,progress,deadline`, milliseconds, 0 for none; empty where all are 0 (`includes/rule.lua`)."""
 
 
 class JobRecord(msgspec.Struct, frozen=True):
@@ -100,6 +103,7 @@ class Submitted(msgspec.Struct, frozen=True):
     jobs: list[SubmittedJob]
     queues: list[str]
     missing: str = ""
+    full: Full | None = None
 
 
 class PoolShare(msgspec.Struct, frozen=True):
@@ -320,6 +324,9 @@ class ReapRules(msgspec.Struct, frozen=True):
     """See `FleetRules`."""
     poison_error: str = "{}"
     deadline_error: str = "{}"
+    queue_error: str = "{}"
+    stalled_error: str = "{}"
+    task_deadline_error: str = "{}"
     limit: int = 200
     retry_ms: int = 60_000
     """When retention that the caller did not finish is named again."""

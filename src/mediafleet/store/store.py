@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from mediafleet.domain.errors import ConfigError
 from mediafleet.domain.ids import new_token
 from mediafleet.domain.rules import FleetRules, Membership
-from mediafleet.store import records
+from mediafleet.store import cell_records, records, schema
 from mediafleet.store.connection import translate_errors
 from mediafleet.store.keys import Keys
 from mediafleet.store.reader import Reader
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 Reply = TypeVar("Reply")
 
-SCHEMA = 1
-"""Version of the stored shapes; rises when all instances can read the new ones (docs/reference/store-keys.md)."""
 MAX_HOPS = 5
 """How often a message between instances is passed on before it is given up."""
 INBOX_LENGTH = 10_000
@@ -82,24 +79,25 @@ class Store:
             return (await client.hget(self.keys.schema, "identity")).decode()
 
     async def check_schema(self) -> None:
-        """Store the schema number in an empty cell; refuse a cell that this version cannot read.
+        """Mark the cell with the shapes that this program writes; see `store/schema.py`.
 
         Raises:
-            ConfigError: The cell was written by a newer version.
+            ConfigError: A newer version wrote it, a much older one did, or older instances still run on it.
         """
-        with translate_errors():
-            # Only where they are missing: a cell that newer instances have marked must not be marked as older.
-            await self.redis.hsetnx(self.keys.schema, "version", str(SCHEMA))
-            await self.redis.hsetnx(self.keys.schema, "oldest_reader", str(SCHEMA))
-            oldest = await self.read.schema_field("oldest_reader")
-        if oldest > SCHEMA:
-            raise ConfigError(
-                f"The store was written by a newer mediafleet (schema {oldest}, this one reads {SCHEMA}); upgrade this instance."
-            )
+        found = await self._run(
+            "check_schema",
+            cell_records.SchemaAdopted,
+            schema=schema.SCHEMA,
+            oldest_reader=schema.OLDEST_READER,
+            reads_from=schema.READS_FROM,
+        )
+        schema.check_adopted(found)
 
-    async def submit(self, jobs: Sequence[records.JobRecord], queues: dict[str, str]) -> records.Submitted:
-        """Accept jobs: all, or none if an artifact they name is missing. Safe to repeat with idempotency keys."""
-        return await self._run("submit", records.Submitted, jobs=jobs, queues=queues)
+    async def submit(
+        self, jobs: Sequence[records.JobRecord], queues: dict[str, str], bounds: cell_records.Bounds | None = None
+    ) -> records.Submitted:
+        """Accept jobs: all, or none if an artifact is missing or they are too many. Safe to repeat with idempotency keys."""
+        return await self._run("submit", records.Submitted, jobs=jobs, queues=queues, bounds=bounds)
 
     async def place(self, request: records.PlaceRequest, rules: records.PlaceRules) -> records.Placed:
         """Give waiting tasks of queues executors; at most one a grant."""
@@ -192,6 +190,17 @@ class Store:
     async def announce(self, instance: str, *, doc: str, ttl_ms: int) -> Membership:
         """Say that the instance lives; it leads if nobody does."""
         return await self._run("announce", Membership, instance=instance, doc=doc, ttl_ms=ttl_ms, lead_ms=ttl_ms)
+
+    async def claim_root(self, instance: str, *, mark: str, ttl_ms: int) -> cell_records.RootClaimed:
+        """Say which mark an instance that starts left in its artifact root, and learn those of the others that live."""
+        return await self._run("claim_root", cell_records.RootClaimed, instance=instance, mark=mark, ttl_ms=ttl_ms)
+
+    async def leave_root(self, instance: str) -> None:
+        """Forget the mark and the presence of an instance that ends, or that did not start after all."""
+        with translate_errors():
+            client: Any = self.redis
+            await client.hdel(self.keys.roots, instance)
+            await client.delete(self.keys.instance(instance))
 
     async def retire(self, instance: str) -> None:
         """Say that the instance ends."""

@@ -12,6 +12,7 @@ import pytest
 from door_checks import read_problem
 from fake_fleet import NODE, FakeFleet
 
+from mediafleet.domain.errors import QueueFull
 from mediafleet.domain.job import JobView
 from mediafleet.domain.lifecycle import JobStatus
 
@@ -177,6 +178,16 @@ async def test_a_submission_without_a_store_may_be_tried_again(client: aiohttp.C
         problem = await read_problem(response, 503, "store-unavailable")
         assert problem["retryable"]
         assert "Retry-After" in response.headers
+
+
+async def test_a_submission_that_does_not_fit_may_be_tried_again(
+    client: aiohttp.ClientSession, fleet: FakeFleet
+) -> None:
+    fleet.fault = QueueFull("The fleet has 5 open tasks of 5.")
+    async with client.post("/api/v1/jobs", json=[{"kind": "noop"}, {"kind": "noop"}]) as response:
+        problem = await read_problem(response, 429, "queue-full")
+        assert problem["retryable"]
+        assert int(response.headers["Retry-After"]) >= 1
 
 
 async def test_metrics_are_prometheus_text(client: aiohttp.ClientSession) -> None:

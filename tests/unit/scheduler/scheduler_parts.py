@@ -94,9 +94,11 @@ class Parts:
         if any(isinstance(frame, JobResults) for frame in frames):
             await self.settler.ack_step()
 
-    async def record_artifact(self, ref: ArtifactRef, state: ArtifactState = ArtifactState.COMPLETE) -> ArtifactRef:
-        """Record an artifact, as if its bytes were in the store."""
-        doc = as_text(Artifact(ref, state, "0", "default", "local", 1, blob=ref.id))
+    async def record_artifact(
+        self, ref: ArtifactRef, state: ArtifactState = ArtifactState.COMPLETE, *, grant: str = ""
+    ) -> ArtifactRef:
+        """Record an artifact, as if its bytes were in the store; with a grant that attempt has published it."""
+        doc = as_text(Artifact(ref, state, "0", "default", "local", 1, blob=ref.id, grant=grant))
         await self.store.open_artifact(ref.id, doc=doc, state=state, retention_ms=60_000)
         return ref
 

@@ -15,9 +15,11 @@ from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
 from mediafleet.domain.errors import ErrorInfo
 from mediafleet.domain.frames import Heartbeat, JobAck, JobCancel
 from mediafleet.domain.lifecycle import JobStatus, TaskState
+from mediafleet.domain.limits import TaskLimits
 from mediafleet.domain.plan import Complete
 from mediafleet.ops.settings import SchedulerSettings
-from mediafleet.scheduler.reaper import NODE_RETENTION_MS, Reaper, Recovery
+from mediafleet.scheduler.outcomes import QUEUE_TIMEOUT, STALLED, TASK_DEADLINE_EXCEEDED
+from mediafleet.scheduler.reaper import LIMITS, NODE_RETENTION_MS, Reaper, Recovery
 from mediafleet.scheduler.settler import TIMED_OUT
 from mediafleet.store import Store
 from mediafleet.store.records import FailureRecord
@@ -107,6 +109,43 @@ async def test_a_task_that_always_takes_too_long_fails_its_job_with_a_sentence(p
     view = await parts.job(job)
     assert (view.status, view.error) == (JobStatus.FAILED, TIMED_OUT)
     assert "took longer than its kind allows" in TIMED_OUT.message
+
+
+async def test_an_attempt_that_stands_still_is_cancelled_on_its_node_and_counted(
+    parts: Parts, passing: Passing
+) -> None:
+    link = await parts.link()
+    job = await placed(parts, limits=TaskLimits(progress_ms=2_000))
+    await parts.say(NODE, JobAck(refs(link)))
+    await passing(2_000)
+    assert link.of_type(JobCancel) == [JobCancel(refs(link), "the attempt took too long")]
+    (summary,) = (await parts.job(job)).tasks
+    assert (summary.tries, summary.error) == (1, STALLED)
+    assert parts.counted("attempts_lost", reason="stalled") == 1
+    assert parts.counted("limits_reached", reason="progress") == 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "error", "reason"),
+    [
+        (TaskLimits(queue_ms=2_000), QUEUE_TIMEOUT, "queue"),
+        (TaskLimits(deadline_ms=1), TASK_DEADLINE_EXCEEDED, "deadline"),
+    ],
+)
+async def test_a_task_that_nobody_began_in_time_fails_its_job_with_a_sentence(
+    parts: Parts, passing: Passing, virtual_time: VirtualTime, limits: TaskLimits, error: ErrorInfo, reason: str
+) -> None:
+    if limits.deadline_ms:
+        limits = TaskLimits(deadline_ms=virtual_time() + 1_000)
+    job = await placed(parts, limits=limits)
+    await passing(3_000)
+    view = await parts.job(job)
+    assert (view.status, view.error) == (JobStatus.FAILED, error)
+    assert parts.counted("limits_reached", reason=reason) == 1
+
+
+async def test_every_limit_of_a_task_is_counted_by_its_name() -> None:
+    assert set(LIMITS.values()) == {"accept", "queue", "progress", "total", "deadline"}
 
 
 async def test_a_task_whose_back_off_is_over_is_placed_again(parts: Parts, passing: Passing) -> None:

@@ -42,6 +42,7 @@ from mediafleet.scheduler.service import Resources, Scheduler, check_register
 from mediafleet.store import Store
 from mediafleet.store.connection import connect
 from mediafleet.store.keys import Keys
+from mediafleet.store.schema import SCHEMA
 
 
 def test_a_node_that_says_what_it_is_may_register() -> None:
@@ -276,7 +277,7 @@ async def test_every_live_instance_is_listed_and_one_that_ends_leaves_at_once(in
         cluster = await first.cluster()
     (left,) = cluster["instances"]
     assert (left["id"], left["version"], left["leads"], left["nodes"]) == ("i-2", __version__, True, 0)
-    assert (cluster["leader"], cluster["store"]) == ("i-2", {"reachable": True, "schema": 1})
+    assert (cluster["leader"], cluster["store"]) == ("i-2", {"reachable": True, "schema": SCHEMA})
 
 
 async def test_an_instance_that_ends_closes_its_links(instances: Instances) -> None:

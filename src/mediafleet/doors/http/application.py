@@ -21,7 +21,7 @@ from prometheus_client import generate_latest
 import mediafleet
 from mediafleet.domain.errors import MediafleetError
 from mediafleet.doors.http.artifacts import ArtifactsController
-from mediafleet.doors.http.bodies import require_json
+from mediafleet.doors.http.bodies import StrictRequest, require_json
 from mediafleet.doors.http.dead import DeadLettersController
 from mediafleet.doors.http.events import EventsController
 from mediafleet.doors.http.jobs import JobsController
@@ -111,6 +111,7 @@ def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
         },
         openapi_config=_openapi(),
         request_max_body_size=MOST_JSON_BYTES,
+        request_class=StrictRequest,
         # Left to itself, the framework would hang its own handlers into the process's logging.
         logging_config=None,
         debug=False,

@@ -23,7 +23,8 @@ local function end_task(id)
   local t = read_task(id, {'state', 'attempt'})
   local state = after(t.state, 'cancel')
   if not state then return end
-  if t.state == 'NEW' then unqueue(id, t.queue, t.tenant) end
+  if t.state == 'NEW' then unqueue(t) end
+  forget_limits(t)
   if t.attempt then revoke_others(id, '', stops) end
   redis.call('HSET', t.key, 'state', state, 'grant', '')
   if overdue then

@@ -16,7 +16,8 @@ local function accept(item)
   local state = after(t.state, 'finish')
   if t.standing == 'revoked' or not state then return 'stale' end
   end_timers(t)
-  if t.state == 'NEW' then unqueue(t.id, t.queue, t.tenant) end
+  forget_limits(t)
+  if t.state == 'NEW' then unqueue(t) end
   if tonumber(t.attempt) > 1 then revoke_others(t.id, t.this, stops) end
   change(t, 'state', state)
   change(t, 'result', item.result)

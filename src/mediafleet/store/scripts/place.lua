@@ -31,7 +31,9 @@ local function assign(q, t, choice, grant)
   local e = read_executor(choice.executor)
   note_given(choice, e)
   if choice.held then relist(choice.executor) end
-  set_score(P .. 'due', 'reserve|' .. t.id .. '|' .. grant, NOW + A.reserve_ms)
+  local accept = limit_of(t, 'accept')
+  set_score(P .. 'due', 'reserve|' .. t.id .. '|' .. grant, NOW + (accept > 0 and accept or A.reserve_ms))
+  if t.limits ~= '' then drop_score(P .. 'due', 'queued|' .. t.id) end
   send(e.owner or '', {task = t.id, grant = grant, attempt = attempt, job = t.job,
     executor = choice.executor, cost = q.cost, doc = t.doc})
 end

@@ -4,6 +4,15 @@
 -- @include base events scores record rule job progress
 local stale = 0
 
+-- What a task may be without progress begins anew: at a fraction that rises or another stage, not at mere talk.
+local function extend_limit(t, update)
+  if limit_of(t, 'progress') == 0 then return end
+  local stage = redis.call('HGET', t.key, 'stage')
+  if update.fraction <= tonumber(t.fraction or '0') and stage == update.stage then return end
+  change(t, 'stage', update.stage)
+  start_limit(t, 'progress', 'stalled|' .. t.id .. '|' .. update.grant)
+end
+
 local function record(update)
   local t = read_task(update.task, {'grant', 'state', 'fraction'})
   if t.grant ~= update.grant or t.state ~= 'ACKED' then
@@ -12,6 +21,7 @@ local function record(update)
   end
   local j = read_job(t.job)
   if not j.status or FINAL_STATUS[j.status] then return end
+  extend_limit(t, update)
   set_fraction(t, j, update.fraction)
   save(t)
   change(j, 'stage', update.stage)

@@ -2,7 +2,8 @@
 -- The outage rule: a gap between two ticks longer than gap_ms means that nobody could renew; no lease
 -- ends for grace_ms after it, so that nodes have time to come back. What is no lease goes on.
 -- A: limit, gap_ms, grace_ms, retry_ms (for the caller's part of retention), retention_ms (of nodes),
---    timeout_error (JSON), delays (ms), max_kills, poison_error (see kill.lua), deadline_error (JSON)
+--    timeout_error (JSON), delays (ms), max_kills, poison_error (see kill.lua), deadline_error, queue_error, stalled_error,
+--    task_deadline_error (JSON)
 -- Returns {grace, stops = [{task, grant, executor}], jobs = [past retention], artifacts, nodes = [lost],
 --   expired = {what: count}, queues = [touched], freed (see capacity.lua), more = call again at once}.
 -- @include base events scores state record rule names queue admit counts job progress children missing revive

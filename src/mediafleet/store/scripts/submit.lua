@@ -1,15 +1,16 @@
 -- Accepts jobs with the tasks of their first plan: all of them, or none.
 -- A: jobs = [{id, kind, key (idempotency, '' for none), doc, tenant, created (ms), retention_ms, deadline (ms), outcome_of,
---     inputs = [artifact ids], weight, tasks = [see create_task]}], queues = {queue id: doc}
--- Returns {missing = artifact id or nil, jobs = [{id, created}], queues = [touched]}.
--- @include base events scores record rule names queue admit counts missing task deadline
-local function idempotency_key(job) return P .. 'idem:' .. job.tenant .. ':' .. job.key end
+--     inputs = [artifact ids], weight, tasks = [see create_task]}], queues = {queue id: doc},
+--   bounds (see bounds.lua)
+-- Returns {missing = artifact id or nil, full = a bound that does not hold (see find_full) or nil,
+--   jobs = [{id, created}], queues = [touched]}.
+-- @include base events scores record rule names queue admit counts missing task deadline bounds
+local known = find_known()
 
 -- A repeated submission is answered even if its inputs are gone by now.
 local function find_missing()
-  for _, job in ipairs(A.jobs) do
-    local is_new = job.inputs[1] and (job.key == '' or redis.call('EXISTS', idempotency_key(job)) == 0)
-    for _, artifact in ipairs(is_new and job.inputs or {}) do
+  for position, job in ipairs(A.jobs) do
+    for _, artifact in ipairs(known[position] and {} or job.inputs) do
       if redis.call('EXISTS', P .. 'artifact:' .. artifact) == 0 then return artifact end
     end
   end
@@ -29,12 +30,9 @@ local function bind_inputs(job)
   return uploads
 end
 
-local function accept(job)
-  if job.key ~= '' then
-    local first = redis.call('GET', idempotency_key(job))
-    if first then return {id = first, created = false} end
-    redis.call('SET', idempotency_key(job), job.id)
-  end
+local function accept(job, first)
+  if first then return {id = first, created = false} end
+  if job.key ~= '' then redis.call('SET', P .. 'idem:' .. job.tenant .. ':' .. job.key, job.id) end
   local uploads = bind_inputs(job)
   local status = uploads > 0 and 'uploading' or 'pending'
   local count, _, is_graph = create_tasks(job.id, job.tasks, true)
@@ -54,7 +52,8 @@ local function accept(job)
 end
 
 local missing, accepted = find_missing(), {}
-if missing then return cmsgpack.pack({missing = missing, jobs = {}, queues = {}}) end
+local full = not missing and find_full(known) or nil
+if missing or full then return cmsgpack.pack({missing = missing, full = full, jobs = {}, queues = {}}) end
 create_queues()
-for position, job in ipairs(A.jobs) do accepted[position] = accept(job) end
+for position, job in ipairs(A.jobs) do accepted[position] = accept(job, known[position]) end
 return reply({jobs = accepted, queues = touched_queues})

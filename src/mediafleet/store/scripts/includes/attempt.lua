@@ -14,16 +14,18 @@ local function mark(t, standing)
   change(t, 'grant:' .. t.this, standing .. '|' .. t.executor)
 end
 
--- Of one grant, whichever it is by now.
-local function forget_timers(task, grant)
+-- Of one grant, whichever it is by now. `limits`: '' where the task has none, nil where nobody has looked.
+local function forget_timers(task, grant, limits)
   drop_score(P .. 'due', 'reserve|' .. task .. '|' .. grant)
   drop_score(P .. 'due', 'deadline|' .. task .. '|' .. grant)
+  if limits ~= '' then drop_score(P .. 'due', 'stalled|' .. task .. '|' .. grant) end
 end
 
 -- Of an attempt that was read: only what can be there.
 local function end_timers(t)
   if t.standing == 'reserved' then drop_score(P .. 'due', 'reserve|' .. t.id .. '|' .. t.this) end
   if t.standing == 'running' and tonumber(t.total_ms) > 0 then drop_score(P .. 'due', 'deadline|' .. t.id .. '|' .. t.this) end
+  if t.limits ~= '' then drop_score(P .. 'due', 'stalled|' .. t.id .. '|' .. t.this) end
 end
 
 -- The node has the attempt: its lease holds the slots from now on.
@@ -33,4 +35,5 @@ local function start_attempt(t, state)
   drop_score(P .. 'due', 'reserve|' .. t.id .. '|' .. t.this)
   local total = tonumber(t.total_ms)
   if total > 0 then set_score(P .. 'due', 'deadline|' .. t.id .. '|' .. t.this, NOW + total) end
+  start_limit(t, 'progress', 'stalled|' .. t.id .. '|' .. t.this)
 end

@@ -10,7 +10,7 @@ local function requeue(t, event, delay)
   if delay > 0 then
     set_score(P .. 'due', 'hold|' .. t.id, NOW + delay)
   else
-    enqueue(t.id, t.queue, t.tenant, t.score)
+    enqueue(t)
   end
   return true
 end
@@ -19,7 +19,7 @@ end
 -- Returns whether the task waits again: it does not if another attempt is its current one.
 local function lose(t, standing, delay, how)
   release(t.executor, t.this, t)
-  forget_timers(t.id, t.this)
+  forget_timers(t.id, t.this, t.limits)
   note_end(t, how)
   mark(t, standing)
   local again = t.grant == t.this and requeue(t, 'lose', delay)

@@ -17,20 +17,18 @@ local function enter(queue, tenant)
 end
 
 -- What waited for a time (an entry `hold` of `due`) is put in by the reaper, which has removed that entry.
-local function enqueue(id, queue, tenant, score)
-  set_score(tenant_key(queue, tenant), id, score)
-  enter(queue, tenant)
+local function enqueue(t)
+  set_score(tenant_key(t.queue, t.tenant), t.id, t.score)
+  start_limit(t, 'queue', 'queued|' .. t.id)
+  enter(t.queue, t.tenant)
 end
 
-local function unqueue(id, queue, tenant)
-  drop_score(tenant_key(queue, tenant), id)
-  drop_score(P .. 'due', 'hold|' .. id)
-  left[tenant_key(queue, tenant)] = {queue = queue, tenant = tenant}
-end
-
-local function start_time(class, tenant)
-  local times = redis.call('MGET', P .. 'vtime:' .. class .. ':' .. tenant, P .. 'vclock:' .. class)
-  return math.max(tonumber(times[1] or '0'), tonumber(times[2] or '0'))
+local function unqueue(t)
+  local key = tenant_key(t.queue, t.tenant)
+  drop_score(key, t.id)
+  drop_score(P .. 'due', 'hold|' .. t.id)
+  if t.limits ~= '' then drop_score(P .. 'due', 'queued|' .. t.id) end
+  left[key] = {queue = t.queue, tenant = t.tenant}
 end
 
 local function leave(queue, tenant)

@@ -1,5 +1,6 @@
 -- A task is created once: its id follows from its name, so a plan may name it again.
--- `t` = {id, name, job, queue, tenant, cost, score, doc, after, waits, not_before (ms), max_tries, total_ms, weight}
+-- `t` = {id, name, job, queue, tenant, cost, score, doc, after, waits, not_before (ms), max_tries, total_ms, weight,
+--   limits (rule.lua)}
 local created = {}
 
 -- Lists are often empty, and an empty one takes no field.
@@ -24,6 +25,7 @@ local function create_task(t, is_known)
   redis.call('HSET', key, unpack(fields))
   count_tasks(t.queue, 1)
   count_open(t, 1)
+  start_task_deadline(t, true)
   if deps == 0 then admit(t) end
   return true
 end
