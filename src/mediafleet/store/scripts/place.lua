@@ -30,6 +30,7 @@ local function assign(q, t, choice, grant)
   write_used(read_executor(choice.executor))
   choice.pool.lists = {}
   if choice.held then relist(choice.executor) end
+  if q.cost > 1 then redis.call('HDEL', P .. 'blocked', q.id) end
   set_score(P .. 'due', 'reserve|' .. t.id .. '|' .. grant, NOW + A.reserve_ms)
   send(read_executor(choice.executor).owner or '', {task = t.id, grant = grant, attempt = attempt, job = t.job,
     executor = choice.executor, cost = q.cost, doc = t.doc})
