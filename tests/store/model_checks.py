@@ -109,13 +109,14 @@ def check_capacity(dump: StoreDump) -> None:
 
 def check_owners(dump: StoreDump, fleet: Fleet) -> None:
     """Each placed task has one attempt that owns it and holds its slots; nothing holds slots for one that is over."""
-    grants = grants_of(dump)
+    grants, due = grants_of(dump), dump.scores("due")
     for task, fields in tasks_of(dump).items():
         grant = fields.get("grant", "")
         standing, _, executor = fields.get(f"grant:{grant}", "").partition("|")
         if fields["state"] in PLACED_TASK_STATES:
             assert standing == ("running" if fields["state"] == "ACKED" else "reserved"), f"{task} has no owner"
             assert grant in grants[executor.partition("/")[0]], f"{task} runs on slots that nobody holds"
+            assert standing == "running" or f"reserve|{task}|{grant}" in due, f"the reservation of {task} never ends"
         assert sum(value.startswith("won|") for value in fields.values()) == (fields["state"] == "DONE"), task
     for node, of_node in grants.items():
         running = {placed.grant for placed in fleet.running[node]}

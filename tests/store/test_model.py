@@ -112,15 +112,22 @@ class Story(RuleBasedStateMachine):
             self.told += kept
             running[:] = kept
         announced = tuple(AttemptRef(p.task, p.grant) for p in running)
+        over = {p.grant for p in running if self._standing(p.task, p.grant) in {"", "revoked", "won"}}
         reserve = KEPT.get(node, 0)
         admitted = self.do(
             self.driver.join(node, slots=SLOTS, announced=announced, live_reserve=reserve, instance=instance)
         )
         keep = {ref.grant for ref in admitted.keep}
+        assert not over & keep, "a node was told to go on with what was revoked"
         running[:] = [placed for placed in running if placed.grant in keep]
         self.fleet.linked[node] = instance
         self.fleet.strangers.discard(node)
         self._confirm(admitted.drop)
+
+    def _standing(self, task: str, grant: str) -> str:
+        """What the store says of a grant; empty where it knows none of it."""
+        value: bytes | None = self.do(self.driver.redis.hget(self.store.keys.task(task), f"grant:{grant}"))
+        return value.decode().partition("|")[0] if value else ""
 
     def _confirm(self, refs: tuple[AttemptRef, ...] | list[AttemptRef]) -> None:
         self.do(self.store.fail([records.FailureRecord(ref.task, ref.grant, "stopped") for ref in refs]))
@@ -227,7 +234,10 @@ class Story(RuleBasedStateMachine):
             self._tell(self.told[pick % len(self.told)])
 
     def _tell(self, placed: records.PlacedTask) -> None:
+        standing = self._standing(placed.task, placed.grant)
         (verdict,) = self.do(self.driver.finish(placed))
+        refused = {"": "stale", "revoked": "stale", "won": "duplicate"}.get(standing)
+        assert refused in {None, verdict}, f"a result of a grant that is {standing or 'unknown'} was {verdict}"
         for running in self.fleet.running.values():
             running[:] = [other for other in running if other.grant != placed.grant]
         if verdict == "accepted":

@@ -87,6 +87,8 @@ class World:
     """The next instance that writes the rules of the fleet is killed just before or after the store does it."""
     unreachable: set[str] = field(default_factory=set[str])
     """Nodes that reach no instance."""
+    on_call: Callable[[str], object] = str
+    """Told the name of each script that runs."""
     started: int = 0
 
     def __post_init__(self) -> None:
@@ -113,6 +115,7 @@ class World:
     def _after(self, sender: Process, command: tuple[Any, ...], answer: Any) -> None:
         called = decode_call(command)
         if called and isinstance(answer, bytes):
+            self.on_call(called[0])
             self.ledger.look(sender, called[0], called[1], msgspec.msgpack.decode(answer))
             if called[0] == "configure" and self.kill_at_configure == "after":
                 self._kill_writer(sender)
