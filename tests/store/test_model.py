@@ -108,9 +108,9 @@ class Story(RuleBasedStateMachine):
         running = self.fleet.running[node]
         if after != "cut":
             self.driver.incarnations[node] = new_token()
-            kept = running[:1] if after == "restart with outbox" else []
-            self.told += kept
-            running[:] = kept
+            # A result that it sent as it died may still be on its way.
+            self.told += running
+            running[:] = running[:1] if after == "restart with outbox" else []
         announced = tuple(AttemptRef(p.task, p.grant) for p in running)
         over = {p.grant for p in running if self._standing(p.task, p.grant) in {"", "revoked", "won"}}
         reserve = KEPT.get(node, 0)
@@ -401,6 +401,8 @@ class Story(RuleBasedStateMachine):
 
     def _come_to_rest(self) -> None:
         """With all nodes back and nothing else going wrong, every job ends and every slot comes back."""
+        for placed in self.told:
+            self._tell(placed)
         for node in NODES:
             self.drain(node, draining=False, lasting=True)
             self.join(node, "i-1", after="cut")
