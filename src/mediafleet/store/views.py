@@ -96,14 +96,17 @@ def finished_task(fields: dict[str, str]) -> FinishedTask:
     """Return a final task as its plan sees it."""
     spec = msgspec.json.decode(fields["doc"], type=TaskSpec)
     result = _result(fields["result"]) if fields.get("result") else TaskResult()
+    state = TaskState(fields["state"])
+    # What failed before a later try succeeded stays in the hash; to a plan it would look like the task's outcome.
+    has_error = state is not TaskState.DONE and bool(fields.get("error"))
     return FinishedTask(
         name=spec.name,
         step=spec.step,
-        state=TaskState(fields["state"]),
+        state=state,
         result=result.result,
         outputs=result.outputs,
         warnings=result.warnings,
-        error=_error(fields["error"]) if fields.get("error") else None,
+        error=_error(fields["error"]) if has_error else None,
     )
 
 

@@ -116,6 +116,10 @@ def test_a_plan_gets_the_error_of_a_task_that_failed() -> None:
     assert failed == FinishedTask("part-1", "encode", TaskState.FAILED, error=ERROR)
 
 
+def test_a_plan_does_not_see_the_error_of_a_try_before_the_one_that_succeeded() -> None:
+    assert views.finished_task(task_hash(state="DONE", result=as_text(RESULT), error=as_text(ERROR))).error is None
+
+
 @given(st.lists(st.sampled_from(TaskState)))
 def test_a_plan_is_called_with_exactly_the_tasks_that_are_final(states: list[TaskState]) -> None:
     stored = {f"j0-1.t{position}": task_hash(state=state.value) for position, state in enumerate(states)}

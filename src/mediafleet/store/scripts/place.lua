@@ -31,6 +31,7 @@ local function assign(q, t, choice, grant)
   local e = read_executor(choice.executor)
   note_given(choice, e)
   if choice.held then relist(choice.executor) end
+  if q.cost > 1 then redis.call('HDEL', P .. 'blocked', q.id) end
   local accept = limit_of(t, 'accept')
   set_score(P .. 'due', 'reserve|' .. t.id .. '|' .. grant, NOW + (accept > 0 and accept or A.reserve_ms))
   if t.limits ~= '' then drop_score(P .. 'due', 'queued|' .. t.id) end

@@ -1,6 +1,6 @@
--- A queue holds tasks with one requirement, class and policy: tenants by virtual time, and for each tenant its
--- tasks by score. Fair share is start-time fair queuing (Goyal, Vin, Cheng 1996): a tenant enters at the later of its
--- own virtual time and its class's, so that it can neither save up turns nor gain by spreading tasks over queues.
+-- A queue holds tasks of one requirement, class and policy: tenants by virtual time, and each one's tasks by score. Fair
+-- share is start-time fair queuing (Goyal, Vin, Cheng 1996): a tenant enters at the later of its own virtual time and its
+-- class's, so that it can neither save up turns nor gain by spreading tasks over queues.
 local touched, entered, left = {}, {}, {}
 
 -- Queues that got a task, or whose tasks may be placed now; the caller places them in the same tick.
@@ -37,6 +37,10 @@ local function leave(queue, tenant)
   if redis.call('EXISTS', tenants) == 1 then return end
   redis.call('ZREM', P .. 'waiting', queue)
   redis.call('INCR', P .. 'waiting:version')
+  -- Nobody is left to wait for what it kept free (hold.lua), and its next wait begins anew.
+  redis.call('HDEL', P .. 'blocked', queue)
+  local held = redis.call('HGET', P .. 'holds', queue)
+  if held then redis.call('ZADD', P .. 'due', NOW, 'hold-end|' .. held) end
 end
 
 before_write[#before_write + 1] = function()
@@ -52,7 +56,5 @@ before_write[#before_write + 1] = function()
 end
 
 after_write[#after_write + 1] = function()
-  for key, entry in pairs(left) do
-    if redis.call('EXISTS', key) == 0 then leave(entry.queue, entry.tenant) end
-  end
+  for key, entry in pairs(left) do if redis.call('EXISTS', key) == 0 then leave(entry.queue, entry.tenant) end end
 end
