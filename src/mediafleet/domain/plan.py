@@ -13,17 +13,9 @@ import msgspec
 
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.capability import Requirement
+from mediafleet.domain.chain import Chain, TaskLimits
 from mediafleet.domain.errors import ErrorInfo
 from mediafleet.domain.lifecycle import TaskState
-
-
-class TaskLimits(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How long a task may take and how often it is tried."""
-
-    max_tries: int = 3
-    """Tries before the task fails for good, 1 or more."""
-    total_ms: int = 0
-    """Longest run of one attempt, milliseconds from its ACK; 0 for no limit."""
 
 
 class NewTask(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -44,6 +36,8 @@ class NewTask(msgspec.Struct, frozen=True, omit_defaults=True):
     weight: float = 1.0
     """Share of the job's progress that this task stands for, relative to its siblings."""
     limits: TaskLimits = TaskLimits()
+    near: tuple[str, ...] = ()
+    """Nodes that have its inputs; one of them is taken among executors that the policy holds equal."""
 
 
 class FinishedTask(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,6 +50,8 @@ class FinishedTask(msgspec.Struct, frozen=True, omit_defaults=True):
     outputs: tuple[ArtifactRef, ...] = ()
     warnings: tuple[str, ...] = ()
     error: ErrorInfo | None = None
+    node: str = ""
+    """Where its result was made; empty where it has none."""
 
 
 class Expand(msgspec.Struct, frozen=True, tag="expand"):
@@ -65,6 +61,9 @@ class Expand(msgspec.Struct, frozen=True, tag="expand"):
     outcome_of: str = ""
     """Name of the task whose result is the job's: when all tasks are DONE the job completes with it,
     and when one fails the job fails with its error, without asking the plan again."""
+    chains: tuple[Chain, ...] = ()
+    """Modules that should run; their results come back as finished tasks named `<chain>_<module>`, whatever tasks ran
+    them. `mediafleet.kinds.chains.plan_chain` is a plan of one chain."""
 
 
 class Complete(msgspec.Struct, frozen=True, tag="complete"):
