@@ -7,9 +7,11 @@ tasks, whatever the fleet has by then (docs/decisions/0012).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
+from typing import Any
 
 import msgspec
 
@@ -68,6 +70,18 @@ class FleetFacts:
     signatures: tuple[Signature, ...] = ()
     """Of the pools that exist."""
     catalogue: Catalogue = field(default_factory=Catalogue)
+    _known: dict[tuple[Any, ...], Cover | None] = field(default_factory=dict[tuple[Any, ...], Any], compare=False)
+
+    @cached_property
+    def offers(self) -> tuple[tuple[frozenset[str], int], ...]:
+        """Capabilities and slots of the signatures, as they are looked through."""
+        return tuple((frozenset(one.capabilities), one.slots) for one in self.signatures)
+
+    def recall(self, key: tuple[Any, ...], find: Callable[[], Cover | None]) -> Cover | None:
+        """Return what is found for a key, looked for once: very many jobs ask the same of very many pools."""
+        if key not in self._known:
+            self._known[key] = find()
+        return self._known[key]
 
 
 class Cover(msgspec.Struct, frozen=True, order=True):
@@ -89,14 +103,18 @@ def find_cover(parts: Sequence[ChainPart], facts: FleetFacts, *, base: tuple[str
     Args:
         base: Capabilities that every task of the job needs.
     """
-    needs = [facts.catalogue.resolve(need) for part in parts for need in part.needs]
     slots = slots_of(parts)
-    found = (_cover(needs, signature, base) for signature in facts.signatures if signature.slots >= slots)
-    return min((cover for cover in found if cover is not None), default=None)
+    names = tuple(need for part in parts for need in part.needs)
+
+    def look() -> Cover | None:
+        needs = [facts.catalogue.resolve(name) for name in names]
+        found = (_cover(needs, offered, base) for offered, size in facts.offers if size >= slots)
+        return min((cover for cover in found if cover is not None), default=None)
+
+    return facts.recall((names, slots, base), look)
 
 
-def _cover(needs: Sequence[Alternatives], signature: Signature, base: tuple[str, ...]) -> Cover | None:
-    offered = set(signature.capabilities)
+def _cover(needs: Sequence[Alternatives], offered: frozenset[str], base: tuple[str, ...]) -> Cover | None:
     if not offered.issuperset(base):
         return None
     ranks: list[int] = []
@@ -183,15 +201,14 @@ def find_lack(part: ChainPart, facts: FleetFacts, *, base: tuple[str, ...]) -> P
         return None
     wanted = {*_best([part], facts), *base}
     lacks = [
-        PartLack(part.name, tuple(sorted(_missing(part, one, facts, base))), max(0, part.slots - one.slots))
-        for one in facts.signatures
+        PartLack(part.name, tuple(sorted(_missing(part, offered, facts, base))), max(0, part.slots - slots))
+        for offered, slots in facts.offers
     ]
     nearest = min(lacks, key=lambda one: (len(one.missing) + (one.slots_short > 0), one.missing), default=None)
     return nearest or PartLack(part.name, tuple(sorted(wanted)))
 
 
-def _missing(part: ChainPart, signature: Signature, facts: FleetFacts, base: tuple[str, ...]) -> set[str]:
-    offered = set(signature.capabilities)
+def _missing(part: ChainPart, offered: frozenset[str], facts: FleetFacts, base: tuple[str, ...]) -> set[str]:
     missing = set(base) - offered
     for need in part.needs:
         # An older version will do as well, so the need is not what is missing where one is offered.

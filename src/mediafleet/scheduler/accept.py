@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mediafleet.domain.artifact import ArtifactRef
@@ -86,6 +86,8 @@ class Acceptor:
         self._placer = placer
         self._clock = clock
         self._retention_ms = retention_ms
+        self.on_dirty: Callable[[], None] = lambda: None
+        """Called when a job begins without tasks: its plan is to be asked at once."""
 
     async def accept(self, submissions: Sequence[Submission], *, principal: str) -> list[Accepted]:
         """Accept all or none, in order. Raises InputError and its children, NotFound, StoreUnavailable."""
@@ -107,6 +109,8 @@ class Acceptor:
         if submitted.missing:
             raise NotFound(f"There is no artifact {submitted.missing!r} any more; upload the file again.")
         self._placer.ask(submitted.queues)
+        if not all(record.tasks for record in job_records):
+            self.on_dirty()
         return [
             # A new job is not read back: how it looks is known, and reading would cost each job a round trip.
             Accepted(fresh_view(job, uploading=_is_open(job.inputs)), created=True)

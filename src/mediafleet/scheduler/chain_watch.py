@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import structlog
+
+from mediafleet.domain.errors import StoreUnavailable
 from mediafleet.domain.layout import ChainRecord, FleetFacts, SegmentState, lay_out
 from mediafleet.scheduler.chains import read_records
 
@@ -16,9 +19,13 @@ if TYPE_CHECKING:
     from mediafleet.store import Store
 
 BACKSTOP_S = 1.0
-"""How often the version of the pools is looked at where nobody asks; one read."""
+"""How often it looks where nobody asks; where no chain waits that is one small read."""
+APART_S = 0.2
+"""Least time between two looks: a whole fleet may register in a moment."""
 PRUNE_EVERY = 60
 """After so many of these looks, jobs that were cancelled while their chain waited are taken off the list."""
+
+log = structlog.get_logger(__name__)
 
 
 class ChainWatch:
@@ -39,6 +46,7 @@ class ChainWatch:
         self._seen: FleetFacts | None = None
         self._wake = asyncio.Event()
         self._looks = 0
+        self._is_looking = False
 
     def ask(self) -> None:
         """Look soon: executors came or went."""
@@ -53,18 +61,43 @@ class ChainWatch:
                 return
         self._wake.clear()
         await self.look()
+        await asyncio.sleep(APART_S)
 
-    async def look(self) -> None:
-        """Have the chains planned again that would be laid out another way by now. Raises StoreUnavailable."""
-        facts = await self._facts.now()
-        self._looks += 1
-        is_new, prunes = facts is not self._seen, self._looks % PRUNE_EVERY == 0
-        if is_new or prunes:
-            await self._walk(facts, prunes=prunes)
+    async def settle(self) -> None:
+        """Decide about some waiting chains before executors that have just come are given work; raises nothing.
+
+        What is left is decided soon after: a node that registers is not kept waiting for thousands of jobs.
+        """
+        self.ask()
+        try:
+            if await self.look():
+                await self._planner.catch_up()
+        except StoreUnavailable:
+            log.warning("chains are looked at later; the store is away")
+
+    async def look(self) -> bool:
+        """Have the chains planned again that would be laid out another way by now; tell whether there are any.
+
+        Raises:
+            StoreUnavailable: Safe to repeat.
+        """
+        # Most fleets have no chain that waits, and their pools may be very many: those are then not read.
+        if self._is_looking or not await self._store.read.count_waiting_chains():
+            return False
+        self._is_looking = True
+        try:
+            facts = await self._facts.now()
+            self._looks += 1
+            is_new, prunes = facts is not self._seen, self._looks % PRUNE_EVERY == 0
+            has_moved = (is_new or prunes) and await self._walk(facts, prunes=prunes)
             # Only now: a walk that broke off is done again.
             self._seen = facts
+        finally:
+            self._is_looking = False
+        return has_moved
 
-    async def _walk(self, facts: FleetFacts, *, prunes: bool) -> None:
+    async def _walk(self, facts: FleetFacts, *, prunes: bool) -> bool:
+        has_moved = False
         # Very many jobs ask for the same; what is decided for one is known for all.
         known: dict[str, bool] = {}
         cursor = -1
@@ -74,11 +107,13 @@ class ChainWatch:
                 known[text] = would_change(text, facts)
             moved = [job for job, text in waiting.items() if known[text]]
             if moved and await self._store.recheck(moved, plan=True):
+                has_moved = True
                 self._planner.ask()
             if prunes and waiting:
                 await self._store.recheck(list(waiting), plan=False)
             # Other loops have their turn: decisions among very many pools take their time.
             await asyncio.sleep(0)
+        return has_moved
 
 
 def would_change(text: str, facts: FleetFacts) -> bool:

@@ -56,12 +56,18 @@ class Planner:
         # First, so that a question that comes during the last look is not lost.
         self._wake.clear()
         try:
-            while jobs := await self._store.read.dirty_jobs(BATCH):
-                for job in jobs:
-                    await self._plan(job)
+            while await self.catch_up():
+                pass
         except BaseException:
             self._wake.set()
             raise
+
+    async def catch_up(self) -> bool:
+        """Work off some dirty jobs, those that wait longest; tell whether there were any. Raises StoreUnavailable."""
+        jobs = await self._store.read.dirty_jobs(BATCH)
+        for job in jobs:
+            await self._plan(job)
+        return bool(jobs)
 
     async def _plan(self, job_id: str) -> None:
         state = await self._store.read.plan_state(job_id)

@@ -139,6 +139,11 @@ class Reader:
             after, found = await self._redis.hscan(self._keys.chains, cursor, count=CHAINS_AT_ONCE)
         return int(after), {job.decode(): text.decode() for job, text in found.items()}
 
+    async def count_waiting_chains(self) -> int:
+        """Return how many jobs have a chain that waits."""
+        with translate_errors():
+            return int(await self._redis.hlen(self._keys.chains))
+
     async def chains(self, job_id: str) -> str:
         """Return what was decided about a job's chains; empty for one without any."""
         with translate_errors():
