@@ -24,7 +24,7 @@ class SegmentState(StrEnum):
     """How far a segment was when it was recorded."""
 
     WAITING = "waiting"
-    """No executor has ever had its task: it may be decided anew."""
+    """No executor has its task: it may be decided anew."""
     BEGUN = "begun"
     DONE = "done"
     ENDED = "ended"
@@ -51,6 +51,8 @@ class ChainRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     base: tuple[str, ...] = ()
     """Capabilities that every part needs: that of the job's kind."""
     segments: tuple[Segment, ...] = ()
+    turn: int = 0
+    """How often it was decided anew after an executor had had a task of it and had lost it."""
 
     def with_states(self, states: dict[str, SegmentState]) -> ChainRecord:
         """Return the record with the present states of its tasks, by their names."""
@@ -58,9 +60,14 @@ class ChainRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.structs.replace(self, segments=tuple(segments))
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether any of it may be decided anew."""
-        return any(segment.state is SegmentState.WAITING for segment in self.segments)
+    def is_open(self) -> bool:
+        """Whether any of it may be decided anew, now or when the executor that has it is lost."""
+        return any(segment.state in {SegmentState.WAITING, SegmentState.BEGUN} for segment in self.segments)
+
+    @property
+    def waiting(self) -> dict[str, Segment]:
+        """The segments that may be decided anew, by their tasks."""
+        return {segment.task: segment for segment in self.segments if segment.state is SegmentState.WAITING}
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,7 @@ def lay_out(record: ChainRecord, facts: FleetFacts) -> ChainRecord:
     done = {part for segment in kept if segment.state is SegmentState.DONE for part in segment.parts}
     is_running = any(segment.state is SegmentState.BEGUN for segment in kept)
     standing = _Standing(record.base, frozenset(done), is_running)
-    new = _decide(record.name, left, facts, standing) if left else ()
+    new = _decide(record, left, facts, standing) if left else ()
     return msgspec.structs.replace(record, segments=(*kept, *new))
 
 
@@ -154,20 +161,20 @@ class _Standing:
     is_running: bool
 
 
-def _decide(chain: str, left: list[ChainPart], facts: FleetFacts, standing: _Standing) -> tuple[Segment, ...]:
+def _decide(record: ChainRecord, left: list[ChainPart], facts: FleetFacts, standing: _Standing) -> tuple[Segment, ...]:
     ready = [part for part in left if standing.done.issuperset(part.after)]
     # While a part runs, what needs its result cannot begin, so what is left cannot be one task.
     if not standing.is_running:
         together = find_cover(left, facts, base=standing.base)
         if together:
-            return (_segment(chain, left, together.capabilities, is_whole=not standing.done),)
+            return (_segment(record, left, together.capabilities, is_whole=not standing.done),)
     covers = {part.name: find_cover([part], facts, base=standing.base) for part in left}
     if all(covers.values()):
         found = ((part, covers[part.name]) for part in ready)
-        return tuple(_segment(chain, [part], cover.capabilities, is_whole=False) for part, cover in found if cover)
+        return tuple(_segment(record, [part], cover.capabilities, is_whole=False) for part, cover in found if cover)
     if standing.is_running:
         return ()
-    return (_segment(chain, left, _best(left, facts), is_whole=not standing.done),)
+    return (_segment(record, left, _best(left, facts), is_whole=not standing.done),)
 
 
 def _best(parts: Sequence[ChainPart], facts: FleetFacts) -> tuple[str, ...]:
@@ -175,11 +182,14 @@ def _best(parts: Sequence[ChainPart], facts: FleetFacts) -> tuple[str, ...]:
     return tuple(sorted({name for part in parts for need in part.needs for name in facts.catalogue.resolve(need)[0]}))
 
 
-def _segment(chain: str, parts: Sequence[ChainPart], capabilities: tuple[str, ...], *, is_whole: bool) -> Segment:
-    first = parts[0].name
-    # The name follows from the parts alone: a decision that is taken again names the same task.
+def _segment(
+    record: ChainRecord, parts: Sequence[ChainPart], capabilities: tuple[str, ...], *, is_whole: bool
+) -> Segment:
+    chain, first = record.name, parts[0].name
+    # The name follows from the parts and the turn alone: a decision that is taken again names the same task.
     name = chain if is_whole else f"{chain}_{first}" if len(parts) == 1 else f"{chain}_from_{first}"
-    return Segment(name, tuple(part.name for part in parts), capabilities, slots_of(parts))
+    task = f"{name}_{record.turn}" if record.turn else name
+    return Segment(task, tuple(part.name for part in parts), capabilities, slots_of(parts))
 
 
 # --- what is said of it ------------------------------------------------------------------------

@@ -122,5 +122,7 @@ def would_change(text: str, facts: FleetFacts) -> bool:
 
 
 def _is_other(record: ChainRecord, facts: FleetFacts) -> bool:
-    waiting = [one for one in record.segments if one.state is SegmentState.WAITING]
-    return bool(waiting) and lay_out(record, facts).segments != record.segments
+    # When it was recorded is long past: what had begun may have been lost since, and what waited may have begun.
+    lost = {one.task: SegmentState.WAITING for one in record.segments if one.state is SegmentState.BEGUN}
+    waiting = record.with_states(lost)
+    return bool(waiting.waiting) and lay_out(waiting, facts).segments != waiting.segments

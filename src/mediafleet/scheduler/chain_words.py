@@ -22,8 +22,7 @@ def task_state(task: TaskSummary) -> SegmentState:
     """Return how far a task is that runs a segment."""
     if task.state in FINAL_TASK_STATES:
         return SegmentState.DONE if task.state is TaskState.DONE else SegmentState.ENDED
-    is_untouched = task.state is TaskState.NEW and not task.attempt
-    return SegmentState.WAITING if is_untouched else SegmentState.BEGUN
+    return SegmentState.WAITING if task.state is TaskState.NEW else SegmentState.BEGUN
 
 
 def explain_chain(record: ChainRecord, facts: FleetFacts) -> Iterator[ModuleWhy]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from mediafleet.store.records import ExpandPiece
     from mediafleet.store.views import PlanState
 
+MOST_TURNS = 9
+"""A chain whose executors are lost again and again is not laid out for ever; one digit, so that names stay short."""
+
 Records = dict[str, ChainRecord]
 """The chains of a job by name."""
 
@@ -44,13 +47,13 @@ class Laid:
     tasks: tuple[NewTask, ...]
     """Those that should exist by now, of the chains and of the plan itself."""
     drop: tuple[str, ...]
-    """Names of tasks that nobody has had and that something else stands for by now."""
+    """Names of tasks that no executor has and that something else stands for by now."""
     record: str
     """What to record."""
     weight: float
     """What the job's weight is to change by, beside the weights of the tasks that are new."""
-    is_waiting: bool
-    """Whether any of it is to be decided anew when the fleet changes."""
+    is_open: bool
+    """Whether any of it may be decided anew when the fleet changes."""
 
 
 # --- results -----------------------------------------------------------------------------------
@@ -112,18 +115,35 @@ def lay_out_plan(state: PlanState, step: Expand, kind: Kind, facts: FleetFacts) 
         # The job stands for the whole chain from the start: its progress would go back with each further step.
         weight += 0.0 if known else sum(part.weight for part in chain.parts)
         record = known or ChainRecord(chain.name, chain.parts, (kind.capability,))
-        after[chain.name] = record = lay_out(record, facts)
+        after[chain.name] = record = _lay_out_again(record, facts, state.waiting)
         new = [_task(chain, one, done) for one in record.segments if one.state is SegmentState.WAITING]
-        weight -= sum(task.weight for task in new if _is_changed(task.name, before, record))
+        old = known.waiting if known else {}
+        weight -= sum(task.weight for task in new if old.get(task.name) != record.waiting[task.name])
         tasks += new
     _check_names(step, after)
     return Laid(
         tasks=tuple(tasks),
-        drop=_dropped(before, after),
+        drop=tuple(task for name, record in before.items() for task in _replaced(record, after[name])),
         record=write_records(after),
         weight=weight,
-        is_waiting=any(record.is_waiting for record in after.values()),
+        is_open=any(record.is_open for record in after.values()),
     )
+
+
+def _lay_out_again(record: ChainRecord, facts: FleetFacts, attempts: Mapping[str, int]) -> ChainRecord:
+    laid = lay_out(record, facts)
+    if not any(attempts.get(task) for task in _replaced(record, laid)):
+        return laid
+    # An executor that lost such a task may still be at it, and tells its attempts apart by task and number: what
+    # stands for the task now has another name.
+    if record.turn < MOST_TURNS:
+        return lay_out(msgspec.structs.replace(record, turn=record.turn + 1), facts)
+    return record
+
+
+def _replaced(before: ChainRecord, after: ChainRecord) -> list[str]:
+    # Also one of the same name that needs something else now: it waits in another queue.
+    return [task for task, segment in before.waiting.items() if after.waiting.get(task) != segment]
 
 
 def _states(state: PlanState, records: Records) -> dict[str, SegmentState]:
@@ -132,27 +152,11 @@ def _states(state: PlanState, records: Records) -> dict[str, SegmentState]:
     for name in (segment.task for record in records.values() for segment in record.segments):
         if name in final:
             found[name] = SegmentState.DONE if final[name] is TaskState.DONE else SegmentState.ENDED
-        elif name in state.untouched:
+        elif name in state.waiting:
             found[name] = SegmentState.WAITING
         else:
             found[name] = SegmentState.BEGUN
     return found
-
-
-def _waiting(records: Records) -> dict[str, Segment]:
-    return {
-        one.task: one for record in records.values() for one in record.segments if one.state is SegmentState.WAITING
-    }
-
-
-def _is_changed(task: str, before: Records, record: ChainRecord) -> bool:
-    return _waiting(before).get(task) != _waiting({record.name: record})[task]
-
-
-def _dropped(before: Records, after: Records) -> tuple[str, ...]:
-    # Also one of the same name that needs something else now: it waits in another queue.
-    stays = _waiting(after)
-    return tuple(name for name, segment in _waiting(before).items() if stays.get(name) != segment)
 
 
 def _check_names(step: Expand, records: Records) -> None:
@@ -206,7 +210,7 @@ def expand_chains(state: PlanState, step: Expand, kind: Kind, facts: FleetFacts)
             seen=state.chains,
             drop=[task_id(state.job.id, name) for name in laid.drop],
             more_weight=laid.weight,
-            waits=laid.is_waiting,
+            waits=laid.is_open,
         )
         for piece in expand_pieces(state.job, state.version, plain, kind, known=known)
     ]

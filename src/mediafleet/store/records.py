@@ -366,11 +366,11 @@ class ExpandPiece(msgspec.Struct, frozen=True):
     seen: str = ""
     """What was recorded of them when it was decided."""
     drop: list[str] = []
-    """Ids of tasks that something else stands for; refused if an executor has had one of them."""
+    """Ids of tasks that something else stands for; refused if an executor has one of them."""
     more_weight: float = 0.0
     """Beside the weights of the tasks that are new."""
     waits: bool = False
-    """Whether any of it is to be decided anew when the fleet changes."""
+    """Whether any of it may be decided anew when the fleet changes."""
 
 
 class Rechecked(msgspec.Struct, frozen=True):

@@ -35,8 +35,8 @@ class PlanState(msgspec.Struct, frozen=True):
     """Those of them that do not wait, directly or not, for a task that can no longer be DONE."""
     names: frozenset[str]
     """All tasks of the job."""
-    untouched: frozenset[str] = frozenset()
-    """Those of them that no executor has ever had."""
+    waiting: dict[str, int] = {}
+    """Those of them that no executor has now, with how often one had them."""
     chains: str = ""
     """What was decided about its chains, as it was recorded."""
 
@@ -144,7 +144,7 @@ def plan_state(job: dict[str, str], tasks: dict[str, dict[str, str]]) -> PlanSta
         open=int(job["open"]),
         runnable=len(tasks.keys() - final.keys() - _doomed(tasks)),
         names=frozenset(map(name_of, tasks)),
-        untouched=frozenset(name_of(n) for n, t in tasks.items() if t["state"] == TaskState.NEW and "attempt" not in t),
+        waiting={name_of(n): int(t.get("attempt") or 0) for n, t in tasks.items() if t["state"] == TaskState.NEW},
         chains=job.get("chains", ""),
     )
 
