@@ -214,3 +214,8 @@ def expand_chains(state: PlanState, step: Expand, kind: Kind, facts: FleetFacts)
         )
         for piece in expand_pieces(state.job, state.version, plain, kind, known=known)
     ]
+
+
+def end_chains(piece: ExpandPiece, state: PlanState) -> ExpandPiece:
+    """Return the end of a job so that its chains, if it has any, are not looked at any more."""
+    return msgspec.structs.replace(piece, chains=state.chains, seen=state.chains)

@@ -10,7 +10,7 @@ import structlog
 from mediafleet.domain.errors import ErrorInfo, MediafleetError, StoreUnavailable
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
 from mediafleet.domain.plan import Expand, Fail, Step, Wait
-from mediafleet.scheduler.chains import by_module, expand_chains, read_records
+from mediafleet.scheduler.chains import by_module, end_chains, expand_chains, read_records
 from mediafleet.scheduler.facts import FactSource
 from mediafleet.scheduler.tasks import expand_pieces, outcome_piece
 
@@ -90,6 +90,8 @@ class Planner:
             step = self._ask_kind(state)
             if isinstance(step, Expand) and step.chains:
                 return expand_chains(state, step, kind, await self._facts.now())
+            if not isinstance(step, Expand):
+                return [end_chains(outcome_piece(state.job, state.version, step), state)]
             return expand_pieces(state.job, state.version, step, kind, known=state.names)
         except StoreUnavailable:
             raise
