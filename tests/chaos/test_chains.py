@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests_support.cluster_process import running_cluster
 from tests_support.fleet_process import FleetProcesses, running_fleet, wait_for
 from tests_support.speech_kind import OFFERS, site_folder, spoken
 
@@ -117,6 +118,41 @@ def test_a_node_that_can_do_everything_takes_a_chain_that_waits_for_several(
     view = done(fleet, first)
     # What has begun stays where it is.
     assert where(fleet, view)["chain_recognise"] == "ear"
+    fleet.wait_idle()
+
+
+def test_an_instance_that_has_no_part_in_it_dies_and_the_chain_goes_on_through_another(
+    folder: Path, morse: Path
+) -> None:
+    with running_cluster(folder, "one", "two", **site_folder(folder / "site")) as cluster:
+        cluster.environment[OFFERS] = HEARS
+        cluster.start_node("ear")
+        cluster.use("one")
+        gate = folder / "gate"
+        jobs = [cluster.submit("speech", source=morse, gate=str(gate)) for _ in range(3)]
+        for job in jobs:
+            wait_for(lambda job=job: cluster.job(job)["tasks"], "a layout")
+        cluster.kill_instance("one")
+        cluster.use("two")
+        cluster.environment[OFFERS] = f"{TRANSLATES} {SPEAKS}"
+        cluster.start_node("mouth")
+        gate.touch()
+        for job in jobs:
+            tasks = where(cluster, done(cluster, job))
+            assert tasks == {"chain_recognise": "ear", "chain_from_translate": "mouth"}
+        cluster.wait_idle()
+
+
+def test_a_chain_whose_node_is_killed_is_run_by_others(fleet: FleetProcesses, start: Start, morse: Path) -> None:
+    start("first", HEARS, TRANSLATES, SPEAKS)
+    job = fleet.submit("speech", source=morse, gate=str(fleet.folder / "gate"))
+    wait_for(lambda: [task["state"] for task in fleet.job(job)["tasks"]] == ["ACKED"], "the chain to begin")
+    fleet.kill_node("first")
+    start("second", HEARS, TRANSLATES, SPEAKS)
+    (fleet.folder / "gate").touch()
+    view = done(fleet, job)
+    assert where(fleet, view) == {"chain": "second"}
+    assert view["tasks"][0]["attempt"] == 2
     fleet.wait_idle()
 
 

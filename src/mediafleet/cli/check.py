@@ -154,7 +154,7 @@ async def look_at_catalogue(settings: Settings) -> list[Finding]:
             found = await read()
             body = found if isinstance(found, bytes) else found.body or b""
             count = len(read_catalogue(body).services)
-            findings.append(Finding("catalogue", f"{place}: {count} services"))
+            findings.append(Finding("catalogue", f"{place}: {count} {'service' if count == 1 else 'services'}"))
         except MediafleetError as error:
             findings.append(Finding("catalogue", error.message, is_good=False, is_needed=False))
     return findings

@@ -103,6 +103,7 @@ def lay_out_plan(state: PlanState, step: Expand, kind: Kind, facts: FleetFacts) 
 
     What has begun stays as it was decided. Raises InvalidRequest.
     """
+    _check_chains(step)
     records = read_records(state.chains)
     standing = _states(state, records)
     done = {task.name: task for task in by_module(state.finished, records) if task.state is TaskState.DONE}
@@ -159,6 +160,15 @@ def _states(state: PlanState, records: Records) -> dict[str, SegmentState]:
     return found
 
 
+def _check_chains(step: Expand) -> None:
+    names = [chain.name for chain in step.chains]
+    if len(set(names)) < len(names):
+        raise InvalidRequest(f"The plan names two chains {max(names, key=names.count)!r}; each needs its own name.")
+    empty = [chain.name for chain in step.chains if not chain.parts]
+    if empty:
+        raise InvalidRequest(f"The plan names a chain {empty[0]!r} without modules.")
+
+
 def _check_names(step: Expand, records: Records) -> None:
     taken = {segment.task for record in records.values() for segment in record.segments}
     both = taken & {task.name for task in step.tasks}
@@ -203,6 +213,9 @@ def expand_chains(state: PlanState, step: Expand, kind: Kind, facts: FleetFacts)
     laid = lay_out_plan(state, step, kind, facts)
     plain = msgspec.structs.replace(step, tasks=laid.tasks, chains=())
     known = state.names - set(laid.drop)
+    # Plans are asked when a task becomes final, so this one would never be asked again.
+    if not state.runnable and known.issuperset(task.name for task in laid.tasks):
+        raise InvalidRequest(f"The plan of {kind.name!r} names chains that have ended, and no task is left to run.")
     return [
         msgspec.structs.replace(
             piece,
