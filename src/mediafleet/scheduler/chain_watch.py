@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mediafleet.domain.errors import StoreUnavailable
+from mediafleet.domain.errors import InvalidRequest, StoreUnavailable
 from mediafleet.domain.layout import ChainRecord, FleetFacts, SegmentState, lay_out
 from mediafleet.scheduler.chains import read_records
 
@@ -118,7 +118,11 @@ class ChainWatch:
 
 def would_change(text: str, facts: FleetFacts) -> bool:
     """Tell whether any of the recorded chains would be laid out another way now."""
-    return any(_is_other(record, facts) for record in read_records(text).values())
+    try:
+        return any(_is_other(record, facts) for record in read_records(text).values())
+    except InvalidRequest:
+        # An instance of the newer version that wrote it will look.
+        return False
 
 
 def _is_other(record: ChainRecord, facts: FleetFacts) -> bool:

@@ -17,6 +17,12 @@ _STATES = {
     SegmentState.ENDED: ModuleState.ENDED,
 }
 
+_SAID = {
+    ModuleState.DONE: "It is done.",
+    ModuleState.BEGUN: "An executor has it.",
+    ModuleState.ENDED: "Its task ended without a result.",
+}
+
 
 def task_state(task: TaskSummary) -> SegmentState:
     """Return how far a task is that runs a segment."""
@@ -62,20 +68,16 @@ def _lacking(lack: PartLack) -> str:
 
 
 def _placed(part: ChainPart, segment: Segment | None, together: list[ChainPart]) -> str:
-    match _state(segment):
-        case ModuleState.DONE:
-            return "It is done."
-        case ModuleState.BEGUN:
-            return "An executor has it."
-        case ModuleState.ENDED:
-            return "Its task ended without a result."
-        case ModuleState.LATER:
-            return f"It follows when {', '.join(part.after)} is done."
-        case ModuleState.WAITING:
-            alone = segment is not None and len(segment.parts) == 1
-            if together and not alone:
-                return "One executor runs it with the others of its task."
-            return "It waits for an executor that can do it; none can do all that is left." if alone else "It waits."
+    state = _state(segment)
+    if state is ModuleState.LATER:
+        return f"It follows when {', '.join(part.after)} is done."
+    if state is not ModuleState.WAITING:
+        return _SAID[state]
+    if segment is None or len(segment.parts) == 1:
+        return "It waits for an executor that can do it; none can do all that is left."
+    return (
+        "One executor runs it with the others of its task." if together else "It can be done, but not all of its task."
+    )
 
 
 def chain_sentence(modules: tuple[ModuleWhy, ...]) -> str:

@@ -31,8 +31,12 @@ Records = dict[str, ChainRecord]
 
 
 def read_records(text: str) -> Records:
-    """Return what is recorded of a job's chains; nothing for an empty text."""
-    return {record.name: record for record in msgspec.json.decode(text or "[]", type=list[ChainRecord])}
+    """Return what is recorded of a job's chains; nothing for an empty text. Raises InvalidRequest."""
+    try:
+        return {record.name: record for record in msgspec.json.decode(text or "[]", type=list[ChainRecord])}
+    except msgspec.DecodeError as error:
+        # While versions are mixed: to raise anything else would hold up the jobs behind this one.
+        raise InvalidRequest(f"What a newer version decided about the job's chains cannot be read: {error}.") from error
 
 
 def write_records(records: Records) -> str:
@@ -115,6 +119,8 @@ def lay_out_plan(state: PlanState, step: Expand, kind: Kind, facts: FleetFacts) 
         known = before.get(chain.name)
         # The job stands for the whole chain from the start: its progress would go back with each further step.
         weight += 0.0 if known else sum(part.weight for part in chain.parts)
+        if known and known.parts != chain.parts:
+            raise InvalidRequest(f"The plan names the chain {chain.name!r} with other modules than before.")
         record = known or ChainRecord(chain.name, chain.parts, (kind.capability,))
         after[chain.name] = record = _lay_out_again(record, facts, state.waiting)
         new = [_task(chain, one, done) for one in record.segments if one.state is SegmentState.WAITING]
@@ -164,9 +170,14 @@ def _check_chains(step: Expand) -> None:
     names = [chain.name for chain in step.chains]
     if len(set(names)) < len(names):
         raise InvalidRequest(f"The plan names two chains {max(names, key=names.count)!r}; each needs its own name.")
-    empty = [chain.name for chain in step.chains if not chain.parts]
-    if empty:
-        raise InvalidRequest(f"The plan names a chain {empty[0]!r} without modules.")
+    for chain in step.chains:
+        if not chain.parts:
+            raise InvalidRequest(f"The plan names a chain {chain.name!r} without modules.")
+        earlier: set[str] = set()
+        for part in chain.parts:
+            if part.name in earlier or not earlier.issuperset(part.after):
+                raise InvalidRequest(f"The module {part.name!r} of the chain {chain.name!r} stands twice or too early.")
+            earlier.add(part.name)
 
 
 def _check_names(step: Expand, records: Records) -> None:

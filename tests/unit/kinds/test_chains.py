@@ -79,7 +79,8 @@ def test_a_kind_whose_modules_cannot_work_is_refused_when_it_is_loaded(
 
 
 def context(folder: Path, parts: tuple[ChainPart, ...], *inputs: ArtifactRef, **payload: Any) -> LocalTaskContext:
-    given: dict[str, Any] = {**PARAMS, PARTS: msgspec.to_builtins(parts), RESULTS: {}} | payload
+    base: dict[str, Any] = {**PARAMS, PARTS: msgspec.to_builtins(parts), RESULTS: {}}
+    given = base | payload
     return LocalTaskContext(TaskSpec("speech", 1, CHAIN_STEP, "chain", "default", inputs, payload=given), folder=folder)
 
 

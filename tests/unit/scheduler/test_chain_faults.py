@@ -32,7 +32,7 @@ from mediafleet.kinds import KindRegistry
 from mediafleet.kinds.chains import plan_chain
 from mediafleet.ops.metrics import Metrics
 from mediafleet.ops.settings import CatalogueSettings
-from mediafleet.scheduler.chain_watch import ChainWatch
+from mediafleet.scheduler.chain_watch import ChainWatch, would_change
 from mediafleet.scheduler.chains import by_module, read_records, write_records
 from mediafleet.scheduler.facts import FactSource
 from mediafleet.scheduler.service import Resources, Scheduler
@@ -55,6 +55,11 @@ def expands(*chains: Chain, tasks: tuple[NewTask, ...] = ()) -> Any:
         (expands(Chain((ChainPart("unheard-of"),))), "The kind 'noop' has no step 'unheard-of'"),
         (expands(Chain((ChainPart("noop"), ChainPart("x", after=("noop",))))), "The kind 'noop' has no step 'chain'"),
         (expands(Chain((ChainPart("noop", slots=0),))), "asks for 0 slots"),
+        (
+            expands(Chain((ChainPart("noop", after=("later",)),))),
+            "'noop' of the chain 'chain' stands twice or too early",
+        ),
+        (expands(Chain((ChainPart("noop"), ChainPart("noop")))), "'noop' of the chain 'chain' stands twice or too"),
         (expands(Chain(())), "names a chain 'chain' without modules"),
         (expands(Chain((ChainPart("noop"),)), tasks=(NewTask("chain", "noop"),)), "names a task 'chain', which is"),
         (expands(Chain((ChainPart("noop"),)), Chain((ChainPart("noop"),))), "names two chains 'chain'"),
@@ -116,6 +121,31 @@ def test_a_task_that_does_not_say_what_each_module_gave_has_failed(result: dict[
     assert (found.name, found.state) == ("es_a", TaskState.FAILED)
     assert found.error is not None
     assert "did not say what each of its modules gave" in found.error.message
+
+
+async def test_a_plan_that_changes_its_chain_fails_its_job_and_holds_up_no_other(store: Store, tmp_path: Path) -> None:
+    names = iter(("one", "two"))
+
+    def plan(_: Job, __: Sequence[FinishedTask]) -> Step:
+        return Expand((), chains=(Chain((ChainPart("noop", (f"x:{next(names)}",)),)),))
+
+    parts = Parts(store, tmp_path, kinds=[kind_with(plan)])
+    job = await parts.submit()
+    for _ in range(2):
+        await store.recheck([job], plan=True)
+        parts.planner.ask()
+        await parts.planner.step()
+    view = await parts.job(job)
+    assert view.error is not None
+    assert "names the chain 'chain' with other modules than before" in view.error.message
+    assert await store.read.dirty_jobs(9) == []
+
+
+async def test_a_record_of_a_newer_version_holds_up_nobody(store: Store, tmp_path: Path) -> None:
+    text = '[{"name": "chain", "parts": [], "segments": [{"task": "chain", "parts": ["a"], "state": "paused"}]}]'
+    with pytest.raises(InputError, match="What a newer version decided"):
+        read_records(text)
+    assert not would_change(text, await FactSource(store).now())
 
 
 def test_records_are_written_as_they_are_read() -> None:
