@@ -256,6 +256,8 @@ async def test_chains_are_decided_anew_before_a_node_that_joins_is_given_work(st
         await until(are_laid_out)
         (first,) = assigned(ear)
         assert first.task.endswith(".chain_recognise")
+        # Confirmed, so that it stays taken however long the rest of this takes.
+        await fleet.receive(ear, JobAck((AttemptRef(first.task, first.grant),)))
         (second,) = [job for job in jobs if job not in first.task]
         whole = RecordingLink("n0-whole-1")
         await fleet.attach(whole, register("n0-whole-1", executors=(SPEAKER,)))
