@@ -142,8 +142,10 @@ class WholeLife:
     async def _plan(self) -> None:
         job = self.driver.job_record({}, outcome_of="")
         await self.driver.submit(job)
-        piece = records.ExpandPiece(job.id, 0, "", [], last=True, queues={})
+        piece = records.ExpandPiece(job.id, 1, "", [], last=True, queues={}, chains="[]", waits=True)
         await self.driver.store.expand(piece)
+        await self.driver.store.recheck([job.id], plan=True)
+        await self._look()
         planned = self.driver.job_record({"only": ()}, outcome_of="")
         await self.driver.submit(planned)
         for task in await self.driver.place_all():

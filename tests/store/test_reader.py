@@ -30,6 +30,7 @@ ARGUMENTS: dict[str, Any] = {
     "artifact_id": "a0-1",
     "artifact_ids": ["a0-1"],
     "block_ms": 1,
+    "cursor": 0,
     "field": "version",
     "job_id": "j0-1",
     "limit": 1,
@@ -67,9 +68,11 @@ async def test_every_question_says_so_when_the_server_is_away(lost_store: Store,
 async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name: str) -> None:
     empty: dict[str, Any] = {
         "cluster": ClusterView((), "", 0, 0, FleetRules()),
+        "chains": "",
         "config": (0, FleetRules()),
         "count_jobs": dict.fromkeys(JobStatus, 0),
         "count_queued": 0,
+        "count_waiting_chains": 0,
         "dead_letters": ([], 0),
         "first_event_id": "0-0",
         # It tells the time; tests/store/test_snapshots.py looks at the rest.
@@ -79,12 +82,14 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
         "artifacts": {},
         "last_event_id": "0-0",
         "pool_set": (0, {}),
+        "pools_version": 0,
         "queues": {},
         "schema_field": SCHEMA,
         "task_belongings": (frozenset(), frozenset()),
         "waiting_queues": (0, []),
     }
     single = {"artifact", "dead_letter", "job", "job_document", "node", "ping", "plan_state"}
+    empty["waiting_chains"] = (0, {})
     assert await call(store.read, name) == (None if name in single else empty.get(name, []))
 
 

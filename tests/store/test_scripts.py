@@ -45,6 +45,7 @@ REPLIES: dict[str, Any] = {
     "prolong_artifact": records.Opened,
     "progress": records.Stale,
     "reap": records.Reaped,
+    "recheck": records.Rechecked,
     "register": records.NodeAdmitted,
     "renew": records.Renewed,
     "retire": records.Retired,

@@ -17,12 +17,14 @@ from mediafleet.cli._options import ClientOptions
 from mediafleet.cli._output import Output
 from mediafleet.cli._run import FAILED, run_client
 from mediafleet.client import FleetClient
+from mediafleet.domain.catalogue import read_catalogue
 from mediafleet.domain.errors import MediafleetError
 from mediafleet.kinds.registry import GROUP, KindRegistry
 from mediafleet.node.executors import CapabilityMemory, Offer, build_executors, count_cores, detect_offer
 from mediafleet.node.guard import choose_guard
 from mediafleet.node.processes import Launcher
 from mediafleet.node.workspace import Workspaces
+from mediafleet.scheduler.catalogue import fetch_catalogue, read_file, shown_address
 from mediafleet.store.connection import connect
 from mediafleet.store.server_binary import find_server
 
@@ -96,6 +98,7 @@ async def _check(options: ClientOptions, output: Output) -> int:
         Finding("python", f"{platform.python_version()} on {platform.platform(terse=True)}"),
         await look_at_store(settings),
         *look_at_kinds(),
+        *await look_at_catalogue(settings),
     ]
     await look_at_machine(settings, report)
     report.findings.append(await look_at_fleet(options, settings))
@@ -135,6 +138,26 @@ def look_at_kinds() -> list[Finding]:
         else:
             findings.append(Finding(f"kind {point.name}", f"{kind.summary} ({point.value})"))
     return findings or [Finding("kinds", "No job kind is installed; install mediafleet again.", is_good=False)]
+
+
+async def look_at_catalogue(settings: Settings) -> list[Finding]:
+    """Return whether each source of the catalogue that is configured can be read; a fleet works without any."""
+    findings: list[Finding] = []
+    configured = settings.catalogue
+    for place, read in (
+        (shown_address(configured.url), lambda: fetch_catalogue(configured)),
+        (configured.file, lambda: asyncio.to_thread(read_file, configured)),
+    ):
+        if not place:
+            continue
+        try:
+            found = await read()
+            body = found if isinstance(found, bytes) else found.body or b""
+            count = len(read_catalogue(body).services)
+            findings.append(Finding("catalogue", f"{place}: {count} {'service' if count == 1 else 'services'}"))
+        except MediafleetError as error:
+            findings.append(Finding("catalogue", error.message, is_good=False, is_needed=False))
+    return findings
 
 
 async def look_at_machine(settings: Settings, report: Report) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from mediafleet.artifacts.transfer import ArtifactClient
 from mediafleet.client.events import EventFeed
 from mediafleet.client.transport import Transport
+from mediafleet.domain.catalogue import CatalogueView
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.explanation import Explanation, JobWhy, Simulation
 from mediafleet.domain.job import JobPage, JobView, Submission
@@ -143,6 +144,10 @@ class FleetClient:
     async def pools(self) -> list[PoolView]:
         """Return the pools that have executors."""
         return await self._get("/api/v1/pools", list[PoolView])
+
+    async def catalogue(self) -> CatalogueView:
+        """Return which services provide which features."""
+        return await self._get("/api/v1/catalogue", CatalogueView)
 
     async def why(self, job_id: str) -> JobWhy:
         """Return why a job's tasks wait."""

@@ -13,6 +13,7 @@ import msgspec
 
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.capability import Requirement
+from mediafleet.domain.chain import Chain
 from mediafleet.domain.errors import ErrorInfo
 from mediafleet.domain.lifecycle import TaskState
 from mediafleet.domain.limits import USUAL, TaskLimits
@@ -49,6 +50,8 @@ class NewTask(msgspec.Struct, frozen=True, omit_defaults=True):
     weight: float = 1.0
     """Share of the job's progress that this task stands for, relative to its siblings."""
     limits: TaskLimits = USUAL
+    near: tuple[str, ...] = ()
+    """Nodes that have its inputs; one of them is taken among executors that the policy holds equal."""
 
 
 class FinishedTask(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -61,6 +64,8 @@ class FinishedTask(msgspec.Struct, frozen=True, omit_defaults=True):
     outputs: tuple[ArtifactRef, ...] = ()
     warnings: tuple[str, ...] = ()
     error: ErrorInfo | None = None
+    node: str = ""
+    """Where its result was made; empty where it has none."""
 
 
 class Expand(msgspec.Struct, frozen=True, tag="expand"):
@@ -70,6 +75,9 @@ class Expand(msgspec.Struct, frozen=True, tag="expand"):
     outcome_of: str = ""
     """Name of the task whose result is the job's: when all tasks are DONE the job completes with it,
     and when one fails the job fails with its error, without asking the plan again."""
+    chains: tuple[Chain, ...] = ()
+    """Modules that should run; their results come back as finished tasks named `<chain>_<module>`, whatever tasks ran
+    them. `mediafleet.kinds.chains.plan_chain` is a plan of one chain."""
 
 
 class Complete(msgspec.Struct, frozen=True, tag="complete"):

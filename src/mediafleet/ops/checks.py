@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mediafleet.ops.settings import (
         ArtifactSettings,
+        CatalogueSettings,
         NodeSettings,
         SchedulerSettings,
         ServerSettings,
@@ -63,6 +64,7 @@ def _check_all(settings: Settings) -> list[str]:
         *_check_node(settings.node),
         *_check_server(settings.server),
         *_check_artifacts(settings.artifacts),
+        *_check_catalogue(settings.catalogue),
     ]
 
 
@@ -147,3 +149,18 @@ def _check_artifacts(artifacts: ArtifactSettings) -> Iterator[str]:
     for root in artifacts.file_roots:
         if not PurePath(root).is_absolute():
             yield f"artifacts.file_roots has {root!r}, which is no absolute path."
+
+
+def _check_catalogue(catalogue: CatalogueSettings) -> Iterator[str]:
+    # The address itself is left out: it may hold a password.
+    if catalogue.url and not _is_web_address(catalogue.url):
+        yield "catalogue.url must be an address that begins with http:// or https:// and names a host."
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        address = urlsplit(url)
+        # Asked for, because it is read only then: a port that is no number is found here.
+        return address.scheme in {"http", "https"} and bool(address.hostname) and (address.port or 1) > 0
+    except ValueError:
+        return False

@@ -197,7 +197,9 @@ def _resolve_paths(settings: Settings) -> Settings:
         # everybody.
         file_roots=tuple(_absolute(root) if root else root for root in settings.artifacts.file_roots),
     )
-    return replace(settings, data=Path(_absolute(settings.data)), artifacts=artifacts)
+    file = settings.catalogue.file
+    catalogue = replace(settings.catalogue, file=_absolute(file) if file else "")
+    return replace(settings, data=Path(_absolute(settings.data)), artifacts=artifacts, catalogue=catalogue)
 
 
 def _is_path(root: str) -> bool:

@@ -124,6 +124,22 @@ class ArtifactSettings:
 
 
 @dataclass(frozen=True)
+class CatalogueSettings:
+    """Which services and models provide which features."""
+
+    url: str = ""
+    """Address of a catalogue document, `https://…`; empty for none."""
+    file: str = ""
+    """Local file with the same document, used until the address has answered."""
+    refresh_s: int = 3600
+    """How often both are looked at again, seconds, jittered."""
+    timeout_ms: int = 10_000
+    """How long the address may take, milliseconds."""
+    max_bytes: int = 4 * 1024 * 1024
+    """Largest document that is read, bytes."""
+
+
+@dataclass(frozen=True)
 class LogSettings:
     """What is written to standard error."""
 
@@ -144,4 +160,5 @@ class Settings:
     node: NodeSettings = field(default_factory=NodeSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
+    catalogue: CatalogueSettings = field(default_factory=CatalogueSettings)
     log: LogSettings = field(default_factory=LogSettings)

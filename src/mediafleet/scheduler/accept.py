@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mediafleet.domain.artifact import ArtifactRef
@@ -98,6 +98,8 @@ class Acceptor:
         self._clock = clock
         self._retention_ms = retention_ms
         self._bounds = bounds_of(FleetRules())
+        self.on_dirty: Callable[[], None] = lambda: None
+        """Called when a job begins without tasks: its plan is to be asked at once."""
 
     def follow(self, rules: FleetRules) -> None:
         """Accept by these rules from now on."""
@@ -125,6 +127,8 @@ class Acceptor:
         if submitted.missing:
             raise NotFound(f"There is no artifact {submitted.missing!r} any more; upload the file again.")
         self._placer.ask(submitted.queues)
+        if not all(record.tasks for record in job_records):
+            self.on_dirty()
         return [
             # A new job is not read back: how it looks is known, and reading would cost each job a round trip.
             Accepted(fresh_view(job, uploading=_is_open(job.inputs)), created=True)

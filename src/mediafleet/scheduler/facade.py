@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef
+from mediafleet.domain.catalogue import CatalogueView
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.event import Event
 from mediafleet.domain.explanation import Explanation, JobWhy, Simulation
@@ -109,6 +110,14 @@ class DeadLetters(Protocol):
         ...
 
 
+class Catalogues(Protocol):
+    """Which services provide which features."""
+
+    def view(self) -> CatalogueView:
+        """Return what is in use, and where it comes from."""
+        ...
+
+
 class Fleet(Protocol):
     """Everything that can be asked of a scheduler instance. Errors are `MediafleetError`s."""
 
@@ -120,6 +129,11 @@ class Fleet(Protocol):
     @property
     def dead(self) -> DeadLetters:
         """The dead letters."""
+        ...
+
+    @property
+    def catalogue(self) -> Catalogues:
+        """The catalogue of services."""
         ...
 
     async def submit(self, submissions: Sequence[Submission], *, principal: str) -> list[Accepted]:

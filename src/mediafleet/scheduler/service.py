@@ -22,10 +22,13 @@ from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus
 from mediafleet.domain.rules import FleetRules, InstanceDocument, parse_tenants
 from mediafleet.ops.metrics import Metrics
 from mediafleet.scheduler.accept import Acceptor
+from mediafleet.scheduler.catalogue import CatalogueKeeper
+from mediafleet.scheduler.chain_watch import ChainWatch
 from mediafleet.scheduler.courier import Courier
 from mediafleet.scheduler.dead import DeadLetterBox
 from mediafleet.scheduler.events import EventHub
 from mediafleet.scheduler.explainer import Explainer
+from mediafleet.scheduler.facts import FactSource
 from mediafleet.scheduler.links import LinkedNode, LinkTable
 from mediafleet.scheduler.loops import end_loops, keep_going
 from mediafleet.scheduler.membership import Duties, Member
@@ -89,7 +92,9 @@ class Scheduler:
         self._placer = Placer(
             store, self._links, self.metrics, batch=rules.place_batch, rules=place_rules(instance, rules)
         )
-        self._planner = Planner(store, kinds, self._placer, self._links)
+        self.catalogue = CatalogueKeeper(settings.catalogue, resources.clock)
+        facts = FactSource(store, lambda: self.catalogue.current)
+        self._planner = Planner(store, kinds, self._placer, self._links, facts=facts)
         self._settler = Settler(
             store, self._links, self._placer, self.metrics, lease_ms=rules.node_lease_ms, on_final=self._planner.ask
         )
@@ -105,6 +110,7 @@ class Scheduler:
         self._acceptor = Acceptor(
             store, kinds, self._uploads, self._placer, resources.clock, retention_ms=rules.job_retention_s * 1000
         )
+        self._acceptor.on_dirty = self._planner.ask
         recovery = Recovery(self._placer, self._planner, self._links, self.metrics)
         self._reaper = Reaper(store, rules, retention=retention, recovery=recovery)
         self._courier = Courier(store, Inbox(store, instance), self._links, self._placer, self.metrics)
@@ -117,10 +123,11 @@ class Scheduler:
             rules=fleet_rules(rules),
             every_ms=rules.reap_ms,
         )
+        self._chains = ChainWatch(store, self._planner, facts, may_look=lambda: self._member.leads)
         self._sweeper = Sweeper(store, resources.blobs, resources.clock, keep_ms=rules.upload_retention_s * 1000)
         self._hub = EventHub(store)
         self.dead = DeadLetterBox(store, self.retry)
-        self._explainer = Explainer(store)
+        self._explainer = Explainer(store, facts)
         self._loops: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -133,6 +140,8 @@ class Scheduler:
             "courier in": self._courier.receive_step,
             "placer": self._placer.step,
             "planner": self._planner.step,
+            "chains": self._chains.step,
+            "catalogue": self.catalogue.step,
             "settler": self._settler.step,
             "acks": self._settler.ack_step,
             "events": self._hub.step,
@@ -335,6 +344,7 @@ class Scheduler:
         if unwanted:
             outcomes = tuple(Outcome(ref.task, ref.grant, cancelled=True) for ref in unwanted)
             self._settler.take(frame.node, admitted.epoch, JobResults(outcomes))
+        await self._chains.settle()
         self._placer.note_executors()
         self._placer.ask(admitted.queues)
         log.info("node registered", node=frame.node, host=frame.host, kept=len(admitted.keep), lost=admitted.lost)

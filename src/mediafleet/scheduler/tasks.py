@@ -134,6 +134,7 @@ def task_record(
         weight=task.weight,
         not_before=job.not_before_ms,
         limits=encode_limits(limits),
+        near=list(task.near),
     )
     return record, queue
 
@@ -153,8 +154,10 @@ def expand_pieces(
     """Return a plan's result as the script calls that apply it; `known` as in `check_tasks`. Raises InvalidRequest."""
     if not isinstance(step, Expand):
         return [outcome_piece(job, version, step)]
+    # The script asks whether they are still open: the job was read when they were.
+    waits = [ref.id for ref in job.inputs if not ref.uri]
     # Without tasks there is one piece all the same: the last piece is what takes the job off the list of dirty ones.
-    tasks, queues = task_records(job, step.tasks, kind, known=known)
+    tasks, queues = task_records(job, step.tasks, kind, waits=waits, known=known)
     starts = range(0, max(1, len(tasks)), PIECE)
     return [
         records.ExpandPiece(
@@ -201,7 +204,8 @@ def job_record(
 ) -> tuple[records.JobRecord, dict[str, str]]:
     """Return what `submit` is given for a job and the first result of its plan. Raises InvalidRequest."""
     # What one script call cannot take is not taken at all: the job begins as dirty, and its plan is asked again.
-    first = step if isinstance(step, Expand) and len(step.tasks) <= PIECE else Expand(())
+    # Where chains run is decided there as well, by what the fleet has then.
+    first = step if isinstance(step, Expand) and len(step.tasks) <= PIECE and not step.chains else Expand(())
     tasks, queues = task_records(job, first.tasks, kind, waits=waits)
     record = records.JobRecord(
         id=job.id,

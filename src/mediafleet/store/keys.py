@@ -185,6 +185,11 @@ class Keys:
         return f"{self.tag}dirty"
 
     @property
+    def chains(self) -> str:
+        """Hash: job → what was decided about its chains (JSON), while any of it may be decided anew."""
+        return f"{self.tag}chains"
+
+    @property
     def dead(self) -> str:
         """Sorted set, bounded: tasks that failed for good by time."""
         return f"{self.tag}dead"

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mediafleet.domain.explanation import FleetSnapshot, TaskSnapshot
     from mediafleet.store.keys import Keys
 
+CHAINS_AT_ONCE = 256
 SHOWN_TASKS = 500
 """Most tasks that a job is shown with: each one is a hash to read, and nobody reads more of them on a page."""
 
@@ -148,6 +149,27 @@ class Reader:
         return views.plan_state(
             from_fields(fields), {name: task for name, task in zip(ids, tasks, strict=True) if task}
         )
+
+    async def waiting_chains(self, *, cursor: int) -> tuple[int, dict[str, str]]:
+        """Return some of the jobs whose chains wait, what was decided about them, and the next cursor, 0 at the end."""
+        with translate_errors():
+            after, found = await self._redis.hscan(self._keys.chains, cursor, count=CHAINS_AT_ONCE)
+        return int(after), {job.decode(): text.decode() for job, text in found.items()}
+
+    async def count_waiting_chains(self) -> int:
+        """Return how many jobs have a chain that waits."""
+        with translate_errors():
+            return int(await self._redis.hlen(self._keys.chains))
+
+    async def chains(self, job_id: str) -> str:
+        """Return what was decided about a job's chains; empty for one without any."""
+        with translate_errors():
+            return (await self._redis.hget(self._keys.job(job_id), "chains") or b"").decode()
+
+    async def pools_version(self) -> int:
+        """Return the version of the pool set."""
+        with translate_errors():
+            return int(await self._redis.get(self._keys.pools_version) or 0)
 
     async def dirty_jobs(self, limit: int) -> list[str]:
         """Return jobs whose plan must look again, longest first."""

@@ -368,6 +368,22 @@ class ExpandPiece(msgspec.Struct, frozen=True):
     last: bool
     queues: dict[str, str]
     outcome: OutcomeRecord | None = None
+    chains: str = ""
+    """What was decided about the job's chains, JSON; empty for a job without any."""
+    seen: str = ""
+    """What was recorded of them when it was decided."""
+    drop: list[str] = []
+    """Ids of tasks that something else stands for; refused if an executor has one of them."""
+    more_weight: float = 0.0
+    """Beside the weights of the tasks that are new."""
+    waits: bool = False
+    """Whether any of it may be decided anew when the fleet changes."""
+
+
+class Rechecked(msgspec.Struct, frozen=True):
+    """Reply of `recheck`."""
+
+    dirty: int
 
 
 class Expanded(msgspec.Struct, frozen=True):

@@ -147,6 +147,10 @@ class Store:
         """Apply a part of a plan's result, if the job is still at that version."""
         return await self._run("expand", records.Expanded, **msgspec.to_builtins(piece))
 
+    async def recheck(self, jobs: Sequence[str], *, plan: bool) -> int:
+        """Have jobs whose chains wait planned again, and forget those that have ended; return how many were asked for."""
+        return (await self._run("recheck", records.Rechecked, jobs=jobs, plan=plan)).dirty
+
     async def cancel(self, job: str, *, cursor: int, sweep: bool, data: str = "{}") -> records.CancelPiece:
         """Cancel a piece of a job's tasks; begin with cursor 0 and go on until it is 0 again."""
         return await self._run(

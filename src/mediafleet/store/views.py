@@ -35,6 +35,10 @@ class PlanState(msgspec.Struct, frozen=True):
     """Those of them that do not wait, directly or not, for a task that can no longer be DONE."""
     names: frozenset[str]
     """All tasks of the job."""
+    waiting: dict[str, int] = {}
+    """Those of them that no executor has now, with how often one had them."""
+    chains: str = ""
+    """What was decided about its chains, as it was recorded."""
 
 
 def _number(fields: dict[str, str], name: str) -> int | None:
@@ -107,6 +111,7 @@ def finished_task(fields: dict[str, str]) -> FinishedTask:
         outputs=result.outputs,
         warnings=result.warnings,
         error=_error(fields["error"]) if has_error else None,
+        node=node_of(fields.get(f"grant:{fields.get('grant')}", "").partition("|")[2]),
     )
 
 
@@ -142,6 +147,8 @@ def plan_state(job: dict[str, str], tasks: dict[str, dict[str, str]]) -> PlanSta
         open=int(job["open"]),
         runnable=len(tasks.keys() - final.keys() - _doomed(tasks)),
         names=frozenset(map(name_of, tasks)),
+        waiting={name_of(n): int(t.get("attempt") or 0) for n, t in tasks.items() if t["state"] == TaskState.NEW},
+        chains=job.get("chains", ""),
     )
 
 

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.capability import Requirement, Signature
+from mediafleet.domain.catalogue import CatalogueSource, CatalogueView
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.errors import (
     ErrorInfo,
@@ -95,6 +96,7 @@ class FakeScheduler:
         """Bytes that came with uploads, over all tries."""
         self.events: list[Event] = []
         self.requests: list[str] = []
+        self.catalogue = CatalogueView(CatalogueSource.BUILT_IN, "", "", (), None, None)
         self.resumed_from: list[str] = []
         """`Last-Event-ID` of each stream that was opened."""
         self.holders = 0
@@ -199,6 +201,7 @@ class FakeScheduler:
             web.get("/api/v1/nodes", self._answer(lambda _: [NODE])),
             web.get("/api/v1/nodes/{id}", self._answer(self._node)),
             web.post("/api/v1/nodes/{id}/drain", self._drain),
+            web.get("/api/v1/catalogue", self._answer(lambda _: self.catalogue)),
             web.get("/api/v1/pools", self._answer(lambda _: [POOL])),
             web.get("/api/v1/kinds", self._answer(lambda _: KINDS)),
             web.get("/api/v1/stats", self._answer(lambda _: {"queued_tasks": 0})),

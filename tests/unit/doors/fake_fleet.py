@@ -12,6 +12,7 @@ import msgspec
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
 from mediafleet.domain.capability import Requirement
+from mediafleet.domain.catalogue import CatalogueSource, CatalogueView, Service
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage, EndedAttempt
 from mediafleet.domain.errors import (
     Conflict,
@@ -100,6 +101,16 @@ class FakeDeadLetters:
 
     async def drop(self, task: str) -> None:
         del self.letters[(await self.show(task)).task]
+
+
+class FakeCatalogue:
+    """A catalogue of one service."""
+
+    def view(self) -> CatalogueView:
+        service = Service("vosk-en", "0.22", ("recognise:en",), ("asr:vosk@0.22",), "English, large")
+        return CatalogueView(
+            CatalogueSource.URL, "https://models.example/list", "r7", (service,), CREATED_MS, CREATED_MS
+        )
 
 
 @dataclass
@@ -259,6 +270,10 @@ class FakeFleet:
     async def pools(self) -> list[PoolView]:
         self._check()
         return [PoolView("p1", ("encoder:libx264",), 4, 1, 4)]
+
+    @property
+    def catalogue(self) -> FakeCatalogue:
+        return FakeCatalogue()
 
     async def why(self, job_id: str) -> JobWhy:
         view = await self.job(job_id)

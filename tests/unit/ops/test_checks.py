@@ -46,6 +46,12 @@ def test_the_defaults_work() -> None:
         ("server", {"token": "sixteen or more words"}, "without spaces"),
         ("artifacts", {"file_roots": ("",)}, "no absolute path"),
         ("artifacts", {"max_upload_bytes": 0}, "1 or more"),
+        ("catalogue", {"url": "models.example/list"}, "http://"),
+        ("catalogue", {"url": "ftp://models.example/list"}, "http://"),
+        ("catalogue", {"url": "https://"}, "names a host"),
+        ("catalogue", {"url": "https://models.example:port/"}, "names a host"),
+        ("catalogue", {"url": "https://[models/"}, "names a host"),
+        ("catalogue", {"refresh_s": 0}, "1 or more"),
     ],
 )
 def test_each_problem_is_one_sentence(section: str, changes: dict[str, Any], word: str) -> None:
@@ -63,6 +69,7 @@ def test_each_problem_is_one_sentence(section: str, changes: dict[str, Any], wor
         ("store", {"redis_url": "unix:///run/redis.sock"}),
         ("store", {"prefix": "team-a.sched_2", "cell": "eu1"}),
         ("server", {"port": 0, "host": "::", "token": "t" * 16}),
+        ("catalogue", {"url": "https://user:word@models.example:8443/list.json", "file": "list.json"}),
         ("node", {"slots": 0, "labels": ("studio-b",), "scheduler": "https://fleet.example"}),
     ],
 )
@@ -72,3 +79,4 @@ def test_values_at_the_edge_are_fine(section: str, changes: dict[str, Any]) -> N
 
 def test_a_password_in_an_address_is_not_repeated() -> None:
     assert "hunter2" not in " ".join(problems("store", redis_url="reds://:hunter2@r:1"))
+    assert "hunter2" not in " ".join(problems("catalogue", url="htps://me:hunter2@r:1"))

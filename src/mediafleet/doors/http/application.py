@@ -22,6 +22,7 @@ import mediafleet
 from mediafleet.domain.errors import MediafleetError
 from mediafleet.doors.http.artifacts import ArtifactsController
 from mediafleet.doors.http.bodies import StrictRequest, require_json
+from mediafleet.doors.http.catalogue import CatalogueController
 from mediafleet.doors.http.dead import DeadLettersController
 from mediafleet.doors.http.events import EventsController
 from mediafleet.doors.http.jobs import JobsController
@@ -120,7 +121,7 @@ def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
 
 def _api_handlers() -> list[ControllerRouterHandler]:
     jobs = (JobsController, DeadLettersController, EventsController, WhyController)
-    controllers = (*jobs, ArtifactsController, NodesController, OverviewController)
+    controllers = (*jobs, ArtifactsController, NodesController, OverviewController, CatalogueController)
     # One router for all of them: its guard sees every JSON body of the API and none of the console's forms.
     return [Router(path="", route_handlers=[*controllers, HealthController], guards=[require_json])]
 

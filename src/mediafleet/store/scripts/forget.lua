@@ -47,4 +47,5 @@ for _, index_key in ipairs({'jobs', 'jobs:' .. j.status, 'kind:' .. j.kind, 'dir
 end
 drop_score(P .. 'due', 'job|' .. A.job)
 redis.call('DEL', key, key .. ':outputs')
+redis.call('HDEL', P .. 'chains', A.job)
 return reply({done = true})

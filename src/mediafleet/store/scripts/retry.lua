@@ -19,4 +19,6 @@ if begins then
   emit('job.revived', 'job', A.job, '{"status":"' .. j.status .. '"}')
 end
 local cursor = revive_piece(j, A.cursor, A.piece)
+-- The fleet may be another by now: chains are laid out anew. Only at the end, or the plan would see what has failed.
+if cursor == 0 and redis.call('HEXISTS', j.key, 'chains') == 1 then set_score(P .. 'dirty', A.job, NOW) end
 return reply({status = status, cursor = cursor, queues = touched_queues})
