@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from tests_support.fleet_process import PATIENCE_S, FleetProcesses, free_port, wait_for
+from tests_support.fleet_process import FleetProcesses, free_port, wait_for
 from tests_support.redis_server import RedisServer
 
 
 @contextmanager
-def running_cluster(folder: Path, *names: str, **settings: str) -> Generator[ClusterProcesses]:
+def running_cluster(
+    folder: Path, *names: str, store_options: Sequence[str] = (), **settings: str
+) -> Generator[ClusterProcesses]:
     """Start a store and instances of these names; at the end no process is left."""
-    with RedisServer(folder) as redis:
+    with RedisServer(folder, options=store_options) as redis:
         shared = {"MEDIAFLEET_STORE__REDIS_URL": redis.url, "MEDIAFLEET_ARTIFACTS__ROOT": str(folder / "artifacts")}
-        cluster = ClusterProcesses(folder, names, **shared, **settings)
+        cluster = ClusterProcesses(folder, names, redis, **shared, **settings)
         try:
             for name in names:
                 cluster.start_instance(name)
@@ -33,8 +35,9 @@ def running_cluster(folder: Path, *names: str, **settings: str) -> Generator[Clu
 class ClusterProcesses(FleetProcesses):
     """Instances by name. What is asked goes to the instance that `url` names; nodes are given all addresses."""
 
-    def __init__(self, folder: Path, names: tuple[str, ...], **settings: str) -> None:
+    def __init__(self, folder: Path, names: tuple[str, ...], store: RedisServer, **settings: str) -> None:
         super().__init__(folder, **settings)
+        self.store = store
         self.ports = {name: free_port() for name in names}
         self.instances: dict[str, subprocess.Popen[bytes]] = {}
         self.use(names[0])
@@ -48,10 +51,10 @@ class ClusterProcesses(FleetProcesses):
         """Ask this instance from now on."""
         self.url = self.url_of(name)
 
-    def start_instance(self, name: str) -> subprocess.Popen[bytes]:
+    def start_instance(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start an instance, and wait until it serves."""
         words = ("scheduler", "--data", str(self.folder / name), "--port", str(self.ports[name]))
-        self.instances[name] = self._start(name, *words)
+        self.instances[name] = self._start(name, *words, **environment)
         self.use(name)
         wait_for(lambda: self.get("/ready", default=None), f"instance {name} to be ready")
         return self.instances[name]
@@ -62,24 +65,14 @@ class ClusterProcesses(FleetProcesses):
         process.kill()
         process.wait()
 
-    def close(self) -> None:
-        """End all processes in order, nodes first, and see that none is left."""
-        for process in [*self.nodes.values(), *self.instances.values()]:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                process.wait(PATIENCE_S)
-        left = self._processes()
-        assert not left, f"processes left behind: {left}"
+    def store_client(self) -> Any:
+        """Return a client of the store."""
+        return self.store.client()
 
-    def _processes(self) -> list[psutil.Process]:
-        # The store is the test's own, and outlives the cluster.
-        return [process for process in super()._processes() if "redis" not in process.name()]
+    def started(self) -> list[subprocess.Popen[bytes]]:
+        """Return what was started and not killed, nodes first."""
+        return [*self.nodes.values(), *self.instances.values()]
 
-    def kill_all(self) -> None:
-        """End whatever still runs, for a test that failed."""
-        for process in self.instances.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-                process.wait(PATIENCE_S)
-        super().kill_all()
+    def processes(self) -> list[psutil.Process]:
+        """Return all processes that work on this folder, but for the store: it is the test's own."""
+        return [process for process in super().processes() if process.pid != self.store.pid]

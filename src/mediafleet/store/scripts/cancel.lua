@@ -2,6 +2,7 @@
 -- A: job, cursor (0 to begin), piece, sweep = the job has ended already, data (JSON for the event)
 -- Returns {status = before, cursor = of the next piece, 0 at the end, stops = [{task, grant, executor}]}.
 -- @include base state record rule names queue counts job capacity grants share ends attempt revoke dead
+-- @include relief
 local j, stops = read_job(A.job), {}
 local status = j.status or ''
 local begins = A.cursor == 0 and not A.sweep

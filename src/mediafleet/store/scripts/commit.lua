@@ -2,6 +2,7 @@
 -- A: nodes = [{node, epoch, attempts = [{task, grant}]}]
 -- Returns {stops = [{task, grant, executor}]}: attempts that the node must end, since they are not theirs any more.
 -- @include base state record rule names queue counts job progress capacity grants share ends attempt
+-- @include relief
 local stops = {}
 
 local function commit(t, node)

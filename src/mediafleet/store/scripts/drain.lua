@@ -2,6 +2,7 @@
 -- A: node, draining, lasting = an operator's word, which survives reconnects (a node's own ends with its process)
 -- Returns {found, instance}.
 -- @include base state record rule names queue counts job progress capacity grants share ends attempt unhold pools node
+-- @include relief
 local key = P .. 'node:' .. A.node
 local state = redis.call('HGET', key, 'state')
 if not state then return cmsgpack.pack({found = false, instance = ''}) end

@@ -3,6 +3,7 @@
 --    outcome = {status, field, text, data, outputs} or nil, queues = {queue id: doc}
 -- Returns {applied, queues = [touched]}.
 -- @include base record rule names queue admit counts job task outputs
+-- @include relief
 local j = read_job(A.job)
 if j.version ~= A.version or not j.status or FINAL_STATUS[j.status] then
   return cmsgpack.pack({applied = false, queues = {}})

@@ -9,6 +9,7 @@
 --   went to inboxes, waiting = [those of the queues that still have tasks], version = of the pool set}.
 -- @include base state record rule names queue capacity grants share vtime turn peek policy choose near hold unhold head
 -- @include order next
+-- @include relief
 local GOLDEN = 0.6180339887498949
 local assignments, sent = {}, 0
 

@@ -4,6 +4,7 @@
 -- Returns {epoch, keep = [{task, grant}], drop = [{task, grant}], lost = count, draining, queues = [touched], freed (see capacity.lua)}.
 -- @include base state record rule names queue counts job progress capacity grants share ends attempt revoke dead
 -- @include failure kill unhold pools node executors announced
+-- @include relief
 local key = P .. 'node:' .. A.node
 local announced, keep, drop = {}, {}, {}
 for _, attempt in ipairs(A.announced) do announced[attempt.grant] = true end

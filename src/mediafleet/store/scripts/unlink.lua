@@ -3,6 +3,7 @@
 -- A: node, epoch, goodbye, retention_ms
 -- Returns {current = the epoch was the latest one, lost = count, queues = [touched]}.
 -- @include base state record rule names queue counts job progress capacity grants share ends attempt unhold pools node
+-- @include relief
 local key = P .. 'node:' .. A.node
 local lost = 0
 
