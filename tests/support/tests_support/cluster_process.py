@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 
@@ -19,23 +19,47 @@ def running_cluster(
     folder: Path, *names: str, store_options: Sequence[str] = (), **settings: str
 ) -> Generator[ClusterProcesses]:
     """Start a store and instances of these names; at the end no process is left."""
-    with RedisServer(folder, options=store_options) as redis:
-        shared = {"MEDIAFLEET_STORE__REDIS_URL": redis.url, "MEDIAFLEET_ARTIFACTS__ROOT": str(folder / "artifacts")}
-        cluster = ClusterProcesses(folder, names, redis, **shared, **settings)
-        try:
-            for name in names:
-                cluster.start_instance(name)
-            yield cluster
-            cluster.close()
-        finally:
-            cluster.kill_all()
-        assert "Traceback" not in cluster.logs()
+    with (
+        RedisServer(folder, options=store_options) as redis,
+        running_instances(folder, redis, *names, **settings) as cluster,
+    ):
+        yield cluster
+
+
+@contextmanager
+def running_instances(folder: Path, store: StoreServer, *names: str, **settings: str) -> Generator[ClusterProcesses]:
+    """Start instances of these names on a store that runs; at the end none is left."""
+    shared = {"MEDIAFLEET_STORE__REDIS_URL": store.url, "MEDIAFLEET_ARTIFACTS__ROOT": str(folder / "artifacts")}
+    cluster = ClusterProcesses(folder, names, store, **shared, **settings)
+    try:
+        for name in names:
+            cluster.start_instance(name)
+        yield cluster
+        cluster.close()
+    finally:
+        cluster.kill_all()
+    assert "Traceback" not in cluster.logs()
+
+
+class StoreServer(Protocol):
+    """A store that instances share."""
+
+    url: str
+
+    @property
+    def pids(self) -> Collection[int]:
+        """Its processes."""
+        ...
+
+    def client(self) -> Any:
+        """Return a client of it."""
+        ...
 
 
 class ClusterProcesses(FleetProcesses):
     """Instances by name. What is asked goes to the instance that `url` names; nodes are given all addresses."""
 
-    def __init__(self, folder: Path, names: tuple[str, ...], store: RedisServer, **settings: str) -> None:
+    def __init__(self, folder: Path, names: tuple[str, ...], store: Any, **settings: str) -> None:
         super().__init__(folder, **settings)
         self.store = store
         self.ports = {name: free_port() for name in names}
@@ -75,4 +99,4 @@ class ClusterProcesses(FleetProcesses):
 
     def processes(self) -> list[psutil.Process]:
         """Return all processes that work on this folder, but for the store: it is the test's own."""
-        return [process for process in super().processes() if process.pid != self.store.pid]
+        return [process for process in super().processes() if process.pid not in self.store.pids]

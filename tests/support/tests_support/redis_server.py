@@ -33,9 +33,9 @@ class RedisServer:
         return self
 
     @property
-    def pid(self) -> int:
-        """Process id of the server; that of the last one after it was killed."""
-        return self._process.pid
+    def pids(self) -> tuple[int, ...]:
+        """Its process; the last one after it was killed."""
+        return (self._process.pid,)
 
     def start(self) -> None:
         """Start it, again after a kill, and wait until it answers."""
