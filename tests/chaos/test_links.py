@@ -140,7 +140,7 @@ def test_a_half_open_connection_is_found_before_three_heartbeats_are_over(folder
 
 
 def test_a_slow_line_delays_and_costs_no_attempt(line: Line) -> None:
-    line.proxy.delay_s.update(up=0.2, down=0.2)
+    line.proxy.delay_s = {"up": 0.2, "down": 0.2}
     job = line.begin()
     assert line.end(job)["attempt"] == 1
     assert line.runs == 1

@@ -81,8 +81,7 @@ class SentinelPool(BlockingConnectionPool):
         """Take what a plain pool takes; nothing is asked before the first connection is made."""
         kind = SentinelManagedSSLConnection if address.uses_tls else SentinelManagedConnection
         credentials = {"username": address.username or None, "password": address.password or None}
-        make: Any = super().__init__
-        make(connection_class=kind, db=address.database, **credentials, **options)
+        cast("Any", super()).__init__(connection_class=kind, db=address.database, **credentials, **options)
         # Weak, as redis-py has it: the pool owns its connections, not they the pool.
         self.connection_kwargs["connection_pool"] = weakref.proxy(self)
         self._service = address.service

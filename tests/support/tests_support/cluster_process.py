@@ -16,23 +16,25 @@ from tests_support.redis_server import RedisServer
 
 @contextmanager
 def running_cluster(
-    folder: Path, *names: str, store_options: Sequence[str] = (), **settings: str
+    folder: Path, *names: str, store_options: Sequence[str] = (), starts: bool = True, **settings: str
 ) -> Generator[ClusterProcesses]:
-    """Start a store and instances of these names; at the end no process is left."""
+    """Start a store and, unless the test wants to, instances of these names; at the end no process is left."""
     with (
         RedisServer(folder, options=store_options) as redis,
-        running_instances(folder, redis, *names, **settings) as cluster,
+        running_instances(folder, redis, *names, starts=starts, **settings) as cluster,
     ):
         yield cluster
 
 
 @contextmanager
-def running_instances(folder: Path, store: StoreServer, *names: str, **settings: str) -> Generator[ClusterProcesses]:
+def running_instances(
+    folder: Path, store: StoreServer, *names: str, starts: bool = True, **settings: str
+) -> Generator[ClusterProcesses]:
     """Start instances of these names on a store that runs; at the end none is left."""
     shared = {"MEDIAFLEET_STORE__REDIS_URL": store.url, "MEDIAFLEET_ARTIFACTS__ROOT": str(folder / "artifacts")}
     cluster = ClusterProcesses(folder, names, store, **shared, **settings)
     try:
-        for name in names:
+        for name in names if starts else ():
             cluster.start_instance(name)
         yield cluster
         cluster.close()
@@ -77,11 +79,15 @@ class ClusterProcesses(FleetProcesses):
 
     def start_instance(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start an instance, and wait until it serves."""
-        words = ("scheduler", "--data", str(self.folder / name), "--port", str(self.ports[name]))
-        self.instances[name] = self._start(name, *words, **environment)
+        self.spawn_instance(name, **environment)
         self.use(name)
         wait_for(lambda: self.get("/ready", default=None), f"instance {name} to be ready")
         return self.instances[name]
+
+    def spawn_instance(self, name: str, **environment: str) -> None:
+        """Start an instance, and wait for nothing."""
+        words = ("scheduler", "--data", str(self.folder / name), "--port", str(self.ports[name]))
+        self.instances[name] = self._start(name, *words, **environment)
 
     def kill_instance(self, name: str) -> None:
         """End an instance as a power cut would."""

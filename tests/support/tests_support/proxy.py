@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import Any, Literal, TypeVar
@@ -16,7 +16,7 @@ from tests_support.frame_reader import FrameReader
 
 Way = Literal["up", "down"]
 """Up is from the node to the scheduler."""
-Result = TypeVar("Result")
+T = TypeVar("T")
 CHUNK = 1 << 16
 
 
@@ -40,7 +40,7 @@ def let_pass(_: Way, __: Any) -> Verdict:
 
 
 @contextmanager
-def running_proxy(port: int) -> Iterator[Proxy]:
+def running_proxy(port: int) -> Generator[Proxy]:
     """Run a proxy before a port of this machine."""
     proxy = Proxy(port)
     try:
@@ -79,9 +79,10 @@ class Proxy:
     def _wait_for(self, what: Callable[[], Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(what(), self._loop).result(10)
 
-    def _do(self, what: Callable[[], None]) -> None:
+    def _each(self, things: Iterable[T], what: Callable[[T], object]) -> None:
         async def run() -> None:
-            what()
+            for thing in list(things):
+                what(thing)
 
         self._wait_for(run)
 
@@ -90,25 +91,25 @@ class Proxy:
     def cut(self) -> None:
         """Reset all lines, and each new one, until `mend`."""
         self.is_cut = True
-        self._do(lambda: [line.abort() for line in self._lines] and None)
+        self._each(self._lines, _Line.abort)
 
     def mend(self) -> None:
         """Let everything through again; what was held goes on."""
         self.is_cut, self.judge = False, let_pass
-        self.delay_s.update(up=0.0, down=0.0)
-        self._do(lambda: [gate.set() for gate in self.gates.values()] and None)
+        self.delay_s = {"up": 0.0, "down": 0.0}
+        self._each(self.gates.values(), asyncio.Event.set)
 
     def hold(self, *ways: Way) -> None:
         """Let nothing through that way until `mend`; the lines stay open, as after a cable was pulled."""
-        self._do(lambda: [self.gates[way].clear() for way in ways] and None)
+        self._each([self.gates[way] for way in ways], asyncio.Event.clear)
 
     def strand(self) -> None:
         """Let nothing through on the lines that are open now, for ever; new ones work."""
-        self._do(lambda: [line.strand() for line in self._lines] and None)
+        self._each(self._lines, _Line.strand)
 
     def half_close(self, way: Way) -> None:
         """End the sending half of all lines that way; the other half stays open."""
-        self._do(lambda: [line.half_close(way) for line in self._lines] and None)
+        self._each(self._lines, lambda line: line.half_close(way))
 
     def close(self) -> None:
         """End the proxy and all lines."""

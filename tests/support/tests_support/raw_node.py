@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
@@ -37,7 +37,7 @@ def done(ref: AttemptRef, word: str) -> Outcome:
 
 
 @contextmanager
-def raw_node(url: str, *, slots: int = 1) -> Iterator[RawNode]:
+def raw_node(url: str, *, slots: int = 1) -> Generator[RawNode]:
     """Register a node that takes no-op tasks and beats by itself, with nothing running as far as it says."""
     address = url.replace("http", "ws", 1) + "/ws/node"
     with connect(address, compression=None, proxy=None) as socket:

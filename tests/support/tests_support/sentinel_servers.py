@@ -107,15 +107,8 @@ class SentinelServers:
         return int(found[1]) if found else 0
 
     def _online(self) -> int:
-        with self.client(self.servers[0]) as client:
-            try:
-                return sum(
-                    slave["state"] == "online"
-                    for slave in client.info("replication").values()
-                    if isinstance(slave, dict)
-                )
-            except RedisError:
-                return 0
+        found: bytes = self.ask(self.servers[0], "INFO", "replication") or b""
+        return str(found).count("state=online")
 
     def _is_informed(self, port: int) -> bool:
         with self.client(port) as client:
