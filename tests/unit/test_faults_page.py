@@ -10,7 +10,7 @@ PAGE = ROOT / "docs" / "explanation" / "faults.md"
 SUITE = ROOT / "tests" / "chaos"
 
 
-def tests_of(files: list[Path]) -> set[str]:
+def find_tests(files: list[Path]) -> set[str]:
     """Return the names of the tests in these files."""
     return {
         name for file in files for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), re.MULTILINE)
@@ -22,5 +22,5 @@ def test_the_page_and_the_suite_name_the_same_tests() -> None:
     whole_files = {ROOT / name for name in re.findall(r"`(tests/chaos/test_uploads\w*\.py)`", page)}
     files = sorted(SUITE.glob("test_*.py"))
     assert whole_files <= set(files)
-    named = {name for name in re.findall(r"`(test_\w+)`", page)}
-    assert named == tests_of([file for file in files if file not in whole_files])
+    named = set(re.findall(r"`(test_\w+)`", page))
+    assert named == find_tests([file for file in files if file not in whole_files])
