@@ -26,6 +26,7 @@ from mediafleet.node.processes import Launcher
 from mediafleet.node.workspace import Workspaces
 from mediafleet.scheduler.catalogue import fetch_catalogue, read_file, shown_address
 from mediafleet.store.connection import connect
+from mediafleet.store.replication import find_risk
 from mediafleet.store.server_binary import find_server
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ async def _check(options: ClientOptions, output: Output) -> int:
     report.findings += [
         Finding("mediafleet", __version__),
         Finding("python", f"{platform.python_version()} on {platform.platform(terse=True)}"),
-        await look_at_store(settings),
+        *await look_at_store(settings),
         *look_at_kinds(),
         *await look_at_catalogue(settings),
     ]
@@ -107,24 +108,30 @@ async def _check(options: ClientOptions, output: Output) -> int:
     return 0 if report.is_good else FAILED
 
 
-async def look_at_store(settings: Settings) -> Finding:
-    """Return which Redis would be used, and whether it can be."""
-    if not settings.store.redis_url:
+async def look_at_store(settings: Settings) -> list[Finding]:
+    """Return which Redis would be used, whether it can be, and what its fail-over could lose."""
+    url = settings.store.redis_url
+    if not url:
         try:
             server = await asyncio.to_thread(find_server)
         except MediafleetError as error:
-            return Finding("store", error.message, is_good=False)
+            return [Finding("store", error.message, is_good=False)]
         major, minor = server.version
-        return Finding("store", f"{server.path} {major}.{minor} (from {server.origin}), started privately")
+        return [Finding("store", f"{server.path} {major}.{minor} (from {server.origin}), started privately")]
     try:
-        redis = connect(settings.store.redis_url, prefix=settings.store.prefix)
+        redis = connect(url, prefix=settings.store.prefix)
         try:
             await redis.ping()  # pyright: ignore[reportUnknownMemberType] - redis-py's stubs mix both kinds of client
+            risk = await find_risk(redis, url)
         finally:
             await redis.aclose()
     except Exception as error:  # noqa: BLE001 - whatever the library raises means the same: not usable
-        return Finding("store", f"The Redis server that is configured does not answer: {error}.", is_good=False)
-    return Finding("store", "the configured Redis server answers")
+        return [Finding("store", f"The Redis server that is configured does not answer: {error}.", is_good=False)]
+    findings = [Finding("store", "the configured Redis server answers")]
+    if risk is not None:
+        # A warning: a fleet works, until the day of the fail-over.
+        findings.append(Finding("fail-over", risk or "replicas confirm writes", is_good=not risk, is_needed=False))
+    return findings
 
 
 def look_at_kinds() -> list[Finding]:

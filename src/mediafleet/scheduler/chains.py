@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -215,9 +215,15 @@ def _task(chain: Chain, segment: Segment, done: Mapping[str, FinishedTask]) -> N
 
 
 def _limits(parts: Sequence[ChainPart]) -> TaskLimits:
-    """Return the limits of parts together: all their time, unless one of them may take any."""
-    times = [part.limits.total_ms for part in parts]
-    return TaskLimits(max(part.limits.max_tries for part in parts), sum(times) if all(times) else 0)
+    """Return the limits of parts together: the loosest of each kind, and all their time; 0 where one has none."""
+
+    def together(name: str, combine: Callable[[list[int]], int]) -> int:
+        values: list[int] = [getattr(part.limits, name) for part in parts]
+        return combine(values) if all(values) else 0
+
+    loosest = {name: together(name, max) for name in ("accept_ms", "queue_ms", "progress_ms", "deadline_ms")}
+    most_tries = max(part.limits.max_tries for part in parts)
+    return TaskLimits(max_tries=most_tries, total_ms=together("total_ms", sum), **loosest)
 
 
 def expand_chains(state: PlanState, step: Expand, kind: Kind, facts: FleetFacts) -> list[ExpandPiece]:

@@ -295,7 +295,8 @@ class Scheduler:
         """See `Fleet.cluster`."""
         schema = await self._store.read.schema_field("version")
         view = await self._store.read.cluster()
-        return {**msgspec.to_builtins(view), "store": {"reachable": True, "schema": schema}}
+        follows = msgspec.to_builtins(self._fleet_rules)
+        return {**msgspec.to_builtins(view), "follows": follows, "store": {"reachable": True, "schema": schema}}
 
     async def check_ready(self) -> None:
         """See `Fleet.check_ready`."""

@@ -11,6 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from mediafleet.domain.errors import ConfigError, MediafleetError, StoreUnavailable
+from mediafleet.store.sentinel import SentinelPool, is_sentinel, parse_sentinels
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -40,35 +41,39 @@ def connect(url: str, *, prefix: str) -> Redis:
     Nothing is ever sent twice: after an error the caller cannot know whether a write happened. Replies are bytes.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://` address.
+        url: `redis://`, `rediss://`, `unix://` or `redis+sentinel://` address.
         prefix: First word of every key; shown in the server's client list.
 
     Raises:
         ConfigError: The address is malformed.
     """
+    options: dict[str, Any] = {
+        "max_connections": MAX_CONNECTIONS,
+        "timeout": POOL_WAIT_S,
+        # Left to itself, redis-py 8 gives up after 5 s: before a blocking read of LONGEST_BLOCK_MS is answered.
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "health_check_interval": HEALTH_CHECK_S,
+        # By default redis-py repeats a command after a lost connection, also a script that had run before it was lost.
+        "retry": Retry(NoBackoff(), 0),
+        "client_name": _NOT_IN_A_CLIENT_NAME.sub("-", f"mediafleet-{prefix}"),
+        # Replies of scripts are MessagePack, which is no text.
+        "decode_responses": False,
+        # RESP3 changes the shape of some replies between releases of redis-py.
+        "protocol": 2,
+    }
     try:
         # The plain pool of redis-py raises as soon as more callers than connections are there; this one lets them wait.
-        pool = cast("Any", BlockingConnectionPool).from_url(
-            url,
-            max_connections=MAX_CONNECTIONS,
-            timeout=POOL_WAIT_S,
-            # Left to itself, redis-py 8 gives up after 5 s: before a blocking read of LONGEST_BLOCK_MS is answered.
-            socket_timeout=SOCKET_TIMEOUT_S,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            health_check_interval=HEALTH_CHECK_S,
-            # By default redis-py repeats a command after a lost connection, also a script that had run before it was
-            # lost.
-            retry=Retry(NoBackoff(), 0),
-            client_name=_NOT_IN_A_CLIENT_NAME.sub("-", f"mediafleet-{prefix}"),
-            # Replies of scripts are MessagePack, which is no text.
-            decode_responses=False,
-            # RESP3 changes the shape of some replies between releases of redis-py.
-            protocol=2,
+        pool = (
+            SentinelPool(parse_sentinels(url), **options)
+            if is_sentinel(url)
+            else cast("Any", BlockingConnectionPool).from_url(url, **options)
         )
     except ValueError as error:
         # The address may hold a password, so it is not repeated.
         raise ConfigError(
-            "The Redis address cannot be used; write it like 'redis://host:6379/0', 'rediss://…' or 'unix:///path'."
+            "The Redis address cannot be used; write it like 'redis://host:6379/0', 'rediss://…', 'unix:///path' or "
+            "'redis+sentinel://host:26379,host:26379/service'."
         ) from error
     return Redis.from_pool(pool)
 

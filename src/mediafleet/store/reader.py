@@ -136,9 +136,9 @@ class Reader:
     async def plan_state(self, job_id: str) -> views.PlanState | None:
         """Return what a plan needs: the job, its version, and the tasks that are final."""
         with translate_errors():
-            # Version and list belong together. The tasks may be read later: one that ends meanwhile raises the version,
-            # and what the plan then returns is not applied.
-            pipeline = self._redis.pipeline(transaction=True)
+            # The version first: whatever ends while the rest is read raises it, and what the plan then returns is not
+            # applied. No transaction, since a server at `maxmemory` refuses those, of reads as well.
+            pipeline = self._redis.pipeline(transaction=False)
             pipeline.hgetall(self._keys.job(job_id))
             pipeline.lrange(self._keys.job_tasks(job_id), 0, -1)
             fields, raw_ids = await pipeline.execute()
@@ -185,8 +185,8 @@ class Reader:
     async def pool_set(self) -> tuple[int, dict[str, Signature]]:
         """Return the version of the pool set and the signature of each pool that has members."""
         with translate_errors():
-            # Together, so that callers keep the set under the version that it belongs to.
-            pipeline = self._redis.pipeline(transaction=True)
+            # The version first: a set that is newer than its version is read once more, and never the other way round.
+            pipeline = self._redis.pipeline(transaction=False)
             pipeline.get(self._keys.pools_version)
             pipeline.hgetall(self._keys.pools)
             version, found = await pipeline.execute()
@@ -267,7 +267,7 @@ class Reader:
     async def waiting_queues(self) -> tuple[int, list[str]]:
         """Return the version of the set of queues that have waiting tasks, and those, longest first."""
         with translate_errors():
-            pipeline = self._redis.pipeline(transaction=True)
+            pipeline = self._redis.pipeline(transaction=False)  # the version first, as above
             pipeline.get(self._keys.waiting_version)
             pipeline.zrange(self._keys.waiting, 0, -1)
             version, found = await pipeline.execute()

@@ -171,9 +171,12 @@ class Store:
         with translate_errors():
             return bool(await client.zrem(self.keys.dead, task))
 
-    async def open_artifact(self, artifact: str, *, doc: str, state: str, retention_ms: int) -> None:
-        """Record an artifact."""
-        await self._run("open_artifact", records.Opened, id=artifact, doc=doc, state=state, retention_ms=retention_ms)
+    async def open_artifact(
+        self, artifact: str, *, doc: str, state: str, retention_ms: int, is_output: bool = False
+    ) -> None:
+        """Record an artifact; one that an attempt made is recorded by a full server as well."""
+        about: dict[str, Any] = {"doc": doc, "state": state, "retention_ms": retention_ms, "is_output": is_output}
+        await self._run("open_artifact", records.Opened, id=artifact, **about)
 
     async def prolong_artifact(self, artifact: str, *, retention_ms: int) -> bool:
         """Put off the end of an upload that goes on; False if it is not open any more."""

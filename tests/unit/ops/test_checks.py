@@ -67,6 +67,8 @@ def test_each_problem_is_one_sentence(section: str, changes: dict[str, Any], wor
         ("scheduler", {"node_lease_ms": 10_000}),
         ("scheduler", {"place_batch": 64, "max_kills": 0}),
         ("store", {"redis_url": "unix:///run/redis.sock"}),
+        ("store", {"redis_url": "redis+sentinel://a:1,b:2/fleet"}),
+        ("store", {"redis_url": "rediss+sentinel://a,b/fleet"}),
         ("store", {"prefix": "team-a.sched_2", "cell": "eu1"}),
         ("server", {"port": 0, "host": "::", "token": "t" * 16}),
         ("catalogue", {"url": "https://user:word@models.example:8443/list.json", "file": "list.json"}),

@@ -3,6 +3,7 @@
 -- Returns {status = before, cursor = of the next piece, 0 at the end, stops = [{task, grant, executor}]}.
 -- @include base events scores state record rule names queue counts job capacity freed grants share ends attempt lose
 -- @include revoke dead
+-- @include relief
 local j, stops = read_job(A.job), {}
 local status = j.status or ''
 local begins = A.cursor == 0 and not A.sweep

@@ -3,6 +3,7 @@
 -- Returns {stops = [{task, grant, executor}]}: attempts that the node must end, since they are not theirs any more.
 -- @include base events scores state record rule names queue counts job progress capacity freed grants share ends
 -- @include attempt
+-- @include relief
 local stops = {}
 
 local function commit(t, node)

@@ -3,6 +3,7 @@
 -- Returns {found, instance}.
 -- @include base events scores state record rule names queue counts job progress capacity freed grants share ends
 -- @include attempt lose unhold pools node
+-- @include relief
 local key = P .. 'node:' .. A.node
 local state = redis.call('HGET', key, 'state')
 if not state then return cmsgpack.pack({found = false, instance = ''}) end

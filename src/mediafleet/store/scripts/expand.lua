@@ -5,6 +5,7 @@
 --    more_weight = beside that of new tasks, waits = chains are to be looked at when the fleet changes
 -- Returns {applied, queues = [touched]}.
 -- @include base events scores record rule names queue admit counts job missing task outputs taken
+-- @include relief
 local j = read_job(A.job)
 local recorded = A.chains ~= '' and (redis.call('HGET', j.key, 'chains') or '')
 -- What a plan names follows from its version, but where chains run from the fleet as well: of two instances that saw

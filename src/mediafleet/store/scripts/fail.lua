@@ -5,6 +5,7 @@
 -- Returns {verdicts = ['retried' | 'failed' | 'lost' | 'released' | 'stale'], queues = [touched], freed (see capacity.lua)}.
 -- @include base events scores state record rule names queue counts job progress capacity freed grants share ends
 -- @include attempt lose revoke dead failure
+-- @include relief
 local function settle(item)
   local t = read_attempt(item.task, item.grant)
   if not t.standing then return 'stale' end
@@ -16,8 +17,6 @@ local function settle(item)
   return lose(t, 'revoked', item.delay_ms, item.how == 'lost' and 'rejected' or 'stopped') and 'lost' or 'stale'
 end
 
--- A server at `maxmemory` lets a script go on whose first write frees something.
-redis.call('ZREM', P .. 'due', '')
 local verdicts = {}
 for position, item in ipairs(A.failures) do verdicts[position] = settle(item) end
 return reply({verdicts = verdicts, queues = touched_queues, freed = freed_capacity()})

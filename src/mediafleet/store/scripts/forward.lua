@@ -4,6 +4,7 @@
 -- A: instance, max_hops, inbox_length, messages = [{node, kind = 'assign' | 'frame', body, hops}]
 -- Returns {sent, mine = [positions from 1 of messages whose node is the caller's own], dead}.
 -- @include base events scores
+-- @include relief
 local sent, mine, dead = 0, {}, 0
 
 local function bury(message, reason)

@@ -10,6 +10,7 @@
 -- @include base events scores state record rule names queue capacity freed grants share vtime turn peek ladder policy
 -- @include random choose near hold unhold head
 -- @include order next
+-- @include relief
 local GOLDEN = 0.6180339887498949
 local assignments, sent = {}, 0
 

@@ -2,6 +2,7 @@
 -- A: updates = [{task, grant, fraction (0..1), stage, about = JSON of {stage, speed, eta_ms}, speed, eta_ms}]
 -- Returns {stale = count}.
 -- @include base events scores record rule job progress
+-- @include relief
 local stale = 0
 
 -- What a task may be without progress begins anew: at a fraction that rises or another stage, not at mere talk.

@@ -9,8 +9,7 @@
 -- @include base events scores state record rule names queue admit counts job progress children missing revive
 -- @include capacity freed grants share ends attempt lose
 -- @include revoke dead failure kill unhold pools node expire overdue retention
--- A server at `maxmemory` lets a script go on whose first write frees something.
-redis.call('ZREM', P .. 'due', '')
+-- @include relief
 local result = {grace = false, stops = {}, jobs = {}, artifacts = {}, nodes = {}, expired = {}, more = false}
 local last = redis.call('HMGET', P .. 'tick', 'at', 'grace_until')
 local grace_until = tonumber(last[2] or '0')

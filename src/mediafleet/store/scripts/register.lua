@@ -5,6 +5,7 @@
 -- @include base events scores state record rule names queue counts job progress capacity freed grants share ends
 -- @include attempt lose revoke dead
 -- @include failure kill unhold pools node executors announced
+-- @include relief
 local key = P .. 'node:' .. A.node
 local announced, keep, drop = {}, {}, {}
 for _, attempt in ipairs(A.announced) do announced[attempt.grant] = true end

@@ -3,6 +3,7 @@
 -- An attempt that its node leaves out of its report ends unless it comes back within a lease (reap).
 -- Returns {unknown = [nodes that must register again], stops = [{task, grant, executor}]}.
 -- @include base events scores
+-- @include relief
 local unknown, stops = {}, {}
 
 local function standing_of(task, grant)

@@ -4,6 +4,7 @@
 -- Returns {current = the epoch was the latest one, lost = count, queues = [touched]}.
 -- @include base events scores state record rule names queue counts job progress capacity freed grants share ends
 -- @include attempt lose unhold pools node
+-- @include relief
 local key = P .. 'node:' .. A.node
 local lost = 0
 
