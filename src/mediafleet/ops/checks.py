@@ -32,7 +32,7 @@ HIGHEST_PORT = 65_535
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _CELL = re.compile(r"[a-z0-9]{1,16}")
 _LABEL = re.compile(r"[A-Za-z0-9_.>@/+-]{1,80}")
-_REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
+_REDIS_SCHEMES = frozenset({"redis", "rediss", "unix", "redis+cluster", "rediss+cluster"})
 
 _MAY_BE_ZERO = frozenset({"slots", "port", "drain_s", "stop_grace_ms", "max_kills"})
 """Numbers for which 0 has a meaning; all others are 1 or more."""
@@ -80,7 +80,7 @@ def _check_store(store: StoreSettings) -> Iterator[str]:
         yield f"store.cell is {store.cell!r}; use 1 to 16 of a-z and 0-9."
     if store.redis_url and urlsplit(store.redis_url).scheme not in _REDIS_SCHEMES:
         # The address itself is left out: it may hold a password.
-        yield "store.redis_url must begin with redis://, rediss:// or unix://."
+        yield "store.redis_url must begin with redis://, rediss://, unix://, redis+cluster:// or rediss+cluster://."
 
 
 def _check_times(scheduler: SchedulerSettings) -> Iterator[str]:

@@ -19,7 +19,7 @@ class StoreSettings:
     """Where all shared state lives."""
 
     redis_url: str = ""
-    """`redis://`, `rediss://` or `unix://` address; empty to start a private server under the data directory."""
+    """`redis://`, `rediss://`, `unix://` or `redis+cluster://host:port,host:port` address; empty to start a private server under the data directory."""
     prefix: str = "sched"
     """First word of every key."""
     cell: str = "0"
