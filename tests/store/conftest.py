@@ -16,6 +16,7 @@ from tests_support.store_driver import LEASE_MS, PLACE_RULES, RETENTION_MS, Stor
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.rules import FleetRules, TenantShare
 from mediafleet.store import Store, records
+from mediafleet.store.cell_store import check_cells
 from mediafleet.store.connection import connect
 from mediafleet.store.keys import Keys
 
@@ -86,7 +87,10 @@ class WholeLife:
 
     async def _accept(self) -> None:
         store = self.driver.store
+        await check_cells([store])
         await store.check_schema()
+        await store.claim_home("default", "once", "0")
+        await store.borrow_artifact("a1-b", doc="{}", state="open", retention_ms=RETENTION_MS)
         member = await announce(store, "i-1")
         await store.configure("i-1", member.epoch, FleetRules())
         await store.forward([records.Message("n0-nobody-1", "frame", "{}")], instance="i-1")

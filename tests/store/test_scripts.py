@@ -26,6 +26,7 @@ INCLUDES = sorted(entry.name.removesuffix(".lua") for entry in FOLDER.joinpath("
 LONGEST = 60
 REPLIES: dict[str, Any] = {
     "announce": Membership,
+    "borrow_artifact": records.Opened,
     "cancel": records.CancelPiece,
     "commit": records.Stops,
     "configure": records.Configured,

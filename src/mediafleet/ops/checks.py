@@ -8,7 +8,9 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from mediafleet.domain.cells import MOST_CELLS
 from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.ids import DEFAULT_CELL
 from mediafleet.domain.rules import parse_tenants
 
 if TYPE_CHECKING:
@@ -78,6 +80,10 @@ def _check_store(store: StoreSettings) -> Iterator[str]:
         )
     if not _CELL.fullmatch(store.cell):
         yield f"store.cell is {store.cell!r}; use 1 to 16 of a-z and 0-9."
+    if store.cells > MOST_CELLS:
+        yield f"store.cells is {store.cells}; it must be 1 to {MOST_CELLS}."
+    if store.cells > 1 and store.cell != DEFAULT_CELL:
+        yield f"store.cell is {store.cell!r}, but store.cells is {store.cells}: several cells have names of their own."
     if store.redis_url and urlsplit(store.redis_url).scheme not in _REDIS_SCHEMES:
         # The address itself is left out: it may hold a password.
         yield "store.redis_url must begin with redis://, rediss://, unix://, redis+cluster:// or rediss+cluster://."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mediafleet.domain.cells import grant_prefix
 from mediafleet.domain.ids import new_token
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.scheduler.matching import PoolMatcher
@@ -50,6 +51,7 @@ class Placer:
         self._wake = asyncio.Event()
         self._queues: dict[str, QueueSpec] = {}
         self._matcher = PoolMatcher()
+        self._grant_prefix = grant_prefix(store.keys.cell)
 
     def ask(self, queues: Iterable[str]) -> None:
         """Place these queues soon: tasks came in."""
@@ -120,7 +122,7 @@ class Placer:
         while specs:
             turns, pools = self._matcher.offer(specs, freed=self._freed)
             self._freed.difference_update(pool.id for pool in pools)
-            grants = [new_token() for _ in range(self._batch)]
+            grants = [self._grant_prefix + new_token() for _ in range(self._batch)]
             request = PlaceRequest(turns, pools, grants, random.random())  # noqa: S311 - a policy, no secret
             placed = await self._store.place(request, self._rules)
             waiting = set(placed.waiting)

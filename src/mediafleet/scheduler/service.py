@@ -14,9 +14,10 @@ import msgspec
 import structlog
 
 from mediafleet import __version__
+from mediafleet.domain.cells import cell_names, home_of_node
 from mediafleet.domain.errors import Conflict, IllegalTransition, InvalidRequest, NotFound, StoreUnavailable
 from mediafleet.domain.frames import PROTOCOL_VERSION, Drain, JobResults, Misc, Outcome, Registered
-from mediafleet.domain.ids import cell_of, executor_id, is_id
+from mediafleet.domain.ids import executor_id, is_id
 from mediafleet.domain.job import JobPage
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus
 from mediafleet.domain.rules import FleetRules, InstanceDocument, parse_tenants
@@ -83,6 +84,7 @@ class Scheduler:
         self.kinds = kinds
         self.metrics = resources.metrics
         self._rules = rules
+        self._cells = cell_names(settings.store.cells, only=settings.store.cell)
         self._fleet_rules = FleetRules()
         self._store = store
         self._links = LinkTable()
@@ -102,7 +104,7 @@ class Scheduler:
             retention=retention,
             keep_ms=rules.upload_retention_s * 1000,
         )
-        self._acceptor = Acceptor(
+        self.acceptor = Acceptor(
             store, kinds, self._uploads, self._placer, resources.clock, retention_ms=rules.job_retention_s * 1000
         )
         recovery = Recovery(self._placer, self._planner, self._links, self.metrics)
@@ -171,11 +173,15 @@ class Scheduler:
         await self._courier.take_over(dead)
         self._placer.note_executors()
 
+    def note_released(self, queues: Sequence[str]) -> None:
+        """Place these queues soon: another cell has released tasks of theirs."""
+        self._placer.ask(queues)
+
     # --- jobs ------------------------------------------------------------------------------
 
     async def submit(self, submissions: Sequence[Submission], *, principal: str) -> list[Accepted]:
         """See `Fleet.submit`."""
-        return await self._acceptor.accept(submissions, principal=principal)
+        return await self.acceptor.accept(submissions, principal=principal)
 
     async def job(self, job_id: str) -> JobView:
         """See `Fleet.job`."""
@@ -338,7 +344,7 @@ class Scheduler:
         )
 
     def _node_record(self, frame: Register) -> NodeRecord:
-        check_register(frame, self._store.keys.cell)
+        check_register(frame, self._store.keys.cell, self._cells)
         return NodeRecord(
             node=frame.node,
             instance=self.instance,
@@ -412,13 +418,13 @@ def fleet_rules(rules: SchedulerSettings) -> FleetRules:
     )
 
 
-def check_register(frame: Register, cell: str) -> None:
-    """Check what a node says of itself. Raises InvalidRequest."""
+def check_register(frame: Register, cell: str, cells: Sequence[str] = ("",)) -> None:
+    """Check what a node says of itself, which registers in one of these cells. Raises InvalidRequest."""
     if frame.protocol != PROTOCOL_VERSION:
         raise InvalidRequest(
             f"Protocol {frame.protocol} is not supported here; this scheduler speaks {PROTOCOL_VERSION}."
         )
-    if not is_id(frame.node, "n") or cell_of(frame.node) != cell:
+    if not is_id(frame.node, "n") or home_of_node(frame.node, cells) != cell:
         raise InvalidRequest(f"{frame.node[:80]!r} is no node id of the cell {cell!r}.")
     # Ids of executors are made of their names; two of one name would share their slots.
     if len(frame.executors) > MAX_EXECUTORS:
