@@ -1,0 +1,650 @@
+"""A fleet of two cells, on one server and on a cluster: everything a door can ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recording_link import RecordingLink
+from running_instances import answer, given, register, until
+from scheduler_parts import DEADLINE_S, refs
+from tests_support.redis_cluster import RedisCluster
+from tests_support.redis_server import RedisServer
+
+from mediafleet.domain.cells import cell_names, home_of_key, home_of_node
+from mediafleet.domain.clock import SystemClock
+from mediafleet.domain.errors import (
+    ConfigError,
+    Conflict,
+    ErrorInfo,
+    IllegalTransition,
+    InvalidRequest,
+    NotFound,
+    StoreUnavailable,
+)
+from mediafleet.domain.event import EventType
+from mediafleet.domain.explanation import Simulation, Waiting
+from mediafleet.domain.frames import JobAck, JobResults, Outcome
+from mediafleet.domain.ids import cell_of
+from mediafleet.domain.job import JobView, Submission
+from mediafleet.domain.lifecycle import JobStatus
+from mediafleet.domain.node import Executor, NodeState
+from mediafleet.kinds import KindRegistry
+from mediafleet.kinds.noop import KIND
+from mediafleet.ops.metrics import Metrics
+from mediafleet.ops.settings import ArtifactSettings, SchedulerSettings, Settings, StoreSettings
+from mediafleet.scheduler import courier, events, loops
+from mediafleet.scheduler.cells import CellBlobs, CellFleet
+from mediafleet.scheduler.facade import OpenUpload, UploadAnnouncement
+from mediafleet.scheduler.retention import GONE
+from mediafleet.scheduler.service import Resources
+from mediafleet.store import Store
+from mediafleet.store.cell_store import CellStore, check_cells
+from mediafleet.store.connection import connect
+from mediafleet.store.keys import Keys
+from mediafleet.store.scripts import as_text
+
+CELLS = cell_names(2)
+FILM = b"a whole film"
+FILES = replace(KIND, name="files", inputs=(0, None))
+_prefixes = itertools.count()
+# One node of each cell, whatever its id says of cells.
+NODES = {cell: next(n for n in (f"n0-node-{i}" for i in range(99)) if home_of_node(n, CELLS) == cell) for cell in CELLS}
+
+
+@pytest.fixture(scope="module", params=["one server", "cluster"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a store."""
+    kind = RedisCluster if request.param == "cluster" else RedisServer
+    with kind(tmp_path_factory.mktemp("redis")) as running:
+        yield running.url
+
+
+class Cells:
+    """Instances of one fleet of two cells."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url, self.folder = url, folder
+        self.prefix = f"cells{next(_prefixes)}"
+        self.blobs: CellBlobs
+        self.stores: list[CellStore] = []
+
+    @asynccontextmanager
+    async def connected(self, count: int = 2) -> AsyncGenerator[list[CellStore]]:
+        """Give a store for each cell."""
+        async with AsyncExitStack() as stack:
+            stores: list[CellStore] = []
+            for cell in cell_names(count):
+                client: Any = connect(self.url, prefix="test", cell=cell)
+                stack.push_async_callback(client.aclose)
+                stores.append(CellStore(client, Keys(self.prefix, cell), keep_ms=60_000))
+            for store in stores:
+                store.meet(stores)
+            yield stores
+
+    @asynccontextmanager
+    async def run(self, name: str = "i-1") -> AsyncGenerator[CellFleet]:
+        """Run an instance inside the block."""
+        settings = Settings(
+            data=self.folder,
+            store=StoreSettings(prefix=self.prefix, cells=2),
+            scheduler=SchedulerSettings(reap_ms=20, backstop_ms=60_000),
+            artifacts=ArtifactSettings(file_roots=(str(self.folder),)),
+        )
+        async with self.connected() as stores:
+            await check_cells(stores)
+            for store in stores:
+                await store.check_schema()
+            self.stores, self.blobs = stores, CellBlobs(self.folder / "blobs", stores)
+            kinds = KindRegistry([KIND, FILES])
+            resources = Resources(stores[0], self.blobs, kinds, SystemClock(), Metrics())
+            async with CellFleet(name, settings, stores, resources) as fleet:
+                yield fleet
+
+
+@pytest.fixture
+def cells(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cells:
+    for module in (events, courier):
+        monkeypatch.setattr(module, "BLOCK_MS", 20)
+    monkeypatch.setattr(loops, "CANCEL_AGAIN_S", 0.02)
+    return Cells(server, tmp_path)
+
+
+@pytest.fixture
+async def fleet(cells: Cells) -> AsyncIterator[CellFleet]:
+    async with cells.run() as fleet:
+        yield fleet
+
+
+async def join(fleet: CellFleet, cell: str, *capabilities: str, slots: int = 1) -> RecordingLink:
+    """Let the node of a cell register."""
+    link = RecordingLink(NODES[cell])
+    offered = capabilities or ("kind:noop", "kind:files")
+    await fleet.attach(link, register(link.node, executors=(Executor("cpu", slots, offered),)))
+    await fleet._chooser.look()
+    return link
+
+
+async def submit(fleet: CellFleet, count: int = 1, **changes: Any) -> list[JobView]:
+    wish: dict[str, Any] = {"kind": "noop"} | changes
+    wanted = [Submission(**wish) for _ in range(count)]
+    return [accepted.job for accepted in await fleet.submit(wanted, principal="ann")]
+
+
+async def in_cell(fleet: CellFleet, cell: str, **changes: Any) -> JobView:
+    """Accept a job in a cell, as the choice may have had it."""
+    wish: dict[str, Any] = {"kind": "noop"} | changes
+    accepted = await fleet._cells[cell].submit([Submission(**wish)], principal="ann")
+    return accepted[0].job
+
+
+async def ended(fleet: CellFleet, job: str) -> JobView:
+    async with asyncio.timeout(DEADLINE_S):
+        while (view := await fleet.job(job)).finished_ms is None:  # noqa: ASYNC110 - as in running_instances
+            await asyncio.sleep(0)
+    return view
+
+
+async def work(fleet: CellFleet, link: RecordingLink, done: set[str]) -> None:
+    """Answer what the node was given and has not answered yet."""
+    for ref in refs(link):
+        if ref.grant not in done:
+            done.add(ref.grant)
+            await answer(fleet, link, ref)  # pyright: ignore[reportArgumentType] - any Fleet will do
+
+
+async def pieces(*data: bytes) -> AsyncIterator[bytes]:
+    for piece in data:
+        yield piece
+
+
+async def announce(fleet: CellFleet, cell: str, *, grant: str = "") -> str:
+    """Announce an upload whose record is in that cell."""
+    wish = UploadAnnouncement("film.mkv", len(FILM), grant=grant)
+    if grant:
+        return (await fleet.announce_upload(wish, principal="ann")).ref.id
+    return (await fleet._cells[cell].announce_upload(wish, principal="ann")).ref.id
+
+
+async def send(fleet: CellFleet, artifact: str) -> Any:
+    return await fleet.receive_upload(artifact, offset=0, length=len(FILM), chunks=pieces(FILM))
+
+
+async def read(fleet: CellFleet, artifact: str) -> bytes:
+    found = await fleet.open_artifact(artifact)
+    return b"".join([piece async for piece in found.read(0, 100)])
+
+
+# --- placing and routing -------------------------------------------------------------------
+
+
+async def test_job_goes_to_the_cell_that_can_do_it_and_is_done_there(fleet: CellFleet) -> None:
+    await join(fleet, "0", "kind:other")
+    link = await join(fleet, "1")
+    jobs = await submit(fleet, 3)
+    assert {cell_of(job.id) for job in jobs} == {"1"}
+    done: set[str] = set()
+    for _ in jobs:
+        await until(lambda: _has_work(link, done))
+        await work(fleet, link, done)
+    for job in jobs:
+        assert (await ended(fleet, job.id)).status is JobStatus.COMPLETED
+
+
+async def _has_work(link: RecordingLink, done: set[str]) -> bool:
+    return any(ref.grant not in done for ref in refs(link))
+
+
+async def test_jobs_spread_over_cells_that_can_do_them(fleet: CellFleet) -> None:
+    for cell in CELLS:
+        await join(fleet, cell)
+    chosen = [cell_of((await submit(fleet))[0].id) for _ in range(40)]
+    # Equally many slots, and two cells: the less loaded is always one of the two that are drawn.
+    assert abs(chosen.count("0") - chosen.count("1")) <= 2
+    assert (await fleet.stats())["queued_tasks"] == 38
+    assert (await fleet.jobs(limit=100)).total == 40
+
+
+async def test_call_that_no_cell_can_do_alone_is_divided(fleet: CellFleet) -> None:
+    await join(fleet, "0", "kind:noop")
+    await join(fleet, "1", "kind:files")
+    wanted = [Submission(kind, name=str(number)) for number, kind in enumerate(["noop", "files", "noop", "files"])]
+    accepted = await fleet.submit(wanted, principal="ann")
+    assert [(cell_of(one.job.id), one.job.name) for one in accepted] == [("0", "0"), ("1", "1"), ("0", "2"), ("1", "3")]
+
+
+async def test_divided_call_with_a_fault_leaves_nothing(fleet: CellFleet) -> None:
+    await join(fleet, "0", "kind:noop")
+    await join(fleet, "1", "kind:files")
+    with pytest.raises(NotFound):
+        wanted = [Submission("noop"), Submission("files", input="artifact:a0-none")]
+        await fleet.submit(wanted, principal="ann")
+    assert (await fleet.jobs()).total == 0
+
+
+async def test_part_that_was_stored_is_withdrawn_where_another_cannot_be(
+    fleet: CellFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await join(fleet, "0", "kind:noop")
+    await join(fleet, "1", "kind:files")
+
+    async def away(_: object) -> Any:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(fleet._cells["1"].acceptor, "store", away)
+    with pytest.raises(StoreUnavailable):
+        await fleet.submit([Submission("noop"), Submission("files")], principal="ann")
+    page = await fleet.jobs()
+    assert [job.status for job in page.jobs] == [JobStatus.CANCELLED]
+
+
+async def test_number_of_jobs_in_a_call_is_bounded(fleet: CellFleet) -> None:
+    with pytest.raises(InvalidRequest, match="0 were given"):
+        await fleet.submit([], principal="ann")
+
+
+@pytest.mark.parametrize("job", ["", "j7-abcdefghjkmnp", "j1-abcdefghjkmnp", "n0-a-1", "nonsense"])
+async def test_job_that_cannot_be_is_not_found(fleet: CellFleet, job: str) -> None:
+    for ask in (fleet.job, fleet.cancel, fleet.retry, fleet.why):
+        with pytest.raises(NotFound):
+            await ask(job)
+
+
+async def test_nodes_are_found_in_their_cells_and_listed_together(fleet: CellFleet) -> None:
+    for cell in CELLS:
+        await join(fleet, cell)
+    assert [node.id for node in await fleet.nodes()] == [NODES["1"], NODES["0"]]
+    for cell in CELLS:
+        assert (await fleet.node(NODES[cell])).state is NodeState.READY
+        assert (await fleet.drain(NODES[cell], draining=True)).state is NodeState.DRAINING
+        assert await fleet._stores[cell].read.node(NODES[cell])
+    with pytest.raises(NotFound):
+        await fleet.node("n0-none-1")
+    with pytest.raises(NotFound):
+        await fleet.node("nonsense")
+
+
+async def test_node_that_closes_its_link_leaves_the_pools_of_its_cell(fleet: CellFleet) -> None:
+    link = await join(fleet, "1")
+    assert [pool.executors for pool in await fleet.pools()] == [1]
+    await fleet.detach(link)
+    assert await fleet.pools() == []
+
+
+async def test_pools_of_one_signature_are_listed_as_one(fleet: CellFleet) -> None:
+    for cell in CELLS:
+        await join(fleet, cell, slots=3)
+    assert [(pool.executors, pool.free) for pool in await fleet.pools()] == [(2, 6)]
+
+
+async def test_instance_without_nodes_sees_that_no_cell_has_any(fleet: CellFleet) -> None:
+    simulated = await fleet.simulate(Simulation(("kind:noop",)))
+    assert simulated.waits_for is Waiting.POOL
+    await join(fleet, "1")
+    simulated = await fleet.simulate(Simulation(("kind:noop",)))
+    assert simulated.would_take == f"{NODES['1']}/cpu"
+
+
+async def test_waiting_job_is_explained_by_its_own_cell(fleet: CellFleet) -> None:
+    for cell in CELLS:
+        job = await in_cell(fleet, cell)
+        assert (await fleet.why(job.id)).job == job.id
+
+
+async def test_cluster_shows_an_instance_once_and_the_leader_of_each_cell(cells: Cells) -> None:
+    async with cells.run("i-1"), cells.run("i-2") as fleet:
+        view = await fleet.cluster()
+        assert [one["id"] for one in view["instances"]] == ["i-1", "i-2"]
+        assert [one["cell"] for one in view["cells"]] == ["0", "1"]
+        assert {one["leader"] for one in view["cells"]} == {"i-1"}
+        await fleet.check_ready()
+
+
+# --- lists ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("filters", [{}, {"status": JobStatus.PENDING}, {"kind": "noop"}])
+async def test_pages_of_all_cells_hold_every_job_once_newest_first(fleet: CellFleet, filters: dict[str, Any]) -> None:
+    made = [(await in_cell(fleet, CELLS[number % 3 % 2])).id for number in range(11)]
+    seen: list[JobView] = []
+    for offset in range(0, 15, 4):
+        page = await fleet.jobs(offset=offset, limit=4, **filters)
+        assert page.total == 11
+        seen += page.jobs
+    assert sorted(job.id for job in seen) == sorted(made)
+    assert [job.created_ms for job in seen] == sorted((job.created_ms for job in seen), reverse=True)
+
+
+async def test_jobs_of_one_status_and_kind_are_merged_as_well(fleet: CellFleet) -> None:
+    made = [(await in_cell(fleet, cell, kind=kind)).id for cell in CELLS for kind in ("noop", "files")]
+    page = await fleet.jobs(status=JobStatus.PENDING, kind="files", limit=1)
+    assert (page.total, [job.id for job in page.jobs]) == (2, [made[3]])
+
+
+async def test_dead_letters_of_all_cells_are_one_list(fleet: CellFleet) -> None:
+    letters: list[str] = []
+    for cell in CELLS:
+        link = await join(fleet, cell)
+        job = await in_cell(fleet, cell)
+        ref = await given(link)
+        await fleet.receive(link, JobAck((ref,)))
+        await fleet.receive(link, JobResults((Outcome(ref.task, ref.grant, error=ErrorInfo("bad", "It is bad.")),)))
+        assert (await ended(fleet, job.id)).status is JobStatus.FAILED
+        letters.append(ref.task)
+    page = await fleet.dead.page(limit=1)
+    assert (page.total, [letter.task for letter in page.letters]) == (2, [letters[1]])
+    assert [letter.task for letter in (await fleet.dead.page(offset=1, limit=5)).letters] == [letters[0]]
+    assert (await fleet.dead.show(letters[0])).error.code == "bad"
+    assert (await fleet.dead.retry(letters[1])).status is JobStatus.PENDING
+    await fleet.dead.drop(letters[0])
+    with pytest.raises(NotFound):
+        await fleet.dead.show(letters[0])
+
+
+async def test_cancelled_and_retried_jobs_stay_in_their_cells(fleet: CellFleet) -> None:
+    for cell in CELLS:
+        job = await in_cell(fleet, cell)
+        assert (await fleet.cancel(job.id)).status is JobStatus.CANCELLED
+        with pytest.raises(IllegalTransition):
+            await fleet.cancel(job.id)
+        assert (await fleet.retry(job.id)).status is JobStatus.PENDING
+    assert (await fleet.stats())["jobs"][JobStatus.PENDING] == 2
+
+
+# --- events --------------------------------------------------------------------------------
+
+
+async def test_events_of_all_cells_are_one_stream_that_goes_on_where_it_ended(fleet: CellFleet) -> None:
+    made = [(await in_cell(fleet, CELLS[number % 2])).id for number in range(6)]
+    seen: list[str] = []
+    position = "0-0"
+    for _ in range(3):
+        stream: Any = fleet.events(after=position)
+        while len(seen) < 6:
+            event = await asyncio.wait_for(anext(stream), DEADLINE_S)
+            position = event.id
+            if event.type is EventType.JOB_ACCEPTED:
+                seen.append(event.job)
+                if len(seen) % 2 == 0:
+                    break
+        await stream.aclose()
+    assert sorted(seen) == sorted(made), "each once: none is lost or told again after a break"
+
+
+async def test_events_from_now_on_begin_in_every_cell_at_once(fleet: CellFleet) -> None:
+    await in_cell(fleet, "0")
+    stream: Any = fleet.events()
+    first = asyncio.create_task(anext(stream))
+    await until(lambda: _is_watched(fleet))
+    job = await in_cell(fleet, "1")
+    event = await asyncio.wait_for(first, DEADLINE_S)
+    assert (event.job, event.id.count("_")) == (job.id, 1)
+    await stream.aclose()
+
+
+async def _is_watched(fleet: CellFleet) -> bool:
+    return all(scheduler._hub._reading.is_set() for scheduler in fleet.schedulers)
+
+
+async def test_events_of_a_job_are_those_of_its_cell_from_whatever_position(fleet: CellFleet) -> None:
+    for cell in CELLS:
+        job = await in_cell(fleet, cell)
+        await fleet.cancel(job.id)
+        for position in ("0-0", "0-0_0-0"):
+            types = [event.type async for event in fleet.events(after=position, job=job.id)]
+            assert types == [EventType.JOB_ACCEPTED, EventType.JOB_CANCELLED]
+    with pytest.raises(InvalidRequest, match="of 3 cells"):
+        fleet.events(after="0-0_0-0_0-0")
+
+
+# --- idempotency ---------------------------------------------------------------------------
+
+
+async def test_key_finds_its_first_job_in_whatever_cell_that_is(fleet: CellFleet) -> None:
+    for cell in CELLS:
+        await join(fleet, cell)
+    for number in range(8):
+        first, second = [(await submit(fleet, idempotency_key=f"key-{number}"))[0] for _ in range(2)]
+        assert first.id == second.id
+    assert (await fleet.jobs()).total == 8
+
+
+async def test_key_keeps_its_job_after_its_choice_is_forgotten(fleet: CellFleet) -> None:
+    key = "again"
+    first = await in_cell(fleet, "1", idempotency_key=key)
+    home = fleet._stores[home_of_key("default", key, CELLS)]
+    assert not await home.redis.exists(home.keys.home("default", key))
+    for _ in range(5):
+        assert (await submit(fleet, idempotency_key=key))[0].id == first.id
+
+
+async def test_one_key_at_two_instances_at_once_is_one_job(cells: Cells) -> None:
+    async with cells.run("i-1") as one, cells.run("i-2") as two:
+        for cell in CELLS:
+            await join(one, cell)
+        await two._chooser.look()
+        for number in range(20):
+            wanted = Submission("noop", idempotency_key=f"key-{number}")
+            answers = await asyncio.gather(*(fleet.submit([wanted], principal="ann") for fleet in (one, two) * 3))
+            assert len({accepted.job.id for (accepted,) in answers}) == 1
+            assert sum(accepted.created for (accepted,) in answers) == 1
+        assert (await one.jobs()).total == 20
+
+
+async def test_bulk_of_new_and_known_keys_keeps_its_order(fleet: CellFleet) -> None:
+    for cell in CELLS:
+        await join(fleet, cell)
+    known = {
+        key: (await in_cell(fleet, CELLS[number % 2], idempotency_key=key)).id for number, key in enumerate("abcd")
+    }
+    wanted = [Submission("noop", idempotency_key=key) for key in "axbycdz"]
+    accepted = await fleet.submit(wanted, principal="ann")
+    assert [one.job.id for one, key in zip(accepted, "axbycdz", strict=True) if key in known] == [
+        known[key] for key in "abcd"
+    ]
+    assert [one.created for one in accepted] == [False, True, False, True, False, False, True]
+
+
+# --- artifacts -----------------------------------------------------------------------------
+
+
+async def test_job_uses_an_upload_of_another_cell_and_keeps_it(cells: Cells, fleet: CellFleet) -> None:
+    artifact = await announce(fleet, "0")
+    await send(fleet, artifact)
+    job = await in_cell(fleet, "1", kind="files", input=f"artifact:{artifact}")
+    assert job.status is JobStatus.PENDING
+    # Nobody uses it in its own cell: its record there goes, the bytes stay with that of the job's cell.
+    assert await fleet._cells["0"]._reaper._retention.drop_artifact(artifact, error=GONE, unused=True)
+    assert await read(fleet, artifact) == FILM
+    again = await in_cell(fleet, "0", kind="files", input=f"artifact:{artifact}")
+    for one in (job, again):
+        await fleet.cancel(one.id)
+        await _forget(fleet, one.id)
+    await until(lambda: _is_gone(cells, fleet, artifact))
+
+
+async def _forget(fleet: CellFleet, job: str) -> None:
+    await fleet.cell(job, "j")._reaper._retention.forget_job(job)
+
+
+async def _is_gone(cells: Cells, fleet: CellFleet, artifact: str) -> bool:
+    known = await cells.stores[0].read.artifacts([artifact])
+    return not known and not cells.blobs.local_path(artifact).exists()
+
+
+@pytest.mark.parametrize("home", CELLS)
+async def test_job_of_another_cell_waits_for_an_upload_and_goes_on_with_it(fleet: CellFleet, home: str) -> None:
+    other = CELLS[1 - CELLS.index(home)]
+    link = await join(fleet, other)
+    artifact = await announce(fleet, home)
+    jobs = [await in_cell(fleet, cell, kind="files", input=f"artifact:{artifact}") for cell in CELLS]
+    assert [job.status for job in jobs] == [JobStatus.UPLOADING] * 2
+    left = await fleet.find_upload(artifact)
+    assert left == OpenUpload(artifact, 0, len(FILM))
+    await send(fleet, artifact)
+    assert [(await fleet.job(job.id)).status for job in jobs] == [JobStatus.PENDING] * 2
+    # Placed at once, and not by the backstop, which looks once a minute here.
+    assert (await given(link)).task.startswith(next(job.id for job in jobs if cell_of(job.id) == other))
+
+
+async def test_upload_that_was_completed_without_a_word_to_another_cell_is_found_complete(fleet: CellFleet) -> None:
+    """An instance may die between the two: what would end the upload in the other cell ends the wait for it."""
+    artifact = await announce(fleet, "0")
+    job = await in_cell(fleet, "1", kind="files", input=f"artifact:{artifact}")
+    assert job.status is JobStatus.UPLOADING
+    known = (await fleet._stores["0"].read.own_artifacts([artifact]))[artifact]
+    await Store.complete_artifact(fleet._stores["0"], artifact, doc=as_text(known))
+    assert (await fleet.job(job.id)).status is JobStatus.UPLOADING
+    assert not await fleet._stores["1"].drop_artifact(artifact, error="{}", unused=True)
+    assert (await fleet.job(job.id)).status is JobStatus.PENDING
+
+
+async def test_copy_that_was_made_as_its_upload_was_given_up_is_no_artifact(
+    fleet: CellFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the other cell and the making of the copy, the last record there goes."""
+    artifact = await announce(fleet, "0")
+    await send(fleet, artifact)
+    home, borrower = fleet._stores["0"], fleet._stores["1"]
+    borrow = borrower.borrow_artifact
+
+    async def slowly(name: str, **record: Any) -> bool:
+        assert await Store.drop_artifact(home, name, error="{}", unused=True)
+        return await borrow(name, **record)
+
+    monkeypatch.setattr(borrower, "borrow_artifact", slowly)
+    with pytest.raises(NotFound):
+        await in_cell(fleet, "1", kind="files", input=f"artifact:{artifact}")
+    assert await borrower.read.own_artifacts([artifact]) == {}
+
+
+async def test_upload_that_is_completed_while_it_is_borrowed_is_complete_in_both_cells(
+    fleet: CellFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = await announce(fleet, "0")
+    borrower = fleet._stores["1"]
+    borrow = borrower.borrow_artifact
+
+    async def slowly(name: str, **record: Any) -> bool:
+        await send(fleet, name)
+        return await borrow(name, **record)
+
+    monkeypatch.setattr(borrower, "borrow_artifact", slowly)
+    job = await in_cell(fleet, "1", kind="files", input=f"artifact:{artifact}")
+    assert (await fleet.job(job.id)).status is JobStatus.PENDING
+
+
+async def test_upload_that_nobody_goes_on_with_ends_the_jobs_of_all_cells(fleet: CellFleet) -> None:
+    artifact = await announce(fleet, "0")
+    jobs = [await in_cell(fleet, cell, kind="files", input=f"artifact:{artifact}") for cell in CELLS]
+    await fleet.discard_upload(artifact)
+    for job in jobs:
+        assert (await ended(fleet, job.id)).status is JobStatus.FAILED
+    with pytest.raises(NotFound):
+        await fleet.find_upload(artifact)
+
+
+async def test_upload_of_a_cancelled_job_goes_unless_another_cell_waits_for_it(fleet: CellFleet) -> None:
+    artifact = await announce(fleet, "0")
+    jobs = [await in_cell(fleet, cell, kind="files", input=f"artifact:{artifact}") for cell in CELLS]
+    await fleet.cancel(jobs[0].id)
+    assert await fleet.find_upload(artifact)
+    await fleet.cancel(jobs[1].id)
+    with pytest.raises(NotFound):
+        await fleet.find_upload(artifact)
+
+
+async def test_artifact_that_a_job_of_another_cell_uses_cannot_be_discarded(fleet: CellFleet) -> None:
+    artifact = await announce(fleet, "0")
+    await send(fleet, artifact)
+    await in_cell(fleet, "1", kind="files", input=f"artifact:{artifact}")
+    with pytest.raises(Conflict, match="belongs to a job"):
+        await fleet.discard_upload(artifact)
+    free = await announce(fleet, "1")
+    await send(fleet, free)
+    await fleet.discard_upload(free)
+    with pytest.raises(NotFound):
+        await fleet.open_artifact(free)
+
+
+async def test_artifact_that_is_in_no_cell_is_missing(fleet: CellFleet) -> None:
+    for name in ("a0-none", "a1-none", "a9-none", "nonsense"):
+        with pytest.raises(NotFound):
+            await fleet.open_artifact(name)
+    with pytest.raises(NotFound):
+        await in_cell(fleet, "1", kind="files", input="artifact:a0-none")
+
+
+async def test_what_an_attempt_makes_belongs_to_the_cell_of_its_job(fleet: CellFleet) -> None:
+    for cell in CELLS:
+        link = await join(fleet, cell)
+        await in_cell(fleet, cell)
+        ref = await given(link)
+        assert cell_of(await announce(fleet, "", grant=ref.grant)) == cell
+    with pytest.raises(InvalidRequest, match="grant"):
+        await announce(fleet, "", grant="7.x")
+
+
+async def test_sweeper_of_one_cell_leaves_what_others_know(cells: Cells, fleet: CellFleet) -> None:
+    artifact = await announce(fleet, "0")
+    await send(fleet, artifact)
+    await in_cell(fleet, "1", kind="files", input=f"artifact:{artifact}")
+    await fleet._cells["0"]._reaper._retention.drop_artifact(artifact, error=GONE, unused=True)
+    for scheduler in fleet.schedulers:
+        scheduler._sweeper._keep_ms = -60_000
+        assert await scheduler._sweeper.sweep() == 0
+    assert cells.blobs.local_path(artifact).exists()
+
+
+# --- starts --------------------------------------------------------------------------------
+
+
+async def test_store_is_taken_by_the_number_of_cells_that_it_was_begun_with(cells: Cells) -> None:
+    async with cells.run():
+        pass
+    async with cells.run():
+        pass
+    for count in (1, 3):
+        async with cells.connected(count) as stores:
+            with pytest.raises(ConfigError, match=f"begun with 2 cell.s., not {count}.*store.prefix"):
+                await check_cells(stores)
+
+
+async def test_store_of_before_there_were_cells_has_one(cells: Cells) -> None:
+    async with cells.connected() as stores:
+        await stores[0].check_schema()
+        with pytest.raises(ConfigError, match=r"begun with 1 cell"):
+            await check_cells(stores)
+        await check_cells(stores[:1])
+
+
+# --- everything at once --------------------------------------------------------------------
+
+
+async def test_no_job_is_lost_between_cells_while_instances_come_and_go(cells: Cells) -> None:
+    """Keys, plain jobs and uploads through two instances, of which one ends; each job ends once."""
+    made: list[str] = []
+    async with cells.run("i-1") as first:
+        async with cells.run("i-2") as second:
+            links = {cell: await join(first, cell, slots=4) for cell in CELLS}
+            await second._chooser.look()
+            for number in range(30):
+                fleet = (first, second)[number % 2]
+                key = {"idempotency_key": f"k{number % 7}"} if number % 3 else {}
+                made += [job.id for job in await submit(fleet, 2 if not key else 1, **key)]
+        done: set[str] = set()
+
+        async def all_have_ended() -> bool:
+            for link in links.values():
+                await work(first, link, done)
+            return (await first.stats())["jobs"][JobStatus.COMPLETED] == len(set(made))
+
+        await until(all_have_ended)
+        assert {job.id for job in (await first.jobs(limit=100)).jobs} == set(made)
+        assert (await first.stats())["slots"] == {"total": 8, "used": 0}
