@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tests_support.servers import find_test_servers
 from tests_support.store_driver import StoreDriver
 
 from mediafleet.domain.errors import ConfigError, StoreUnavailable
-from mediafleet.store import Store
+from mediafleet.store import Store, connection
 from mediafleet.store.connection import connect
 from mediafleet.store.keys import Keys
 from mediafleet.store.server_binary import find_server
@@ -38,7 +39,8 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisClu
 
 
 @pytest.fixture
-async def driver(cluster: RedisCluster) -> AsyncIterator[StoreDriver]:
+async def driver(cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StoreDriver]:
+    monkeypatch.setattr(connection, "SOCKET_TIMEOUT_S", 2.0)
     client = connect(cluster.url, prefix=KEYS.prefix)
     yield StoreDriver(Store(client, KEYS))
     await client.aclose()
@@ -84,6 +86,32 @@ async def test_server_that_is_no_cluster_is_named(tmp_path: Path) -> None:
         client: Any = connect(f"redis+cluster://127.0.0.1:{server.port}", prefix="test")
         with pytest.raises(ConfigError, match="not part of a Redis Cluster"):
             await Store(client, KEYS).read.ping()
+        await client.aclose()
+    finally:
+        server.kill()
+
+
+async def test_wrong_password_is_named(tmp_path: Path) -> None:
+    server = ClusterNode(tmp_path / "single", find_server())
+    try:
+        server.start()
+        server.call("CONFIG", "SET", "requirepass", "right")
+        for credential, sentence in (("", "user name or password"), (":wrong@", "user name or password")):
+            client: Any = connect(f"redis+cluster://{credential}127.0.0.1:{server.port}", prefix="test")
+            with pytest.raises(ConfigError, match=sentence):
+                await Store(client, KEYS).read.ping()
+            await client.aclose()
+    finally:
+        server.kill()
+
+
+async def test_slot_that_nobody_has_is_a_store_that_is_away(tmp_path: Path) -> None:
+    server = ClusterNode(tmp_path / "single", find_server())
+    try:
+        server.start()
+        client: Any = connect(f"redis+cluster://127.0.0.1:{server.port}", prefix="test")
+        with pytest.raises(StoreUnavailable):
+            await Store(client, KEYS).read.schema_field("version")
         await client.aclose()
     finally:
         server.kill()
@@ -167,14 +195,34 @@ async def test_slot_that_moves_under_load_takes_all_of_its_work_with_it(
     await driver.used(f"{NODE}/cpu")
 
 
-async def test_death_of_the_master_is_survived(cluster: RedisCluster, driver: StoreDriver) -> None:
+async def test_slot_that_moves_in_one_step_refuses_nothing(cluster: RedisCluster, driver: StoreDriver) -> None:
+    source, target = cluster.owner(SLOT), cluster.nodes[0]
+    if b"migrateslots" not in b" ".join(source.call("CLUSTER", "HELP")).lower():
+        pytest.skip("this server moves slots key by key only")
+    load = Load(driver)
+    await driver.join(NODE, slots=8)
+    working = asyncio.create_task(load.run())
+    await load.until(lambda: load.rounds > 20)
+    source.call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", SLOT, SLOT, "NODE", target.id)
+    await load.until(lambda: cluster.owner(SLOT) is target)
+    rounds = load.rounds
+    await load.until(lambda: load.rounds > rounds + 20)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    assert load.refused == 0
+    assert source.call("CLUSTER", "COUNTKEYSINSLOT", SLOT) == 0
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
+async def test_death_of_the_master_is_survived(cluster: RedisCluster, driver: StoreDriver, end: signal.Signals) -> None:
+    """Also where its connections stay open and are answered no more."""
     load = Load(driver)
     await driver.join(NODE, slots=8)
     await load.round()
     master = cluster.owner(SLOT)
     # What the replica has not got is lost with its master, in any cluster.
     assert await driver.redis.wait(1, 5000) == 1
-    master.kill()
+    master.signal(end)
     working = asyncio.create_task(load.run())
     await load.until(lambda: load.refused)
     await load.until(lambda: load.rounds > 20)

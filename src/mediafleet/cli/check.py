@@ -17,6 +17,7 @@ from mediafleet.cli._options import ClientOptions
 from mediafleet.cli._output import Output
 from mediafleet.cli._run import FAILED, run_client
 from mediafleet.client import FleetClient
+from mediafleet.domain.cells import cell_names
 from mediafleet.domain.errors import MediafleetError
 from mediafleet.kinds.registry import GROUP, KindRegistry
 from mediafleet.node.executors import CapabilityMemory, Offer, build_executors, count_cores, detect_offer
@@ -113,12 +114,15 @@ async def look_at_store(settings: Settings) -> Finding:
             return Finding("store", error.message, is_good=False)
         major, minor = server.version
         return Finding("store", f"{server.path} {major}.{minor} (from {server.origin}), started privately")
+    store = settings.store
     try:
-        redis = connect(settings.store.redis_url, prefix=settings.store.prefix)
-        try:
-            await redis.ping()  # pyright: ignore[reportUnknownMemberType] - redis-py's stubs mix both kinds of client
-        finally:
-            await redis.aclose()
+        # In a cluster, each cell may be on another server.
+        for cell in cell_names(store.cells, only=store.cell):
+            redis = connect(store.redis_url, prefix=store.prefix, cell=cell)
+            try:
+                await redis.ping()  # pyright: ignore[reportUnknownMemberType] - its stubs mix both kinds of client
+            finally:
+                await redis.aclose()
     except Exception as error:  # noqa: BLE001 - whatever the library raises means the same: not usable
         return Finding("store", f"The Redis server that is configured does not answer: {error}.", is_good=False)
     return Finding("store", "the configured Redis server answers")

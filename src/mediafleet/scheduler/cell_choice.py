@@ -80,12 +80,15 @@ class CellChooser:
         """Return a cell for each; the same for all that no key has bound, wherever one can do all of them.
 
         Raises:
-            StoreUnavailable: A cell does not say whether it has the job of a key.
+            StoreUnavailable: A cell does not say what it has.
         """
         wishes = {number: wishes_of(one, self._kinds) for number, one in enumerate(submissions)}
+        if not all(self._is_known(wish) for wish in wishes.values()):
+            # Nodes may have come since: a job in a cell without any for it would wait for as long as that has none.
+            await self.look()
         # One cell for the whole call: what one script accepts, it accepts as a whole.
         together = frozenset[Requirement]().union(*wishes.values())
-        if any(matches(load, together) for load in self._loads.values()):
+        if self._is_known(together):
             chosen = dict.fromkeys(wishes, self._draw(together))
         else:
             chosen = {number: self._draw(wish) for number, wish in wishes.items()}
@@ -94,6 +97,9 @@ class CellChooser:
         for number, cell in chosen.items():
             self._count(cell, len(wishes[number]) or 1)
         return [chosen[number] for number in wishes]
+
+    def _is_known(self, wishes: frozenset[Requirement]) -> bool:
+        return any(matches(load, wishes) for load in self._loads.values())
 
     def _draw(self, wishes: frozenset[Requirement]) -> str:
         draws = (random.random(), random.random())  # noqa: S311 - a policy, no secret

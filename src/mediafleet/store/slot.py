@@ -25,6 +25,9 @@ SCHEMES = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 """Schemes of cluster addresses, and what one server of them would be reached by."""
 DEFAULT_PORT = 6379
 
+_LOOK_UP: dict[str, Any] = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
+"""Seconds: a server that has stopped without closing its connections must not hold up the search for its successor."""
+
 Address = tuple[str, int]
 
 
@@ -101,12 +104,15 @@ class SlotRoute:
         for server in list(self._servers):
             try:
                 owner = owner_of(self.slot, await self._ask(server), asked=server)
-            except exceptions.ResponseError as error:
-                raise ConfigError(
-                    f"{server[0]}:{server[1]} is not part of a Redis Cluster; write its address with redis://."
-                ) from error
             except (exceptions.RedisError, OSError) as error:
+                if "cluster support disabled" in str(error):
+                    raise ConfigError(
+                        f"{server[0]}:{server[1]} is not part of a Redis Cluster; write its address with redis://."
+                    ) from error
                 failure = error
+                # Asked last from now on: it may take all of its time again.
+                self._servers.remove(server)
+                self._servers.append(server)
                 continue
             if owner:
                 self.note(owner)
@@ -116,7 +122,7 @@ class SlotRoute:
 
     async def _ask(self, server: Address) -> Sequence[Sequence[Any]]:
         # redis-py leaves its replies untyped.
-        connection: Any = self._connection(host=server[0], port=server[1], **self._settings)
+        connection: Any = self._connection(host=server[0], port=server[1], **self._settings | _LOOK_UP)
         try:
             await connection.connect()
             await connection.send_command("CLUSTER", "SLOTS")
@@ -155,6 +161,10 @@ class SlotConnection(Connection):
             self._route.note((error.host or self.host, error.port))
             await self.disconnect(nowait=True)
             raise SlotMovedError("the slot has moved to another server") from moved
+        except (exceptions.ConnectionError, exceptions.TimeoutError):
+            # It may have died, and another have the slot by now.
+            self._route.forget((self.host, self.port))
+            raise
 
 
 class SlotSslConnection(SlotConnection, SSLConnection):

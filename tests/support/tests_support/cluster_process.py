@@ -19,7 +19,7 @@ def running_cluster(folder: Path, *names: str, **settings: str) -> Generator[Clu
     """Start a store and instances of these names; at the end no process is left."""
     with RedisServer(folder) as redis:
         shared = {"MEDIAFLEET_STORE__REDIS_URL": redis.url, "MEDIAFLEET_ARTIFACTS__ROOT": str(folder / "artifacts")}
-        cluster = ClusterProcesses(folder, names, **shared, **settings)
+        cluster = ClusterProcesses(folder, names, **shared | settings)
         try:
             for name in names:
                 cluster.start_instance(name)

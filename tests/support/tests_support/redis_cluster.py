@@ -31,6 +31,7 @@ class ClusterNode:
         self.port = _free_port()
         self.client: Any = redis.Redis(port=self.port)
         self.process: subprocess.Popen[bytes] | None = None
+        self.is_asked = True
 
     def start(self, **changes: str) -> None:
         """Start it, and wait until it answers; `changes` are options that differ."""
@@ -63,6 +64,12 @@ class ClusterNode:
     def id(self) -> str:
         """Name of the node in the cluster."""
         return _text(self.call("CLUSTER", "MYID"))
+
+    def signal(self, number: int) -> None:
+        """Send its process a signal; it is not asked any more."""
+        assert self.process
+        self.process.send_signal(number)
+        self.is_asked = False
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -118,7 +125,7 @@ class RedisCluster:
     def owner(self, slot: int) -> ClusterNode:
         """Return the master that has the slot, as those that live see it."""
         for node in self.nodes:
-            if node.process is None or node.process.poll() is not None:
+            if node.process is None or node.process.poll() is not None or not node.is_asked:
                 continue
             for first, last, master, *_ in node.call("CLUSTER", "SLOTS"):
                 if first <= slot <= last:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from recording_link import RecordingLink
@@ -24,9 +24,11 @@ from mediafleet.domain.errors import (
     Conflict,
     ErrorInfo,
     IllegalTransition,
+    InputError,
     InvalidRequest,
     NotFound,
     StoreUnavailable,
+    UnknownKind,
 )
 from mediafleet.domain.event import EventType
 from mediafleet.domain.explanation import Simulation, Waiting
@@ -50,8 +52,14 @@ from mediafleet.store.connection import connect
 from mediafleet.store.keys import Keys
 from mediafleet.store.scripts import as_text
 
+
+def _fail(*_: object) -> NoReturn:
+    raise ZeroDivisionError
+
+
 CELLS = cell_names(2)
 FILM = b"a whole film"
+BROKEN = replace(KIND, name="broken", plan=_fail)
 FILES = replace(KIND, name="files", inputs=(0, None))
 _prefixes = itertools.count()
 # One node of each cell, whatever its id says of cells.
@@ -102,7 +110,7 @@ class Cells:
             for store in stores:
                 await store.check_schema()
             self.stores, self.blobs = stores, CellBlobs(self.folder / "blobs", stores)
-            kinds = KindRegistry([KIND, FILES])
+            kinds = KindRegistry([KIND, FILES, BROKEN])
             resources = Resources(stores[0], self.blobs, kinds, SystemClock(), Metrics())
             async with CellFleet(name, settings, stores, resources) as fleet:
                 yield fleet
@@ -217,6 +225,26 @@ async def test_call_that_no_cell_can_do_alone_is_divided(fleet: CellFleet) -> No
     wanted = [Submission(kind, name=str(number)) for number, kind in enumerate(["noop", "files", "noop", "files"])]
     accepted = await fleet.submit(wanted, principal="ann")
     assert [(cell_of(one.job.id), one.job.name) for one in accepted] == [("0", "0"), ("1", "1"), ("0", "2"), ("1", "3")]
+
+
+async def test_node_that_has_just_come_is_seen_before_a_job_goes_where_none_is(fleet: CellFleet) -> None:
+    for cell in CELLS:
+        await fleet.attach(RecordingLink(NODES[cell]), register(NODES[cell], executors=(_only(f"kind:{cell}"),)))
+    assert cell_of((await submit(fleet, kind="noop"))[0].id) in CELLS
+    link = RecordingLink(NODES["1"])
+    await fleet.attach(link, register(link.node, executors=(_only("kind:noop"),)))
+    assert {cell_of((await submit(fleet))[0].id) for _ in range(10)} == {"1"}
+
+
+def _only(capability: str) -> Executor:
+    return Executor("cpu", 1, (capability,))
+
+
+async def test_kind_whose_plan_fails_is_refused_by_the_cell_that_gets_it(fleet: CellFleet) -> None:
+    with pytest.raises(InputError, match="cannot plan"):
+        await submit(fleet, kind="broken")
+    with pytest.raises(UnknownKind):
+        await submit(fleet, kind="unknown")
 
 
 async def test_divided_call_with_a_fault_leaves_nothing(fleet: CellFleet) -> None:
