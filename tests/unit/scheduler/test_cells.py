@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, NoReturn
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from cells_of_a_fleet import CELLS, NODES, Cells, ended, in_cell, join, submit, work
 from recording_link import RecordingLink
-from running_instances import answer, given, register, until
+from running_instances import given, register, until
 from scheduler_parts import DEADLINE_S, refs
-from tests_support.redis_cluster import RedisCluster
-from tests_support.redis_server import RedisServer
 
-from mediafleet.domain.cells import cell_names, home_of_key, home_of_node
-from mediafleet.domain.clock import SystemClock
+from mediafleet.domain.cells import home_of_key
 from mediafleet.domain.errors import (
     ConfigError,
-    Conflict,
     ErrorInfo,
     IllegalTransition,
     InputError,
@@ -37,156 +30,14 @@ from mediafleet.domain.ids import cell_of
 from mediafleet.domain.job import JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import Executor, NodeState
-from mediafleet.kinds import KindRegistry
-from mediafleet.kinds.noop import KIND
-from mediafleet.ops.metrics import Metrics
-from mediafleet.ops.settings import ArtifactSettings, SchedulerSettings, Settings, StoreSettings
-from mediafleet.scheduler import courier, events, loops
-from mediafleet.scheduler.cells import CellBlobs, CellFleet
-from mediafleet.scheduler.facade import OpenUpload, UploadAnnouncement
-from mediafleet.scheduler.retention import GONE
-from mediafleet.scheduler.service import Resources
-from mediafleet.store import Store
-from mediafleet.store.cell_store import CellStore, check_cells
-from mediafleet.store.connection import connect
-from mediafleet.store.keys import Keys
-from mediafleet.store.scripts import as_text
-
-
-def _fail(*_: object) -> NoReturn:
-    raise ZeroDivisionError
-
-
-CELLS = cell_names(2)
-FILM = b"a whole film"
-BROKEN = replace(KIND, name="broken", plan=_fail)
-FILES = replace(KIND, name="files", inputs=(0, None))
-_prefixes = itertools.count()
-# One node of each cell, whatever its id says of cells.
-NODES = {cell: next(n for n in (f"n0-node-{i}" for i in range(99)) if home_of_node(n, CELLS) == cell) for cell in CELLS}
-
-
-@pytest.fixture(scope="module", params=["one server", "cluster"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a store."""
-    kind = RedisCluster if request.param == "cluster" else RedisServer
-    with kind(tmp_path_factory.mktemp("redis")) as running:
-        yield running.url
-
-
-class Cells:
-    """Instances of one fleet of two cells."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url, self.folder = url, folder
-        self.prefix = f"cells{next(_prefixes)}"
-        self.blobs: CellBlobs
-        self.stores: list[CellStore] = []
-
-    @asynccontextmanager
-    async def connected(self, count: int = 2) -> AsyncGenerator[list[CellStore]]:
-        """Give a store for each cell."""
-        async with AsyncExitStack() as stack:
-            stores: list[CellStore] = []
-            for cell in cell_names(count):
-                client: Any = connect(self.url, prefix="test", cell=cell)
-                stack.push_async_callback(client.aclose)
-                stores.append(CellStore(client, Keys(self.prefix, cell), keep_ms=60_000))
-            for store in stores:
-                store.meet(stores)
-            yield stores
-
-    @asynccontextmanager
-    async def run(self, name: str = "i-1") -> AsyncGenerator[CellFleet]:
-        """Run an instance inside the block."""
-        settings = Settings(
-            data=self.folder,
-            store=StoreSettings(prefix=self.prefix, cells=2),
-            scheduler=SchedulerSettings(reap_ms=20, backstop_ms=60_000),
-            artifacts=ArtifactSettings(file_roots=(str(self.folder),)),
-        )
-        async with self.connected() as stores:
-            await check_cells(stores)
-            for store in stores:
-                await store.check_schema()
-            self.stores, self.blobs = stores, CellBlobs(self.folder / "blobs", stores)
-            kinds = KindRegistry([KIND, FILES, BROKEN])
-            resources = Resources(stores[0], self.blobs, kinds, SystemClock(), Metrics())
-            async with CellFleet(name, settings, stores, resources) as fleet:
-                yield fleet
-
-
-@pytest.fixture
-def cells(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cells:
-    for module in (events, courier):
-        monkeypatch.setattr(module, "BLOCK_MS", 20)
-    monkeypatch.setattr(loops, "CANCEL_AGAIN_S", 0.02)
-    return Cells(server, tmp_path)
+from mediafleet.scheduler.cells import CellFleet
+from mediafleet.store.cell_store import check_cells
 
 
 @pytest.fixture
 async def fleet(cells: Cells) -> AsyncIterator[CellFleet]:
     async with cells.run() as fleet:
         yield fleet
-
-
-async def join(fleet: CellFleet, cell: str, *capabilities: str, slots: int = 1) -> RecordingLink:
-    """Let the node of a cell register."""
-    link = RecordingLink(NODES[cell])
-    offered = capabilities or ("kind:noop", "kind:files")
-    await fleet.attach(link, register(link.node, executors=(Executor("cpu", slots, offered),)))
-    await fleet._chooser.look()
-    return link
-
-
-async def submit(fleet: CellFleet, count: int = 1, **changes: Any) -> list[JobView]:
-    wish: dict[str, Any] = {"kind": "noop"} | changes
-    wanted = [Submission(**wish) for _ in range(count)]
-    return [accepted.job for accepted in await fleet.submit(wanted, principal="ann")]
-
-
-async def in_cell(fleet: CellFleet, cell: str, **changes: Any) -> JobView:
-    """Accept a job in a cell, as the choice may have had it."""
-    wish: dict[str, Any] = {"kind": "noop"} | changes
-    accepted = await fleet._cells[cell].submit([Submission(**wish)], principal="ann")
-    return accepted[0].job
-
-
-async def ended(fleet: CellFleet, job: str) -> JobView:
-    async with asyncio.timeout(DEADLINE_S):
-        while (view := await fleet.job(job)).finished_ms is None:  # noqa: ASYNC110 - as in running_instances
-            await asyncio.sleep(0)
-    return view
-
-
-async def work(fleet: CellFleet, link: RecordingLink, done: set[str]) -> None:
-    """Answer what the node was given and has not answered yet."""
-    for ref in refs(link):
-        if ref.grant not in done:
-            done.add(ref.grant)
-            await answer(fleet, link, ref)  # pyright: ignore[reportArgumentType] - any Fleet will do
-
-
-async def pieces(*data: bytes) -> AsyncIterator[bytes]:
-    for piece in data:
-        yield piece
-
-
-async def announce(fleet: CellFleet, cell: str, *, grant: str = "") -> str:
-    """Announce an upload whose record is in that cell."""
-    wish = UploadAnnouncement("film.mkv", len(FILM), grant=grant)
-    if grant:
-        return (await fleet.announce_upload(wish, principal="ann")).ref.id
-    return (await fleet._cells[cell].announce_upload(wish, principal="ann")).ref.id
-
-
-async def send(fleet: CellFleet, artifact: str) -> Any:
-    return await fleet.receive_upload(artifact, offset=0, length=len(FILM), chunks=pieces(FILM))
-
-
-async def read(fleet: CellFleet, artifact: str) -> bytes:
-    found = await fleet.open_artifact(artifact)
-    return b"".join([piece async for piece in found.read(0, 100)])
 
 
 # --- placing and routing -------------------------------------------------------------------
@@ -477,157 +328,6 @@ async def test_bulk_of_new_and_known_keys_keeps_its_order(fleet: CellFleet) -> N
         known[key] for key in "abcd"
     ]
     assert [one.created for one in accepted] == [False, True, False, True, False, False, True]
-
-
-# --- artifacts -----------------------------------------------------------------------------
-
-
-async def test_job_uses_an_upload_of_another_cell_and_keeps_it(cells: Cells, fleet: CellFleet) -> None:
-    artifact = await announce(fleet, "0")
-    await send(fleet, artifact)
-    job = await in_cell(fleet, "1", kind="files", input=f"artifact:{artifact}")
-    assert job.status is JobStatus.PENDING
-    # Nobody uses it in its own cell: its record there goes, the bytes stay with that of the job's cell.
-    assert await fleet._cells["0"]._reaper._retention.drop_artifact(artifact, error=GONE, unused=True)
-    assert await read(fleet, artifact) == FILM
-    again = await in_cell(fleet, "0", kind="files", input=f"artifact:{artifact}")
-    for one in (job, again):
-        await fleet.cancel(one.id)
-        await _forget(fleet, one.id)
-    await until(lambda: _is_gone(cells, fleet, artifact))
-
-
-async def _forget(fleet: CellFleet, job: str) -> None:
-    await fleet.cell(job, "j")._reaper._retention.forget_job(job)
-
-
-async def _is_gone(cells: Cells, fleet: CellFleet, artifact: str) -> bool:
-    known = await cells.stores[0].read.artifacts([artifact])
-    return not known and not cells.blobs.local_path(artifact).exists()
-
-
-@pytest.mark.parametrize("home", CELLS)
-async def test_job_of_another_cell_waits_for_an_upload_and_goes_on_with_it(fleet: CellFleet, home: str) -> None:
-    other = CELLS[1 - CELLS.index(home)]
-    link = await join(fleet, other)
-    artifact = await announce(fleet, home)
-    jobs = [await in_cell(fleet, cell, kind="files", input=f"artifact:{artifact}") for cell in CELLS]
-    assert [job.status for job in jobs] == [JobStatus.UPLOADING] * 2
-    left = await fleet.find_upload(artifact)
-    assert left == OpenUpload(artifact, 0, len(FILM))
-    await send(fleet, artifact)
-    assert [(await fleet.job(job.id)).status for job in jobs] == [JobStatus.PENDING] * 2
-    # Placed at once, and not by the backstop, which looks once a minute here.
-    assert (await given(link)).task.startswith(next(job.id for job in jobs if cell_of(job.id) == other))
-
-
-async def test_upload_that_was_completed_without_a_word_to_another_cell_is_found_complete(fleet: CellFleet) -> None:
-    """An instance may die between the two: what would end the upload in the other cell ends the wait for it."""
-    artifact = await announce(fleet, "0")
-    job = await in_cell(fleet, "1", kind="files", input=f"artifact:{artifact}")
-    assert job.status is JobStatus.UPLOADING
-    known = (await fleet._stores["0"].read.own_artifacts([artifact]))[artifact]
-    await Store.complete_artifact(fleet._stores["0"], artifact, doc=as_text(known))
-    assert (await fleet.job(job.id)).status is JobStatus.UPLOADING
-    assert not await fleet._stores["1"].drop_artifact(artifact, error="{}", unused=True)
-    assert (await fleet.job(job.id)).status is JobStatus.PENDING
-
-
-async def test_copy_that_was_made_as_its_upload_was_given_up_is_no_artifact(
-    fleet: CellFleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between the look at the other cell and the making of the copy, the last record there goes."""
-    artifact = await announce(fleet, "0")
-    await send(fleet, artifact)
-    home, borrower = fleet._stores["0"], fleet._stores["1"]
-    borrow = borrower.borrow_artifact
-
-    async def slowly(name: str, **record: Any) -> bool:
-        assert await Store.drop_artifact(home, name, error="{}", unused=True)
-        return await borrow(name, **record)
-
-    monkeypatch.setattr(borrower, "borrow_artifact", slowly)
-    with pytest.raises(NotFound):
-        await in_cell(fleet, "1", kind="files", input=f"artifact:{artifact}")
-    assert await borrower.read.own_artifacts([artifact]) == {}
-
-
-async def test_upload_that_is_completed_while_it_is_borrowed_is_complete_in_both_cells(
-    fleet: CellFleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    artifact = await announce(fleet, "0")
-    borrower = fleet._stores["1"]
-    borrow = borrower.borrow_artifact
-
-    async def slowly(name: str, **record: Any) -> bool:
-        await send(fleet, name)
-        return await borrow(name, **record)
-
-    monkeypatch.setattr(borrower, "borrow_artifact", slowly)
-    job = await in_cell(fleet, "1", kind="files", input=f"artifact:{artifact}")
-    assert (await fleet.job(job.id)).status is JobStatus.PENDING
-
-
-async def test_upload_that_nobody_goes_on_with_ends_the_jobs_of_all_cells(fleet: CellFleet) -> None:
-    artifact = await announce(fleet, "0")
-    jobs = [await in_cell(fleet, cell, kind="files", input=f"artifact:{artifact}") for cell in CELLS]
-    await fleet.discard_upload(artifact)
-    for job in jobs:
-        assert (await ended(fleet, job.id)).status is JobStatus.FAILED
-    with pytest.raises(NotFound):
-        await fleet.find_upload(artifact)
-
-
-async def test_upload_of_a_cancelled_job_goes_unless_another_cell_waits_for_it(fleet: CellFleet) -> None:
-    artifact = await announce(fleet, "0")
-    jobs = [await in_cell(fleet, cell, kind="files", input=f"artifact:{artifact}") for cell in CELLS]
-    await fleet.cancel(jobs[0].id)
-    assert await fleet.find_upload(artifact)
-    await fleet.cancel(jobs[1].id)
-    with pytest.raises(NotFound):
-        await fleet.find_upload(artifact)
-
-
-async def test_artifact_that_a_job_of_another_cell_uses_cannot_be_discarded(fleet: CellFleet) -> None:
-    artifact = await announce(fleet, "0")
-    await send(fleet, artifact)
-    await in_cell(fleet, "1", kind="files", input=f"artifact:{artifact}")
-    with pytest.raises(Conflict, match="belongs to a job"):
-        await fleet.discard_upload(artifact)
-    free = await announce(fleet, "1")
-    await send(fleet, free)
-    await fleet.discard_upload(free)
-    with pytest.raises(NotFound):
-        await fleet.open_artifact(free)
-
-
-async def test_artifact_that_is_in_no_cell_is_missing(fleet: CellFleet) -> None:
-    for name in ("a0-none", "a1-none", "a9-none", "nonsense"):
-        with pytest.raises(NotFound):
-            await fleet.open_artifact(name)
-    with pytest.raises(NotFound):
-        await in_cell(fleet, "1", kind="files", input="artifact:a0-none")
-
-
-async def test_what_an_attempt_makes_belongs_to_the_cell_of_its_job(fleet: CellFleet) -> None:
-    for cell in CELLS:
-        link = await join(fleet, cell)
-        await in_cell(fleet, cell)
-        ref = await given(link)
-        assert cell_of(await announce(fleet, "", grant=ref.grant)) == cell
-    with pytest.raises(InvalidRequest, match="grant"):
-        await announce(fleet, "", grant="7.x")
-
-
-async def test_sweeper_of_one_cell_leaves_what_others_know(cells: Cells, fleet: CellFleet) -> None:
-    artifact = await announce(fleet, "0")
-    await send(fleet, artifact)
-    await in_cell(fleet, "1", kind="files", input=f"artifact:{artifact}")
-    await fleet._cells["0"]._reaper._retention.drop_artifact(artifact, error=GONE, unused=True)
-    for scheduler in fleet.schedulers:
-        scheduler._sweeper._keep_ms = -60_000
-        assert await scheduler._sweeper.sweep() == 0
-    assert cells.blobs.local_path(artifact).exists()
 
 
 # --- starts --------------------------------------------------------------------------------
