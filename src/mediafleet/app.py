@@ -8,11 +8,11 @@ import secrets
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 import msgspec
@@ -23,6 +23,7 @@ from mediafleet.artifacts.blobs import BlobStore
 from mediafleet.artifacts.transfer import ArtifactClient
 from mediafleet.console import console_handlers
 from mediafleet.domain.addresses import AddressRing
+from mediafleet.domain.cells import cell_names
 from mediafleet.domain.clock import SystemClock
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
 from mediafleet.doors.http.application import Extras, build_application
@@ -35,17 +36,21 @@ from mediafleet.ops.collector import calm_collector
 from mediafleet.ops.config import variable_of
 from mediafleet.ops.dismissal import DISMISS_WITHIN_S, DISMISSAL
 from mediafleet.ops.metrics import Metrics
+from mediafleet.scheduler.cells import CellBlobs, CellFleet
 from mediafleet.scheduler.membership import PRESENCE_TICKS
 from mediafleet.scheduler.service import Resources, Scheduler
 from mediafleet.scheduler.shared_root import shared_root
 from mediafleet.store import Store
+from mediafleet.store.cell_store import CellStore, check_cells
 from mediafleet.store.connection import connect
 from mediafleet.store.death_signal import end_with_parent
 from mediafleet.store.embedded import EmbeddedRedis
 from mediafleet.store.keys import Keys
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
+
+    from redis.asyncio import Redis
 
     from mediafleet.ops.settings import Settings
 
@@ -113,20 +118,10 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         redis_url = settings.store.redis_url or await _embedded_redis(settings, stack)
-        redis = connect(redis_url, prefix=settings.store.prefix)
-        stack.push_async_callback(redis.aclose)
         instance = f"i-{os.getpid()}-{secrets.token_hex(4)}"
-        blobs = BlobStore(Path(settings.artifacts.root or settings.data / "artifacts"))
+        blobs = Path(settings.artifacts.root or settings.data / "artifacts")
         metrics = Metrics()
-        keys = Keys(settings.store.prefix, settings.store.cell)
-        store = Store(redis, keys, history=settings.scheduler.event_history, observe=metrics.note_script)
-        # Before any loop runs: an instance must not write into a cell whose shapes it does not know.
-        await store.check_schema()
-        resources = Resources(store, blobs, KindRegistry.installed(), SystemClock(), metrics)
-        presence_ms = settings.scheduler.reap_ms * PRESENCE_TICKS
-        await stack.enter_async_context(shared_root(store, blobs, instance, presence_ms=presence_ms))
-        scheduler = Scheduler(instance, settings, resources)
-        await stack.enter_async_context(scheduler)
+        scheduler = await _scheduler(instance, settings, _Shared(redis_url, blobs, metrics), stack)
         extras = Extras(handlers=console_handlers(settings.server), render_metrics=metrics.render)
         application = build_application(scheduler, settings.server, extras)
         presence = Presence(application.shell)
@@ -143,6 +138,56 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
             made_token="" if had_token else token,
             has_work=partial(_has_work, scheduler),
         )
+
+
+class _Shared(NamedTuple):
+    """What all cells of an instance share."""
+
+    redis_url: str
+    blobs: Path
+    metrics: Metrics
+
+
+async def _scheduler(
+    instance: str, settings: Settings, shared: _Shared, stack: AsyncExitStack
+) -> Scheduler | CellFleet:
+    """Start the scheduler of the fleet's only cell, or those of all its cells. Raises ConfigError, StoreUnavailable."""
+    names = cell_names(settings.store.cells, only=settings.store.cell)
+    options: dict[str, Any] = {"history": settings.scheduler.event_history, "observe": shared.metrics.note_script}
+    keep_ms = settings.scheduler.upload_retention_s * 1000
+    pairs: list[tuple[Redis, Keys]] = []
+    for cell in names:
+        # One client a cell: the cells of a cluster are on different servers.
+        redis = connect(shared.redis_url, prefix=settings.store.prefix, cell=cell)
+        stack.push_async_callback(redis.aclose)
+        pairs.append((redis, Keys(settings.store.prefix, cell)))
+    if len(names) == 1:
+        only = Store(*pairs[0], **options)
+        await _check_stores([only])
+        resources = Resources(only, BlobStore(shared.blobs), KindRegistry.installed(), SystemClock(), shared.metrics)
+        await stack.enter_async_context(_proven_root(instance, settings, resources))
+        return await stack.enter_async_context(Scheduler(instance, settings, resources))
+    stores = [CellStore(*pair, keep_ms=keep_ms, **options) for pair in pairs]
+    for store in stores:
+        store.meet(stores)
+    await _check_stores(stores)
+    blobs = CellBlobs(shared.blobs, stores)
+    resources = Resources(stores[0], blobs, KindRegistry.installed(), SystemClock(), shared.metrics)
+    # Every instance serves all cells, so those that meet in the first are all that there are.
+    await stack.enter_async_context(_proven_root(instance, settings, resources))
+    return await stack.enter_async_context(CellFleet(instance, settings, stores, resources))
+
+
+def _proven_root(instance: str, settings: Settings, resources: Resources) -> AbstractAsyncContextManager[None]:
+    presence_ms = settings.scheduler.reap_ms * PRESENCE_TICKS
+    return shared_root(resources.store, resources.blobs, instance, presence_ms=presence_ms)
+
+
+async def _check_stores(stores: Sequence[Store]) -> None:
+    # Before any loop runs: an instance must not write into a cell whose shapes it does not know.
+    await check_cells(stores)
+    for store in stores:
+        await store.check_schema()
 
 
 def _complete(settings: Settings) -> Settings:
@@ -225,7 +270,7 @@ async def _dismissed(settings: Settings, instance: Serving, signals: Signals) ->
     _record_path(settings).unlink(missing_ok=True)
 
 
-async def _has_work(scheduler: Scheduler) -> bool:
+async def _has_work(scheduler: Scheduler | CellFleet) -> bool:
     counts: dict[str, int] = (await scheduler.stats())["jobs"]
     return any(count for status, count in counts.items() if status not in FINAL_JOB_STATUSES)
 

@@ -124,7 +124,7 @@ def test_a_node_that_can_do_everything_takes_a_chain_that_waits_for_several(
 def test_an_instance_that_has_no_part_in_it_dies_and_the_chain_goes_on_through_another(
     folder: Path, morse: Path
 ) -> None:
-    with running_cluster(folder, "one", "two", **site_folder(folder / "site")) as cluster:
+    with running_cluster(folder, "one", "two", settings=site_folder(folder / "site")) as cluster:
         cluster.environment[OFFERS] = HEARS
         cluster.start_node("ear")
         cluster.use("one")

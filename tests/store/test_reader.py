@@ -19,7 +19,6 @@ from mediafleet.domain.lifecycle import JobStatus, TaskState
 from mediafleet.domain.node import NodeState
 from mediafleet.domain.rules import ClusterView, FleetRules
 from mediafleet.store import Store
-from mediafleet.store.keys import Keys
 from mediafleet.store.reader import SHOWN_TASKS, Reader
 from mediafleet.store.schema import SCHEMA
 from mediafleet.store.scripts import as_text
@@ -290,9 +289,8 @@ async def test_an_artifact_is_in_the_state_it_reached_last(driver: StoreDriver) 
     assert found == msgspec.structs.replace(artifact, state=ArtifactState.COMPLETE)
 
 
-async def test_only_instances_of_this_cell_are_listed(driver: StoreDriver) -> None:
-    elsewhere = Store(driver.store.redis, Keys(driver.store.keys.prefix, "b"))
-    await announce(elsewhere, "i-9")
+async def test_only_instances_of_this_cell_are_listed(driver: StoreDriver, neighbour: Store) -> None:
+    await announce(neighbour, "i-9")
     for instance in ("i-1", "i-2"):
         await announce(driver.store, instance)
     assert sorted(await driver.store.read.live_instances()) == ["i-1", "i-2"]

@@ -27,6 +27,7 @@ LONGEST = 60
 REPLIES: dict[str, Any] = {
     "check_schema": cell_records.SchemaAdopted,
     "announce": Membership,
+    "borrow_artifact": records.Opened,
     "cancel": records.CancelPiece,
     "claim_root": cell_records.RootClaimed,
     "commit": records.Stops,

@@ -114,8 +114,7 @@ async def test_large_jobs_are_cancelled_revived_and_forgotten_in_pieces(store: S
     assert await driver.key_names() == {store.keys.schema, store.keys.events, store.keys.waiting_version}
 
 
-async def test_two_cells_of_one_server_know_nothing_of_each_other(store: Store) -> None:
-    neighbour = Store(store.redis, type(store.keys)(store.keys.prefix, "b"))
+async def test_two_cells_know_nothing_of_each_other(store: Store, neighbour: Store) -> None:
     await StoreDriver(store).submit_one("noop")
     assert await neighbour.read.count_jobs() == dict.fromkeys(JobStatus, 0)
 

@@ -18,6 +18,7 @@ from mediafleet.cli._output import Output
 from mediafleet.cli._run import FAILED, run_client
 from mediafleet.client import FleetClient
 from mediafleet.domain.catalogue import read_catalogue
+from mediafleet.domain.cells import cell_names
 from mediafleet.domain.errors import MediafleetError
 from mediafleet.kinds.registry import GROUP, KindRegistry
 from mediafleet.node.executors import CapabilityMemory, Offer, build_executors, count_cores, detect_offer
@@ -118,17 +119,21 @@ async def look_at_store(settings: Settings) -> list[Finding]:
             return [Finding("store", error.message, is_good=False)]
         major, minor = server.version
         return [Finding("store", f"{server.path} {major}.{minor} (from {server.origin}), started privately")]
+    store = settings.store
+    risks: list[str | None] = []
     try:
-        redis = connect(url, prefix=settings.store.prefix)
-        try:
-            await redis.ping()  # pyright: ignore[reportUnknownMemberType] - redis-py's stubs mix both kinds of client
-            risk = await find_risk(redis, url)
-        finally:
-            await redis.aclose()
+        # In a cluster, each cell may be on another server.
+        for cell in cell_names(store.cells, only=store.cell):
+            redis = connect(url, prefix=store.prefix, cell=cell)
+            try:
+                await redis.ping()  # pyright: ignore[reportUnknownMemberType] - its stubs mix both kinds of client
+                risks.append(await find_risk(redis, url))
+            finally:
+                await redis.aclose()
     except Exception as error:  # noqa: BLE001 - whatever the library raises means the same: not usable
         return [Finding("store", f"The Redis server that is configured does not answer: {error}.", is_good=False)]
     findings = [Finding("store", "the configured Redis server answers")]
-    if risk is not None:
+    for risk in dict.fromkeys(risk for risk in risks if risk is not None):
         # A warning: a fleet works, until the day of the fail-over.
         findings.append(Finding("fail-over", risk or "replicas confirm writes", is_good=not risk, is_needed=False))
     return findings

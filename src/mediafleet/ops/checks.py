@@ -8,7 +8,9 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from mediafleet.domain.cells import MOST_CELLS
 from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.ids import DEFAULT_CELL
 from mediafleet.domain.rules import parse_tenants
 
 if TYPE_CHECKING:
@@ -33,7 +35,9 @@ HIGHEST_PORT = 65_535
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _CELL = re.compile(r"[a-z0-9]{1,16}")
 _LABEL = re.compile(r"[A-Za-z0-9_.>@/+-]{1,80}")
-_REDIS_SCHEMES = frozenset({"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"})
+_REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"}) | {
+    f"{scheme}+{kind}" for scheme in ("redis", "rediss") for kind in ("sentinel", "cluster")
+}
 
 _MAY_BE_ZERO = frozenset({"slots", "port", "drain_s", "stop_grace_ms", "max_kills"}) | {
     "max_open",
@@ -86,9 +90,16 @@ def _check_store(store: StoreSettings) -> Iterator[str]:
         )
     if not _CELL.fullmatch(store.cell):
         yield f"store.cell is {store.cell!r}; use 1 to 16 of a-z and 0-9."
+    if store.cells > MOST_CELLS:
+        yield f"store.cells is {store.cells}; it must be 1 to {MOST_CELLS}."
+    if store.cells > 1 and store.cell != DEFAULT_CELL:
+        yield f"store.cell is {store.cell!r}, but store.cells is {store.cells}: several cells have names of their own."
     if store.redis_url and urlsplit(store.redis_url).scheme not in _REDIS_SCHEMES:
         # The address itself is left out: it may hold a password.
-        yield "store.redis_url must begin with redis://, rediss://, unix:// or redis+sentinel:// (rediss+sentinel:// with TLS)."
+        yield (
+            "store.redis_url must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster:// "
+            "(rediss+… with TLS)."
+        )
 
 
 def _check_times(scheduler: SchedulerSettings) -> Iterator[str]:

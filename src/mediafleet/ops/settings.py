@@ -19,11 +19,13 @@ class StoreSettings:
     """Where all shared state lives."""
 
     redis_url: str = ""
-    """`redis://`, `rediss://`, `unix://` or `redis+sentinel://host,host/service`; empty for a private server."""
+    """`redis://`, `rediss://`, `unix://`, `redis+sentinel://host,host/service` or `redis+cluster://host,host`; empty for a private server."""
     prefix: str = "sched"
     """First word of every key."""
     cell: str = "0"
     """Cell that this instance serves, 1 to 16 of a-z and 0-9."""
+    cells: int = 1
+    """Partitions of nodes and jobs, 1 to 64, for fleets that one Redis server cannot serve; fixed when a store is begun."""
     durability: Literal["everysec", "always"] = "everysec"
     """When the private server syncs its append-only file: each second, or before each answer."""
 

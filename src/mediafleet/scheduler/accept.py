@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.clock import parse_moment
@@ -78,6 +78,15 @@ def first_step(kind: Kind, job: Job) -> Step:
         raise InputError(f"The job kind {kind.name!r} cannot plan this job: {error!r}.") from error
 
 
+class Prepared(NamedTuple):
+    """Submissions that were checked and planned."""
+
+    jobs: list[Job]
+    records: list[JobRecord]
+    queues: dict[str, str]
+    """What they wait in, by id."""
+
+
 class Acceptor:
     """Checks submissions, resolves their inputs, plans them and stores them in one step."""
 
@@ -107,6 +116,10 @@ class Acceptor:
 
     async def accept(self, submissions: Sequence[Submission], *, principal: str) -> list[Accepted]:
         """Accept all or none, in order. Raises InputError and its children, NotFound, QueueFull, StoreUnavailable."""
+        return await self.store(await self.prepare(submissions, principal=principal))
+
+    async def prepare(self, submissions: Sequence[Submission], *, principal: str) -> Prepared:
+        """Check and plan submissions; none is accepted before `store`. Raises as `accept`."""
         if not 1 <= len(submissions) <= MAX_BULK:
             raise InvalidRequest(f"One call takes 1 to {MAX_BULK} jobs; {len(submissions)} were given.")
         # All are checked and planned before any is stored: a wrong job among a thousand keeps all of them out. Records
@@ -120,21 +133,25 @@ class Acceptor:
             jobs.append(job)
             job_records.append(record)
             queues |= needed
-        submitted = await self._store.submit(job_records, queues, self._bounds)
+        return Prepared(jobs, job_records, queues)
+
+    async def store(self, prepared: Prepared) -> list[Accepted]:
+        """Accept what was prepared: all or none. Raises NotFound, StoreUnavailable."""
+        submitted = await self._store.submit(prepared.records, prepared.queues, self._bounds)
         if submitted.full:
             raise queue_full(submitted.full)
         # Retention may have taken an artifact since it was resolved; the script looks in the step that binds it.
         if submitted.missing:
             raise NotFound(f"There is no artifact {submitted.missing!r} any more; upload the file again.")
         self._placer.ask(submitted.queues)
-        if not all(record.tasks for record in job_records):
+        if not all(record.tasks for record in prepared.records):
             self.on_dirty()
         return [
             # A new job is not read back: how it looks is known, and reading would cost each job a round trip.
             Accepted(fresh_view(job, uploading=_is_open(job.inputs)), created=True)
             if answer.created
             else await self._first(answer.id)
-            for job, answer in zip(jobs, submitted.jobs, strict=True)
+            for job, answer in zip(prepared.jobs, submitted.jobs, strict=True)
         ]
 
     async def _first(self, job_id: str) -> Accepted:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mediafleet.domain.cells import grant_prefix
 from mediafleet.domain.ids import new_token
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.scheduler.matching import PoolMatcher
@@ -52,6 +53,7 @@ class Placer:
         self._matcher = PoolMatcher()
         # Made and not given yet: most calls place fewer tasks than they might.
         self._grants: list[str] = []
+        self._grant_prefix = grant_prefix(store.keys.cell)
 
     def ask(self, queues: Iterable[str]) -> None:
         """Place these queues soon: tasks came in."""
@@ -140,7 +142,7 @@ class Placer:
 
     def _take_grants(self) -> list[str]:
         left, self._grants = self._grants, []
-        return left + [new_token() for _ in range(self._batch - len(left))]
+        return left + [self._grant_prefix + new_token() for _ in range(self._batch - len(left))]
 
     async def _dispatch(self, placed: Placed) -> None:
         self._metrics.tasks_placed.inc(len(placed.assignments) + placed.sent)

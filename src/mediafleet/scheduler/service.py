@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from mediafleet import __version__
+from mediafleet.domain.cells import cell_names
 from mediafleet.domain.errors import Conflict, IllegalTransition, NotFound, QueueFull, StoreUnavailable
 from mediafleet.domain.frames import Drain, JobResults, Misc, Outcome, Registered
 from mediafleet.domain.ids import executor_id, is_id
@@ -86,6 +87,7 @@ class Scheduler:
         self.kinds = kinds
         self.metrics = resources.metrics
         self._rules = rules
+        self._cells = cell_names(settings.store.cells, only=settings.store.cell)
         self._fleet_rules = FleetRules()
         self._store = store
         self._links = LinkTable()
@@ -107,10 +109,10 @@ class Scheduler:
             retention=retention,
             keep_ms=rules.upload_retention_s * 1000,
         )
-        self._acceptor = Acceptor(
+        self.acceptor = Acceptor(
             store, kinds, self._uploads, self._placer, resources.clock, retention_ms=rules.job_retention_s * 1000
         )
-        self._acceptor.on_dirty = self._planner.ask
+        self.acceptor.on_dirty = self._planner.ask
         recovery = Recovery(self._placer, self._planner, self._links, self.metrics)
         self._reaper = Reaper(store, rules, retention=retention, recovery=recovery)
         self._courier = Courier(store, Inbox(store, instance), self._links, self._placer, self.metrics)
@@ -167,7 +169,7 @@ class Scheduler:
     def _follow(self, rules: FleetRules) -> None:
         self._fleet_rules = rules
         self._placer.follow(rules)
-        self._acceptor.follow(rules)
+        self.acceptor.follow(rules)
         self._reaper.follow(rules)
 
     async def _adopt_orphans(self) -> None:
@@ -182,12 +184,16 @@ class Scheduler:
         await self._courier.take_over(dead)
         self._placer.note_executors()
 
+    def note_released(self, queues: Sequence[str]) -> None:
+        """Place these queues soon: another cell has released tasks of theirs."""
+        self._placer.ask(queues)
+
     # --- jobs ------------------------------------------------------------------------------
 
     async def submit(self, submissions: Sequence[Submission], *, principal: str) -> list[Accepted]:
         """See `Fleet.submit`."""
         try:
-            return await self._acceptor.accept(submissions, principal=principal)
+            return await self.acceptor.accept(submissions, principal=principal)
         except QueueFull as error:
             self.metrics.submissions_refused.labels(error.bound).inc()
             raise
@@ -359,7 +365,7 @@ class Scheduler:
         )
 
     def _node_record(self, frame: Register) -> NodeRecord:
-        check_register(frame, self._store.keys.cell)
+        check_register(frame, self._store.keys.cell, self._cells)
         return NodeRecord(
             node=frame.node,
             instance=self.instance,

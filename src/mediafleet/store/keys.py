@@ -87,6 +87,14 @@ class Keys:
         """Set: queues that a tenant at its cap was taken out of."""
         return f"{self.tag}parked:{tenant}"
 
+    def idempotency(self, tenant: str, key: str) -> str:
+        """String: the first job of an idempotency key, in the cell of that job."""
+        return f"{self.tag}idem:{tenant}:{key}"
+
+    def home(self, tenant: str, key: str) -> str:
+        """String with expiry: the cell that was chosen for the job of an idempotency key, in the key's home cell."""
+        return f"{self.tag}home:{tenant}:{key}"
+
     def artifact(self, artifact_id: str) -> str:
         """Hash: document and state of an artifact."""
         return f"{self.tag}artifact:{artifact_id}"

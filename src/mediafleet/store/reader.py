@@ -88,8 +88,11 @@ class Reader:
             with translate_errors():
                 total = int(await self._redis.zcard(index))
                 ids = [name.decode() for name in await self._redis.zrevrange(index, offset, offset + limit - 1)]
-        found = await self._hashes([self._keys.job(job_id) for job_id in ids])
-        return [views.job_view(fields) for fields in found if fields], total
+        return await self._views(ids), total
+
+    async def _views(self, job_ids: Sequence[str]) -> list[JobView]:
+        found = await self._hashes([self._keys.job(job_id) for job_id in job_ids])
+        return [views.job_view(fields) for fields in found if fields]
 
     async def _jobs_of_both(self, status: JobStatus, kind: str, *, offset: int, limit: int) -> tuple[list[str], int]:
         indexes = [self._keys.jobs(status), self._keys.jobs_of_kind(kind)]

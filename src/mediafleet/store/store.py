@@ -30,6 +30,9 @@ MAX_HOPS = 5
 """How often a message between instances is passed on before it is given up."""
 INBOX_LENGTH = 10_000
 """About how many messages an inbox keeps; an instance that is that far behind is as good as gone."""
+HOME_MS = 3_600_000
+"""How long it is remembered which cell was chosen for an idempotency key, milliseconds: far longer than a submission
+takes. From then on the cell that has the job says so itself."""
 PIECE = 256
 """Most tasks that one script call touches: more would hold the server for too long."""
 
@@ -98,6 +101,16 @@ class Store:
     ) -> records.Submitted:
         """Accept jobs: all, or none if an artifact is missing or they are too many. Safe to repeat with idempotency keys."""
         return await self._run("submit", records.Submitted, jobs=jobs, queues=queues, bounds=bounds)
+
+    async def claim_home(self, tenant: str, key: str, cell: str) -> str:
+        """Remember that the job of a new idempotency key goes to a cell; return the one that was first."""
+        name = self.keys.home(tenant, key)
+        with translate_errors():
+            pipeline: Any = self.redis.pipeline(transaction=True)
+            pipeline.set(name, cell, nx=True, px=HOME_MS)
+            pipeline.get(name)
+            _, first = await pipeline.execute()
+        return first.decode()
 
     async def place(self, request: records.PlaceRequest, rules: records.PlaceRules) -> records.Placed:
         """Give waiting tasks of queues executors; at most one a grant."""
@@ -177,6 +190,13 @@ class Store:
         """Record an artifact; one that an attempt made is recorded by a full server as well."""
         about: dict[str, Any] = {"doc": doc, "state": state, "retention_ms": retention_ms, "is_output": is_output}
         await self._run("open_artifact", records.Opened, id=artifact, **about)
+
+    async def borrow_artifact(self, artifact: str, *, doc: str, state: str, retention_ms: int) -> bool:
+        """Record an artifact that another cell has; False if it is known here."""
+        answer = await self._run(
+            "borrow_artifact", records.Opened, id=artifact, doc=doc, state=state, retention_ms=retention_ms
+        )
+        return answer.opened
 
     async def prolong_artifact(self, artifact: str, *, retention_ms: int) -> bool:
         """Put off the end of an upload that goes on; False if it is not open any more."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,26 +13,38 @@ import psutil
 from tests_support.fleet_process import FleetProcesses, free_port, wait_for
 from tests_support.redis_server import RedisServer
 
+NO_SETTINGS: Mapping[str, str] = {}
+
 
 @contextmanager
 def running_cluster(
-    folder: Path, *names: str, store_options: Sequence[str] = (), starts: bool = True, **settings: str
+    folder: Path,
+    *names: str,
+    settings: Mapping[str, str] = NO_SETTINGS,
+    store_options: Sequence[str] = (),
+    starts: bool = True,
+    **more: str,
 ) -> Generator[ClusterProcesses]:
     """Start a store and, unless the test wants to, instances of these names; at the end no process is left."""
     with (
         RedisServer(folder, options=store_options) as redis,
-        running_instances(folder, redis, *names, starts=starts, **settings) as cluster,
+        running_instances(folder, redis, *names, settings=settings, starts=starts, **more) as cluster,
     ):
         yield cluster
 
 
 @contextmanager
 def running_instances(
-    folder: Path, store: StoreServer, *names: str, starts: bool = True, **settings: str
+    folder: Path,
+    store: StoreServer,
+    *names: str,
+    settings: Mapping[str, str] = NO_SETTINGS,
+    starts: bool = True,
+    **more: str,
 ) -> Generator[ClusterProcesses]:
     """Start instances of these names on a store that runs; at the end none is left."""
     shared = {"MEDIAFLEET_STORE__REDIS_URL": store.url, "MEDIAFLEET_ARTIFACTS__ROOT": str(folder / "artifacts")}
-    cluster = ClusterProcesses(folder, names, store, **shared, **settings)
+    cluster = ClusterProcesses(folder, names, store, **shared | {**settings, **more})
     try:
         for name in names if starts else ():
             cluster.start_instance(name)

@@ -163,3 +163,16 @@ async def test_a_watcher_that_was_cut_off_resumes_by_its_last_event(parts: Parts
     ids = await emit(parts, 4)
     for before, here in itertools.pairwise(ids):
         assert await collect(hub, 1, after=before) == [here]
+
+
+async def test_position_of_several_cells_begins_at_the_first_one(parts: Parts, hub: EventHub) -> None:
+    """A client may come back from a fleet that had more of them."""
+    await parts.submit(number=1)
+    (first,) = await parts.store.read.past_events("0-0")
+    await parts.submit(number=2)
+    hub_step = asyncio.create_task(hub.step())
+    stream: Any = hub.follow(after=f"{first.id}_9-9")
+    assert (await asyncio.wait_for(anext(stream), DEADLINE_S)).id > first.id
+    await stream.aclose()
+    hub_step.cancel()
+    await asyncio.gather(hub_step, return_exceptions=True)
