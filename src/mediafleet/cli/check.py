@@ -133,10 +133,11 @@ async def look_at_store(settings: Settings) -> list[Finding]:
     except Exception as error:  # noqa: BLE001 - whatever the library raises means the same: not usable
         return [Finding("store", f"The Redis server that is configured does not answer: {error}.", is_good=False)]
     findings = [Finding("store", "the configured Redis server answers")]
-    for risk in dict.fromkeys(risk for risk in risks if risk is not None):
-        # A warning: a fleet works, until the day of the fail-over.
-        findings.append(Finding("fail-over", risk or "replicas confirm writes", is_good=not risk, is_needed=False))
-    return findings
+    told = dict.fromkeys(risk for risk in risks if risk is not None)
+    # Warnings: a fleet works, until the day of the fail-over.
+    return findings + [
+        Finding("fail-over", risk or "replicas confirm writes", is_good=not risk, is_needed=False) for risk in told
+    ]
 
 
 def look_at_kinds() -> list[Finding]:
