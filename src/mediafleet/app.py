@@ -114,7 +114,7 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
         stack.push_async_callback(redis.aclose)
         instance = f"i-{os.getpid()}-{secrets.token_hex(4)}"
         blobs = BlobStore(Path(settings.artifacts.root or settings.data / "artifacts"))
-        metrics = Metrics()
+        metrics = Metrics(settings.slow)
         keys = Keys(settings.store.prefix, settings.store.cell)
         store = Store(redis, keys, history=settings.scheduler.event_history, observe=metrics.note_script)
         # Before any loop runs: an instance must not write into a cell whose shapes it does not know.
@@ -122,7 +122,7 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
         resources = Resources(store, blobs, KindRegistry.installed(), SystemClock(), metrics)
         scheduler = Scheduler(instance, settings, resources)
         await stack.enter_async_context(scheduler)
-        extras = Extras(handlers=console_handlers(settings.server), render_metrics=metrics.render)
+        extras = Extras(handlers=console_handlers(settings.server), count_answer=metrics.note_answer)
         application = build_application(scheduler, settings.server, extras)
         presence = Presence(application.shell)
         server = HttpServer(replace(application, shell=presence), host=settings.server.host, port=settings.server.port)

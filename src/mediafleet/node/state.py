@@ -32,6 +32,7 @@ from mediafleet.domain.frames import (
     SchedulerFrame,
     encode_frame,
 )
+from mediafleet.domain.insight import KindTally
 from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import TaskResult, TaskSpec
 
@@ -100,6 +101,8 @@ class _Attempt:
     executor: str
     cost: int
     phase: Phase = Phase.RUNNING
+    kind: str = ""
+    began_s: float = 0.0
 
 
 @dataclass
@@ -122,6 +125,7 @@ class AttemptTable:
         self._find_missing = find_missing
         self._attempts: dict[str, _Attempt] = {}
         self._held: dict[str, _Held] = {}
+        self._ran: dict[str, KindTally] = {}
         self._linked = False
         self._lease_s = 0.0
         self._told_to_drain = False
@@ -204,7 +208,9 @@ class AttemptTable:
             if isinstance(verdict, JobReject):
                 answers.append(Send(verdict))
                 continue
-            self._attempts[assignment.grant] = _Attempt(ref, assignment.executor, _cost(assignment))
+            self._attempts[assignment.grant] = _Attempt(
+                ref, assignment.executor, _cost(assignment), kind=verdict.kind, began_s=now_s
+            )
             acks.append(ref)
             starts.append(Start(assignment, verdict))
         # The acknowledgement leads: a short task must not deliver its outcome before the scheduler knows that it runs.
@@ -260,8 +266,25 @@ class AttemptTable:
         # An error or a cancel is only the echo of our own abort, but a result is work that need not be done again.
         if attempt.phase is Phase.ABORTED and not isinstance(ending, TaskResult):
             return []
+        if attempt.phase is Phase.RUNNING:
+            self._count(attempt, ending, now_s)
         held = self._held[grant] = _Held(_outcome(attempt, ending))
         return [Keep(held.outcome), *(self._deliver([held], now_s) if self._linked else [])]
+
+    def _count(self, attempt: _Attempt, ending: Ending, now_s: float) -> None:
+        so_far = self._ran.get(attempt.kind, KindTally())
+        self._ran[attempt.kind] = KindTally(
+            so_far.runs + 1,
+            so_far.failed + (not isinstance(ending, TaskResult)),
+            so_far.took_ms + max(0, round((now_s - attempt.began_s) * 1000)),
+        )
+
+    def _take_ran(self) -> dict[str, KindTally]:
+        """Return what ran since the last heartbeat that could be sent."""
+        if not self._linked:
+            return {}
+        ran, self._ran = self._ran, {}
+        return ran
 
     def beat(self, *, now_s: float, load: dict[str, float]) -> list[Instruction]:
         """Return the heartbeat that is due, and outcomes that were sent long ago and not confirmed."""
@@ -270,7 +293,7 @@ class AttemptTable:
             for held in self._held.values()
             if held.sent_s is None or now_s - held.sent_s >= self._lease_s * _RESEND_LEASES
         ]
-        return [Send(Heartbeat(self.running, load)), *self._deliver(stale, now_s)]
+        return [Send(Heartbeat(self.running, load, self._take_ran())), *self._deliver(stale, now_s)]
 
     def leave(self) -> None:
         """Refuse new work from now on, whatever the scheduler says."""

@@ -10,6 +10,7 @@ import structlog
 from mediafleet.domain.errors import ErrorInfo, MediafleetError
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
 from mediafleet.domain.plan import Fail, Step, Wait
+from mediafleet.ops.metrics import Metrics
 from mediafleet.scheduler.tasks import expand_pieces, outcome_piece
 
 if TYPE_CHECKING:
@@ -28,11 +29,20 @@ log = structlog.get_logger(__name__)
 class Planner:
     """Works off the store's `dirty` jobs, in one task of its own."""
 
-    def __init__(self, store: Store, kinds: KindRegistry, placer: Placer, links: LinkTable) -> None:
+    def __init__(
+        self,
+        store: Store,
+        kinds: KindRegistry,
+        placer: Placer,
+        links: LinkTable,
+        *,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._store = store
         self._kinds = kinds
         self._placer = placer
         self._links = links
+        self._metrics = metrics or Metrics()
         self._wake = asyncio.Event()
 
     def ask(self) -> None:
@@ -47,7 +57,8 @@ class Planner:
         try:
             while jobs := await self._store.read.dirty_jobs(BATCH):
                 for job in jobs:
-                    await self._plan(job)
+                    with self._metrics.section("plan", job=job):
+                        await self._plan(job)
         except BaseException:
             self._wake.set()
             raise
@@ -105,6 +116,7 @@ class Planner:
             # In pieces, because a script holds up the whole server. Nodes on links of other instances learn of it at
             # their next heartbeat, which their own instance compares with the store.
             piece = await self._store.cancel(job_id, cursor=cursor, sweep=sweep)
+            self._metrics.note_dead(piece.dead)
             self._links.cancel(piece.stops, "the job has ended")
             cursor = piece.cursor
             if not cursor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +25,7 @@ from mediafleet.scheduler.courier import Courier
 from mediafleet.scheduler.dead import DeadLetterBox
 from mediafleet.scheduler.events import EventHub
 from mediafleet.scheduler.explainer import Explainer
+from mediafleet.scheduler.insight import Insight
 from mediafleet.scheduler.links import LinkedNode, LinkTable
 from mediafleet.scheduler.loops import end_loops, keep_going
 from mediafleet.scheduler.membership import Duties, Member
@@ -89,7 +89,7 @@ class Scheduler:
         self._placer = Placer(
             store, self._links, self.metrics, batch=rules.place_batch, rules=place_rules(instance, rules)
         )
-        self._planner = Planner(store, kinds, self._placer, self._links)
+        self._planner = Planner(store, kinds, self._placer, self._links, metrics=self.metrics)
         self._settler = Settler(
             store, self._links, self._placer, self.metrics, lease_ms=rules.node_lease_ms, on_final=self._planner.ask
         )
@@ -118,7 +118,8 @@ class Scheduler:
             every_ms=rules.reap_ms,
         )
         self._sweeper = Sweeper(store, resources.blobs, resources.clock, keep_ms=rules.upload_retention_s * 1000)
-        self._hub = EventHub(store)
+        self._hub = EventHub(store, on_unknown=self.metrics.unknown_events.inc)
+        self.insight = Insight(instance, store, self.metrics)
         self.dead = DeadLetterBox(store, self.retry)
         self._explainer = Explainer(store)
         self._loops: list[asyncio.Task[None]] = []
@@ -137,6 +138,8 @@ class Scheduler:
             "events": self._hub.step,
             "reaper": self._reaper.step,
             "sweeper": self._sweeper.step,
+            "pulse": self.insight.pulse,
+            "log levels": self.insight.follow_levels,
         }
         self._loops = [asyncio.create_task(keep_going(name, step), name=name) for name, step in steps.items()]
         return self
@@ -262,15 +265,7 @@ class Scheduler:
 
     async def stats(self) -> dict[str, Any]:
         """See `Fleet.stats`."""
-        nodes = await self.nodes()
-        queues = await self._store.read.queues()
-        executors = [executor for node in nodes for executor in node.executors]
-        return {
-            "jobs": await self._store.read.count_jobs(),
-            "nodes": Counter(node.state for node in nodes),
-            "slots": {"total": sum(e.slots for e in executors), "used": sum(e.used for e in executors)},
-            "queued_tasks": await self._store.read.count_queued(list(queues)),
-        }
+        return await self.insight.stats()
 
     async def cluster(self) -> dict[str, Any]:
         """See `Fleet.cluster`."""
@@ -314,6 +309,7 @@ class Scheduler:
         """See `Fleet.attach`."""
         # The store first: it gives the epoch, from which on it refuses what the older link still says.
         admitted = await self._store.register(self._node_record(frame))
+        self.metrics.note_dead(admitted.dead)
         current = self._links.get(frame.node)
         if current and current.epoch > admitted.epoch:
             raise Conflict("The node registered on a newer link meanwhile.")

@@ -17,6 +17,7 @@ from mediafleet.domain.node import NodeView, PoolView
 from mediafleet.domain.rules import ClusterView, FleetRules, InstanceDocument, InstanceView
 from mediafleet.store import snapshots, views
 from mediafleet.store.connection import translate_errors
+from mediafleet.store.gauges import read_gauges
 from mediafleet.store.records import QueueSpec
 from mediafleet.store.scripts import from_fields
 
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
     from mediafleet.domain.capability import Requirement
     from mediafleet.domain.explanation import FleetSnapshot, TaskSnapshot
+    from mediafleet.domain.insight import FleetGauges
     from mediafleet.store.keys import Keys
 
+_EVENT_TYPES = frozenset(EventType)
 SHOWN_TASKS = 500
 """Most tasks that a job is shown with: each one is a hash to read, and nobody reads more of them on a page."""
 
@@ -225,6 +228,15 @@ class Reader:
                 pipeline.zcard(self._keys.queue_tenant(queue, tenant))
             return sum(await pipeline.execute())
 
+    async def gauges(self) -> FleetGauges:
+        """Return what waits in each class and how long, nodes by state, and dead letters."""
+        return await read_gauges(self._redis, self._keys)
+
+    async def log_levels(self) -> dict[str, str]:
+        """Return the levels that were set at run time, by module."""
+        with translate_errors():
+            return from_fields(await self._redis.hgetall(self._keys.log_levels))
+
     async def waiting_queues(self) -> tuple[int, list[str]]:
         """Return the version of the set of queues that have waiting tasks, and those, longest first."""
         with translate_errors():
@@ -351,11 +363,17 @@ class Reader:
         return found[0][0].decode() if found else "0-0"
 
 
+def _event_type(name: str) -> EventType:
+    # While a fleet is updated, instances of the newer version write types that this one does not know. Left out here,
+    # readers could not move past them.
+    return EventType(name) if name in _EVENT_TYPES else EventType.UNKNOWN
+
+
 def _event(entry: bytes, fields: dict[bytes, bytes]) -> Event:
     position = entry.decode()
     return Event(
         id=position,
-        type=EventType(fields[b"type"].decode()),
+        type=_event_type(fields[b"type"].decode()),
         at_ms=int(position.partition("-")[0]),
         job=fields.get(b"job", b"").decode(),
         node=fields.get(b"node", b"").decode(),

@@ -4,7 +4,8 @@
 -- A: limit, gap_ms, grace_ms, retry_ms (for the caller's part of retention), retention_ms (of nodes),
 --    timeout_error (JSON), delays (ms), max_kills, poison_error (see kill.lua), deadline_error (JSON)
 -- Returns {grace, stops = [{task, grant, executor}], jobs = [past retention], artifacts, nodes = [lost],
---   expired = {what: count}, queues = [touched], freed (see capacity.lua), more = call again at once}.
+--   expired = {what: count}, queues = [touched], freed (see capacity.lua), more = call again at once,
+--   dead = {code of the error: new dead letters}}.
 -- @include base state record rule names queue admit counts job progress children task revive capacity grants share ends attempt
 -- @include revoke dead failure kill unhold pools node expire overdue retention
 -- A server at `maxmemory` lets a script go on whose first write frees something.
@@ -40,5 +41,5 @@ for _, entry in ipairs(entries) do
   if what then result.expired[what] = (result.expired[what] or 0) + 1 end
 end
 result.more = result.more or #entries == A.limit
-result.queues, result.freed = touched_queues, freed_capacity()
+result.queues, result.freed, result.dead = touched_queues, freed_capacity(), dead_codes
 return reply(result)
