@@ -30,6 +30,7 @@ from mediafleet.doors.http.presence import Presence
 from mediafleet.doors.http.server import HttpServer
 from mediafleet.kinds import KindRegistry
 from mediafleet.node import Farewell, NodeAgent, Surroundings, WebSocketLink
+from mediafleet.ops import traces
 from mediafleet.ops.auth import TOKEN_FILE_NAME, is_loopback, load_or_make_token, needs_token
 from mediafleet.ops.config import variable_of
 from mediafleet.ops.dismissal import DISMISS_WITHIN_S, DISMISSAL
@@ -113,6 +114,10 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
         redis = connect(redis_url, prefix=settings.store.prefix)
         stack.push_async_callback(redis.aclose)
         instance = f"i-{os.getpid()}-{secrets.token_hex(4)}"
+        # Every log line and span from here on says whose it is.
+        structlog.contextvars.bind_contextvars(instance=instance)
+        stack.callback(structlog.contextvars.unbind_contextvars, "instance")
+        _start_traces("mediafleet-scheduler", stack)
         blobs = BlobStore(Path(settings.artifacts.root or settings.data / "artifacts"))
         metrics = Metrics(settings.slow)
         keys = Keys(settings.store.prefix, settings.store.cell)
@@ -138,6 +143,12 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
             made_token="" if had_token else token,
             has_work=partial(_has_work, scheduler),
         )
+
+
+def _start_traces(service: str, stack: AsyncExitStack) -> None:
+    if traces.start(service, os.environ):
+        # In a thread, since the last spans may take a while to be sent.
+        stack.push_async_callback(asyncio.to_thread, traces.stop)
 
 
 def _complete(settings: Settings) -> Settings:
@@ -352,7 +363,9 @@ async def _node(settings: Settings) -> int:
     data, node = settings.data, settings.node
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     ring = AddressRing(node.scheduler)
-    async with aiohttp.ClientSession() as session:
+    async with AsyncExitStack() as stack:
+        _start_traces("mediafleet-node", stack)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
         agent = NodeAgent(
             node,
             data,

@@ -110,6 +110,8 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     error: ErrorInfo | None = None
     cancelled: bool = False
     """The node stopped it because it was told to; frees its slots."""
+    traceparent: str = ""
+    """That of the task's specification, so that whoever takes the outcome can add to its trace."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for what is no way to end; msgspec makes it the decoder's error."""

@@ -61,6 +61,8 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     created_ms: int
     not_before_ms: int = 0
     deadline_ms: int = 0
+    traceparent: str = ""
+    """Its trace (W3C Trace Context), where spans are made."""
 
 
 class TaskSummary(msgspec.Struct, frozen=True):

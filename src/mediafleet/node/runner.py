@@ -14,6 +14,7 @@ from mediafleet.domain.frames import Outcome, encode_frame
 from mediafleet.domain.plan import TaskResult
 from mediafleet.node.context import AttemptContext
 from mediafleet.node.state import LARGEST_OUTCOME_BYTES
+from mediafleet.ops import traces
 
 if TYPE_CHECKING:
     from mediafleet.domain.errors import ErrorInfo
@@ -57,6 +58,22 @@ class Runner:
 
         Raises nothing but what ends the whole process; a cancel ends the attempt with None.
         """
+        given, spec = start.assignment, start.spec
+        about = {
+            "job": given.job,
+            "task": given.task,
+            "attempt": given.attempt,
+            "executor": given.executor,
+            "kind": spec.kind,
+            "step": spec.step,
+        }
+        with traces.running(spec.traceparent, about) as note_failure:
+            ending = await self._end_of(start)
+            if not isinstance(ending, TaskResult):
+                note_failure(ending.message if ending else "stopped")
+            return ending
+
+    async def _end_of(self, start: Start) -> Ending:
         try:
             return _checked(start, await self._run_handler(start))
         except asyncio.CancelledError:

@@ -101,8 +101,9 @@ class _Attempt:
     executor: str
     cost: int
     phase: Phase = Phase.RUNNING
-    kind: str = ""
     began_s: float = 0.0
+    kind: str = ""
+    traceparent: str = ""
 
 
 @dataclass
@@ -209,7 +210,12 @@ class AttemptTable:
                 answers.append(Send(verdict))
                 continue
             self._attempts[assignment.grant] = _Attempt(
-                ref, assignment.executor, _cost(assignment), kind=verdict.kind, began_s=now_s
+                ref,
+                assignment.executor,
+                _cost(assignment),
+                began_s=now_s,
+                kind=verdict.kind,
+                traceparent=verdict.traceparent,
             )
             acks.append(ref)
             starts.append(Start(assignment, verdict))
@@ -336,11 +342,11 @@ def _cost(assignment: Assignment) -> int:
 
 
 def _outcome(attempt: _Attempt, ending: Ending) -> Outcome:
-    task, grant = attempt.ref.task, attempt.ref.grant
+    task, grant, trace = attempt.ref.task, attempt.ref.grant, attempt.traceparent
     if attempt.phase is Phase.STOPPING:
-        return Outcome(task, grant, cancelled=True)
+        return Outcome(task, grant, cancelled=True, traceparent=trace)
     if isinstance(ending, TaskResult):
-        return Outcome(task, grant, result=ending)
+        return Outcome(task, grant, result=ending, traceparent=trace)
     if ending is None:
         ending = TransientFailure("The task's handler stopped itself without a result; it is tried again.").info()
-    return Outcome(task, grant, error=ending)
+    return Outcome(task, grant, error=ending, traceparent=trace)

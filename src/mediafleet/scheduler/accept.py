@@ -12,6 +12,7 @@ from mediafleet.domain.errors import InputError, InvalidParams, InvalidRequest, 
 from mediafleet.domain.ids import new_job_id
 from mediafleet.domain.job import Job, Submission
 from mediafleet.domain.plan import Step
+from mediafleet.ops import traces
 from mediafleet.scheduler.facade import Accepted
 from mediafleet.scheduler.tasks import fresh_view, job_record
 from mediafleet.store.records import JobRecord
@@ -96,16 +97,17 @@ class Acceptor:
         jobs: list[Job] = []
         job_records: list[JobRecord] = []
         queues: dict[str, str] = {}
-        for submission in submissions:
-            job = await self._job(submission, principal=principal)
-            record, needed = self._record(job, submission)
-            jobs.append(job)
-            job_records.append(record)
-            queues |= needed
-        submitted = await self._store.submit(job_records, queues)
-        # Retention may have taken an artifact since it was resolved; the script looks in the step that binds it.
-        if submitted.missing:
-            raise NotFound(f"There is no artifact {submitted.missing!r} any more; upload the file again.")
+        with traces.submitting() as begin_trace:
+            for submission in submissions:
+                job = await self._job(submission, principal=principal, begin_trace=begin_trace)
+                record, needed = self._record(job, submission)
+                jobs.append(job)
+                job_records.append(record)
+                queues |= needed
+            submitted = await self._store.submit(job_records, queues)
+            # Retention may have taken an artifact since it was resolved; the script looks in the step that binds it.
+            if submitted.missing:
+                raise NotFound(f"There is no artifact {submitted.missing!r} any more; upload the file again.")
         self._placer.ask(submitted.queues)
         return [
             # A new job is not read back: how it looks is known, and reading would cost each job a round trip.
@@ -121,14 +123,15 @@ class Acceptor:
             raise NotFound(f"The job {job_id} of this idempotency key has just passed its retention; submit again.")
         return Accepted(view, created=False)
 
-    async def _job(self, submission: Submission, *, principal: str) -> Job:
+    async def _job(self, submission: Submission, *, principal: str, begin_trace: traces.BeginTrace) -> Job:
         kind = self._kinds.get(submission.kind)
         check_submission(submission, kind)
         params = self._kinds.check_params(kind.name, submission.params)
         inputs = [await self._uploads.resolve_input(uri, principal=principal) for uri in submission.input_uris]
         not_before_ms, deadline_ms = check_times(submission, now_ms=self._clock.now_ms())
+        job_id = new_job_id(self._store.keys.cell)
         return Job(
-            id=new_job_id(self._store.keys.cell),
+            id=job_id,
             cell=self._store.keys.cell,
             tenant=submission.tenant,
             principal=principal,
@@ -141,6 +144,7 @@ class Acceptor:
             created_ms=self._clock.now_ms(),
             not_before_ms=not_before_ms,
             deadline_ms=deadline_ms,
+            traceparent=begin_trace(job_id, kind.name, submission.tenant),
         )
 
     def _record(self, job: Job, submission: Submission) -> tuple[JobRecord, dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Collection, Iterable, Sequence
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +13,7 @@ import structlog
 
 from mediafleet.domain.ids import new_token, node_of
 from mediafleet.domain.lifecycle import PriorityClass
+from mediafleet.ops import traces
 from mediafleet.scheduler.matching import PoolMatcher
 from mediafleet.store.records import FailureRecord, PlaceRequest
 
@@ -188,7 +189,10 @@ class Placer:
 
     async def deliver(self, assignments: Sequence[PlacedTask]) -> None:
         """Send assignments to nodes of this instance; what finds no link is placed again. Raises StoreUnavailable."""
+        began_ns = time_ns() if traces.is_on() else 0
         undelivered = self._links.assign(assignments)
+        if began_ns:
+            _trace(assignments, undelivered, began_ns)
         if undelivered:
             for task in undelivered:
                 log.info(
@@ -206,3 +210,8 @@ class Placer:
             )
             self.ask(failed.queues)
             self.note_freed(failed.freed)
+
+
+def _trace(assignments: Iterable[PlacedTask], undelivered: Iterable[PlacedTask], began_ns: int) -> None:
+    tasks = [traces.TracedTask(one.task, one.job, one.attempt, one.executor, one.doc) for one in assignments]
+    traces.note_placed(tasks, began_ns=began_ns, undelivered=[one.task for one in undelivered])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
+from time import time_ns
 from typing import TYPE_CHECKING
 
 import structlog
@@ -29,6 +30,7 @@ from mediafleet.domain.frames import (
 from mediafleet.domain.ids import is_id, job_of
 from mediafleet.domain.insight import KindTally
 from mediafleet.domain.retry import back_off_table
+from mediafleet.ops import traces
 from mediafleet.scheduler.batch import Batcher
 from mediafleet.scheduler.outcomes import check_outputs, tidy_error
 from mediafleet.scheduler.tasks import decode_outputs
@@ -67,6 +69,11 @@ class _Tick:
     settled: dict[str, list[AttemptRef]] = field(default_factory=dict[str, list[AttemptRef]])
     ended: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
     """Nodes, with how many of their attempts gave a result, and how many an error."""
+    began_ns: int = field(default_factory=time_ns)
+    traced: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
+    """Outcomes that carry a trace, by grant."""
+    verdicts: dict[str, str] = field(default_factory=dict[str, str])
+    """What became of those."""
     ran: list[dict[str, KindTally]] = field(default_factory=list[dict[str, KindTally]])
 
 
@@ -180,6 +187,9 @@ class Settler:
             self._metrics.note_outcomes(node, done=done, failed=failed)
         for ran in tick.ran:
             self._metrics.note_runs(ran)
+        for grant, outcome in tick.traced.items():
+            about = {"job": job_of(outcome.task), "task": outcome.task, "verdict": tick.verdicts.get(grant, "")}
+            traces.note_accepted(outcome.traceparent, about, began_ns=tick.began_ns)
 
     async def _commit(self, tick: _Tick) -> None:
         # A result that is taken starts its job by itself; a failure does not, and is rare enough for a write more.
@@ -205,6 +215,7 @@ class Settler:
         if not tick.results:
             return
         finished = await self._store.finish(tick.results)
+        _note_verdicts(tick, [record.grant for record in tick.results], finished.verdicts)
         accepted = finished.verdicts.count("accepted")
         self._metrics.tasks_finished.labels("done").inc(accepted)
         self._metrics.stale_messages.labels("result").inc(len(finished.verdicts) - accepted)
@@ -216,6 +227,7 @@ class Settler:
         if not tick.failures:
             return
         failed = await self._store.fail(tick.failures)
+        _note_verdicts(tick, [record.grant for record in tick.failures], failed.verdicts)
         self._metrics.note_dead(failed.dead)
         for record, verdict in zip(tick.failures, failed.verdicts, strict=True):
             if verdict == "stale":
@@ -268,6 +280,8 @@ def _sort_outcomes(tick: _Tick, node: str, outcomes: Sequence[Outcome]) -> None:
     failed = cancelled = 0
     for outcome in outcomes:
         tick.settled.setdefault(node, []).append(AttemptRef(outcome.task, outcome.grant))
+        if outcome.traceparent:
+            tick.traced[outcome.grant] = outcome
         if outcome.result is None:
             failed += not outcome.cancelled
             cancelled += outcome.cancelled
@@ -277,6 +291,11 @@ def _sort_outcomes(tick: _Tick, node: str, outcomes: Sequence[Outcome]) -> None:
         else:
             tick.results.append(_result_record(outcome, outcome.result))
     tick.ended.append((node, len(outcomes) - failed - cancelled, failed))
+
+
+def _note_verdicts(tick: _Tick, grants: Sequence[str], verdicts: Sequence[str]) -> None:
+    if tick.traced and traces.is_on():
+        tick.verdicts.update(zip(grants, verdicts, strict=True))
 
 
 def _result_record(outcome: Outcome, result: TaskResult) -> ResultRecord:

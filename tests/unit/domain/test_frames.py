@@ -141,7 +141,7 @@ def test_progress_that_knows_no_speed_says_nothing_of_it() -> None:
 
 
 def test_a_heartbeat_of_an_idle_node_still_names_what_it_runs() -> None:
-    idle = {"type": "heartbeat", "running": [], "load": {}, "ran": {}}
+    idle: dict[str, Any] = {"type": "heartbeat", "running": [], "load": {}, "ran": {}}
     assert json.loads(encode_frame(frames.Heartbeat())) == idle
 
 

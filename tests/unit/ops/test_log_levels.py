@@ -10,13 +10,13 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-import mediafleet.scheduler.placer  # noqa: F401 - a module that must be known
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.ops.log_levels import apply_levels, check_request, default_level, forget_levels, known_modules
 from mediafleet.ops.logs import configure_logs
 from mediafleet.ops.settings import LogSettings
+from mediafleet.scheduler import placer
 
-PLACER = "mediafleet.scheduler.placer"
+PLACER = placer.__name__
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,13 @@
-"""Counts the answers of the HTTP routes, those to strangers included."""
+"""Counts the answers of the HTTP routes, those to strangers included, and notes which trace a request is part of."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from litestar.datastructures import Headers
+
+from mediafleet.ops import traces
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Receive, Scope, Send
@@ -38,4 +42,12 @@ class AnswerCounter:
                 count(known.get("path_template") or UNROUTED, method, message["status"])
             await send(message)
 
-        await self._app(scope, receive, tell)
+        if not traces.is_on():
+            await self._app(scope, receive, tell)
+            return
+        # What is submitted by this request becomes part of the caller's trace.
+        token = traces.incoming.set(Headers.from_scope(scope).get("traceparent", ""))
+        try:
+            await self._app(scope, receive, tell)
+        finally:
+            traces.incoming.reset(token)
