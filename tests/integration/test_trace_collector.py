@@ -43,9 +43,7 @@ class Collector:
         assert (path, content_type) == ("/v1/traces", "application/x-protobuf")
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             names = {attribute.key: attribute.value.string_value for attribute in resource.resource.attributes}
-            self.spans += [
-                (names["service.name"], span) for scope in resource.scope_spans for span in scope.spans
-            ]
+            self.spans += [(names["service.name"], span) for scope in resource.scope_spans for span in scope.spans]
 
     def of_trace(self, trace: str) -> dict[str, tuple[str, Any]]:
         return {span.name: (service, span) for service, span in list(self.spans) if span.trace_id.hex() == trace}

@@ -69,7 +69,7 @@ class _Tick:
     settled: dict[str, list[AttemptRef]] = field(default_factory=dict[str, list[AttemptRef]])
     ended: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
     """Nodes, with how many of their attempts gave a result, and how many an error."""
-    began_ns: int = field(default_factory=time_ns)
+    began_ns: int = field(default_factory=time_ns, compare=False)
     traced: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
     """Outcomes that carry a trace, by grant."""
     verdicts: dict[str, str] = field(default_factory=dict[str, str])
