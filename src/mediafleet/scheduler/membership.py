@@ -82,7 +82,7 @@ class Member:
     async def _announce(self) -> None:
         found = await self._store.announce(self.instance, doc=self._document, ttl_ms=self._every_ms * PRESENCE_TICKS)
         if found.leader == self.instance and found.epoch != self._seen.epoch:
-            log.info("this instance leads", epoch=found.epoch)
+            log.info("this instance leads", epoch=found.epoch, reason="nobody did")
             found = await self._lead(found)
         if found.config_version != self._seen.config_version:
             version, rules = await self._store.read.config()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Collection, Iterable, Sequence
 from time import perf_counter, time_ns
@@ -30,6 +31,7 @@ CLASS_ORDER = tuple(PriorityClass)
 """Live before interactive before batch."""
 
 log = structlog.get_logger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def in_order(specs: Iterable[QueueSpec]) -> list[QueueSpec]:
@@ -193,16 +195,13 @@ class Placer:
         undelivered = self._links.assign(assignments)
         if began_ns:
             _trace(assignments, undelivered, began_ns)
+        # Asked once a batch: a line that is thrown away costs as much as placing its task.
+        if _logger.isEnabledFor(logging.DEBUG):
+            for task in assignments:
+                _tell("task placed", task)
         if undelivered:
             for task in undelivered:
-                log.info(
-                    "assignment not delivered",
-                    job=task.job,
-                    task=task.task,
-                    attempt=task.attempt,
-                    node=node_of(task.executor),
-                    reason="no link",
-                )
+                _tell("assignment not delivered", task, level=logging.INFO, reason="no link")
             self._metrics.attempts_lost.labels("not-delivered").inc(len(undelivered))
             # A node without a link here leaves its pool within a moment; the wait keeps this from spinning.
             failed = await self._store.fail(
@@ -210,6 +209,11 @@ class Placer:
             )
             self.ask(failed.queues)
             self.note_freed(failed.freed)
+
+
+def _tell(event: str, task: PlacedTask, *, level: int = logging.DEBUG, **more: str) -> None:
+    about = {"job": task.job, "task": task.task, "attempt": task.attempt, "executor": task.executor}
+    log.log(level, event, **about, node=node_of(task.executor), **more)
 
 
 def _trace(assignments: Iterable[PlacedTask], undelivered: Iterable[PlacedTask], began_ns: int) -> None:

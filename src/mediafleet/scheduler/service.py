@@ -154,8 +154,8 @@ class Scheduler:
         await end_loops(self._loops)
         try:
             await self._member.leave()
-        except StoreUnavailable:
-            log.warning("the store is away; presence ends by itself")
+        except StoreUnavailable as error:
+            log.warning("presence ends by itself", reason=error.message)
 
     def _follow(self, rules: FleetRules) -> None:
         self._fleet_rules = rules
@@ -384,8 +384,8 @@ class Scheduler:
             unlinked = await self._store.unlink(
                 link.node, linked.epoch, goodbye=goodbye, retention_ms=NODE_RETENTION_MS
             )
-        except StoreUnavailable:
-            log.warning("a link closed while the store is away; the node's lease will end it", node=link.node)
+        except StoreUnavailable as error:
+            log.warning("a link closed; the node's lease will end it", node=link.node, reason=error.message)
             return
         if unlinked.current:
             log.info("node left" if goodbye else "node link closed", node=link.node, lost=unlinked.lost)

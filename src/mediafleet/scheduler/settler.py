@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from mediafleet.store import Store
 
 log = structlog.get_logger(__name__)
+_logger = logging.getLogger(__name__)
 
 # Waits reach their cap after eight tries; the script takes the last entry for all tries beyond the table.
 LONGEST_BACK_OFF_TABLE = 16
@@ -69,6 +71,8 @@ class _Tick:
     settled: dict[str, list[AttemptRef]] = field(default_factory=dict[str, list[AttemptRef]])
     ended: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
     """Nodes, with how many of their attempts gave a result, and how many an error."""
+    causes: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    """Of attempts without a result, by grant: their node, and why."""
     began_ns: int = field(default_factory=time_ns, compare=False)
     traced: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
     """Outcomes that carry a trace, by grant."""
@@ -207,6 +211,7 @@ class Settler:
             checked = check_outputs(result, known)
             if isinstance(checked, ErrorInfo):
                 refused = Outcome(outcome.task, outcome.grant, error=checked)
+                tick.causes[outcome.grant] = ("", checked.code)
                 tick.failures.append(failure_of(refused, draws=draw_delays()))
             else:
                 tick.results.append(_result_record(outcome, checked))
@@ -219,6 +224,10 @@ class Settler:
         accepted = finished.verdicts.count("accepted")
         self._metrics.tasks_finished.labels("done").inc(accepted)
         self._metrics.stale_messages.labels("result").inc(len(finished.verdicts) - accepted)
+        # Asked once a batch, as in the placer.
+        if _logger.isEnabledFor(logging.DEBUG):
+            for record, verdict in zip(tick.results, finished.verdicts, strict=True):
+                log.debug("result", job=job_of(record.task), task=record.task, grant=record.grant, verdict=verdict)
         self._links.cancel(finished.stops, "another attempt finished first")
         self._placer.ask(finished.queues)
         self._placer.note_freed(finished.freed)
@@ -235,16 +244,21 @@ class Settler:
             else:
                 self._metrics.tasks_finished.labels(verdict).inc()
             self._metrics.retries.inc(verdict == "retried")
-            log.info(
-                "attempt ended without a result",
-                job=job_of(record.task),
-                task=record.task,
-                grant=record.grant,
-                reason=record.how,
-                verdict=verdict,
-            )
+            self._tell(record, verdict, tick.causes.get(record.grant, ("", record.how)))
         self._placer.ask(failed.queues)
         self._placer.note_freed(failed.freed)
+
+    def _tell(self, record: FailureRecord, verdict: str, cause: tuple[str, str]) -> None:
+        node, reason = cause
+        log.info(
+            "attempt ended without a result",
+            job=job_of(record.task),
+            task=record.task,
+            grant=record.grant,
+            node=node,
+            reason=reason,
+            verdict=verdict,
+        )
 
     async def _report(self, tick: _Tick) -> None:
         if tick.progress:
@@ -269,6 +283,7 @@ def _sort(tick: _Tick, node: str, epoch: int, frame: NodeFrame) -> None:
         # By grant: nobody can see more than the latest of a tick, and each write is an event for every watcher.
         tick.progress.update({update.grant: progress_record(update) for update in frame.updates})
     elif isinstance(frame, JobReject):
+        tick.causes[frame.grant] = (node, frame.missing or frame.reason)
         tick.failures.append(FailureRecord(frame.task, frame.grant, "lost", delay_ms=REJECT_DELAY_MS))
     elif isinstance(frame, Heartbeat):
         tick.reports[node] = NodeReport(node, epoch, as_text(frame.load), frame.running)
@@ -285,6 +300,7 @@ def _sort_outcomes(tick: _Tick, node: str, outcomes: Sequence[Outcome]) -> None:
         if outcome.result is None:
             failed += not outcome.cancelled
             cancelled += outcome.cancelled
+            tick.causes[outcome.grant] = (node, outcome.error.code if outcome.error else "stopped")
             tick.failures.append(failure_of(outcome, draws=draw_delays()))
         elif outcome.result.outputs:
             tick.made.append(outcome)

@@ -93,7 +93,7 @@ async def test_a_request_knows_the_trace_of_its_caller_while_traces_are_made() -
     def request(*headers: tuple[bytes, bytes]) -> Any:
         return {"type": "http", "method": "POST", "headers": list(headers)}
 
-    counter: Any = AnswerCounter(app, lambda *_: None)
+    counter: Any = AnswerCounter(app, lambda route, method, status: None)
     traced = (b"traceparent", CALLER.encode())
     await counter(request(traced), None, None)
     traces.start("test", {}, exporter=InMemorySpanExporter())

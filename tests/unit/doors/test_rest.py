@@ -258,7 +258,7 @@ async def test_metrics_are_there_as_text_and_as_data(client: aiohttp.ClientSessi
     async with client.get("/metrics") as answer:
         assert (answer.content_type, await answer.read()) == ("text/plain", b"fleet_up 1\n")
     async with client.get("/api/v1/metrics") as answer:
-        values = [{"labels": {}, "value": 1.0}]
+        values: Any = [{"labels": {}, "value": 1.0}]
         assert await answer.json() == [
             {"name": "fleet_up", "type": "gauge", "help": "Whether it is up.", "values": values}
         ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from recording_link import RecordingLink
 from scheduler_parts import NODE, Parts, assigned, refs
 from structlog.testing import capture_logs
-from tests_support.store_driver import LEASE_MS
+from tests_support.store_driver import DEFAULT_QUEUE, LEASE_MS
 from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.artifact import ArtifactRef, ArtifactState
@@ -34,7 +36,7 @@ from mediafleet.domain.lifecycle import JobStatus, TaskState
 from mediafleet.domain.plan import TaskResult
 from mediafleet.domain.retry import LONGEST_DELAY_MS, back_off_table
 from mediafleet.ops import traces
-from mediafleet.scheduler import settler
+from mediafleet.scheduler import placer, settler
 from mediafleet.scheduler.links import LinkedNode
 from mediafleet.scheduler.settler import REJECT_DELAY_MS, failure_of, progress_record
 from mediafleet.store.records import FailureRecord, NodeAttempts, NodeReport, ResultRecord
@@ -434,6 +436,33 @@ async def test_an_error_that_no_retry_can_help_makes_a_dead_letter(parts: Parts)
     assert (parts.counted("retries"), labelled(parts, "dead_letters_total", reason="failed")) == (0, 1)
     (line,) = [line for line in lines if line["event"] == "attempt ended without a result"]
     assert (line["task"], line["job"], line["verdict"]) == (ref.task, ref.task.partition(".")[0], "failed")
+    assert (line["node"], line["reason"], line["grant"]) == (NODE, "unreadable-media", ref.grant)
+
+
+async def test_a_reject_is_told_with_what_the_node_lacks(parts: Parts) -> None:
+    _, ref = await given_one(parts)
+    with capture_logs() as lines:
+        await parts.say(NODE, JobReject(ref.task, ref.grant, "it lacks it", "encoder:av1"))
+    (line,) = [line for line in lines if line["event"] == "attempt ended without a result"]
+    assert (line["node"], line["reason"], line["verdict"]) == (NODE, "encoder:av1", "lost")
+
+
+async def test_each_task_is_told_of_once_somebody_wants_the_details(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with capture_logs() as lines:
+        _, ref = await given_one(parts)
+        assert lines == []
+        for module in (settler, placer):
+            monkeypatch.setattr(module._logger, "level", logging.DEBUG)
+            module._logger.manager._clear_cache()
+        parts.placer.ask([DEFAULT_QUEUE.id])
+        await parts.say(NODE, JobResults((Outcome(ref.task, ref.grant, TaskResult()),)))
+        await parts.driver.submit_one("next")
+        await parts.placer.sweep()
+        await parts.placer.step()
+    told = [(line["event"], line["task"].partition(".")[2]) for line in lines]
+    assert told == [("result", "only"), ("task placed", "next")]
 
 
 async def test_a_node_that_was_told_to_stop_is_not_reproached(parts: Parts) -> None:
