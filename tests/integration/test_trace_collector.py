@@ -65,6 +65,17 @@ def submit(url: str) -> str:
         return json.load(answer)["id"]
 
 
+def lines_of(log: Path, event: str) -> list[dict[str, Any]]:
+    """Return the log lines of a process that tell of an event."""
+    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines() if line.startswith("{")]
+    return [line for line in lines if line["event"] == event]
+
+
+def metric(metrics: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    (found,) = [one for one in metrics if one["name"] == f"mediafleet_{name}"]
+    return found["values"]
+
+
 def test_a_collector_gets_the_whole_way_of_a_job(collector: Collector, tmp_path: Path) -> None:
     endpoint = f"http://127.0.0.1:{collector.server.server_port}"
     with running_fleet(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_BSP_SCHEDULE_DELAY="100") as fleet:
@@ -72,7 +83,11 @@ def test_a_collector_gets_the_whole_way_of_a_job(collector: Collector, tmp_path:
         job = submit(fleet.url)
         fleet.wait_status(job, "completed")
         names = {"submit", "queued", "placed", "run", "accepted"}
+        assert lines_of(tmp_path / "scheduler.log", "node registered")[0].keys() >= {"instance", "node", "host"}
+        assert lines_of(tmp_path / "one.log", "linked")[0]["node"].startswith("n0-")
+        answered = {value["labels"]["route"] for value in metric(fleet.get("/api/v1/metrics"), "http_requests_total")}
         wait_for(lambda: names <= collector.of_trace(CALLER[0]).keys(), "all spans of the job")
+    assert answered >= {"/api/v1/jobs", "/ready"}
     spans = collector.of_trace(CALLER[0])
     assert {name: service for name, (service, _) in spans.items()} == {
         **dict.fromkeys(names, "mediafleet-scheduler"),

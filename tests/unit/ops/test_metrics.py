@@ -220,3 +220,10 @@ def test_text_and_data_name_the_same_metrics() -> None:
     metrics.fleet.seen = seen()
     told = set(re.findall(r"^# TYPE (\S+)", metrics.render().decode(), re.MULTILINE))
     assert {view.name for view in metrics.views()} == {name for name in told if not name.endswith("_created")}
+
+
+def test_the_examples_for_collectors_ask_for_metrics_that_there_are() -> None:
+    page = (REFERENCE.parents[1] / "howto/watch-a-fleet.md").read_text(encoding="utf-8")
+    asked = {name.removesuffix("_bucket") for name in re.findall(r"mediafleet_[a-z_]+", page)}
+    assert asked
+    assert asked <= {view.name for view in Metrics().views()}
