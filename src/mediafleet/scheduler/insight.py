@@ -26,6 +26,8 @@ FRESH_S = 1.0
 """How long one look at the store serves all who ask."""
 LOOK_SHARE = 20
 """A look that took long serves for so many times as long: looking must not become the load."""
+PATIENCE_S = 5.0
+"""How long who asks for metrics waits for the store; collectors give up after ten seconds, and would miss all of them."""
 PULSE_S = 0.5
 LEVELS_S = 2.0
 """How often an instance looks which log levels were set: when a new one is in force everywhere."""
@@ -118,8 +120,9 @@ class Insight:
 
     async def _look_if_it_answers(self) -> None:
         try:
-            await self._look()
-        except StoreUnavailable:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._look()
+        except (StoreUnavailable, TimeoutError):
             self._metrics.fleet.seen = None
 
     async def _look(self) -> FleetGauges:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import islice
+from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from mediafleet.domain.insight import FleetGauges, QueueDepth
@@ -30,9 +31,9 @@ Line = tuple[str, str]
 async def read_gauges(redis: Any, keys: Keys, *, most: int = MOST_LINES) -> FleetGauges:
     """Return the numbers of a cell. Raises StoreUnavailable."""
     with translate_errors():
-        seconds, micros = await redis.time()
         lines, is_cut = await _lines(redis, keys, most)
-        queues = _depths(lines, await _measure(redis, keys, lines), seconds * 1000 + micros // 1000, is_cut=is_cut)
+        # Jobs are dated by the clocks of instances, so their age is told by one as well, and not by the server's.
+        queues = _depths(lines, await _measure(redis, keys, lines), time_ns() // 1_000_000, is_cut=is_cut)
         return FleetGauges(queues, await _node_states(redis, keys), int(await redis.zcard(keys.dead)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -92,6 +93,22 @@ async def test_metrics_are_there_while_the_store_is_away(insight: Insight, looks
     assert "mediafleet_tasks_placed_total" in {view.name for view in await insight.metrics()}
     looks.is_away = False
     assert b"mediafleet_store_up 1.0" in await insight.render()
+
+
+async def test_a_store_that_does_not_answer_holds_up_no_collector(
+    insight: Insight, looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is stopped takes requests and says nothing."""
+
+    async def never() -> FleetGauges:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(looks, "_look", never)
+    monkeypatch.setattr(insights, "PATIENCE_S", 0.01)
+    assert b"mediafleet_store_up 0.0" in await insight.render()
+    assert b"mediafleet_store_up 0.0" in await insight.render()
+    assert looks.count == 2
 
 
 async def test_the_summary_has_what_it_had_and_what_is_new(parts: Parts, insight: Insight) -> None:
