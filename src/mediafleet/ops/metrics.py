@@ -6,7 +6,8 @@ One `Metrics` for each instance, on a registry of its own, so that several can l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,10 @@ class Metrics:
             _LATENCY_SECONDS,
             "section",
         )
+        # The library looks a label up under a lock each time, which costs more than what is counted.
+        self._of_script: Callable[[str], Histogram] = cache(self.store_script_seconds.labels)
+        self._of_section: Callable[[str], Histogram] = cache(self.section_seconds.labels)
+        self._of_wait: Callable[[str], Histogram] = cache(self.lock_wait_seconds.labels)
         self.by_kind, self.by_node = FadingTallies(), FadingTallies()
         """Of the last while: what nodes ran of each kind, and how the attempts of each node ended."""
         self._kinds: set[str] = set()
@@ -107,7 +112,7 @@ class Metrics:
 
     def note_script(self, script: str, seconds: float) -> None:
         """Count one call of a store script."""
-        self.store_script_seconds.labels(script).observe(seconds)
+        self._of_script(script).observe(seconds)
         self._judge("script", seconds, {"script": script})
 
     def section(self, name: str, **ids: Any) -> Timed:
@@ -151,10 +156,10 @@ class Metrics:
 
     def note_wait(self, section: str, seconds: float) -> None:
         """Note how long the first piece of work waited for its turn in a critical section."""
-        self.lock_wait_seconds.labels(section).observe(seconds)
+        self._of_wait(section).observe(seconds)
 
     def _note_section(self, name: str, seconds: float, ids: Mapping[str, Any]) -> None:
-        self.section_seconds.labels(name).observe(seconds)
+        self._of_section(name).observe(seconds)
         self._judge(name, seconds, ids)
 
     def _judge(self, section: str, seconds: float, ids: Mapping[str, Any]) -> None:
