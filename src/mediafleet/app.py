@@ -31,6 +31,7 @@ from mediafleet.doors.http.presence import Presence
 from mediafleet.doors.http.server import HttpServer
 from mediafleet.kinds import KindRegistry
 from mediafleet.node import Farewell, NodeAgent, Surroundings, WebSocketLink
+from mediafleet.ops import traces
 from mediafleet.ops.auth import TOKEN_FILE_NAME, is_loopback, load_or_make_token, needs_token
 from mediafleet.ops.collector import calm_collector
 from mediafleet.ops.config import variable_of
@@ -119,10 +120,14 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
     async with AsyncExitStack() as stack:
         redis_url = settings.store.redis_url or await _embedded_redis(settings, stack)
         instance = f"i-{os.getpid()}-{secrets.token_hex(4)}"
+        # Every log line and span from here on says whose it is.
+        structlog.contextvars.bind_contextvars(instance=instance)
+        stack.callback(structlog.contextvars.unbind_contextvars, "instance")
+        _start_traces("mediafleet-scheduler", stack)
         blobs = Path(settings.artifacts.root or settings.data / "artifacts")
-        metrics = Metrics()
+        metrics = Metrics(settings.slow)
         scheduler = await _scheduler(instance, settings, _Shared(redis_url, blobs, metrics), stack)
-        extras = Extras(handlers=console_handlers(settings.server), render_metrics=metrics.render)
+        extras = Extras(handlers=console_handlers(settings.server), count_answer=metrics.note_answer)
         application = build_application(scheduler, settings.server, extras)
         presence = Presence(application.shell)
         server = HttpServer(replace(application, shell=presence), host=settings.server.host, port=settings.server.port)
@@ -188,6 +193,12 @@ async def _check_stores(stores: Sequence[Store]) -> None:
     await check_cells(stores)
     for store in stores:
         await store.check_schema()
+
+
+def _start_traces(service: str, stack: AsyncExitStack) -> None:
+    if traces.start(service, os.environ):
+        # In a thread, since the last spans may take a while to be sent.
+        stack.push_async_callback(asyncio.to_thread, traces.stop)
 
 
 def _complete(settings: Settings) -> Settings:
@@ -403,7 +414,9 @@ async def _node(settings: Settings) -> int:
     data, node = settings.data, settings.node
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     ring = AddressRing(node.scheduler)
-    async with aiohttp.ClientSession() as session:
+    async with AsyncExitStack() as stack:
+        _start_traces("mediafleet-node", stack)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
         agent = NodeAgent(
             node,
             data,

@@ -105,6 +105,7 @@ class WholeLife:
         await store.borrow_artifact("a1-b", doc="{}", state="open", retention_ms=RETENTION_MS)
         member = await announce(store, "i-1")
         await store.configure("i-1", member.epoch, FleetRules())
+        await store.set_log_level("mediafleet", "debug")
         await store.forward([records.Message("n0-nobody-1", "frame", "{}")], instance="i-1")
         await store.open_artifact("a0-up", doc="{}", state="open", retention_ms=RETENTION_MS)
         await store.open_artifact("a0-out", doc="{}", state="complete", retention_ms=RETENTION_MS)

@@ -13,6 +13,7 @@ from mediafleet.client.transport import Transport
 from mediafleet.domain.catalogue import CatalogueView
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.explanation import Explanation, JobWhy, Simulation
+from mediafleet.domain.insight import LevelRequest, LogLevels, MetricView
 from mediafleet.domain.job import JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeView, PoolView
@@ -164,6 +165,20 @@ class FleetClient:
     async def stats(self) -> dict[str, Any]:
         """Return counts of jobs, nodes, slots and queued tasks."""
         return await self._get("/api/v1/stats", dict[str, Any])
+
+    async def metrics(self) -> list[MetricView]:
+        """Return what the instance that answers counts, as data."""
+        return await self._get("/api/v1/metrics", list[MetricView])
+
+    async def log_levels(self) -> LogLevels:
+        """Return which lines the instances write."""
+        return await self._get("/api/v1/log-levels", LogLevels)
+
+    async def set_log_level(self, module: str, level: str) -> LogLevels:
+        """Let all instances write the lines of a module from a level on; `default` undoes it."""
+        return await self._transport.ask(
+            "PUT", "/api/v1/log-levels", LogLevels, body=LevelRequest(module, level), repeat=True
+        )
 
     async def cluster(self) -> dict[str, Any]:
         """Return the instances and the store's state."""

@@ -19,10 +19,14 @@ class EventType(StrEnum):
     JOB_CANCELLED = "job.cancelled"
     JOB_REVIVED = "job.revived"
     TASK_RETRIED = "task.retried"
+    TASK_DEAD = "task.dead"
+    """A task failed for good and is a dead letter; the code of its error says why, `poison` among others."""
     NODE_REGISTERED = "node.registered"
     NODE_UNLINKED = "node.unlinked"
     NODE_DRAINING = "node.draining"
     NODE_LOST = "node.lost"
+    UNKNOWN = "unknown"
+    """Stands for a type that only a newer version knows, while a fleet is updated; it is passed over and counted."""
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):

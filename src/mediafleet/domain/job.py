@@ -65,6 +65,8 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     not_before_ms: int = 0
     deadline_ms: int = 0
     limits: LimitWish = NO_WISH
+    traceparent: str = ""
+    """Its trace (W3C Trace Context), where spans are made."""
 
 
 class TaskSummary(msgspec.Struct, frozen=True):

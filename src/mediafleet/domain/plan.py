@@ -115,6 +115,10 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """The job's params, already checked."""
     weight: float = 1.0
     limits: TaskLimits = USUAL
+    traceparent: str = ""
+    """The job's trace (W3C Trace Context), where spans are made."""
+    submitted_ms: int = 0
+    """When the job was accepted; only together with a trace."""
 
 
 class TaskResult(msgspec.Struct, frozen=True, omit_defaults=True):

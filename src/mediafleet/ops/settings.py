@@ -147,8 +147,26 @@ class LogSettings:
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is written."""
-    format: Literal["auto", "text", "json"] = "auto"
-    """`auto` writes text to a terminal and JSON elsewhere."""
+    format: Literal["auto", "text", "console", "json"] = "auto"
+    """`auto` writes text to a terminal and JSON elsewhere; `console` is another word for `text`."""
+
+
+@dataclass(frozen=True)
+class SlowSettings:
+    """From when on a critical section of a scheduler instance is worth a warning."""
+
+    script_ms: int = 100
+    """Round trip of one store script, milliseconds."""
+    settle_ms: int = 500
+    """Writing one batch of what nodes said, milliseconds."""
+    place_ms: int = 500
+    """Placing what can be placed, milliseconds."""
+    plan_ms: int = 500
+    """Asking a kind what comes next for one job, and storing it, milliseconds."""
+    loop_ms: int = 100
+    """How late the event loop may wake a timer, milliseconds."""
+    every_s: int = 60
+    """At most one line in so many seconds is written of each; the metrics count all of them."""
 
 
 @dataclass(frozen=True)
@@ -164,3 +182,4 @@ class Settings:
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     catalogue: CatalogueSettings = field(default_factory=CatalogueSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    slow: SlowSettings = field(default_factory=SlowSettings)

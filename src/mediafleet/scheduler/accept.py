@@ -14,6 +14,7 @@ from mediafleet.domain.job import Job, Submission
 from mediafleet.domain.limits import check_wish
 from mediafleet.domain.plan import Step
 from mediafleet.domain.rules import FleetRules
+from mediafleet.ops import traces
 from mediafleet.scheduler.bounds import bounds_of, queue_full
 from mediafleet.scheduler.facade import Accepted
 from mediafleet.scheduler.tasks import fresh_view, job_record
@@ -127,12 +128,13 @@ class Acceptor:
         jobs: list[Job] = []
         job_records: list[JobRecord] = []
         queues: dict[str, str] = {}
-        for submission in submissions:
-            job = await self._job(submission, principal=principal)
-            record, needed = self._record(job, submission)
-            jobs.append(job)
-            job_records.append(record)
-            queues |= needed
+        with traces.submitting() as begin_trace:
+            for submission in submissions:
+                job = await self._job(submission, principal=principal, begin_trace=begin_trace)
+                record, needed = self._record(job, submission)
+                jobs.append(job)
+                job_records.append(record)
+                queues |= needed
         return Prepared(jobs, job_records, queues)
 
     async def store(self, prepared: Prepared) -> list[Accepted]:
@@ -160,14 +162,15 @@ class Acceptor:
             raise NotFound(f"The job {job_id} of this idempotency key has just passed its retention; submit again.")
         return Accepted(view, created=False)
 
-    async def _job(self, submission: Submission, *, principal: str) -> Job:
+    async def _job(self, submission: Submission, *, principal: str, begin_trace: traces.BeginTrace) -> Job:
         kind = self._kinds.get(submission.kind)
         check_submission(submission, kind)
         params = self._kinds.check_params(kind.name, submission.params)
         inputs = [await self._uploads.resolve_input(uri, principal=principal) for uri in submission.input_uris]
         not_before_ms, deadline_ms = check_times(submission, now_ms=self._clock.now_ms())
+        job_id = new_job_id(self._store.keys.cell)
         return Job(
-            id=new_job_id(self._store.keys.cell),
+            id=job_id,
             cell=self._store.keys.cell,
             tenant=submission.tenant,
             principal=principal,
@@ -181,6 +184,7 @@ class Acceptor:
             not_before_ms=not_before_ms,
             deadline_ms=deadline_ms,
             limits=submission.limits,
+            traceparent=begin_trace(job_id, kind.name, submission.tenant),
         )
 
     def _record(self, job: Job, submission: Submission) -> tuple[JobRecord, dict[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -12,21 +12,6 @@ from mediafleet.domain.explanation import Explanation, Waiting
 from mediafleet.domain.node import PoolView
 
 _BEST_FIRST = (Waiting.NOTHING, Waiting.TURN, Waiting.ROOM, Waiting.TENANT_CAP)
-
-
-def add_up(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return counts of all cells: numbers added, maps name by name; of anything else that of the first cell."""
-    merged: dict[str, Any] = {}
-    for part in parts:
-        for name, value in part.items():
-            known: Any = merged.get(name)
-            if isinstance(value, Mapping):
-                merged[name] = add_up([known or {}, cast("Mapping[str, Any]", value)])
-            elif isinstance(value, bool) or not isinstance(value, int | float):
-                merged.setdefault(name, value)
-            else:
-                merged[name] = (known or 0) + value
-    return merged
 
 
 def merge_pools(cells: Sequence[Sequence[PoolView]]) -> list[PoolView]:

@@ -23,7 +23,8 @@ from mediafleet.domain.job import JobPage
 from mediafleet.scheduler.accept import MAX_BULK
 from mediafleet.scheduler.cell_choice import CellChooser
 from mediafleet.scheduler.cell_events import merge_events
-from mediafleet.scheduler.cell_views import add_up, best_explanation, merge_clusters, merge_pools, split_position
+from mediafleet.scheduler.cell_views import best_explanation, merge_clusters, merge_pools, split_position
+from mediafleet.scheduler.insight import Insight
 from mediafleet.scheduler.loops import end_loops, keep_going
 from mediafleet.scheduler.service import Resources, Scheduler
 from mediafleet.store.cell_store import CellStore
@@ -77,11 +78,12 @@ class CellFleet:
         self.metrics = resources.metrics
         self._names = cell_names(settings.store.cells)
         self._stores = dict(zip(self._names, stores, strict=True))
+        self.insight = Insight(instance, stores, resources.metrics)
         self._cells = {
             cell: Scheduler(
                 instance,
                 replace(settings, store=replace(settings.store, cell=cell)),
-                replace(resources, store=store),
+                replace(resources, store=store, insight=self.insight),
             )
             for cell, store in self._stores.items()
         }
@@ -100,7 +102,12 @@ class CellFleet:
                 await stack.enter_async_context(scheduler)
             await self._chooser.look()
             self._stack = stack.pop_all()
-        self._loops = [asyncio.create_task(keep_going("cell loads", self._chooser.step), name="cell loads")]
+        steps = {
+            "cell loads": self._chooser.step,
+            "pulse": self.insight.pulse,
+            "log levels": self.insight.follow_levels,
+        }
+        self._loops = [asyncio.create_task(keep_going(name, step), name=name) for name, step in steps.items()]
         return self
 
     async def __aexit__(
@@ -249,7 +256,7 @@ class CellFleet:
 
     async def stats(self) -> dict[str, Any]:
         """See `Fleet.stats`."""
-        return add_up(await asyncio.gather(*(cell.stats() for cell in self.schedulers)))
+        return await self.insight.stats()
 
     async def cluster(self) -> dict[str, Any]:
         """See `Fleet.cluster`; `cells` says who leads which."""

@@ -60,7 +60,7 @@ class Courier:
             if message.kind == "assign":
                 assigned.append(msgspec.json.decode(message.body, type=PlacedTask))
             elif not self._links.send(message.node, decode_scheduler_frame(message.body)):
-                log.debug("a message found no link", node=message.node)
+                log.debug("message not delivered", node=message.node, reason="no link")
         if assigned:
             await self._placer.deliver(assigned)
 
@@ -71,4 +71,5 @@ class Courier:
             await self._forward(again)
             await self._inbox.acknowledge([position for position, _ in received], of=dead)
         await self._inbox.drop(dead)
-        log.info("took over the inbox of an instance that is gone", instance=dead)
+        # Not as `instance`: that is who writes the line.
+        log.info("took over the inbox of an instance that is gone", gone=dead)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -39,8 +39,14 @@ class _Watcher:
 class EventHub:
     """Reads the stream once for all watchers of this instance, and only while there are some."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, on_unknown: Callable[[], None] = lambda: None) -> None:
+        """Start without watchers.
+
+        Args:
+            on_unknown: Told of each event of a type that only a newer version knows; nobody else is.
+        """
         self._store = store
+        self._on_unknown = on_unknown
         self._watchers: set[_Watcher] = set()
         self._watched = asyncio.Event()
         self._reading = asyncio.Event()
@@ -57,7 +63,10 @@ class EventHub:
         self._position = self._position or await self._store.read.last_event_id()
         self._reading.set()
         for event in await self._store.read.events(self._position, block_ms=BLOCK_MS):
-            self._hand_out(event)
+            if event.type is EventType.UNKNOWN:
+                self._on_unknown()
+            else:
+                self._hand_out(event)
             self._position = event.id
 
     def _hand_out(self, event: Event) -> None:
@@ -105,7 +114,8 @@ class EventHub:
         # In several reads, since one has a limit; what happens meanwhile is found by the next, or waits in the queue.
         while past := await self._store.read.past_events(last):
             for event in past:
-                yield event
+                if event.type is not EventType.UNKNOWN:
+                    yield event
                 last = event.id
         while (event := await watcher.take()) is not None:
             # The queue was filled while the store was read, so it begins with events that were found there already.

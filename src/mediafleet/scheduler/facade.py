@@ -13,6 +13,7 @@ from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.event import Event
 from mediafleet.domain.explanation import Explanation, JobWhy, Simulation
 from mediafleet.domain.frames import NodeFrame, Register, Registered, SchedulerFrame
+from mediafleet.domain.insight import LogLevels, MetricView
 from mediafleet.domain.job import JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeView, PoolView
@@ -118,6 +119,26 @@ class Catalogues(Protocol):
         ...
 
 
+class Insight(Protocol):
+    """What operators see beside jobs and nodes."""
+
+    async def render(self) -> bytes:
+        """Return the metrics in the Prometheus text format; also while the store is away."""
+        ...
+
+    async def metrics(self) -> list[MetricView]:
+        """Return the metrics as data; also while the store is away."""
+        ...
+
+    async def log_levels(self) -> LogLevels:
+        """Return which lines the instances write."""
+        ...
+
+    async def set_log_level(self, module: str, level: str) -> LogLevels:
+        """Let all instances write the lines of a module from a level on. Raises InvalidRequest."""
+        ...
+
+
 class Fleet(Protocol):
     """Everything that can be asked of a scheduler instance. Errors are `MediafleetError`s."""
 
@@ -134,6 +155,11 @@ class Fleet(Protocol):
     @property
     def catalogue(self) -> Catalogues:
         """The catalogue of services."""
+        ...
+
+    @property
+    def insight(self) -> Insight:
+        """Metrics and log levels."""
         ...
 
     async def submit(self, submissions: Sequence[Submission], *, principal: str) -> list[Accepted]:
@@ -191,7 +217,7 @@ class Fleet(Protocol):
         ...
 
     async def stats(self) -> dict[str, Any]:
-        """Return counts of jobs, nodes, slots and queued tasks."""
+        """Return counts of jobs, nodes, slots and queued tasks, with rates, ages and means."""
         ...
 
     async def cluster(self) -> dict[str, Any]:

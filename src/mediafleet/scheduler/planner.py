@@ -10,6 +10,7 @@ import structlog
 from mediafleet.domain.errors import ErrorInfo, MediafleetError, StoreUnavailable
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
 from mediafleet.domain.plan import Expand, Fail, Step, Wait
+from mediafleet.ops.metrics import Metrics
 from mediafleet.scheduler.chains import by_module, end_chains, expand_chains, read_records
 from mediafleet.scheduler.facts import FactSource
 from mediafleet.scheduler.tasks import expand_pieces, outcome_piece
@@ -38,12 +39,14 @@ class Planner:
         links: LinkTable,
         *,
         facts: FactSource | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._facts = facts or FactSource(store)
         self._kinds = kinds
         self._placer = placer
         self._links = links
+        self._metrics = metrics or Metrics()
         self._wake = asyncio.Event()
 
     def ask(self) -> None:
@@ -66,7 +69,8 @@ class Planner:
         """Work off some dirty jobs, those that wait longest; tell whether there were any. Raises StoreUnavailable."""
         jobs = await self._store.read.dirty_jobs(BATCH)
         for job in jobs:
-            await self._plan(job)
+            with self._metrics.section("plan", job=job):
+                await self._plan(job)
         return bool(jobs)
 
     async def _plan(self, job_id: str) -> None:
@@ -130,6 +134,7 @@ class Planner:
             # In pieces, because a script holds up the whole server. Nodes on links of other instances learn of it at
             # their next heartbeat, which their own instance compares with the store.
             piece = await self._store.cancel(job_id, cursor=cursor, sweep=sweep)
+            self._metrics.note_dead(piece.dead)
             self._links.cancel(piece.stops, "the job has ended")
             cursor = piece.cursor
             if not cursor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mediafleet.domain.ids import job_of, node_of
 from mediafleet.domain.retry import back_off_table
 from mediafleet.domain.rules import FleetRules
 from mediafleet.scheduler.outcomes import (
@@ -100,8 +101,23 @@ class Reaper:
 
     def _note_ends(self, reaped: Reaped) -> None:
         for node in reaped.nodes:
-            log.warning("node lost; its work goes elsewhere", node=node)
-        for what, count in (reaped.expired if isinstance(reaped.expired, dict) else {}).items():
+            log.warning("node lost; its work goes elsewhere", node=node, reason="lease ended")
+        for stop in reaped.stops:
+            log.warning(
+                "attempt took too long",
+                job=job_of(stop.task),
+                task=stop.task,
+                grant=stop.grant,
+                node=node_of(stop.executor),
+                reason="deadline",
+            )
+        expired = reaped.expired if isinstance(reaped.expired, dict) else {}
+        dead = reaped.dead if isinstance(reaped.dead, dict) else {}
+        self._metrics.note_dead(dead)
+        self._metrics.ack_timeouts.inc(expired.get("reserve", 0))
+        # Those that ended for good were the last try of their task.
+        self._metrics.retries.inc(max(0, expired.get("deadline", 0) - dead.get(TIMED_OUT.code, 0)))
+        for what, count in expired.items():
             # Only these are attempts that gave slots back; what timers let go is in the queues.
             if limit := LIMITS.get(what):
                 self._metrics.limits_reached.labels(limit).inc(count)

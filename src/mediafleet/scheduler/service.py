@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -30,6 +29,7 @@ from mediafleet.scheduler.dead import DeadLetterBox
 from mediafleet.scheduler.events import EventHub
 from mediafleet.scheduler.explainer import Explainer
 from mediafleet.scheduler.facts import FactSource
+from mediafleet.scheduler.insight import Insight
 from mediafleet.scheduler.links import LinkedNode, LinkTable
 from mediafleet.scheduler.loops import end_loops, keep_going
 from mediafleet.scheduler.membership import Duties, Member
@@ -76,6 +76,8 @@ class Resources:
     kinds: KindRegistry
     clock: Clock
     metrics: Metrics
+    insight: Insight | None = None
+    """Where several cells share one: its loops are then the business of who made it."""
 
 
 class Scheduler:
@@ -96,7 +98,7 @@ class Scheduler:
         )
         self.catalogue = CatalogueKeeper(settings.catalogue, resources.clock)
         facts = FactSource(store, lambda: self.catalogue.current)
-        self._planner = Planner(store, kinds, self._placer, self._links, facts=facts)
+        self._planner = Planner(store, kinds, self._placer, self._links, facts=facts, metrics=self.metrics)
         self._settler = Settler(
             store, self._links, self._placer, self.metrics, lease_ms=rules.node_lease_ms, on_final=self._planner.ask
         )
@@ -127,7 +129,9 @@ class Scheduler:
         )
         self._chains = ChainWatch(store, self._planner, facts, may_look=lambda: self._member.leads)
         self._sweeper = Sweeper(store, resources.blobs, resources.clock, keep_ms=rules.upload_retention_s * 1000)
-        self._hub = EventHub(store)
+        self._hub = EventHub(store, on_unknown=self.metrics.unknown_events.inc)
+        self.insight = resources.insight or Insight(instance, [store], self.metrics)
+        self._looks_after_insight = resources.insight is None
         self.dead = DeadLetterBox(store, self.retry)
         self._explainer = Explainer(store, facts)
         self._loops: list[asyncio.Task[None]] = []
@@ -150,6 +154,8 @@ class Scheduler:
             "reaper": self._reaper.step,
             "sweeper": self._sweeper.step,
         }
+        if self._looks_after_insight:
+            steps |= {"pulse": self.insight.pulse, "log levels": self.insight.follow_levels}
         self._loops = [asyncio.create_task(keep_going(name, step), name=name) for name, step in steps.items()]
         return self
 
@@ -163,8 +169,8 @@ class Scheduler:
         await end_loops(self._loops)
         try:
             await self._member.leave()
-        except StoreUnavailable:
-            log.warning("the store is away; presence ends by itself")
+        except StoreUnavailable as error:
+            log.warning("presence ends by itself", reason=error.message)
 
     def _follow(self, rules: FleetRules) -> None:
         self._fleet_rules = rules
@@ -287,15 +293,7 @@ class Scheduler:
 
     async def stats(self) -> dict[str, Any]:
         """See `Fleet.stats`."""
-        nodes = await self.nodes()
-        queues = await self._store.read.queues()
-        executors = [executor for node in nodes for executor in node.executors]
-        return {
-            "jobs": await self._store.read.count_jobs(),
-            "nodes": Counter(node.state for node in nodes),
-            "slots": {"total": sum(e.slots for e in executors), "used": sum(e.used for e in executors)},
-            "queued_tasks": await self._store.read.count_queued(list(queues)),
-        }
+        return await self.insight.stats()
 
     async def cluster(self) -> dict[str, Any]:
         """See `Fleet.cluster`."""
@@ -340,6 +338,7 @@ class Scheduler:
         """See `Fleet.attach`."""
         # The store first: it gives the epoch, from which on it refuses what the older link still says.
         admitted = await self._store.register(self._node_record(frame))
+        self.metrics.note_dead(admitted.dead)
         current = self._links.get(frame.node)
         if current and current.epoch > admitted.epoch:
             raise Conflict("The node registered on a newer link meanwhile.")
@@ -415,8 +414,8 @@ class Scheduler:
             unlinked = await self._store.unlink(
                 link.node, linked.epoch, goodbye=goodbye, retention_ms=NODE_RETENTION_MS
             )
-        except StoreUnavailable:
-            log.warning("a link closed while the store is away; the node's lease will end it", node=link.node)
+        except StoreUnavailable as error:
+            log.warning("a link closed; the node's lease will end it", node=link.node, reason=error.message)
             return
         if unlinked.current:
             log.info("node left" if goodbye else "node link closed", node=link.node, lost=unlinked.lost)

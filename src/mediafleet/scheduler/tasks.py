@@ -107,6 +107,8 @@ def task_record(
         params=job.params,
         weight=task.weight,
         limits=limits,
+        traceparent=job.traceparent,
+        submitted_ms=job.created_ms if job.traceparent else 0,
     )
     doc = as_text(spec)
     size = utf8_length(doc)

@@ -13,6 +13,8 @@ from mediafleet.domain.event import Event, EventType, event_position
 EVENTS_OF_ENTRY = 16
 """Most lines of one entry; `LINES` of includes/base.lua."""
 
+_TYPES = frozenset(EventType)
+
 RawEntry = tuple[bytes, dict[bytes, bytes]]
 
 
@@ -34,7 +36,8 @@ def _event(event_id: str, at_ms: int, line: str) -> Event:
     name, field, subject, data = line.split("\t", 3)
     return Event(
         id=event_id,
-        type=EventType(name),
+        # While a fleet is updated, newer instances write types that this one does not know; readers must get past them.
+        type=EventType(name) if name in _TYPES else EventType.UNKNOWN,
         at_ms=at_ms,
         job=subject if field == "job" else "",
         node=subject if field == "node" else "",

@@ -148,6 +148,11 @@ class Keys:
         return f"{self.tag}config"
 
     @property
+    def log_levels(self) -> str:
+        """Hash: module → log level, as set at run time."""
+        return f"{self.tag}log-levels"
+
+    @property
     def leader(self) -> str:
         """String with expiry: the instance that leads."""
         return f"{self.tag}leader"

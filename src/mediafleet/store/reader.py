@@ -19,6 +19,7 @@ from mediafleet.domain.rules import ClusterView, FleetRules, InstanceDocument, I
 from mediafleet.store import snapshots, views
 from mediafleet.store.connection import translate_errors
 from mediafleet.store.event_entries import RawEntry, entry_of, read_events
+from mediafleet.store.gauges import read_gauges
 from mediafleet.store.records import QueueSpec
 from mediafleet.store.scripts import from_fields
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from mediafleet.domain.capability import Requirement
     from mediafleet.domain.explanation import FleetSnapshot, TaskSnapshot
+    from mediafleet.domain.insight import FleetGauges
     from mediafleet.store.keys import Keys
 
 CHAINS_AT_ONCE = 256
@@ -266,6 +268,15 @@ class Reader:
             for queue, tenant in waiting:
                 pipeline.zcard(self._keys.queue_tenant(queue, tenant))
             return sum(await pipeline.execute())
+
+    async def gauges(self) -> FleetGauges:
+        """Return what waits in each class and how long, nodes by state, and dead letters."""
+        return await read_gauges(self._redis, self._keys)
+
+    async def log_levels(self) -> dict[str, str]:
+        """Return the levels that were set at run time, by module."""
+        with translate_errors():
+            return from_fields(await self._redis.hgetall(self._keys.log_levels))
 
     async def waiting_queues(self) -> tuple[int, list[str]]:
         """Return the version of the set of queues that have waiting tasks, and those, longest first."""

@@ -170,6 +170,10 @@ class Placed(msgspec.Struct, frozen=True):
     """Version of the pool set; what the caller knows is stale if it differs."""
 
 
+Counts = dict[str, int] | list[int]
+"""Counts by a word; MessagePack of an empty Lua table is a list."""
+
+
 class Stop(msgspec.Struct, frozen=True):
     """An attempt that a node must end."""
 
@@ -230,6 +234,8 @@ class Failed(msgspec.Struct, frozen=True):
     verdicts: list[Literal["retried", "failed", "lost", "released", "stale"]]
     queues: list[str]
     freed: Freed
+    dead: Counts = {}
+    """New dead letters by the code of their error."""
 
 
 class ExecutorRecord(msgspec.Struct, frozen=True):
@@ -278,6 +284,8 @@ class NodeAdmitted(msgspec.Struct, frozen=True):
     draining: bool
     queues: list[str]
     freed: Freed
+    dead: Counts = {}
+    """As of `Failed`."""
 
 
 class NodeReport(msgspec.Struct, frozen=True):
@@ -342,10 +350,12 @@ class Reaped(msgspec.Struct, frozen=True):
     queues: list[str]
     freed: Freed
     more: bool
-    expired: dict[str, int] | list[int] = {}
-    """Counts by what ended; MessagePack of an empty Lua table is a list."""
+    expired: Counts = {}
+    """Counts by what ended."""
     nodes: list[str] = []
     """Nodes whose lease ended."""
+    dead: Counts = {}
+    """As of `Failed`."""
 
 
 class OutcomeRecord(msgspec.Struct, frozen=True):
@@ -399,6 +409,8 @@ class CancelPiece(msgspec.Struct, frozen=True):
     status: str
     cursor: int
     stops: list[Stop]
+    dead: Counts = {}
+    """As of `Failed`."""
 
 
 class RetryPiece(msgspec.Struct, frozen=True):

@@ -214,6 +214,15 @@ class Store:
         """Remove an artifact's record; jobs that wait for its bytes fail with the error."""
         return (await self._run("drop_artifact", records.Dropped, id=artifact, error=error, unused=unused)).dropped
 
+    async def set_log_level(self, module: str, level: str) -> None:
+        """Note from which level on all instances write the lines of a module; an empty level undoes it."""
+        client: Any = self.redis
+        with translate_errors():
+            if level:
+                await client.hset(self.keys.log_levels, module, level)
+            else:
+                await client.hdel(self.keys.log_levels, module)
+
     async def announce(self, instance: str, *, doc: str, ttl_ms: int) -> Membership:
         """Say that the instance lives; it leads if nobody does."""
         return await self._run("announce", Membership, instance=instance, doc=doc, ttl_ms=ttl_ms, lead_ms=ttl_ms)

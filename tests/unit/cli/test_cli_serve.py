@@ -177,3 +177,12 @@ def test_a_command_that_starts_a_fleet_can_read_that_another_one_was_faster(
 ) -> None:
     monkeypatch.setattr(app, "run_up", refusing)
     assert bare("up", "--json").json["error"]["code"] == DataDirectoryInUse.code
+
+
+@pytest.mark.parametrize("command", ["scheduler", "node"])
+@pytest.mark.parametrize(("words", "form"), [(("--log-format", "console"), "console"), ((), "auto")])
+def test_the_form_of_log_lines_can_be_chosen_on_the_command_line(
+    bare: RunCli, started: Started, command: str, words: tuple[str, ...], form: str
+) -> None:
+    bare(command, *words)
+    assert started.settings[0].log.format == form

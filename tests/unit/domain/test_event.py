@@ -47,10 +47,12 @@ def test_the_names_are_those_that_clients_listen_for() -> None:
         "job.cancelled",
         "job.revived",
         "task.retried",
+        "task.dead",
         "node.registered",
         "node.unlinked",
         "node.draining",
         "node.lost",
+        "unknown",
     ]
 
 

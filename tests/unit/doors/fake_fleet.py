@@ -26,6 +26,7 @@ from mediafleet.domain.event import Event, EventType
 from mediafleet.domain.explanation import Ask, Explanation, FleetSnapshot, JobWhy, Simulation
 from mediafleet.domain.frames import NodeFrame, Register, Registered
 from mediafleet.domain.ids import new_artifact_id, new_job_id
+from mediafleet.domain.insight import LogLevels, MetricValue, MetricView
 from mediafleet.domain.job import JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, RETRYABLE_JOB_STATUSES, JobStatus
 from mediafleet.domain.node import ExecutorView, NodeState, NodeView, PoolView, RunningView
@@ -132,6 +133,7 @@ class FakeFleet:
     watchers: int = 0
     links: list[NodeLink] = field(default_factory=list[NodeLink])
     received: list[NodeFrame] = field(default_factory=list[NodeFrame])
+    levels: dict[str, str] = field(default_factory=dict[str, str])
     simulated: list[Simulation] = field(default_factory=list[Simulation])
     store_is_away: bool = False
     fault: Exception | None = None
@@ -293,6 +295,24 @@ class FakeFleet:
         total = sum(e.slots for n in self.node_views.values() for e in n.executors)
         nodes = {"ready": len(self.node_views)}
         return {"jobs": counts, "nodes": nodes, "slots": {"total": total, "used": used}, "queued_tasks": 0}
+
+    @property
+    def insight(self) -> FakeFleet:
+        return self
+
+    async def render(self) -> bytes:
+        return b"fleet_up 1\n"
+
+    async def metrics(self) -> list[MetricView]:
+        return [MetricView("fleet_up", "gauge", "Whether it is up.", [MetricValue({}, 1.0)])]
+
+    async def log_levels(self) -> LogLevels:
+        self._check()
+        return LogLevels("info", self.levels)
+
+    async def set_log_level(self, module: str, level: str) -> LogLevels:
+        self.levels[module] = level
+        return await self.log_levels()
 
     async def cluster(self) -> dict[str, Any]:
         self._check()

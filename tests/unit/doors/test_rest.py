@@ -263,3 +263,29 @@ async def test_below_the_schema_there_is_nothing_else_and_no_page_of_the_framewo
 async def test_the_schema_has_two_addresses(client: aiohttp.ClientSession) -> None:
     async with client.get("/schema") as one, client.get("/schema/openapi.json") as other:
         assert await one.read() == await other.read()
+
+
+async def test_metrics_are_there_as_text_and_as_data(client: aiohttp.ClientSession) -> None:
+    async with client.get("/metrics") as answer:
+        assert (answer.content_type, await answer.read()) == ("text/plain", b"fleet_up 1\n")
+    async with client.get("/api/v1/metrics") as answer:
+        values: Any = [{"labels": {}, "value": 1.0}]
+        assert await answer.json() == [
+            {"name": "fleet_up", "type": "gauge", "help": "Whether it is up.", "values": values}
+        ]
+
+
+async def test_log_levels_are_shown_and_set(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    async with client.put("/api/v1/log-levels", json={"module": "scheduler", "level": "debug"}) as answer:
+        assert (answer.status, await answer.json()) == (200, {"default": "info", "levels": {"scheduler": "debug"}})
+    async with client.get("/api/v1/log-levels") as answer:
+        assert (await answer.json())["levels"] == fleet.levels == {"scheduler": "debug"}
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"module": "x"}, {"module": 1, "level": "debug"}, {"modul": "x", "level": "y"}, []]
+)
+async def test_what_names_no_level_is_refused(client: aiohttp.ClientSession, fleet: FakeFleet, body: Any) -> None:
+    async with client.put("/api/v1/log-levels", json=body) as answer:
+        assert answer.status == 400
+    assert fleet.levels == {}

@@ -11,11 +11,11 @@ import pytest
 from mediafleet.domain.errors import InvalidRequest, StoreUnavailable
 from mediafleet.domain.event import Event, EventType
 from mediafleet.domain.explanation import Explanation, Waiting
-from mediafleet.domain.lifecycle import JobStatus
-from mediafleet.domain.node import PoolView
+from mediafleet.domain.insight import FleetGauges, QueueDepth, merge_gauges
+from mediafleet.domain.lifecycle import PriorityClass
+from mediafleet.domain.node import NodeState, PoolView
 from mediafleet.scheduler.cell_events import merge_events
 from mediafleet.scheduler.cell_views import (
-    add_up,
     best_explanation,
     join_positions,
     merge_clusters,
@@ -28,16 +28,13 @@ def explanation(waits_for: Waiting, *pools: str) -> Explanation:
     return Explanation(waits_for, (), pools, "", (), 0, (), 0, None, None)
 
 
-def test_counts_are_added_at_every_depth() -> None:
-    one = {"jobs": {JobStatus.PENDING: 1, "x": 2}, "queued_tasks": 3, "word": "a", "on": True}
-    two = {"jobs": {JobStatus.PENDING: 4}, "queued_tasks": 5, "word": "b", "on": True, "more": {"y": 1.5}}
-    assert add_up([one, two]) == {
-        "jobs": {JobStatus.PENDING: 5, "x": 2},
-        "queued_tasks": 8,
-        "word": "a",
-        "on": True,
-        "more": {"y": 1.5},
-    }
+def test_what_waits_in_all_cells_waits_as_long_as_the_oldest() -> None:
+    one = FleetGauges({PriorityClass.LIVE: QueueDepth(1, 50)}, {NodeState.READY: 2}, 3)
+    two = FleetGauges({PriorityClass.LIVE: QueueDepth(2, 90, is_cut=True)}, {NodeState.OFFLINE: 1}, 4)
+    merged = merge_gauges([one, two])
+    assert merged.queues == {PriorityClass.LIVE: QueueDepth(3, 90, is_cut=True)}
+    assert (dict(merged.nodes), merged.dead_letters) == ({NodeState.READY: 2, NodeState.OFFLINE: 1}, 7)
+    assert merge_gauges([one]) is one
 
 
 def test_pools_of_one_signature_are_one() -> None:

@@ -176,3 +176,40 @@ async def test_position_of_several_cells_begins_at_the_first_one(parts: Parts, h
     await stream.aclose()
     hub_step.cancel()
     await asyncio.gather(hub_step, return_exceptions=True)
+
+
+async def emit_unknown(parts: Parts, count: int) -> None:
+    """Write events of a type that a newer version knows."""
+    client: Any = parts.store.redis
+    for _ in range(count):
+        await client.xadd(parts.store.keys.events, {"e": "task.teleported\tjob\tj0-x\t{}"})
+
+
+async def test_events_that_only_a_newer_version_knows_are_passed_over_and_counted(parts: Parts) -> None:
+    """Old and new instances run side by side while a fleet is updated."""
+    unknown: list[None] = []
+    hub = EventHub(parts.store, on_unknown=lambda: unknown.append(None))
+    with hub._watch() as watcher:
+        first = asyncio.create_task(hub.step())
+        await hub._reading.wait()
+        await emit_unknown(parts, 2)
+        ids = await emit(parts, 1)
+        await emit_unknown(parts, 1)
+        await first
+        while len(unknown) < 3:
+            await hub.step()
+        assert [watcher.queue.get_nowait().id for _ in range(watcher.queue.qsize())] == ids
+    # Its position is behind the last of them, so that they are not read again and again.
+    assert hub._position == await parts.store.read.last_event_id()
+
+
+async def test_past_events_go_on_behind_those_that_are_unknown(parts: Parts) -> None:
+    hub = EventHub(parts.store)
+    before = await emit(parts, 1)
+    await emit_unknown(parts, 1_001)
+    after = await emit(parts, 1, kind=EventType.JOB_COMPLETED)
+    step = asyncio.create_task(hub.step())
+    found = [event.id async for event in hub.follow(after="0-1", job="j0-x")]
+    step.cancel()
+    await asyncio.wait([step])
+    assert found == before + after

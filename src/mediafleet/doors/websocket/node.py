@@ -105,7 +105,7 @@ class NodeDoor:
             return
         code, reason = _explain(error)
         if code == CODE_FAULT:
-            _logger.error("node link failed", node=link.node, error=repr(error))
+            _logger.error("node link failed", node=link.node, reason=repr(error))
         else:
             _logger.warning("node link refused", node=link.node, code=code, reason=reason)
         link.close(code, reason)

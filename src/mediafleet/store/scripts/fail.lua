@@ -2,7 +2,8 @@
 -- A: failures = [{task, grant, how, error (JSON), retryable, delays = [ms after try 1, 2, …], delay_ms}]
 --   how: 'failed' (the task's own fault: spends a try) · 'lost' (rejected or not delivered: spends none, waits delay_ms)
 --        'stopped' (the node confirms that it ended revoked work: frees its slots)
--- Returns {verdicts = ['retried' | 'failed' | 'lost' | 'released' | 'stale'], queues = [touched], freed (see capacity.lua)}.
+-- Returns {verdicts = ['retried' | 'failed' | 'lost' | 'released' | 'stale'], queues = [touched], freed (see capacity.lua),
+--   dead = {code of the error: new dead letters}}.
 -- @include base events scores state record rule names queue counts job progress capacity freed grants share ends
 -- @include attempt lose revoke dead failure
 -- @include relief
@@ -19,4 +20,4 @@ end
 
 local verdicts = {}
 for position, item in ipairs(A.failures) do verdicts[position] = settle(item) end
-return reply({verdicts = verdicts, queues = touched_queues, freed = freed_capacity()})
+return reply({verdicts = verdicts, queues = touched_queues, freed = freed_capacity(), dead = dead_codes})

@@ -5,7 +5,8 @@
 --    timeout_error (JSON), delays (ms), max_kills, poison_error (see kill.lua), deadline_error, queue_error, stalled_error,
 --    task_deadline_error (JSON)
 -- Returns {grace, stops = [{task, grant, executor}], jobs = [past retention], artifacts, nodes = [lost],
---   expired = {what: count}, queues = [touched], freed (see capacity.lua), more = call again at once}.
+--   expired = {what: count}, queues = [touched], freed (see capacity.lua), more = call again at once,
+--   dead = {code of the error: new dead letters}}.
 -- @include base events scores state record rule names queue admit counts job progress children missing revive
 -- @include capacity freed grants share ends attempt lose
 -- @include revoke dead failure kill unhold pools node expire overdue retention
@@ -41,5 +42,5 @@ for _, entry in ipairs(entries) do
   if what then result.expired[what] = (result.expired[what] or 0) + 1 end
 end
 result.more = result.more or #entries == A.limit
-result.queues, result.freed = touched_queues, freed_capacity()
+result.queues, result.freed, result.dead = touched_queues, freed_capacity(), dead_codes
 return reply(result)

@@ -1,7 +1,8 @@
 -- A node is on a link of this instance: settles what it still does against what the store holds.
 -- A: node, instance, incarnation, doc, draining, lease_ms, executors = [{id, slots, pool, doc}], pools = {pool id: doc},
 --    announced = [{task, grant}] that it runs, or holds a result of, max_kills, poison_error (see kill.lua)
--- Returns {epoch, keep = [{task, grant}], drop = [{task, grant}], lost = count, draining, queues = [touched], freed (see capacity.lua)}.
+-- Returns {epoch, keep = [{task, grant}], drop = [{task, grant}], lost = count, draining, queues = [touched], freed (see capacity.lua),
+--   dead = {code of the error: new dead letters}}.
 -- @include base events scores state record rule names queue counts job progress capacity freed grants share ends
 -- @include attempt lose revoke dead
 -- @include failure kill unhold pools node executors announced
@@ -25,4 +26,4 @@ set_score(P .. 'due', 'node|' .. A.node, NOW + A.lease_ms)
 list_executors(A.node, not draining)
 emit('node.registered', 'node', A.node)
 return reply({epoch = redis.call('HINCRBY', key, 'epoch', 1), keep = keep, drop = drop, lost = lost,
-  draining = draining, queues = touched_queues, freed = freed_capacity()})
+  draining = draining, queues = touched_queues, freed = freed_capacity(), dead = dead_codes})

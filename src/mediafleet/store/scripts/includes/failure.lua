@@ -15,7 +15,7 @@ local function fail_for_good(t, failure)
   change(t, 'grant', '')
   save(t)
   forget_limits(t)
-  bury(t.id)
+  bury(t.id, t.job, failure)
   -- Nodes that still run an older attempt are told at their next heartbeat.
   if tonumber(t.attempt or '0') > 1 then revoke_others(t.id, '', {}) end
   local j = read_job(t.job)
