@@ -25,9 +25,13 @@ from mediafleet.console import console_handlers
 from mediafleet.domain.addresses import AddressRing
 from mediafleet.domain.clock import SystemClock
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
+from mediafleet.domain.push import parse_push_nodes
 from mediafleet.doors.http.application import Extras, build_application
 from mediafleet.doors.http.presence import Presence
 from mediafleet.doors.http.server import HttpServer
+from mediafleet.doors.push.keeper import Caller, PushKeeper
+from mediafleet.doors.push.messages import LinkTimes
+from mediafleet.doors.push.node_api import listening
 from mediafleet.kinds import KindRegistry
 from mediafleet.node import Farewell, NodeAgent, Surroundings, WebSocketLink
 from mediafleet.ops.auth import TOKEN_FILE_NAME, is_loopback, load_or_make_token, needs_token
@@ -44,6 +48,8 @@ from mediafleet.store.keys import Keys
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from mediafleet.doors.websocket.node import NodeDoor
+    from mediafleet.node.link import Dial
     from mediafleet.ops.settings import Settings
 
 RESTART_WAIT_S = 1.0
@@ -124,6 +130,8 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
         await stack.enter_async_context(scheduler)
         extras = Extras(handlers=console_handlers(settings.server), render_metrics=metrics.render)
         application = build_application(scheduler, settings.server, extras)
+        # Before the server, whose end closes all links; these need a moment for it.
+        await stack.enter_async_context(_push_keeper(settings, instance, store, application.nodes))
         presence = Presence(application.shell)
         server = HttpServer(replace(application, shell=presence), host=settings.server.host, port=settings.server.port)
         await stack.enter_async_context(server)
@@ -138,6 +146,19 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
             made_token="" if had_token else token,
             has_work=partial(_has_work, scheduler),
         )
+
+
+def _push_keeper(settings: Settings, instance: str, store: Store, door: NodeDoor) -> PushKeeper:
+    rules = settings.scheduler
+    caller = Caller(
+        instance,
+        partial(store.claim_push, instance),
+        door,
+        settings.server.token,
+        LinkTimes(rules.heartbeat_ms / 1000),
+        ask_every_s=rules.reap_ms / 1000,
+    )
+    return PushKeeper(parse_push_nodes(rules.push_nodes), caller)
 
 
 def _complete(settings: Settings) -> Settings:
@@ -327,6 +348,8 @@ def _node_environment(settings: Settings, token: str) -> dict[str, str]:
         for field in fields(component)
         if field.name != "scheduler"
     }
+    # It is told where its scheduler is, so it calls; and of several only one could listen there.
+    values[variable_of("node.listen")] = ""
     texts = {name: _as_variable(value) for name, value in values.items()}
     return {**os.environ, **texts, "MEDIAFLEET_STORE__CELL": settings.store.cell, "MEDIAFLEET_TOKEN": token}
 
@@ -352,14 +375,14 @@ async def _node(settings: Settings) -> int:
     data, node = settings.data, settings.node
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     ring = AddressRing(node.scheduler)
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession() as session, _links(settings, ring) as (dial, move_on):
         agent = NodeAgent(
             node,
             data,
             Surroundings(
                 kinds=KindRegistry.installed(),
-                dial=lambda: WebSocketLink.open(ring.current, token=settings.server.token),
-                move_on=lambda: ring.move_on(ring.current),
+                dial=dial,
+                move_on=move_on,
                 artifacts=ArtifactClient(session, ring, settings.server.token),
                 cell=settings.store.cell,
             ),
@@ -370,6 +393,18 @@ async def _node(settings: Settings) -> int:
         finally:
             teller.cancel()
     return 0 if farewell is Farewell.DRAINED else ABORTED
+
+
+@asynccontextmanager
+async def _links(settings: Settings, ring: AddressRing) -> AsyncGenerator[tuple[Dial, Callable[[], None]]]:
+    """Yield how a node gets its links, by calling or by being called, and what it does when one was not taken."""
+    token = settings.server.token
+    if not settings.node.listen:
+        yield lambda: WebSocketLink.open(ring.current, token=token), lambda: ring.move_on(ring.current)
+        return
+    async with listening(settings.node.listen, settings.server) as (listener, url):
+        print(f"mediafleet node listens at {url}", file=sys.stderr)
+        yield listener.accept, lambda: None
 
 
 async def _tell(agent: NodeAgent, signals: Signals) -> None:

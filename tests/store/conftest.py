@@ -77,6 +77,7 @@ class WholeLife:
         await store.check_schema()
         member = await announce(store, "i-1")
         await store.configure("i-1", member.epoch, FleetRules())
+        await store.claim_push("i-1", ["http://a:1"])
         await store.forward([records.Message("n0-nobody-1", "frame", "{}")], instance="i-1")
         await store.open_artifact("a0-up", doc="{}", state="open", retention_ms=RETENTION_MS)
         await store.open_artifact("a0-out", doc="{}", state="complete", retention_ms=RETENTION_MS)

@@ -13,6 +13,7 @@ import pytest
 from redis import exceptions
 
 from mediafleet.domain.lifecycle import FINAL_TASK_STATES, TRANSITIONS, TaskEvent, TaskState
+from mediafleet.domain.push import PushClaims
 from mediafleet.domain.rules import Membership
 from mediafleet.store import Store, records
 from mediafleet.store.scripts import Script, as_text, from_fields, load_script, render_lifecycle, script_names
@@ -27,6 +28,7 @@ LONGEST = 60
 REPLIES: dict[str, Any] = {
     "announce": Membership,
     "cancel": records.CancelPiece,
+    "claim_push": PushClaims,
     "commit": records.Stops,
     "configure": records.Configured,
     "complete_artifact": records.Completed,

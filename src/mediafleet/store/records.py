@@ -245,6 +245,8 @@ class NodeDocument(msgspec.Struct, frozen=True):
     host: str
     version: str
     facts: dict[str, object] = {}
+    link: str = "websocket"
+    """What carries its link."""
 
 
 class NodeRecord(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ import msgspec
 
 from mediafleet.domain.errors import ConfigError
 from mediafleet.domain.ids import new_token
+from mediafleet.domain.push import PushClaim, PushClaims
 from mediafleet.domain.rules import FleetRules, Membership
 from mediafleet.store import records
 from mediafleet.store.connection import translate_errors
@@ -33,6 +34,8 @@ MAX_HOPS = 5
 """How often a message between instances is passed on before it is given up."""
 INBOX_LENGTH = 10_000
 """About how many messages an inbox keeps; an instance that is that far behind is as good as gone."""
+PUSHED_KEEP_MS = 7 * 24 * 3600 * 1000
+"""How long it is known who called which listening node, after the last instance that calls any has gone."""
 PIECE = 256
 """Most tasks that one script call touches: more would hold the server for too long."""
 
@@ -196,6 +199,13 @@ class Store:
     async def retire(self, instance: str) -> None:
         """Say that the instance ends."""
         await self._run("retire", records.Retired, instance=instance)
+
+    async def claim_push(self, instance: str, addresses: Sequence[str]) -> list[PushClaim]:
+        """Return which of these listening nodes the instance may call; safe to repeat, and to be repeated."""
+        keep_ms = PUSHED_KEEP_MS
+        return (
+            await self._run("claim_push", PushClaims, instance=instance, addresses=addresses, keep_ms=keep_ms)
+        ).claims
 
     async def configure(self, instance: str, epoch: int, rules: FleetRules) -> records.Configured:
         """Write the rules of the fleet; refused unless the instance leads at that epoch."""

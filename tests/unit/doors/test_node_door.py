@@ -316,7 +316,7 @@ async def test_a_node_that_comes_while_the_server_stops_is_sent_away(fleet: Fake
     door = NodeDoor(fleet)
     door.close_all()
     async with asyncio.timeout(10):
-        await door._serve(receive, send)
+        await door.serve(receive, send)
     assert (sent[-1]["code"], sent[-1]["reason"]) == (1001, "The scheduler is stopping; come back soon.")
     assert fleet.links == []
 
