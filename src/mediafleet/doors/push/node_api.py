@@ -11,14 +11,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
-from litestar import Controller, Litestar, Request, Response, get, post
+from litestar import Controller, Litestar, Response, get, post
 from litestar.config.app import AppConfig
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter, SkipValidation
 
 from mediafleet.domain.errors import ConfigError, InvalidRequest, MediafleetError
 from mediafleet.domain.push import parse_listen
+from mediafleet.doors.http.context import AnyRequest
 from mediafleet.doors.http.problems import (
     answer_framework,
     answer_not_text,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from mediafleet.ops.settings import ServerSettings
 
 T = TypeVar("T")
+InjectedListener = NamedDependency[SkipValidation[Listener]]
 JSON = "application/json"
 
 
@@ -47,7 +49,7 @@ class LinkController(Controller):
     path = LINK_ROUTE
 
     @post("", status_code=200)
-    async def open(self, request: Request[Any, Any, Any], listener: Listener) -> Response[bytes]:
+    async def open(self, request: AnyRequest, listener: InjectedListener) -> Response[bytes]:
         """Open the node's link; safe to repeat."""
         link = await listener.open(await _read(request, Opening))
         return _answer({"link": link.opening.link})
@@ -55,28 +57,28 @@ class LinkController(Controller):
     @get("/{link:str}/frames")
     async def fetch(
         self,
-        link: str,
-        listener: Listener,
-        after: Annotated[int, Parameter(ge=0)],
-        wait_ms: Annotated[int, Parameter(ge=0, le=LONGEST_WAIT_MS)] = 0,
-        most: Annotated[int, Parameter(ge=0)] = 1,
+        link: FromPath[str],
+        listener: InjectedListener,
+        after: Annotated[int, QueryParameter(ge=0)],
+        wait_ms: Annotated[int, QueryParameter(ge=0, le=LONGEST_WAIT_MS)] = 0,
+        most: Annotated[int, QueryParameter(ge=0)] = 1,
     ) -> Response[bytes]:
         """Fetch the frames after one that has arrived; the answer waits for the first."""
         return _answer(await listener.link(link).fetch(after=after, wait_s=wait_ms / 1000, most=most))
 
     @post("/{link:str}/frames", status_code=200)
-    async def take(self, request: Request[Any, Any, Any], link: str, listener: Listener) -> Response[bytes]:
+    async def take(self, request: AnyRequest, link: FromPath[str], listener: InjectedListener) -> Response[bytes]:
         """Bring frames; those that came before are left out."""
         return _answer(await listener.link(link).take(await _read(request, Frames)))
 
     @post("/{link:str}/close", status_code=200)
-    async def close(self, request: Request[Any, Any, Any], link: str, listener: Listener) -> Response[bytes]:
+    async def close(self, request: AnyRequest, link: FromPath[str], listener: InjectedListener) -> Response[bytes]:
         """Close the link with a code and a reason."""
         listener.link(link).close_by(await _read(request, Closing))
         return _answer({})
 
 
-async def _read(request: Request[Any, Any, Any], kind: type[T]) -> T:
+async def _read(request: AnyRequest, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(await request.body(), type=kind)
     except msgspec.DecodeError as error:
