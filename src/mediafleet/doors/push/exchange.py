@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
@@ -93,12 +94,17 @@ class Exchange:
         async with self._session.request(
             "GET" if data is None else "POST",
             f"{self.address}{LINK_ROUTE}{path}",
-            data=data,
+            data=_as_body(data),
             headers=self._headers,
             # Only configured addresses are called: the token must not go where an answer points.
             allow_redirects=False,
         ) as response:
             return response.status, await _read(response)
+
+
+def _as_body(data: bytes | None) -> bytes | io.BytesIO | None:
+    # Large bytes as they are would hold the event loop until the kernel has taken all of them.
+    return io.BytesIO(data) if data and len(data) > _READ_BYTES else data
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -83,8 +83,10 @@ class PushKeeper:
         if self._loop:
             await end_loops([self._loop])
         calls = [call.stop() for call in self._calls.values()]
+        # Safe to repeat: the server has done the same if it ended before.
+        self._caller.door.close_all()
         if calls:
-            # The server that ends before this has told all links to close; they need a moment to say so.
+            # They need a moment to tell their nodes, which then wait for another instance at once.
             await asyncio.wait(calls, timeout=END_WITHIN_S)
             await end_loops(calls)
         await self._stack.aclose()

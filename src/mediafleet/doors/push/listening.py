@@ -156,6 +156,7 @@ class Listener:
         self._clock = clock or SystemClock()
         self._current: ListeningLink | None = None
         self._wanted: asyncio.Future[ListeningLink] | None = None
+        self._stopping = False
         self._changes = Changes()
 
     async def accept(self) -> ListeningLink:
@@ -180,11 +181,11 @@ class Listener:
             self._current.end(
                 SchedulerUnavailable(f"Another scheduler, {opening.holder}, calls this node from now on.")
             )
-        is_ready = await self._changes.until(lambda: self._is_wanted, within_s=READY_WITHIN_S)
+        is_ready = await self._changes.until(lambda: self._is_wanted or self._stopping, within_s=READY_WITHIN_S)
         # Looked at again: others may have come while this caller waited.
         if (present := self._find(opening)) is not None:
             return present
-        if not is_ready or not self._wanted:
+        if not is_ready or self._stopping or not self._wanted:
             raise Unavailable("The node is not ready to be linked yet; call again soon.")
         self._current = ListeningLink(opening, self._clock)
         self._wanted.set_result(self._current)
@@ -212,7 +213,9 @@ class Listener:
         return self._current
 
     def close_all(self) -> None:
-        """End the link because the node ends."""
+        """End the link because the node ends, and let nobody wait for another."""
+        self._stopping = True
+        self._changes.note()
         if self._current:
             self._current.end(SchedulerUnavailable("The node is stopping."))
 
