@@ -58,6 +58,16 @@ async def test_an_instance_that_slept_through_its_presence_owns_nothing_until_it
     assert await claimed(store, "i-1") == {}, "it does not take back what another has"
 
 
+async def test_what_an_instance_gives_up_goes_to_whoever_asks_next(store: Store) -> None:
+    await announce(store, "i-1")
+    await announce(store, "i-2")
+    await claimed(store, "i-1")
+    assert await store.claim_push("i-1", [B], give_up=[A]) == [PushClaim(B, 1)]
+    assert await store.claim_push("i-2", [B], give_up=[B]) == [], "only its owner can give a node up"
+    assert await claimed(store, "i-2") == {A: 2}
+    assert await claimed(store, "i-1") == {B: 1}
+
+
 async def test_of_many_who_ask_at_once_one_has_each_node(store: Store) -> None:
     names = [f"i-{number}" for number in range(20)]
     for name in names:

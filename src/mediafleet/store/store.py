@@ -200,12 +200,12 @@ class Store:
         """Say that the instance ends."""
         await self._run("retire", records.Retired, instance=instance)
 
-    async def claim_push(self, instance: str, addresses: Sequence[str]) -> list[PushClaim]:
-        """Return which of these listening nodes the instance may call; safe to repeat, and to be repeated."""
-        keep_ms = PUSHED_KEEP_MS
-        return (
-            await self._run("claim_push", PushClaims, instance=instance, addresses=addresses, keep_ms=keep_ms)
-        ).claims
+    async def claim_push(
+        self, instance: str, addresses: Sequence[str], *, give_up: Sequence[str] = ()
+    ) -> list[PushClaim]:
+        """Return which of these listening nodes the instance may call, and leave others to whoever asks; safe to repeat."""
+        given = {"addresses": addresses, "give_up": give_up, "keep_ms": PUSHED_KEEP_MS}
+        return (await self._run("claim_push", PushClaims, instance=instance, **given)).claims
 
     async def configure(self, instance: str, epoch: int, rules: FleetRules) -> records.Configured:
         """Write the rules of the fleet; refused unless the instance leads at that epoch."""

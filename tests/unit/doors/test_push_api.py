@@ -19,7 +19,7 @@ from mediafleet.ops.settings import ServerSettings
 
 TOKEN = "correct-horse-battery"  # noqa: S105 - a word for the test
 NAME = "a" * 16
-OPENING: dict[str, Any] = {"link": NAME, "holder": "i-1", "term": 1, "silence_ms": 60_000}
+OPENING: dict[str, Any] = {"link": NAME, "instance": "i-1", "address": "http://a:1", "term": 1, "silence_ms": 60_000}
 LINK = f"/api/v1/link/{NAME}"
 
 
@@ -63,9 +63,13 @@ async def test_frames_go_in_and_the_answer_says_how_many_have_come(client: aioht
     [
         ("POST", "/api/v1/link", b""),
         ("POST", "/api/v1/link", b"{}"),
-        ("POST", "/api/v1/link", b'{"link":"short","holder":"i","term":1,"silence_ms":1000}'),
-        ("POST", "/api/v1/link", b'{"link":"aaaaaaaaaaaaaaaa","holder":"i","term":-1,"silence_ms":1000}'),
-        ("POST", "/api/v1/link", b'{"link":"aaaaaaaaaaaaaaaa","holder":"i","term":1,"silence_ms":1}'),
+        ("POST", "/api/v1/link", b'{"link":"short","instance":"i","address":"x","term":1,"silence_ms":1000}'),
+        (
+            "POST",
+            "/api/v1/link",
+            b'{"link":"aaaaaaaaaaaaaaaa","instance":"i","address":"x","term":-1,"silence_ms":1000}',
+        ),
+        ("POST", "/api/v1/link", b'{"link":"aaaaaaaaaaaaaaaa","instance":"i","address":"x","term":1,"silence_ms":1}'),
         ("POST", f"{LINK}/frames", b'{"first":0,"frames":[]}'),
         ("POST", f"{LINK}/frames", b'{"first":1,"frames":[}'),
         ("POST", f"{LINK}/frames", b"\xff"),

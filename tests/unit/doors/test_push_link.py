@@ -62,8 +62,10 @@ class Claims:
 
     terms: dict[str, int] = field(default_factory=dict[str, int])
     away: bool = False
+    given_up: list[str] = field(default_factory=list[str])
 
-    async def __call__(self, addresses: Sequence[str]) -> list[PushClaim]:
+    async def __call__(self, addresses: Sequence[str], /, *, give_up: Sequence[str]) -> list[PushClaim]:
+        self.given_up += give_up
         if self.away:
             raise StoreUnavailable("The store is away.")
         return [PushClaim(one, self.terms[one]) for one in addresses if one in self.terms]
@@ -246,7 +248,7 @@ async def test_a_node_that_goes_silent_is_lost(fleet: FakeFleet, node: Node, mon
 
 async def test_bytes_that_are_no_text_end_the_link(node: Node) -> None:
     async with aiohttp.ClientSession() as session:
-        link = DialledLink(Exchange(session, node.address), PushNode(node.address), holder="i", term=1, times=TIMES)
+        link = DialledLink(Exchange(session, node.address), PushNode(node.address), instance="i", term=1, times=TIMES)
         agent = asyncio.create_task(node.listener.accept())
         async with link, asyncio.timeout(DEADLINE_S):
             await link.receive()
@@ -261,15 +263,31 @@ async def test_a_node_that_is_off_is_told_of_once(
     fleet: FakeFleet, unused_tcp_port: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries: list[int] = []
+    monkeypatch.setattr(keeper, "LEFT_TO_OTHERS_S", 0.01)
     monkeypatch.setattr(keeper, "pause_s", lambda failures, draw: tries.append(failures) or 0)  # type: ignore[arg-type]
     async with keeping(fleet, Node(Listener(), f"http://127.0.0.1:{unused_tcp_port}")):
-        await until(lambda: len(tries) >= 5)
+        # Over several turns, after each of which it is left to others.
+        await until(lambda: len(tries) >= 3 * keeper.TRIES)
     assert tries[:5] == [1, 2, 3, 4, 5]
     assert "".join(capfd.readouterr()).count("called again and again") == 1
 
 
+async def test_a_node_that_this_instance_cannot_reach_is_left_to_others_for_a_while(
+    fleet: FakeFleet, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "pause_s", lambda failures, draw: 0)  # type: ignore[arg-type]
+    monkeypatch.setattr(keeper, "LEFT_TO_OTHERS_S", 0.01)
+    address = f"http://127.0.0.1:{unused_tcp_port}"
+    claims = Claims({address: 1})
+    async with keeping(fleet, Node(Listener(), address), claims=claims):
+        await until(lambda: claims.given_up == [address])
+        async with listening(address.removeprefix("http://"), ServerSettings()) as (listener, _):
+            await Node(listener, address).register()
+            assert [one.node for one in fleet.links] == [NODE], "nobody else took it, so it was called again"
+
+
 async def test_no_nodes_cost_nothing(fleet: FakeFleet) -> None:
-    async def never(_: Sequence[str]) -> list[PushClaim]:
+    async def never(_: Sequence[str], /, **__: object) -> list[PushClaim]:
         raise AssertionError
 
     async with PushKeeper([], Caller("i-1", never, NodeDoor(fleet), "", TIMES, ask_every_s=0)):
@@ -279,7 +297,7 @@ async def test_no_nodes_cost_nothing(fleet: FakeFleet) -> None:
 async def test_nobody_answers_an_opening_in_time(unused_tcp_port: int) -> None:
     async with aiohttp.ClientSession() as session:
         address = f"http://127.0.0.1:{unused_tcp_port}"
-        link = DialledLink(Exchange(session, address), PushNode(address), holder="i", term=1, times=TIMES)
+        link = DialledLink(Exchange(session, address), PushNode(address), instance="i", term=1, times=TIMES)
         with pytest.raises(NodeAway, match="cannot be reached"):
             await link.__aenter__()
 

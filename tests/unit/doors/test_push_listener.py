@@ -32,8 +32,8 @@ class HandClock:
         return self.now_s
 
 
-def opening(link: str = "a", holder: str = "i-1", term: int = 1) -> Opening:
-    return Opening(link * 16, holder, term, SILENCE_MS)
+def opening(link: str = "a", instance: str = "i-1", term: int = 1, address: str = "http://a:9000") -> Opening:
+    return Opening(link * 16, instance, address, term, SILENCE_MS)
 
 
 def frames(first: int, *items: Any) -> Frames:
@@ -99,10 +99,19 @@ async def test_a_caller_with_a_later_term_takes_the_node_over(listener: Listener
 
 @pytest.mark.parametrize("term", [1, 2])
 async def test_a_caller_that_comes_too_late_is_refused(listener: Listener, term: int) -> None:
-    """It slept through its claim, or knows the node by a second address."""
+    """It slept through its claim."""
     link = await opened(listener, opening(term=2))
     with pytest.raises(Conflict, match="too late"):
         await listener.open(opening("b", "i-2", term))
+    assert link.is_open
+
+
+async def test_a_node_is_called_by_one_of_its_addresses(listener: Listener) -> None:
+    """Terms of two addresses say nothing of each other: their callers would take the node from each other for ever."""
+    link = await opened(listener, opening())
+    for instance in ("i-1", "i-2"):
+        with pytest.raises(Conflict, match="leave one of them out"):
+            await listener.open(opening("b", instance, 9, address="http://b:9000"))
     assert link.is_open
 
 

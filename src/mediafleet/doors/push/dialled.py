@@ -47,11 +47,11 @@ class _Done(msgspec.Struct):
 class DialledLink:
     """One link to a node that listens. Use it as an async context manager; it is open inside."""
 
-    def __init__(self, exchange: Exchange, node: PushNode, *, holder: str, term: int, times: LinkTimes) -> None:
+    def __init__(self, exchange: Exchange, node: PushNode, *, instance: str, term: int, times: LinkTimes) -> None:
         self._exchange = exchange
         self._node = node
         self._times = times
-        self._opening = Opening(new_token(), holder, term, int(times.silence_s * 1000))
+        self._opening = Opening(new_token(), instance, node.address, term, int(times.silence_s * 1000))
         self._incoming = Incoming()
         self._outgoing = Outgoing()
         self._inbox: deque[str] = deque()

@@ -6,7 +6,7 @@ import asyncio
 import random
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import aiohttp
 import structlog
@@ -17,7 +17,7 @@ from mediafleet.doors.push.messages import LinkTimes
 from mediafleet.scheduler.loops import end_loops, keep_going
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from mediafleet.domain.push import PushClaim, PushNode
     from mediafleet.doors.websocket.node import NodeDoor
@@ -31,7 +31,24 @@ END_WITHIN_S = 3.0
 """How long links may take to close at shutdown."""
 _REFUSED_CODES = frozenset({4400, 4401, 4409, 4426})
 
+TRIES = 6
+"""In vain and in a row, about 10 s; then another instance may try, which perhaps reaches the node."""
+LEFT_TO_OTHERS_S = 2.0
+"""For so long this instance does not ask for such a node again."""
+
 _log = structlog.get_logger(__name__)
+
+
+class Claim(Protocol):
+    """Tells which nodes this instance may call."""
+
+    async def __call__(self, addresses: Sequence[str], /, *, give_up: Sequence[str]) -> list[PushClaim]:
+        """Return those of the addresses that are this instance's; others may have what it gives up.
+
+        Raises:
+            StoreUnavailable: Nobody can tell.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,8 +56,7 @@ class Caller:
     """Who calls the nodes."""
 
     instance: str
-    claim: Callable[[Sequence[str]], Awaitable[list[PushClaim]]]
-    """Tells which addresses this instance may call. Raises StoreUnavailable."""
+    claim: Claim
     door: NodeDoor
     token: str
     times: LinkTimes
@@ -65,6 +81,8 @@ class PushKeeper:
         self._nodes = {node.address: node for node in nodes}
         self._caller = caller
         self._calls: dict[str, _Call] = {}
+        self._left_until: dict[str, float] = {}
+        self._said: dict[str, str] = {}
         self._stack = AsyncExitStack()
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.Task[None] | None = None
@@ -93,9 +111,14 @@ class PushKeeper:
 
     async def step(self) -> None:
         """Ask once which nodes are this instance's, begin and end calls accordingly, and wait. Raises StoreUnavailable."""
-        claims = {one.address: one.term for one in await self._caller.claim(list(self._nodes))}
+        tired = [address for address, call in self._calls.items() if call.is_tired]
+        now_s = asyncio.get_running_loop().time()
+        asked = [one for one in self._nodes if one not in tired and self._left_until.get(one, 0) <= now_s]
+        claims = {one.address: one.term for one in await self._caller.claim(asked, give_up=tired)}
+        self._left_until |= dict.fromkeys(tired, now_s + LEFT_TO_OTHERS_S)
         for address in [known for known, call in self._calls.items() if claims.get(known) != call.term]:
-            _log.warning("another instance calls a listening node now", address=address)
+            if address not in tired:
+                _log.warning("another instance calls a listening node now", address=address)
             await end_loops([self._calls.pop(address).stop()])
         for address, term in claims.items():
             if address not in self._calls:
@@ -105,21 +128,26 @@ class PushKeeper:
     def _begin(self, node: PushNode, term: int) -> _Call:
         assert self._session  # noqa: S101 - set as long as the loop runs
         exchange = Exchange(self._session, node.address, token=self._caller.token)
-        return _Call(node, term, exchange, self._caller)
+        return _Call(node, term, exchange, self._caller, self._said)
 
 
 class _Call:
     """One node that is this instance's: linked, or on the way to it."""
 
-    def __init__(self, node: PushNode, term: int, exchange: Exchange, caller: Caller) -> None:
+    def __init__(self, node: PushNode, term: int, exchange: Exchange, caller: Caller, said: dict[str, str]) -> None:
         self.term = term
         self._node = node
         self._exchange = exchange
         self._caller = caller
         self._failures = 0
-        self._said = ""
+        self._said = said
         self._stopping = False
         self._task = asyncio.create_task(self._keep(), name=f"push {node.address}")
+
+    @property
+    def is_tired(self) -> bool:
+        """Whether another instance might do better."""
+        return self._failures >= TRIES
 
     def stop(self) -> asyncio.Task[None]:
         """Call no more; return the task that ends with the present link, or when it is cancelled."""
@@ -142,17 +170,16 @@ class _Call:
 
     async def _link(self) -> None:
         caller, address = self._caller, self._node.address
-        link = DialledLink(
-            self._exchange, self._node, holder=f"{caller.instance} {address}", term=self.term, times=caller.times
-        )
+        link = DialledLink(self._exchange, self._node, instance=caller.instance, term=self.term, times=caller.times)
         async with link:
             _log.info("a listening node answered", address=address, term=self.term)
-            self._failures, self._said = 0, ""
+            self._failures = 0
+            self._said.pop(address, None)
             await caller.door.serve(link.receive, link.send, kind="push")
         code, reason = link.closed_with or (0, link.lost)
         if code in _REFUSED_CODES:
-            # It will not pass by itself soon.
-            self._failures = 10
+            # It will not pass by itself soon, nor with another instance.
+            self._failures = TRIES - 1
             _log.warning("a listening node was refused", address=address, code=code, reason=reason)
         else:
             self._failures = 1
@@ -161,10 +188,10 @@ class _Call:
     def _note_failure(self, reason: str) -> None:
         self._failures += 1
         # Once a cause and not once a try: a node that is switched off for a week must not fill the log.
-        if reason != self._said:
+        if reason != self._said.get(self._node.address):
             _log.warning(
                 "a listening node does not answer; it is called again and again",
                 address=self._node.address,
                 reason=reason,
             )
-        self._said = reason
+        self._said[self._node.address] = reason

@@ -90,7 +90,7 @@ class ListeningLink:
 
     @property
     def _who(self) -> str:
-        return self.opening.holder
+        return self.opening.instance
 
     def _refuse_ended(self) -> None:
         if self._ended:
@@ -179,7 +179,7 @@ class Listener:
             return present
         if self._current:
             self._current.end(
-                SchedulerUnavailable(f"Another scheduler, {opening.holder}, calls this node from now on.")
+                SchedulerUnavailable(f"Another scheduler, {opening.instance}, calls this node from now on.")
             )
         is_ready = await self._changes.until(lambda: self._is_wanted or self._stopping, within_s=READY_WITHIN_S)
         # Looked at again: others may have come while this caller waited.
@@ -189,7 +189,7 @@ class Listener:
             raise Unavailable("The node is not ready to be linked yet; call again soon.")
         self._current = ListeningLink(opening, self._clock)
         self._wanted.set_result(self._current)
-        _log.info("a scheduler called", holder=opening.holder, term=opening.term)
+        _log.info("a scheduler called", instance=opening.instance, address=opening.address, term=opening.term)
         return self._current
 
     @property
@@ -224,9 +224,15 @@ def refuse_rival(present: Opening, rival: Opening) -> None:
     """Return if a caller may replace one that lives. Raises Conflict.
 
     The same caller may always: it has given its older link up. Another needs a later term, so that an instance that slept
-    through its claim cannot take the node back from the one that took it over.
+    through its claim cannot take the node back from the one that took it over. By another address nobody may: the terms of
+    two addresses say nothing of each other, and their callers would take the node from each other for ever.
     """
-    if rival.holder != present.holder and rival.term <= present.term:
+    if rival.address != present.address:
         raise Conflict(
-            f"The node is linked to {present.holder} (term {present.term}); {rival.holder} (term {rival.term}) comes too late."
+            f"The node is linked to {present.instance}, by the address {present.address}; {rival.address} comes too late. "
+            "If both are in scheduler.push_nodes, leave one of them out."
+        )
+    if rival.instance != present.instance and rival.term <= present.term:
+        raise Conflict(
+            f"The node is linked to {present.instance} (term {present.term}); {rival.instance} (term {rival.term}) comes too late."
         )

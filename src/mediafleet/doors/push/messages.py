@@ -29,8 +29,10 @@ class Opening(msgspec.Struct, frozen=True):
 
     link: Annotated[str, msgspec.Meta(min_length=16, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
     """Random, made by the caller, so that a repeated request opens nothing twice."""
-    holder: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
-    """Who calls: the instance, and the address by which it knows the node."""
+    instance: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    """Who calls."""
+    address: Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
+    """By which it knows the node; terms are counted for each address."""
     term: _Count
     """Rises when another instance takes the node over: the later one wins."""
     silence_ms: Annotated[int, msgspec.Meta(ge=LEAST_SILENCE_MS, le=MOST_SILENCE_MS)]
