@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
@@ -82,7 +83,7 @@ class Exchange:
         except TimeoutError:
             raise NodeAway(f"{self.address} did not answer within {within_s:.1f} s.") from None
         except aiohttp.ClientError as error:
-            raise NodeAway(f"{self.address} cannot be reached: {error}.") from error
+            raise NodeAway(f"{self.address} cannot be reached: {_words(error)}.") from error
         if status != 200:  # noqa: PLR2004 - HTTP's own number
             raise NodeRefused(_reason(self.address, status, content), status)
         try:
@@ -115,6 +116,12 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         if len(content) > MOST_BODY_BYTES:
             raise aiohttp.ClientPayloadError(f"the answer is larger than {MOST_BODY_BYTES} bytes")
     return bytes(content)
+
+
+def _words(error: aiohttp.ClientError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError) and (error.errno or 0) > 0:
+        return os.strerror(error.errno or 0)
+    return str(error) or type(error).__name__
 
 
 def _may_pass(error: Exception) -> bool:

@@ -13,23 +13,24 @@ local function owner_of(address)
   return string.match(redis.call('HGET', key, address) or '', '^(.*)|(%d+)$')
 end
 
+local alive = lives(A.instance)
+
 local function claim(address)
   local owner, term = owner_of(address)
   if owner ~= A.instance then
-    if owner and lives(owner) then return end
+    -- An instance that slept through its presence takes nothing until it has said again that it lives; what nobody took
+    -- from it meanwhile is still its own.
+    if not alive or (owner and lives(owner)) then return end
     term = (tonumber(term) or 0) + 1
     redis.call('HSET', key, address, A.instance .. '|' .. term)
   end
   claims[#claims + 1] = {address = address, term = tonumber(term)}
 end
 
--- An instance that slept through its presence owns nothing until it has said again that it lives.
-if lives(A.instance) then
-  for _, address in ipairs(A.give_up) do
-    local owner, term = owner_of(address)
-    if owner == A.instance then redis.call('HSET', key, address, '|' .. term) end
-  end
-  for _, address in ipairs(A.addresses) do claim(address) end
-  redis.call('PEXPIRE', key, A.keep_ms)
+for _, address in ipairs(A.give_up) do
+  local owner, term = owner_of(address)
+  if owner == A.instance then redis.call('HSET', key, address, '|' .. term) end
 end
+for _, address in ipairs(A.addresses) do claim(address) end
+redis.call('PEXPIRE', key, A.keep_ms)
 return reply({claims = claims})
