@@ -25,12 +25,10 @@ from mediafleet.console import console_handlers
 from mediafleet.domain.addresses import AddressRing
 from mediafleet.domain.clock import SystemClock
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
-from mediafleet.domain.push import parse_push_nodes
 from mediafleet.doors.http.application import Extras, build_application
 from mediafleet.doors.http.presence import Presence
 from mediafleet.doors.http.server import HttpServer
-from mediafleet.doors.push.keeper import Caller, PushKeeper
-from mediafleet.doors.push.messages import LinkTimes
+from mediafleet.doors.push.keeper import build_keeper
 from mediafleet.doors.push.node_api import listening
 from mediafleet.kinds import KindRegistry
 from mediafleet.node import Farewell, NodeAgent, Surroundings, WebSocketLink
@@ -48,7 +46,6 @@ from mediafleet.store.keys import Keys
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from mediafleet.doors.websocket.node import NodeDoor
     from mediafleet.node.link import Dial
     from mediafleet.ops.settings import Settings
 
@@ -131,7 +128,7 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
         extras = Extras(handlers=console_handlers(settings.server), render_metrics=metrics.render)
         application = build_application(scheduler, settings.server, extras)
         # Before the server, whose end closes all links; these need a moment for it.
-        await stack.enter_async_context(_push_keeper(settings, instance, store, application.nodes))
+        await stack.enter_async_context(build_keeper(settings, instance, store, application.nodes))
         presence = Presence(application.shell)
         server = HttpServer(replace(application, shell=presence), host=settings.server.host, port=settings.server.port)
         await stack.enter_async_context(server)
@@ -146,19 +143,6 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
             made_token="" if had_token else token,
             has_work=partial(_has_work, scheduler),
         )
-
-
-def _push_keeper(settings: Settings, instance: str, store: Store, door: NodeDoor) -> PushKeeper:
-    rules = settings.scheduler
-    caller = Caller(
-        instance,
-        partial(store.claim_push, instance),
-        door,
-        settings.server.token,
-        LinkTimes(rules.heartbeat_ms / 1000),
-        ask_every_s=rules.reap_ms / 1000,
-    )
-    return PushKeeper(parse_push_nodes(rules.push_nodes), caller)
 
 
 def _complete(settings: Settings) -> Settings:

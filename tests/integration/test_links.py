@@ -169,3 +169,21 @@ async def test_a_node_that_drains_says_goodbye(fleet: LinkedFleet) -> None:
 async def test_a_link_needs_the_token_of_the_fleet_on_both_ends(kind: str, real_store: Store, tmp_path: Path) -> None:
     async with linked_fleet(kind, real_store, tmp_path, token="a" * 20) as fleet:
         assert (await fleet.ended(await fleet.submit())).status == "completed"
+
+
+async def test_a_pushed_link_that_is_half_open_is_found_before_its_work_is_lost(
+    real_store: Store, tmp_path: Path
+) -> None:
+    """Nobody closes a connection, and nothing goes through: both ends notice by silence, well within the lease."""
+    async with linked_fleet("push", real_store, tmp_path) as fleet:
+        job = await fleet.submit("wait")
+        await fleet.started()
+        fleet.proxy.freeze()
+        await fleet.in_state("unlinked")
+        fleet.probe.gate.set()
+        await until(_held(fleet))
+        fleet.proxy.thaw()
+        ended = await fleet.ended(job)
+        assert (ended.status, ended.tasks[0].attempt) == ("completed", 1), ended.error
+        assert fleet.probe.started == ["wait"]
+        await fleet.idle()

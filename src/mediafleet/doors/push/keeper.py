@@ -6,11 +6,13 @@ import asyncio
 import random
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, Self
 
 import aiohttp
 import structlog
 
+from mediafleet.domain.push import parse_push_nodes
 from mediafleet.doors.push.dialled import DialledLink
 from mediafleet.doors.push.exchange import Exchange, NodeAway
 from mediafleet.doors.push.messages import LinkTimes
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from mediafleet.domain.push import PushClaim, PushNode
     from mediafleet.doors.websocket.node import NodeDoor
+    from mediafleet.ops.settings import Settings
+    from mediafleet.store import Store
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
@@ -195,3 +199,17 @@ class _Call:
                 reason=reason,
             )
         self._said[self._node.address] = reason
+
+
+def build_keeper(settings: Settings, instance: str, store: Store, door: NodeDoor) -> PushKeeper:
+    """Return what calls the nodes of the settings for an instance."""
+    rules = settings.scheduler
+    caller = Caller(
+        instance,
+        partial(store.claim_push, instance),
+        door,
+        settings.server.token,
+        LinkTimes(rules.heartbeat_ms / 1000),
+        ask_every_s=rules.reap_ms / 1000,
+    )
+    return PushKeeper(parse_push_nodes(rules.push_nodes), caller)
