@@ -29,6 +29,8 @@ from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
 from mediafleet.doors.http.application import Extras, build_application
 from mediafleet.doors.http.presence import Presence
 from mediafleet.doors.http.server import HttpServer
+from mediafleet.doors.push.keeper import build_keeper
+from mediafleet.doors.push.node_api import listening
 from mediafleet.kinds import KindRegistry
 from mediafleet.node import Farewell, NodeAgent, Surroundings, WebSocketLink
 from mediafleet.ops import traces
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
+    from mediafleet.node.link import Dial
     from mediafleet.ops.settings import Settings
 
 RESTART_WAIT_S = 1.0
@@ -126,9 +129,11 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
         _start_traces("mediafleet-scheduler", stack)
         blobs = Path(settings.artifacts.root or settings.data / "artifacts")
         metrics = Metrics(settings.slow)
-        scheduler = await _scheduler(instance, settings, _Shared(redis_url, blobs, metrics), stack)
+        scheduler, store = await _scheduler(instance, settings, _Shared(redis_url, blobs, metrics), stack)
         extras = Extras(handlers=console_handlers(settings.server), count_answer=metrics.note_answer)
         application = build_application(scheduler, settings.server, extras)
+        # Before the server, whose end closes all links; these need a moment for it.
+        await stack.enter_async_context(build_keeper(settings, instance, store, application.nodes))
         presence = Presence(application.shell)
         server = HttpServer(replace(application, shell=presence), host=settings.server.host, port=settings.server.port)
         await stack.enter_async_context(server)
@@ -155,8 +160,13 @@ class _Shared(NamedTuple):
 
 async def _scheduler(
     instance: str, settings: Settings, shared: _Shared, stack: AsyncExitStack
-) -> Scheduler | CellFleet:
-    """Start the scheduler of the fleet's only cell, or those of all its cells. Raises ConfigError, StoreUnavailable."""
+) -> tuple[Scheduler | CellFleet, Store]:
+    """Start the scheduler of the fleet's only cell, or those of all its cells; with the store of the first.
+
+    Raises:
+        ConfigError: The store, or the artifact root, is not one for this instance.
+        StoreUnavailable: Redis does not answer.
+    """
     names = cell_names(settings.store.cells, only=settings.store.cell)
     options: dict[str, Any] = {"history": settings.scheduler.event_history, "observe": shared.metrics.note_script}
     keep_ms = settings.scheduler.upload_retention_s * 1000
@@ -171,7 +181,7 @@ async def _scheduler(
         await _check_stores([only])
         resources = Resources(only, BlobStore(shared.blobs), KindRegistry.installed(), SystemClock(), shared.metrics)
         await stack.enter_async_context(_proven_root(instance, settings, resources))
-        return await stack.enter_async_context(Scheduler(instance, settings, resources))
+        return await stack.enter_async_context(Scheduler(instance, settings, resources)), only
     stores = [CellStore(*pair, keep_ms=keep_ms, **options) for pair in pairs]
     for store in stores:
         store.meet(stores)
@@ -180,7 +190,7 @@ async def _scheduler(
     resources = Resources(stores[0], blobs, KindRegistry.installed(), SystemClock(), shared.metrics)
     # Every instance serves all cells, so those that meet in the first are all that there are.
     await stack.enter_async_context(_proven_root(instance, settings, resources))
-    return await stack.enter_async_context(CellFleet(instance, settings, stores, resources))
+    return await stack.enter_async_context(CellFleet(instance, settings, stores, resources)), stores[0]
 
 
 def _proven_root(instance: str, settings: Settings, resources: Resources) -> AbstractAsyncContextManager[None]:
@@ -389,6 +399,8 @@ def _node_environment(settings: Settings, token: str) -> dict[str, str]:
         for field in fields(component)
         if field.name != "scheduler"
     }
+    # It is told where its scheduler is, so it calls; and of several only one could listen there.
+    values[variable_of("node.listen")] = ""
     texts = {name: _as_variable(value) for name, value in values.items()}
     return {**os.environ, **texts, "MEDIAFLEET_STORE__CELL": settings.store.cell, "MEDIAFLEET_TOKEN": token}
 
@@ -417,13 +429,14 @@ async def _node(settings: Settings) -> int:
     async with AsyncExitStack() as stack:
         _start_traces("mediafleet-node", stack)
         session = await stack.enter_async_context(aiohttp.ClientSession())
+        dial, move_on = await stack.enter_async_context(_links(settings, ring))
         agent = NodeAgent(
             node,
             data,
             Surroundings(
                 kinds=KindRegistry.installed(),
-                dial=lambda: WebSocketLink.open(ring.current, token=settings.server.token),
-                move_on=lambda: ring.move_on(ring.current),
+                dial=dial,
+                move_on=move_on,
                 artifacts=ArtifactClient(session, ring, settings.server.token),
                 cell=settings.store.cell,
             ),
@@ -434,6 +447,18 @@ async def _node(settings: Settings) -> int:
         finally:
             teller.cancel()
     return 0 if farewell is Farewell.DRAINED else ABORTED
+
+
+@asynccontextmanager
+async def _links(settings: Settings, ring: AddressRing) -> AsyncGenerator[tuple[Dial, Callable[[], None]]]:
+    """Yield how a node gets its links, by calling or by being called, and what it does when one was not taken."""
+    token = settings.server.token
+    if not settings.node.listen:
+        yield lambda: WebSocketLink.open(ring.current, token=token), lambda: ring.move_on(ring.current)
+        return
+    async with listening(settings.node.listen, settings.server) as (listener, url):
+        print(f"mediafleet node listens at {url}", file=sys.stderr)
+        yield listener.accept, lambda: None
 
 
 async def _tell(agent: NodeAgent, signals: Signals) -> None:

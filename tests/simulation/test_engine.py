@@ -16,9 +16,9 @@ from tests_support.store_driver import StoreDriver, announce
 
 from mediafleet.domain.errors import StoreUnavailable
 from mediafleet.store import Store
+from mediafleet.store.cell_records import Message
 from mediafleet.store.inbox import Inbox
 from mediafleet.store.keys import Keys
-from mediafleet.store.records import Message
 
 T = TypeVar("T")
 

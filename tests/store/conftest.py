@@ -17,7 +17,7 @@ from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.rules import FleetRules, TenantShare
-from mediafleet.store import Store, records
+from mediafleet.store import Store, cell_records, records
 from mediafleet.store.cell_store import check_cells
 from mediafleet.store.connection import connect
 from mediafleet.store.keys import Keys
@@ -106,7 +106,8 @@ class WholeLife:
         member = await announce(store, "i-1")
         await store.configure("i-1", member.epoch, FleetRules())
         await store.set_log_level("mediafleet", "debug")
-        await store.forward([records.Message("n0-nobody-1", "frame", "{}")], instance="i-1")
+        await store.claim_push("i-1", ["http://a:1"])
+        await store.forward([cell_records.Message("n0-nobody-1", "frame", "{}")], instance="i-1")
         await store.open_artifact("a0-up", doc="{}", state="open", retention_ms=RETENTION_MS)
         await store.open_artifact("a0-out", doc="{}", state="complete", retention_ms=RETENTION_MS)
         await self.driver.submit(self.driver.job_record({"a": (), "b": ("a",)}, key="once"))

@@ -13,7 +13,7 @@ from mediafleet.domain.errors import StoreUnavailable
 from mediafleet.domain.frames import AttemptRef
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.rules import FleetRules
-from mediafleet.store import Store, records
+from mediafleet.store import Store, cell_records, records
 from mediafleet.store.inbox import Inbox
 
 NODE = "n0-a-1"
@@ -94,7 +94,7 @@ async def test_a_cluster_holds_together_while_the_server_is_full(driver: StoreDr
     await fill(driver)
     membership = await announce(driver.store, "i-1")
     assert membership.leader == "i-1"
-    sent = await driver.store.forward([records.Message(NODE, "frame", "{}")], instance="i-2")
+    sent = await driver.store.forward([cell_records.Message(NODE, "frame", "{}")], instance="i-2")
     assert sent.sent == 1
     ((position, _),) = await inbox.read(count=1, block_ms=1)
     await inbox.acknowledge([position])

@@ -13,6 +13,7 @@ import pytest
 from redis import exceptions
 
 from mediafleet.domain.lifecycle import FINAL_TASK_STATES, TRANSITIONS, TaskEvent, TaskState
+from mediafleet.domain.push import PushClaims
 from mediafleet.domain.rules import Membership
 from mediafleet.store import Store, cell_records, records
 from mediafleet.store.scripts import Script, as_text, from_fields, load_script, render_lifecycle, script_names
@@ -30,8 +31,9 @@ REPLIES: dict[str, Any] = {
     "borrow_artifact": records.Opened,
     "cancel": records.CancelPiece,
     "claim_root": cell_records.RootClaimed,
+    "claim_push": PushClaims,
     "commit": records.Stops,
-    "configure": records.Configured,
+    "configure": cell_records.Configured,
     "complete_artifact": records.Completed,
     "drain": records.Drained,
     "drop_artifact": records.Dropped,
@@ -39,7 +41,7 @@ REPLIES: dict[str, Any] = {
     "expand": records.Expanded,
     "fail": records.Failed,
     "finish": records.Finished,
-    "forward": records.Forwarded,
+    "forward": cell_records.Forwarded,
     "forget": records.Forgotten,
     "open_artifact": records.Opened,
     "place": records.Placed,
@@ -49,7 +51,7 @@ REPLIES: dict[str, Any] = {
     "recheck": records.Rechecked,
     "register": records.NodeAdmitted,
     "renew": records.Renewed,
-    "retire": records.Retired,
+    "retire": cell_records.Retired,
     "retry": records.RetryPiece,
     "submit": records.Submitted,
     "unlink": records.Unlinked,

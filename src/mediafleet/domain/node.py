@@ -89,6 +89,8 @@ class NodeView(msgspec.Struct, frozen=True):
     """What the node says of its machine: platform, cores, memory, FFmpeg version …"""
     instance: str = ""
     """The scheduler instance that has, or last had, its link."""
+    link: str = "websocket"
+    """What carries, or last carried, its link: `websocket`, where it dialled in, or `push`, where it is called."""
 
 
 class PoolView(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from mediafleet.domain.cells import MOST_CELLS
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.ids import DEFAULT_CELL
+from mediafleet.domain.push import parse_listen, parse_push_nodes
 from mediafleet.domain.rules import parse_tenants
 
 if TYPE_CHECKING:
@@ -122,6 +123,10 @@ def _check_times(scheduler: SchedulerSettings) -> Iterator[str]:
         parse_tenants(scheduler.tenants)
     except InvalidRequest as error:
         yield f"scheduler.tenants: {error.message}"
+    try:
+        parse_push_nodes(scheduler.push_nodes)
+    except InvalidRequest as error:
+        yield f"scheduler.push_nodes: {error.message}"
     if scheduler.place_batch > MOST_PLACE_BATCH:
         yield f"scheduler.place_batch is {scheduler.place_batch}; it must be 1 to {MOST_PLACE_BATCH}."
 
@@ -133,6 +138,10 @@ def _check_node(node: NodeSettings) -> Iterator[str]:
             f"node.scheduler is {node.scheduler!r}; write an address like http://192.0.2.7:8000, "
             "or several with commas between them."
         )
+    try:
+        parse_listen(node.listen or "127.0.0.1:0")
+    except InvalidRequest as error:
+        yield f"node.listen: {error.message}"
     if node.reconnect_min_ms > node.reconnect_max_ms:
         yield f"node.reconnect_min_ms is {node.reconnect_min_ms}, more than node.reconnect_max_ms, {node.reconnect_max_ms}."
     for label in node.labels:

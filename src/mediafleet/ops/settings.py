@@ -66,6 +66,8 @@ class SchedulerSettings:
     """The same of the class batch."""
     tenants: tuple[str, ...] = ()
     """Shares of tenants as `name:weight` or `name:weight:cap`, cap in slots; others weigh 1 and have no cap."""
+    push_nodes: tuple[str, ...] = ()
+    """Nodes that listen, as `host:port` or `host:port:priority`: this instance calls them, or another that names them."""
     place_batch: int = 64
     """Most tasks one placing script takes, 1 to 64: more would hold the store for too long."""
     job_retention_s: int = 7 * 24 * 3600
@@ -82,6 +84,8 @@ class NodeSettings:
 
     scheduler: str = f"http://127.0.0.1:{DEFAULT_PORT}"
     """Address of the scheduler; of several instances with commas between them, the first that answers is used."""
+    listen: str = ""
+    """`host:port` to listen on for schedulers that call this node, instead of calling one; port 0 for a free one."""
     name: str = ""
     """Shown name; the machine's host name where empty."""
     slots: int = 0

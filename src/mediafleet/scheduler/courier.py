@@ -10,7 +10,8 @@ import structlog
 
 from mediafleet.domain.frames import SchedulerFrame, decode_scheduler_frame, encode_frame
 from mediafleet.scheduler.batch import Batcher
-from mediafleet.store.records import Message, PlacedTask
+from mediafleet.store.cell_records import Message
+from mediafleet.store.records import PlacedTask
 
 if TYPE_CHECKING:
     from mediafleet.ops.metrics import Metrics

@@ -82,6 +82,11 @@ class NodeLink(Protocol):
         """Id of the node, once it has registered."""
         ...
 
+    @property
+    def kind(self) -> str:
+        """What carries it: `websocket`, where the node dialled in; `push`, where it is called."""
+        ...
+
     def send(self, frame: SchedulerFrame) -> bool:
         """Queue a frame without waiting; False if the link is closed or its queue is full (it then closes)."""
         ...

@@ -337,7 +337,7 @@ class Scheduler:
     async def attach(self, link: NodeLink, frame: Register) -> Registered:
         """See `Fleet.attach`."""
         # The store first: it gives the epoch, from which on it refuses what the older link still says.
-        admitted = await self._store.register(self._node_record(frame))
+        admitted = await self._store.register(self._node_record(frame, link.kind))
         self.metrics.note_dead(admitted.dead)
         current = self._links.get(frame.node)
         if current and current.epoch > admitted.epoch:
@@ -363,13 +363,13 @@ class Scheduler:
             draining=admitted.draining,
         )
 
-    def _node_record(self, frame: Register) -> NodeRecord:
+    def _node_record(self, frame: Register, link: str) -> NodeRecord:
         check_register(frame, self._store.keys.cell, self._cells)
         return NodeRecord(
             node=frame.node,
             instance=self.instance,
             incarnation=frame.incarnation,
-            doc=as_text(NodeDocument(frame.host, frame.version, frame.facts)),
+            doc=as_text(NodeDocument(frame.host, frame.version, frame.facts, link)),
             draining=frame.draining,
             lease_ms=self._rules.node_lease_ms,
             executors=[

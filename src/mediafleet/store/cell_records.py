@@ -51,3 +51,37 @@ class SchemaAdopted(msgspec.Struct, frozen=True):
     oldest_reader: int
     instance: str
     """One that lives and could not read on."""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """Something for the node of another instance."""
+
+    node: str
+    kind: Literal["assign", "frame"]
+    body: str
+    """A `PlacedTask`, or a frame, as JSON."""
+    hops: int = 0
+    """How often it was passed on."""
+
+
+class Forwarded(msgspec.Struct, frozen=True):
+    """Reply of `forward`."""
+
+    sent: int
+    mine: list[int]
+    """Positions, from 1, of messages whose node the caller itself has a link to."""
+    dead: int
+    """How many nobody can deliver."""
+
+
+class Configured(msgspec.Struct, frozen=True):
+    """Reply of `configure`."""
+
+    accepted: bool
+    version: int
+
+
+class Retired(msgspec.Struct, frozen=True):
+    """Reply of `retire`."""
+
+    led: bool

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
+from mediafleet.store.cell_records import Message
 from mediafleet.store.connection import translate_errors
-from mediafleet.store.records import Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -143,6 +143,11 @@ class Keys:
         return f"{self.tag}roots"
 
     @property
+    def pushed(self) -> str:
+        """Hash: address of a listening node → `<instance that calls it>|<term>`."""
+        return f"{self.tag}pushed"
+
+    @property
     def config(self) -> str:
         """Hash: the rules in force (JSON), their version, and the leader and epoch that wrote them."""
         return f"{self.tag}config"

@@ -255,6 +255,8 @@ class NodeDocument(msgspec.Struct, frozen=True):
     host: str
     version: str
     facts: dict[str, object] = {}
+    link: str = "websocket"
+    """What carries its link."""
 
 
 class NodeRecord(msgspec.Struct, frozen=True):
@@ -463,37 +465,3 @@ class Opened(msgspec.Struct, frozen=True):
     """Reply of `open_artifact`."""
 
     opened: bool
-
-
-class Message(msgspec.Struct, frozen=True):
-    """Something for the node of another instance."""
-
-    node: str
-    kind: Literal["assign", "frame"]
-    body: str
-    """A `PlacedTask`, or a frame, as JSON."""
-    hops: int = 0
-    """How often it was passed on."""
-
-
-class Forwarded(msgspec.Struct, frozen=True):
-    """Reply of `forward`."""
-
-    sent: int
-    mine: list[int]
-    """Positions, from 1, of messages whose node the caller itself has a link to."""
-    dead: int
-    """How many nobody can deliver."""
-
-
-class Configured(msgspec.Struct, frozen=True):
-    """Reply of `configure`."""
-
-    accepted: bool
-    version: int
-
-
-class Retired(msgspec.Struct, frozen=True):
-    """Reply of `retire`."""
-
-    led: bool

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from mediafleet.domain.ids import new_token
+from mediafleet.domain.push import PushClaim, PushClaims
 from mediafleet.domain.rules import FleetRules, Membership
 from mediafleet.store import cell_records, records, schema
 from mediafleet.store.connection import translate_errors
@@ -33,6 +34,8 @@ INBOX_LENGTH = 10_000
 HOME_MS = 3_600_000
 """How long it is remembered which cell was chosen for an idempotency key, milliseconds: far longer than a submission
 takes. From then on the cell that has the job says so itself."""
+PUSHED_KEEP_MS = 7 * 24 * 3600 * 1000
+"""How long it is known who called which listening node, after the last instance that calls any has gone."""
 PIECE = 256
 """Most tasks that one script call touches: more would hold the server for too long."""
 
@@ -240,17 +243,24 @@ class Store:
 
     async def retire(self, instance: str) -> None:
         """Say that the instance ends."""
-        await self._run("retire", records.Retired, instance=instance)
+        await self._run("retire", cell_records.Retired, instance=instance)
 
-    async def configure(self, instance: str, epoch: int, rules: FleetRules) -> records.Configured:
+    async def claim_push(
+        self, instance: str, addresses: Sequence[str], *, give_up: Sequence[str] = ()
+    ) -> list[PushClaim]:
+        """Return which of these listening nodes the instance may call, and leave others to whoever asks; safe to repeat."""
+        given = {"addresses": addresses, "give_up": give_up, "keep_ms": PUSHED_KEEP_MS}
+        return (await self._run("claim_push", PushClaims, instance=instance, **given)).claims
+
+    async def configure(self, instance: str, epoch: int, rules: FleetRules) -> cell_records.Configured:
         """Write the rules of the fleet; refused unless the instance leads at that epoch."""
-        return await self._run("configure", records.Configured, instance=instance, epoch=epoch, doc=as_text(rules))
+        return await self._run("configure", cell_records.Configured, instance=instance, epoch=epoch, doc=as_text(rules))
 
-    async def forward(self, messages: Sequence[records.Message], *, instance: str) -> records.Forwarded:
+    async def forward(self, messages: Sequence[cell_records.Message], *, instance: str) -> cell_records.Forwarded:
         """Hand messages to the instances that have the nodes' links."""
         return await self._run(
             "forward",
-            records.Forwarded,
+            cell_records.Forwarded,
             instance=instance,
             messages=messages,
             max_hops=MAX_HOPS,

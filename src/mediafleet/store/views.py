@@ -201,6 +201,7 @@ def node_view(node_id: str, fields: dict[str, str], executors: list[ExecutorView
         executors=tuple(executors),
         facts={**document.facts, **({"load": load} if load else {})},
         instance=fields.get("instance", ""),
+        link=document.link,
     )
 
 

@@ -75,7 +75,7 @@ class SimulatedInstance:
 
     def start(self) -> None:
         """Begin to run."""
-        self.run(self._serve())
+        self.run(self.serve())
 
     def end(self) -> None:
         """Stop in order, as SIGTERM does."""
@@ -93,7 +93,7 @@ class SimulatedInstance:
     def accept(self, wire: Wire) -> None:
         """Take a connection of a node."""
         receive, send = door_ends(wire)
-        self.run(self._door._serve(receive, send))
+        self.run(self._door.serve(receive, send))
 
     async def call(self, work: Callable[[Scheduler], Coroutine[Any, Any, T]], *, seconds: float = 8.0) -> T:
         """Do something as a client's request to it. Raises TimeoutError where no answer comes."""

@@ -88,6 +88,11 @@ def test_a_node_knows_its_scheduler_its_name_and_what_it_offers(bare: RunCli, st
     assert node.labels == ("fast", "upstairs")
 
 
+def test_a_node_may_listen_instead_of_calling(bare: RunCli, started: Started) -> None:
+    bare("node", "--listen", "127.0.0.1:9000")
+    assert started.settings[0].node.listen == "127.0.0.1:9000"
+
+
 def test_flags_win_over_the_environment_and_the_environment_over_the_file(
     bare: RunCli, started: Started, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

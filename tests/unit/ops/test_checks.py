@@ -28,6 +28,9 @@ def test_the_defaults_work() -> None:
         ("scheduler", {"reap_ms": 5_000, "outage_gap_ms": 6_000}, "must be less than scheduler.reservation_ms"),
         ("scheduler", {"outage_gap_ms": 500}, "every pause"),
         ("scheduler", {"place_batch": 65}, "1 to 64"),
+        ("scheduler", {"push_nodes": ("studio",)}, "scheduler.push_nodes: 'studio' names no node"),
+        ("scheduler", {"push_nodes": ("a:1", "A:1:5")}, "named twice"),
+        ("node", {"listen": "9000"}, "node.listen: '9000' is no address"),
         ("scheduler", {"place_batch": 0}, "1 or more"),
         ("scheduler", {"job_retention_s": -1}, "scheduler.job_retention_s is -1"),
         ("store", {"prefix": ""}, "store.prefix"),
@@ -69,6 +72,8 @@ def test_each_problem_is_one_sentence(section: str, changes: dict[str, Any], wor
     [
         ("scheduler", {"node_lease_ms": 10_000}),
         ("scheduler", {"place_batch": 64, "max_kills": 0}),
+        ("scheduler", {"push_nodes": ("studio:9000", "https://render.example:443:-2")}),
+        ("node", {"listen": "[::]:0"}),
         ("store", {"redis_url": "unix:///run/redis.sock"}),
         ("store", {"redis_url": "redis+sentinel://a:1,b:2/fleet"}),
         ("store", {"redis_url": "rediss+sentinel://a,b/fleet"}),

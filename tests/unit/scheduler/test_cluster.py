@@ -16,8 +16,8 @@ from mediafleet.domain.node import NodeState
 from mediafleet.domain.rules import ClusterView, FleetRules
 from mediafleet.scheduler.loops import end_loops
 from mediafleet.scheduler.service import Scheduler
+from mediafleet.store.cell_records import Message
 from mediafleet.store.inbox import Inbox
-from mediafleet.store.records import Message
 from mediafleet.store.scripts import as_text
 
 OTHER = "n0-b-2"

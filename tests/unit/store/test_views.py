@@ -167,14 +167,14 @@ def test_an_executor_that_never_ran_anything_is_free(used: dict[str, str]) -> No
 
 def node_hash(**changes: str) -> dict[str, str]:
     """Return a node as `register` stores it, with changes."""
-    document = NodeDocument("studio-b", "0.1.0", {"cores": 8})
+    document = NodeDocument("studio-b", "0.1.0", {"cores": 8}, "push")
     return {"doc": as_text(document), "state": "ready", "registered": "5", "seen": "9"} | changes
 
 
 def test_a_node_shows_its_machine_and_when_it_was_seen() -> None:
     node = views.node_view("n0-a", node_hash(), [])
     assert (node.id, node.host, node.version, node.state) == ("n0-a", "studio-b", "0.1.0", NodeState.READY)
-    assert (node.registered_ms, node.seen_ms, node.executors) == (5, 9, ())
+    assert (node.registered_ms, node.seen_ms, node.executors, node.link) == (5, 9, (), "push")
     assert node.facts == {"cores": 8}
 
 
