@@ -75,7 +75,7 @@ class SimulatedInstance:
 
     def start(self) -> None:
         """Begin to run."""
-        self.run(self.serve())
+        self.run(self._serve())
 
     def end(self) -> None:
         """Stop in order, as SIGTERM does."""
