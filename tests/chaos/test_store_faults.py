@@ -187,7 +187,7 @@ def newer_package(folder: Path) -> Path:
     """Return a copy of this package whose scripts are a version on: fields were added, in replies and in tasks."""
     copy = folder / "newer" / "mediafleet"
     shutil.copytree(Path(mediafleet.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    base = copy / "store" / "scripts" / "includes" / "base.lua"
+    base = copy / "store" / "scripts" / "includes" / "scores.lua"
     text = base.read_text()
     assert "local function reply(value)\n" in text
     base.write_text(text.replace("local function reply(value)\n", "local function reply(value)\n  value.added = 1\n"))

@@ -145,7 +145,7 @@ def test_a_repeated_result_is_refused_and_counted() -> None:
             await world.submit(f"job{number}", params={"seconds": 0.5})
         await asyncio.sleep(40)
         assert world.ledger.faults == []
-        counters: list[Any] = [i.fleet.metrics.stale_messages.labels("result") for i in world.instances]
+        counters: list[Any] = [i.fleet.metrics.duplicate_results for i in world.instances]
         return sum(float(counter._value.get()) for counter in counters)
 
     assert live(work) >= 5

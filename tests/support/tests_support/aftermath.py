@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from mediafleet.store.event_entries import read_events
 from tests_support.fleet_process import FleetProcesses, wait_for
 
 FINAL = ("completed", "failed", "cancelled")
@@ -94,9 +95,9 @@ class _Cell:
         assert listed == Counter(dict.fromkeys(jobs, 1)), f"not once in one list: {listed - Counter(jobs)}"
         assert sorted(self.members("jobs")) == sorted(jobs), "other jobs than those that were accepted"
         ends: Counter[str] = Counter()
-        for _, fields in self._client.xrange(self.name("events")):
-            if fields[b"type"] in {f"job.{status}".encode() for status in FINAL}:
-                ends[fields[b"job"].decode()] += 1
+        final = {f"job.{status}" for status in FINAL}
+        for entry in self._client.xrange(self.name("events")):
+            ends.update(event.job for event in read_events(entry) if event.type in final)
         again = {job: count for job, count in ends.items() if count > 1 and job not in revived}
         assert not again, f"ended more than once: {again}"
 

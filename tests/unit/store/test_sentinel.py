@@ -1,4 +1,4 @@
-"""Addresses of stores behind Sentinel. How fail-overs go is in `tests/chaos/test_failover.py`."""
+"""Addresses of stores behind Sentinel. How fail-overs go is in `tests/chaos/test_store_failover.py`."""
 
 from __future__ import annotations
 
