@@ -24,6 +24,7 @@ from mediafleet.artifacts.transfer import ArtifactClient
 from mediafleet.console import console_handlers
 from mediafleet.domain.addresses import AddressRing
 from mediafleet.domain.clock import SystemClock
+from mediafleet.domain.health import parse_headroom
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
 from mediafleet.doors.http.application import Extras, build_application
 from mediafleet.doors.http.presence import Presence
@@ -321,14 +322,21 @@ async def _start_node(settings: Settings, number: int, instance: Serving) -> asy
 
 def _node_environment(settings: Settings, token: str) -> dict[str, str]:
     """Return the environment of a node: it must run with the settings of its parent, from wherever they came."""
+    # It is the user's own machine and often the only one: what else he does there must not keep his jobs waiting.
+    node = replace(settings.node, headroom=own_headroom(settings.node.headroom))
     values = {
         variable_of(f"{section}.{field.name}"): getattr(component, field.name)
-        for section, component in (("node", settings.node), ("log", settings.log))
+        for section, component in (("node", node), ("log", settings.log))
         for field in fields(component)
         if field.name != "scheduler"
     }
     texts = {name: _as_variable(value) for name, value in values.items()}
     return {**os.environ, **texts, "MEDIAFLEET_STORE__CELL": settings.store.cell, "MEDIAFLEET_TOKEN": token}
+
+
+def own_headroom(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the headroom of a node on the machine of `up`: as given, but for the processor nothing unless given."""
+    return given if "cpu" in parse_headroom(given) else (*given, "cpu:0")
 
 
 def _as_variable(value: str | int | tuple[str, ...]) -> str:

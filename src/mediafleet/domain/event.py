@@ -22,6 +22,8 @@ class EventType(StrEnum):
     NODE_REGISTERED = "node.registered"
     NODE_UNLINKED = "node.unlinked"
     NODE_DRAINING = "node.draining"
+    NODE_CHANGED = "node.changed"
+    """Its state, or what one of its executors gets work for, is another now."""
     NODE_LOST = "node.lost"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.health import parse_headroom
 from mediafleet.domain.rules import parse_tenants
 
 if TYPE_CHECKING:
@@ -28,13 +29,16 @@ LEAST_TOKEN_LENGTH = 16
 MOST_PLACE_BATCH = 64
 """Tasks; more would hold the store for too long in one script."""
 HIGHEST_PORT = 65_535
+MOST_PERCENT = 100
 
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _CELL = re.compile(r"[a-z0-9]{1,16}")
 _LABEL = re.compile(r"[A-Za-z0-9_.>@/+-]{1,80}")
 _REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
 
-_MAY_BE_ZERO = frozenset({"slots", "port", "drain_s", "stop_grace_ms", "max_kills"})
+_MAY_BE_ZERO = frozenset(
+    {"slots", "port", "drain_s", "stop_grace_ms", "max_kills", "headroom_percent", "breaker_failures"}
+)
 """Numbers for which 0 has a meaning; all others are 1 or more."""
 
 
@@ -65,7 +69,8 @@ def _check_numbers(component: Any, prefix: str = "") -> Iterator[str]:
         value = getattr(component, item.name)
         if is_dataclass(value):
             yield from _check_numbers(value, f"{prefix}{item.name}.")
-        elif isinstance(value, int):
+        # A truth value is a number to Python.
+        elif isinstance(value, int) and not isinstance(value, bool):
             least = 0 if item.name in _MAY_BE_ZERO else 1
             if value < least:
                 yield f"{prefix}{item.name} is {value}; it must be {least} or more."
@@ -103,6 +108,14 @@ def _check_times(scheduler: SchedulerSettings) -> Iterator[str]:
         parse_tenants(scheduler.tenants)
     except InvalidRequest as error:
         yield f"scheduler.tenants: {error.message}"
+    if scheduler.headroom_percent > MOST_PERCENT:
+        yield f"scheduler.headroom_percent is {scheduler.headroom_percent}; it must be 0 to {MOST_PERCENT}."
+    longest = scheduler.withheld_longest_ms
+    if longest < max(scheduler.breaker_cool_ms, scheduler.missing_ms):
+        yield (
+            f"scheduler.withheld_longest_ms is {longest}, less than scheduler.breaker_cool_ms, "
+            f"{scheduler.breaker_cool_ms}, or scheduler.missing_ms, {scheduler.missing_ms}."
+        )
     if scheduler.place_batch > MOST_PLACE_BATCH:
         yield f"scheduler.place_batch is {scheduler.place_batch}; it must be 1 to {MOST_PLACE_BATCH}."
 
@@ -116,6 +129,10 @@ def _check_node(node: NodeSettings) -> Iterator[str]:
         )
     if node.reconnect_min_ms > node.reconnect_max_ms:
         yield f"node.reconnect_min_ms is {node.reconnect_min_ms}, more than node.reconnect_max_ms, {node.reconnect_max_ms}."
+    try:
+        parse_headroom(node.headroom)
+    except InvalidRequest as error:
+        yield f"node.headroom: {error.message}"
     for label in node.labels:
         if not _LABEL.fullmatch(label):
             yield f"node.labels has {label!r}; use 1 to 80 letters, digits and '_', '.', '>', '@', '/', '+', '-'."

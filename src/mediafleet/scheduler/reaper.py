@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mediafleet.domain.health import BreakerRules
 from mediafleet.domain.retry import back_off_table
 from mediafleet.domain.rules import FleetRules
 from mediafleet.scheduler.outcomes import DEADLINE_EXCEEDED, poison_error
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 NODE_RETENTION_MS = 7 * 24 * 3600 * 1000
 
 log = structlog.get_logger(__name__)
+
+
+def breaker_rules(settings: SchedulerSettings) -> BreakerRules:
+    """Return when an executor gets no more tasks of a kind."""
+    return BreakerRules(settings.breaker_failures, settings.breaker_cool_ms, settings.withheld_longest_ms)
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,9 @@ class Reaper:
             # Only these are attempts that gave slots back; what timers let go is in the queues.
             if what in {"reserve", "node", "deadline", "idle"}:
                 self._metrics.attempts_lost.labels(what).inc(count)
+            # Executors came to pools that this instance may not know yet.
+            if what == "withheld":
+                self._placer.note_executors()
             if what in {"reserve", "deadline", "idle"}:
                 log.warning("attempts ended without a result", reason=what, count=count)
 
@@ -103,4 +112,5 @@ class Reaper:
             max_kills=self._max_kills,
             poison_error=as_text(poison_error(self._max_kills)),
             deadline_error=as_text(DEADLINE_EXCEEDED),
+            breaker=breaker_rules(self._settings),
         )

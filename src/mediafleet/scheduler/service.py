@@ -14,14 +14,15 @@ import msgspec
 import structlog
 
 from mediafleet import __version__
-from mediafleet.domain.errors import Conflict, IllegalTransition, InvalidRequest, NotFound, StoreUnavailable
-from mediafleet.domain.frames import PROTOCOL_VERSION, Drain, JobResults, Misc, Outcome, Registered
-from mediafleet.domain.ids import cell_of, executor_id, is_id
+from mediafleet.domain.errors import Conflict, IllegalTransition, NotFound, StoreUnavailable
+from mediafleet.domain.frames import Drain, JobResults, Misc, Outcome, Registered
+from mediafleet.domain.ids import is_id
 from mediafleet.domain.job import JobPage
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus
 from mediafleet.domain.rules import FleetRules, InstanceDocument, parse_tenants
 from mediafleet.ops.metrics import Metrics
 from mediafleet.scheduler.accept import Acceptor
+from mediafleet.scheduler.admission import check_register, node_record
 from mediafleet.scheduler.courier import Courier
 from mediafleet.scheduler.dead import DeadLetterBox
 from mediafleet.scheduler.events import EventHub
@@ -29,17 +30,16 @@ from mediafleet.scheduler.explainer import Explainer
 from mediafleet.scheduler.links import LinkedNode, LinkTable
 from mediafleet.scheduler.loops import end_loops, keep_going
 from mediafleet.scheduler.membership import Duties, Member
-from mediafleet.scheduler.outcomes import poison_error
 from mediafleet.scheduler.placer import Placer
 from mediafleet.scheduler.planner import Planner
 from mediafleet.scheduler.reaper import NODE_RETENTION_MS, Reaper, Recovery
 from mediafleet.scheduler.retention import Retention
 from mediafleet.scheduler.settler import Settler
+from mediafleet.scheduler.standing import StandingDesk, settle_rules
 from mediafleet.scheduler.sweeper import Sweeper
 from mediafleet.scheduler.uploads import Uploads
 from mediafleet.store.inbox import Inbox
-from mediafleet.store.records import ExecutorRecord, NodeDocument, NodeRecord, PlaceRules
-from mediafleet.store.scripts import as_text
+from mediafleet.store.records import PlaceRules
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,9 +56,6 @@ if TYPE_CHECKING:
     from mediafleet.ops.settings import SchedulerSettings, Settings
     from mediafleet.scheduler.facade import Accepted, NodeLink, OpenArtifact, OpenUpload, UploadAnnouncement
     from mediafleet.store import Store
-
-MAX_EXECUTORS = 256
-"""Of one node: four for each of the GPUs and cards of the largest machines, and room to spare."""
 
 log = structlog.get_logger(__name__)
 
@@ -90,8 +87,14 @@ class Scheduler:
             store, self._links, self.metrics, batch=rules.place_batch, rules=place_rules(instance, rules)
         )
         self._planner = Planner(store, kinds, self._placer, self._links)
+        self._standing = StandingDesk(store, self._links, self._placer, rules)
         self._settler = Settler(
-            store, self._links, self._placer, self.metrics, lease_ms=rules.node_lease_ms, on_final=self._planner.ask
+            store,
+            self._links,
+            self._placer,
+            self.metrics,
+            rules=settle_rules(rules, self._standing),
+            on_final=self._planner.ask,
         )
         retention = Retention(store, resources.blobs)
         self._uploads = Uploads(
@@ -134,6 +137,7 @@ class Scheduler:
             "placer": self._placer.step,
             "planner": self._planner.step,
             "settler": self._settler.step,
+            "standing": self._standing.step,
             "events": self._hub.step,
             "reaper": self._reaper.step,
             "sweeper": self._sweeper.step,
@@ -313,11 +317,13 @@ class Scheduler:
     async def attach(self, link: NodeLink, frame: Register) -> Registered:
         """See `Fleet.attach`."""
         # The store first: it gives the epoch, from which on it refuses what the older link still says.
-        admitted = await self._store.register(self._node_record(frame))
+        check_register(frame, self._store.keys.cell)
+        record = node_record(frame, self.instance, self._rules, max_kills=self._fleet_rules.max_kills)
+        admitted = await self._store.register(record)
         current = self._links.get(frame.node)
         if current and current.epoch > admitted.epoch:
             raise Conflict("The node registered on a newer link meanwhile.")
-        older = self._links.put(frame.node, LinkedNode(link, admitted.epoch))
+        older = self._links.put(frame.node, LinkedNode(link, admitted.epoch, frame.headroom))
         if older:
             older.close(4409, "the node registered on a newer link")
         # A node forgets a result that nobody wants without a word; one that it runs it confirms when stopped.
@@ -335,25 +341,6 @@ class Scheduler:
             keep=admitted.keep,
             drop=admitted.drop,
             draining=admitted.draining,
-        )
-
-    def _node_record(self, frame: Register) -> NodeRecord:
-        check_register(frame, self._store.keys.cell)
-        return NodeRecord(
-            node=frame.node,
-            instance=self.instance,
-            incarnation=frame.incarnation,
-            doc=as_text(NodeDocument(frame.host, frame.version, frame.facts)),
-            draining=frame.draining,
-            lease_ms=self._rules.node_lease_ms,
-            executors=[
-                ExecutorRecord(executor_id(frame.node, e.name), e.slots, e.signature.pool, e.live_reserve, as_text(e))
-                for e in frame.executors
-            ],
-            pools={e.signature.pool: as_text(e.signature) for e in frame.executors},
-            announced=(*frame.running, *frame.holding),
-            max_kills=self._fleet_rules.max_kills,
-            poison_error=as_text(poison_error(self._fleet_rules.max_kills)),
         )
 
     async def receive(self, link: NodeLink, frame: NodeFrame) -> None:
@@ -374,6 +361,8 @@ class Scheduler:
             await self._store.drain(link.node, draining=True, lasting=False)
         elif frame.event == "goodbye":
             await self._unlink(link, linked, goodbye=True)
+        elif frame.event in {"executors", "state"}:
+            self._standing.note_change(link.node, linked.epoch, frame)
         elif frame.event == "log":
             log.info("node says", node=link.node, line=str(frame.data.get("line", ""))[:500])
 
@@ -410,21 +399,3 @@ def fleet_rules(rules: SchedulerSettings) -> FleetRules:
         max_kills=rules.max_kills,
         tenants=parse_tenants(rules.tenants),
     )
-
-
-def check_register(frame: Register, cell: str) -> None:
-    """Check what a node says of itself. Raises InvalidRequest."""
-    if frame.protocol != PROTOCOL_VERSION:
-        raise InvalidRequest(
-            f"Protocol {frame.protocol} is not supported here; this scheduler speaks {PROTOCOL_VERSION}."
-        )
-    if not is_id(frame.node, "n") or cell_of(frame.node) != cell:
-        raise InvalidRequest(f"{frame.node[:80]!r} is no node id of the cell {cell!r}.")
-    # Ids of executors are made of their names; two of one name would share their slots.
-    if len(frame.executors) > MAX_EXECUTORS:
-        raise InvalidRequest(f"A node has at most {MAX_EXECUTORS} executors; {len(frame.executors)} were named.")
-    names = [executor.name for executor in frame.executors]
-    if len(set(names)) != len(names) or not names:
-        raise InvalidRequest("A node needs one executor or more, each with a name of its own.")
-    for executor in frame.executors:
-        executor.check()

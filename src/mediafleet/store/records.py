@@ -10,6 +10,7 @@ import msgspec
 
 from mediafleet.domain.capability import Requirement
 from mediafleet.domain.frames import AttemptRef
+from mediafleet.domain.health import BreakerRules
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
 from mediafleet.domain.rules import TenantShare
 
@@ -262,6 +263,13 @@ class NodeRecord(msgspec.Struct, frozen=True):
     max_kills: int = 2
     """See `FleetRules`."""
     poison_error: str = "{}"
+    warming: bool = False
+    """It takes no work until it says that it is ready."""
+    pressed: str = ""
+    """What of its machine is over a limit, in words."""
+    ailing: str = ""
+    """What it says is wrong with it."""
+    load: str = "{}"
 
 
 class NodeAdmitted(msgspec.Struct, frozen=True):
@@ -283,6 +291,10 @@ class NodeReport(msgspec.Struct, frozen=True):
     epoch: int
     load: str
     running: tuple[AttemptRef, ...]
+    pressed: str = ""
+    """What of its machine is over a limit, in words."""
+    eased: bool = True
+    """All of it is well below its limits."""
 
 
 class Renewed(msgspec.Struct, frozen=True):
@@ -290,6 +302,56 @@ class Renewed(msgspec.Struct, frozen=True):
 
     unknown: list[str]
     stops: list[Stop]
+    freed: Freed
+
+
+class NodeChange(msgspec.Struct, frozen=True):
+    """What a linked node says anew of itself; see `reshape.lua`."""
+
+    node: str
+    epoch: int
+    state: str
+    """`ready`, `degraded`, or empty for nothing new."""
+    reason: str
+    executors: list[ExecutorRecord]
+    pools: dict[str, str]
+    facts: str = ""
+    """What to show of its machine, JSON; empty for nothing new."""
+
+
+class Reshaped(msgspec.Struct, frozen=True):
+    """Reply of `reshape`."""
+
+    current: bool
+    state: str
+    queues: list[str]
+    freed: Freed
+
+
+class MissingReport(msgspec.Struct, frozen=True):
+    """A node lacks a capability that it claimed."""
+
+    node: str
+    task: str
+    grant: str
+    capability: str
+    reason: str
+
+
+class WithheldRecord(msgspec.Struct, frozen=True):
+    """A capability that left an executor's signature."""
+
+    executor: str
+    capability: str
+    until_ms: int
+
+
+class WithheldReply(msgspec.Struct, frozen=True):
+    """Reply of `withhold`."""
+
+    withheld: list[WithheldRecord]
+    queues: list[str]
+    freed: Freed
 
 
 class Unlinked(msgspec.Struct, frozen=True):
@@ -320,6 +382,7 @@ class ReapRules(msgspec.Struct, frozen=True):
     """See `FleetRules`."""
     poison_error: str = "{}"
     deadline_error: str = "{}"
+    breaker: BreakerRules = BreakerRules()
     limit: int = 200
     retry_ms: int = 60_000
     """When retention that the caller did not finish is named again."""

@@ -126,7 +126,7 @@ async def on_duty(folder: Path, *, slots: int = 2) -> AsyncGenerator[Work]:
     kind = kind_of(echo=handlers.echo, wait=handlers.wait, resist=handlers.resist)
     table = AttemptTable([Executor("cpu", slots, ("kind:probe",))], find_missing=lambda _: "")
     outbox = Outbox(folder / "outbox")
-    async with Duty(table, outbox=outbox, runner=runner_for(folder, kind), clock=clock, data=folder) as duty:
+    async with Duty(table, outbox=outbox, runner=runner_for(folder, kind), clock=clock, load=dict) as duty:
         yield Work(duty, handlers, clock, folder / "outbox")
 
 

@@ -12,7 +12,7 @@ import pytest
 from mediafleet.domain.frames import Heartbeat
 from mediafleet.ops.metrics import Metrics
 from mediafleet.scheduler.links import LinkTable
-from mediafleet.scheduler.settler import MOST_WAITING_FRAMES, Settler
+from mediafleet.scheduler.settler import MOST_WAITING_FRAMES, Settler, SettleRules
 
 DEADLINE_S = 20.0
 NODE, OTHER = "n0-a-1", "n0-b-2"
@@ -41,7 +41,7 @@ def hanging() -> HangingStore:
 def settler(hanging: HangingStore) -> Settler:
     """A settler whose store hangs."""
     return Settler(
-        cast("Any", hanging), LinkTable(), cast("Any", None), Metrics(), lease_ms=1000, on_final=lambda: None
+        cast("Any", hanging), LinkTable(), cast("Any", None), Metrics(), rules=SettleRules(1000), on_final=lambda: None
     )
 
 

@@ -1,9 +1,11 @@
 -- Ends attempts that did not give a result.
--- A: failures = [{task, grant, how, error (JSON), retryable, delays = [ms after try 1, 2, …], delay_ms}]
+-- A: failures = [{task, grant, how, error (JSON), retryable, delays = [ms after try 1, 2, …], delay_ms}],
+--    breaker (see breaker.lua; nil where none is meant)
 --   how: 'failed' (the task's own fault: spends a try) · 'lost' (rejected or not delivered: spends none, waits delay_ms)
 --        'stopped' (the node confirms that it ended revoked work: frees its slots)
 -- Returns {verdicts = ['retried' | 'failed' | 'lost' | 'released' | 'stale'], queues = [touched], freed (see capacity.lua)}.
--- @include base state record rule names queue counts job progress capacity grants share ends attempt revoke dead failure
+-- @include base state record rule names queue counts job progress capacity grants share ends attempt revoke dead
+-- @include unhold pools health shape breaker failure
 local function settle(item)
   local t = read_attempt(item.task, item.grant)
   if not t.standing then return 'stale' end

@@ -3,7 +3,7 @@
 -- Returns {verdicts = ['accepted' | 'duplicate' | 'stale'], stops = [{task, grant, executor}], queues = [touched],
 --   freed (see capacity.lua)}.
 -- @include base state record rule names queue admit counts job progress children outputs capacity grants share ends attempt
--- @include revoke
+-- @include revoke unhold pools health shape breaker
 local stops = {}
 
 local function accept(item)
@@ -21,6 +21,7 @@ local function accept(item)
   change(t, 'result', item.result)
   change(t, 'grant', item.grant)
   mark(t, 'won')
+  if is_ailing(read_executor(t.executor)) then forgive(t) end
   local j = read_job(t.job)
   -- A result may come in the same tick as its ack, which is then not written by itself.
   start_job(j)

@@ -8,7 +8,7 @@
 -- Returns {assignments = [{task, grant, attempt, executor, cost, job, doc}] for the caller's own nodes, sent = how many
 --   went to inboxes, waiting = [those of the queues that still have tasks], version = of the pool set}.
 -- @include base state record rule names queue capacity grants share vtime turn peek policy choose near hold unhold head
--- @include order next
+-- @include order next pools health shape trial
 local GOLDEN = 0.6180339887498949
 local assignments, sent = {}, 0
 
@@ -30,6 +30,7 @@ local function assign(q, t, choice, grant)
   write_used(read_executor(choice.executor))
   choice.pool.lists = {}
   if choice.held then relist(choice.executor) end
+  if begin_trial(read_executor(choice.executor), t, grant) then forget_lists() end
   set_score(P .. 'due', 'reserve|' .. t.id .. '|' .. grant, NOW + A.reserve_ms)
   send(read_executor(choice.executor).owner or '', {task = t.id, grant = grant, attempt = attempt, job = t.job,
     executor = choice.executor, cost = q.cost, doc = t.doc})

@@ -2,11 +2,12 @@
 -- The outage rule: a gap between two ticks longer than gap_ms means that nobody could renew; no lease
 -- ends for grace_ms after it, so that nodes have time to come back. What is no lease goes on.
 -- A: limit, gap_ms, grace_ms, retry_ms (for the caller's part of retention), retention_ms (of nodes),
---    timeout_error (JSON), delays (ms), max_kills, poison_error (see kill.lua), deadline_error (JSON)
+--    timeout_error (JSON), delays (ms), max_kills, poison_error (see kill.lua), deadline_error (JSON),
+--    breaker (see breaker.lua)
 -- Returns {grace, stops = [{task, grant, executor}], jobs = [past retention], artifacts, nodes = [lost],
 --   expired = {what: count}, queues = [touched], freed (see capacity.lua), more = call again at once}.
 -- @include base state record rule names queue admit counts job progress children task revive capacity grants share ends attempt
--- @include revoke dead failure kill unhold pools node expire overdue retention
+-- @include revoke dead unhold pools health shape breaker failure kill node expire restore overdue retention
 -- A server at `maxmemory` lets a script go on whose first write frees something.
 redis.call('ZREM', P .. 'due', '')
 local result = {grace = false, stops = {}, jobs = {}, artifacts = {}, nodes = {}, expired = {}, more = false}

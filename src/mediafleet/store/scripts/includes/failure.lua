@@ -31,6 +31,7 @@ local function spend_try(t, failure)
   forget_timers(t.id, t.this)
   note_end(t, failure.keep and 'timed-out' or 'failed')
   mark(t, 'revoked')
+  if failure.retryable then strike(t) end
   if t.grant ~= t.this then
     save(t)
     return 'stale'

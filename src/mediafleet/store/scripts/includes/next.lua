@@ -1,6 +1,10 @@
 -- Which queue is next, and which executor its first task gets.
-local function open_queues()
+local function forget_lists()
   for _, pool in ipairs(A.pools) do pool.lists = {} end
+end
+
+local function open_queues()
+  forget_lists()
   for _, q in ipairs(A.queues) do
     q.key, q.class = P .. 'queue:' .. q.id, class_of(q.id)
     q.lists = q.policy .. q.class .. q.cost .. ':'
