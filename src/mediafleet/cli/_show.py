@@ -90,6 +90,13 @@ def node_row(view: NodeView, *, now_ms: int) -> tuple[str, ...]:
     return (view.id, view.host, view.state, executors, running, seen)
 
 
+def node_notes(view: NodeView) -> list[str]:
+    """Return in sentences why a node, or an executor of it, takes no work, or not all that it could do."""
+    notes = [f"{view.host or view.id} is {view.state}: {view.reason}"] if view.reason else []
+    notes += [f"{one.id}: {each.sentence}" for one in view.executors for each in one.withheld]
+    return notes
+
+
 def pool_row(view: PoolView) -> tuple[str, ...]:
     """Return a pool as a row under `POOL_HEADER`."""
     return (view.pool, str(view.executors), str(view.slots), str(view.free), " ".join(view.capabilities))

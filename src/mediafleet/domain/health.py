@@ -6,6 +6,7 @@ What follows from it is index membership, never a test per placement: see docs/d
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -128,6 +129,23 @@ class Withheld(msgspec.Struct, frozen=True):
     def is_out(self) -> bool:
         """Whether the executor is in a pool without the capability now."""
         return self.standing in {Standing.OUT, Standing.TRIED}
+
+    @property
+    def sentence(self) -> str:
+        """What people are told of it."""
+        at = datetime.fromtimestamp(self.until_ms / 1000, UTC).strftime("%H:%M:%S UTC")
+        match self.standing, self.cause:
+            case Standing.TRIAL, _:
+                return f"Too many {self.capability} tasks failed on it: it gets one now, which decides."
+            case Standing.TRIED, _:
+                return f"Too many {self.capability} tasks failed on it: one is tried now, and decides."
+            case Standing.BACK, _:
+                return f"It lacked {self.capability} lately; it may be asked for it again."
+            case _, Cause.FAILURES:
+                return f"Too many {self.capability} tasks failed on it, one after another: it gets none until {at}."
+            case _:
+                said = f" ({self.reason.rstrip('.')})" if self.reason else ""
+                return f"It lacked {self.capability}, which it claims{said}: it is tried again at {at}."
 
 
 class BreakerRules(msgspec.Struct, frozen=True):

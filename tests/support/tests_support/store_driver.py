@@ -74,6 +74,7 @@ class StoreDriver:
     ) -> records.NodeAdmitted:
         """Register a node with one executor `cpu`, of which `changes` say more."""
         instance = changes.pop("instance", "i-1")
+        standing = {name: changes.pop(name) for name in ("warming", "pressed", "ailing") if name in changes}
         given: dict[str, Any] = {"capabilities": ("kind:noop",)} | changes
         executor = Executor("cpu", slots, **given)
         pool = executor.signature.pool
@@ -89,10 +90,24 @@ class StoreDriver:
             announced=announced,
             max_kills=self.max_kills,
             poison_error=POISON,
+            **standing,
         )
         admitted = await self.store.register(record)
         self.epochs[node] = admitted.epoch
         return admitted
+
+    async def change(
+        self, node: str, capabilities: tuple[str, ...] = (), *, slots: int = 1, state: str = "", **more: Any
+    ) -> records.Reshaped:
+        """Have a linked node say anew what its executor `cpu` can do, or how it is; what is left out is not said."""
+        executors = [Executor("cpu", slots, capabilities)] if capabilities else []
+        records_of = [
+            records.ExecutorRecord(f"{node}/{e.name}", e.slots, e.signature.pool, e.live_reserve, as_text(e))
+            for e in more.pop("executors", executors)
+        ]
+        pools = {e.signature.pool: as_text(e.signature) for e in executors}
+        given: dict[str, Any] = {"epoch": self.epochs[node], "reason": "", "pools": pools} | more
+        return await self.store.reshape(records.NodeChange(node=node, state=state, executors=records_of, **given))
 
     def job_record(self, names: dict[str, tuple[str, ...]], **changes: Any) -> records.JobRecord:
         """Return a job with these tasks (name → names it waits for); the last one's result is the job's."""

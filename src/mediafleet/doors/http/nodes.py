@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 from litestar import Controller, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody
 
-from mediafleet.domain.node import NodeView
+from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.node import NodeState, NodeView
 from mediafleet.doors.http.context import InjectedFleet
 
 
@@ -17,6 +18,14 @@ class DrainRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """False lets it take work again."""
 
 
+def _read_state(word: str) -> NodeState:
+    try:
+        return NodeState(word)
+    except ValueError:
+        states = ", ".join(NodeState)
+        raise InvalidRequest(f"{word[:40]!r} is no state of a node; it is one of {states}.") from None
+
+
 class NodesController(Controller):
     """Nodes over REST."""
 
@@ -24,9 +33,10 @@ class NodesController(Controller):
     tags = ("nodes",)
 
     @get()
-    async def all(self, fleet: InjectedFleet) -> list[NodeView]:
-        """Return all nodes."""
-        return await fleet.nodes()
+    async def all(self, fleet: InjectedFleet, state: FromQuery[str] = "") -> list[NodeView]:
+        """Return all nodes, or those in a state; states are read in any case, and by older names (`unavailable`)."""
+        wanted = _read_state(state) if state else None
+        return [node for node in await fleet.nodes() if wanted in {None, node.state}]
 
     @get("/{node_id:str}")
     async def show(self, fleet: InjectedFleet, node_id: FromPath[str]) -> NodeView:
