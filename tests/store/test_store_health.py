@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -147,7 +149,7 @@ async def test_a_node_that_is_gone_is_not_called_back_by_a_late_word(driver: Sto
 
 @pytest.mark.parametrize("standing", [{}, {"warming": True}, {"pressed": "disk"}, {"ailing": "a fan"}])
 async def test_every_state_may_go_offline(
-    driver: StoreDriver, virtual_time: VirtualTime, standing: dict[str, object]
+    driver: StoreDriver, virtual_time: VirtualTime, standing: dict[str, Any]
 ) -> None:
     await driver.reap()
     await driver.join(NODE, **standing)

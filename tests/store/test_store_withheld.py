@@ -230,7 +230,7 @@ async def test_a_script_names_a_pool_as_python_does(
 ) -> None:
     """Else an executor would not meet those that have the same left."""
     driver, node = StoreDriver(store), f"n0-{new_token()}"
-    claimed = ("kind:asr", *names)
+    claimed, left = ("kind:asr", *names), ("none",)
     await driver.join(node, slots=slots, live_reserve=min(reserve, slots), priority=priority, capabilities=claimed)
     for capability in sorted(set(claimed)):
         task, grant = new_token(), new_token()
@@ -247,9 +247,8 @@ async def test_a_script_names_a_pool_as_python_does(
 # --- the circuit breaker -------------------------------------------------------------------
 
 
-async def fail_one(driver: StoreDriver, *, retryable: bool = True, job: str = "") -> str:
+async def fail_one(driver: StoreDriver, *, retryable: bool = True) -> str:
     """Run one task of a job of its own on the node and have it fail; return the verdict."""
-    del job
     placed = await place_one(driver, spec(), max_tries=1)
     await driver.ack(placed)
     return await strike(driver, placed, retryable=retryable)
@@ -389,6 +388,8 @@ async def test_other_executors_of_the_kind_are_not_touched(driver: StoreDriver) 
 
 async def test_time_limits_that_pass_count_as_failures(driver: StoreDriver, virtual_time: VirtualTime) -> None:
     await driver.reap()
+    # Past the grace that follows the first tick of all.
+    virtual_time.advance(LEASE_MS)
     await driver.join(NODE, slots=BREAKER.failures)
     for _ in range(BREAKER.failures):
         placed = await place_one(driver, spec(), max_tries=1, total_ms=500)

@@ -44,7 +44,7 @@ def settler(hanging: HangingStore) -> Settler:
     return Settler(
         cast("Any", hanging),
         LinkTable(),
-        cast("Any", SimpleNamespace(note_freed=lambda _: None)),
+        cast("Any", SimpleNamespace(note_freed=str)),
         Metrics(),
         rules=SettleRules(1000),
         on_final=lambda: None,
