@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ SHORT_TIMES = {
     "MEDIAFLEET_SCHEDULER__BACKSTOP_MS": "500",
     "MEDIAFLEET_NODE__RECONNECT_MAX_MS": "500",
     "MEDIAFLEET_NODE__SLOTS": "1",
+    # What else runs on the machine of the tests must not keep work from their nodes.
+    "MEDIAFLEET_NODE__HEADROOM": "cpu:0,memory:0,disk:0,gpu:0",
 }
 
 
@@ -77,21 +79,21 @@ class FleetProcesses:
         wait_for(lambda: self.get("/ready", default=None), "the scheduler to be ready")
         return self.scheduler
 
-    def start_node(self, name: str) -> subprocess.Popen[bytes]:
-        """Start a node, and wait until it is ready."""
+    def start_node(self, name: str, *, until: str = "ready", **settings: str) -> subprocess.Popen[bytes]:
+        """Start a node with settings of its own, and wait until it is ready, or in another state."""
         words = ("node", "--scheduler", self.node_scheduler, "--data", str(self.folder / name), "--name", name)
-        self.nodes[name] = self._start(name, *words)
-        wait_for(lambda: self.node_state(name) == "ready", f"node {name} to be ready")
+        self.nodes[name] = self._start(name, *words, settings=settings)
+        wait_for(lambda: self.node_state(name) == until, f"node {name} to be {until}")
         return self.nodes[name]
 
-    def _start(self, name: str, *words: str) -> subprocess.Popen[bytes]:
+    def _start(self, name: str, *words: str, settings: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "mediafleet.cli", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self.environment,
+                env={**self.environment, **(settings or {})},
                 start_new_session=True,
             )
 

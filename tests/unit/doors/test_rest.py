@@ -252,3 +252,19 @@ async def test_below_the_schema_there_is_nothing_else_and_no_page_of_the_framewo
 async def test_the_schema_has_two_addresses(client: aiohttp.ClientSession) -> None:
     async with client.get("/schema") as one, client.get("/schema/openapi.json") as other:
         assert await one.read() == await other.read()
+
+
+@pytest.mark.parametrize(("word", "count"), [("ready", 1), ("READY", 1), ("unavailable", 0), ("degraded", 0), ("", 1)])
+async def test_nodes_are_asked_for_by_state_in_any_case_and_by_older_names(
+    client: aiohttp.ClientSession, fleet: FakeFleet, word: str, count: int
+) -> None:
+    fleet.add_node()
+    async with client.get("/api/v1/nodes", params={"state": word}) as response:
+        assert len(await response.json()) == count
+
+
+async def test_what_is_no_state_of_a_node_is_named_with_those_that_are(client: aiohttp.ClientSession) -> None:
+    async with client.get("/api/v1/nodes", params={"state": "sleepy"}) as response:
+        problem = await read_problem(response, 400, "invalid-request")
+    assert "'sleepy'" in problem["detail"]
+    assert "degraded" in problem["detail"]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 from litestar import Controller, get, post
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.node import NodeState, NodeView
 from mediafleet.doors.http.context import InjectedFleet
+
+
+# Named apart, because the framework keeps the word `state` for itself.
+_StateQuery = Annotated[str, QueryParameter(name="state", description="Only nodes in this state.")]
 
 
 class DrainRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,9 +39,9 @@ class NodesController(Controller):
     tags = ("nodes",)
 
     @get()
-    async def all(self, fleet: InjectedFleet, state: FromQuery[str] = "") -> list[NodeView]:
+    async def all(self, fleet: InjectedFleet, in_state: _StateQuery = "") -> list[NodeView]:
         """Return all nodes, or those in a state; states are read in any case, and by older names (`unavailable`)."""
-        wanted = _read_state(state) if state else None
+        wanted = _read_state(in_state) if in_state else None
         return [node for node in await fleet.nodes() if wanted in {None, node.state}]
 
     @get("/{node_id:str}")
