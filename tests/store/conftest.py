@@ -13,7 +13,7 @@ from tests_support.store_driver import LEASE_MS, PLACE_RULES, RETENTION_MS, Stor
 
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.rules import FleetRules, TenantShare
-from mediafleet.store import Store, records, server_binary
+from mediafleet.store import Store, health, records, server_binary
 from mediafleet.store.connection import connect
 from mediafleet.store.keys import Keys
 from mediafleet.store.server_binary import OLDEST_VERSION, ServerBinary
@@ -143,7 +143,7 @@ class WholeLife:
         await self.driver.join(node, capabilities=("kind:fourth",))
         await self.driver.submit_one("lacking", spec=spec("kind:fourth"))
         (placed,) = (await self.driver.place(spec("kind:fourth"))).assignments
-        report = records.MissingReport(node, placed.task, placed.grant, "kind:fourth", "It is gone.")
+        report = health.MissingReport(node, placed.task, placed.grant, "kind:fourth", "It is gone.")
         await self.driver.store.withhold([report], span_ms=1000, longest_ms=1000)
         await self._look()
         await self.driver.change(node, ("kind:fifth",), state="degraded", reason="a fan")

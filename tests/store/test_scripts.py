@@ -15,7 +15,7 @@ from redis import exceptions
 from mediafleet.domain.lifecycle import FINAL_TASK_STATES, TRANSITIONS, TaskEvent, TaskState
 from mediafleet.domain.node import NODE_TRANSITIONS, NodeEvent, NodeState
 from mediafleet.domain.rules import Membership
-from mediafleet.store import Store, records
+from mediafleet.store import Store, health, records
 from mediafleet.store.scripts import (
     Script,
     as_text,
@@ -54,12 +54,12 @@ REPLIES: dict[str, Any] = {
     "reap": records.Reaped,
     "register": records.NodeAdmitted,
     "renew": records.Renewed,
-    "reshape": records.Reshaped,
+    "reshape": health.Reshaped,
     "retire": records.Retired,
     "retry": records.RetryPiece,
     "submit": records.Submitted,
     "unlink": records.Unlinked,
-    "withhold": records.WithheldReply,
+    "withhold": health.WithheldReply,
 }
 
 

@@ -14,7 +14,7 @@ from tests_support.virtual_time import VirtualTime
 from mediafleet.domain.capability import Signature
 from mediafleet.domain.health import BreakerRules, Cause, Standing, Withheld
 from mediafleet.domain.ids import new_token
-from mediafleet.store import Store, records
+from mediafleet.store import Store, health, records
 
 NODE, OTHER = "n0-a-1", "n0-b-2"
 EXECUTOR = f"{NODE}/cpu"
@@ -41,7 +41,7 @@ async def pools(driver: StoreDriver) -> set[tuple[str, ...]]:
 
 async def lack(driver: StoreDriver, placed: records.PlacedTask, capability: str, node: str = NODE) -> int:
     """Have a node say that it lacks something; return how many capabilities left."""
-    report = records.MissingReport(node, placed.task, placed.grant, capability, "No model.")
+    report = health.MissingReport(node, placed.task, placed.grant, capability, "No model.")
     reply = await driver.store.withhold([report], span_ms=SPAN, longest_ms=LONGEST)
     return len(reply.withheld)
 
@@ -235,7 +235,7 @@ async def test_a_script_names_a_pool_as_python_does(
     for capability in sorted(set(claimed)):
         task, grant = new_token(), new_token()
         await driver.redis.hset(store.keys.task(task), f"grant:{grant}", f"reserved|{node}/cpu")
-        report = records.MissingReport(node, task, grant, capability, "")
+        report = health.MissingReport(node, task, grant, capability, "")
         await store.withhold([report], span_ms=SPAN, longest_ms=LONGEST)
         left = tuple(sorted(set(claimed) - {one.capability for one in await withheld(driver, node)}))
         expected = Signature(left, slots, min(reserve, slots), priority)

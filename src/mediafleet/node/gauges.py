@@ -156,7 +156,8 @@ class LoadGauges:
 def _read(gauge: Callable[[], dict[str, float]]) -> dict[str, float]:
     try:
         return gauge()
-    # The disk may be gone for a moment (an unmounted share), and the heartbeat must go out all the same.
-    except (OSError, psutil.Error) as error:
-        _log.debug("a gauge cannot be read", reason=str(error))
+    # The disk may be gone for a moment (an unmounted share). Whatever it is, the next sample must be taken: a load that
+    # stays what it was could keep work away for ever.
+    except Exception as error:  # noqa: BLE001 - boundary to drivers and kernels
+        _log.debug("a gauge cannot be read", reason=repr(error))
         return {}

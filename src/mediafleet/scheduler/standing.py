@@ -19,7 +19,7 @@ from mediafleet.domain.node import NodeState
 from mediafleet.scheduler.admission import check_executors, check_gpu, declared_executors, declared_pools
 from mediafleet.scheduler.reaper import breaker_rules
 from mediafleet.scheduler.settler import SettleRules
-from mediafleet.store.records import MissingReport, NodeChange
+from mediafleet.store.health import MissingReport, NodeChange
 from mediafleet.store.scripts import as_text
 
 if TYPE_CHECKING:

@@ -99,7 +99,7 @@ class Away(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-_STANDING = ("state", "pressed", "ailing", "drained")
+_STANDING: tuple[str, ...] = ("state", "pressed", "ailing", "drained")
 
 
 async def _read_away(redis: Any, keys: Keys, nodes: Sequence[str]) -> dict[str, Away]:

@@ -17,7 +17,7 @@ from mediafleet.domain.errors import ConfigError
 from mediafleet.domain.health import BreakerRules
 from mediafleet.domain.ids import new_token
 from mediafleet.domain.rules import FleetRules, Membership
-from mediafleet.store import records
+from mediafleet.store import health, records
 from mediafleet.store.connection import translate_errors
 from mediafleet.store.keys import Keys
 from mediafleet.store.reader import Reader
@@ -134,16 +134,16 @@ class Store:
         """Move node leases forward."""
         return await self._run("renew", records.Renewed, nodes=nodes, lease_ms=lease_ms)
 
-    async def reshape(self, change: records.NodeChange) -> records.Reshaped:
+    async def reshape(self, change: health.NodeChange) -> health.Reshaped:
         """Note what a linked node says anew of its executors or of itself. Safe to repeat."""
-        return await self._run("reshape", records.Reshaped, **msgspec.to_builtins(change))
+        return await self._run("reshape", health.Reshaped, **msgspec.to_builtins(change))
 
     async def withhold(
-        self, reports: Sequence[records.MissingReport], *, span_ms: int, longest_ms: int
-    ) -> records.WithheldReply:
+        self, reports: Sequence[health.MissingReport], *, span_ms: int, longest_ms: int
+    ) -> health.WithheldReply:
         """Take capabilities that nodes lack out of their executors' signatures for a while. Safe to repeat."""
         return await self._run(
-            "withhold", records.WithheldReply, reports=reports, span_ms=span_ms, longest_ms=longest_ms
+            "withhold", health.WithheldReply, reports=reports, span_ms=span_ms, longest_ms=longest_ms
         )
 
     async def unlink(self, node: str, epoch: int, *, goodbye: bool, retention_ms: int) -> records.Unlinked:

@@ -17,7 +17,7 @@ from mediafleet.domain.plan import TaskSpec
 from mediafleet.domain.rules import FleetRules, InstanceDocument, Membership
 from mediafleet.scheduler.matching import PoolMatcher
 from mediafleet.scheduler.placer import in_order
-from mediafleet.store import Store, records
+from mediafleet.store import Store, health, records
 from mediafleet.store.scripts import as_text
 
 RESERVE_MS = 5_000
@@ -98,7 +98,7 @@ class StoreDriver:
 
     async def change(
         self, node: str, capabilities: tuple[str, ...] = (), *, slots: int = 1, state: str = "", **more: Any
-    ) -> records.Reshaped:
+    ) -> health.Reshaped:
         """Have a linked node say anew what its executor `cpu` can do, or how it is; what is left out is not said."""
         executors = [Executor("cpu", slots, capabilities)] if capabilities else []
         records_of = [
@@ -107,7 +107,7 @@ class StoreDriver:
         ]
         pools = {e.signature.pool: as_text(e.signature) for e in executors}
         given: dict[str, Any] = {"epoch": self.epochs[node], "reason": "", "pools": pools} | more
-        return await self.store.reshape(records.NodeChange(node=node, state=state, executors=records_of, **given))
+        return await self.store.reshape(health.NodeChange(node=node, state=state, executors=records_of, **given))
 
     def job_record(self, names: dict[str, tuple[str, ...]], **changes: Any) -> records.JobRecord:
         """Return a job with these tasks (name → names it waits for); the last one's result is the job's."""

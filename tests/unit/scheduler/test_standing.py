@@ -19,8 +19,8 @@ from mediafleet.ops.settings import SchedulerSettings
 from mediafleet.scheduler.standing import MOST_WAITING, StandingDesk, merge, settle_rules
 from mediafleet.store import Store
 from mediafleet.store.connection import connect
+from mediafleet.store.health import NodeChange
 from mediafleet.store.keys import Keys
-from mediafleet.store.records import NodeChange
 
 ASR = ("asr:vosk", "kind:asr", "kind:noop")
 

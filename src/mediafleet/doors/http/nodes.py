@@ -12,7 +12,6 @@ from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.node import NodeState, NodeView
 from mediafleet.doors.http.context import InjectedFleet
 
-
 # Named apart, because the framework keeps the word `state` for itself.
 _StateQuery = Annotated[str, QueryParameter(name="state", description="Only nodes in this state.")]
 
