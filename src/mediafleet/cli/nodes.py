@@ -13,7 +13,7 @@ from mediafleet.cli._output import Output
 from mediafleet.cli._run import run_client
 from mediafleet.cli._show import NODE_HEADER, POOL_HEADER, node_notes, node_row, pool_row
 from mediafleet.domain.clock import SystemClock
-from mediafleet.domain.node import NodeState
+from mediafleet.domain.node import parse_state
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 _NO_OPTIONS = ClientOptions()
 
 
-def nodes(*, state: NodeState | None = None, options: ClientOptions = _NO_OPTIONS) -> int:
+def nodes(*, state: str = "", options: ClientOptions = _NO_OPTIONS) -> int:
     """List nodes, what they can do, what they run, and why some take no work.
 
     Args:
-        state: Only nodes in this state.
+        state: Only nodes in this state; `unavailable`, as older fleets say, is `offline`.
         options: Shared options.
     """
 
     async def show(client: FleetClient, output: Output) -> None:
-        found = [one for one in await client.nodes() if state in {None, one.state}]
+        wanted = parse_state(state) if state else None
+        found = [one for one in await client.nodes() if wanted in {None, one.state}]
         output.document(found)
         now_ms = SystemClock().now_ms()
         output.table(NODE_HEADER, [node_row(one, now_ms=now_ms) for one in found], empty="The fleet has no nodes yet.")

@@ -43,6 +43,14 @@ _OLDER_NAMES = {
 }
 
 
+def parse_state(word: str) -> NodeState:
+    """Return the state of that name, in any case or as older fleets call it. Raises InvalidRequest."""
+    try:
+        return NodeState(word)
+    except ValueError:
+        raise InvalidRequest(f"{word[:40]!r} is no state of a node; it is one of {', '.join(NodeState)}.") from None
+
+
 class NodeEvent(StrEnum):
     """What can happen to a node."""
 

@@ -29,6 +29,9 @@ def test_the_defaults_work() -> None:
         ("scheduler", {"outage_gap_ms": 500}, "every pause"),
         ("scheduler", {"place_batch": 65}, "1 to 64"),
         ("scheduler", {"place_batch": 0}, "1 or more"),
+        ("scheduler", {"headroom_percent": 101}, "0 to 100"),
+        ("scheduler", {"missing_ms": 700_000}, "less than scheduler.breaker_cool_ms"),
+        ("node", {"headroom": ("tape:5",)}, "node.headroom: 'tape:5'"),
         ("scheduler", {"job_retention_s": -1}, "scheduler.job_retention_s is -1"),
         ("store", {"prefix": ""}, "store.prefix"),
         ("store", {"prefix": "a{b}"}, "store.prefix"),
@@ -60,6 +63,8 @@ def test_each_problem_is_one_sentence(section: str, changes: dict[str, Any], wor
     [
         ("scheduler", {"node_lease_ms": 10_000}),
         ("scheduler", {"place_batch": 64, "max_kills": 0}),
+        ("scheduler", {"headroom_percent": 0, "breaker_failures": 0, "require_gpu": True}),
+        ("node", {"headroom": ("disk:0", "cpu:100")}),
         ("store", {"redis_url": "unix:///run/redis.sock"}),
         ("store", {"prefix": "team-a.sched_2", "cell": "eu1"}),
         ("server", {"port": 0, "host": "::", "token": "t" * 16}),

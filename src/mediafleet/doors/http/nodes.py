@@ -8,8 +8,7 @@ import msgspec
 from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from mediafleet.domain.errors import InvalidRequest
-from mediafleet.domain.node import NodeState, NodeView
+from mediafleet.domain.node import NodeView, parse_state
 from mediafleet.doors.http.context import InjectedFleet
 
 # Named apart, because the framework keeps the word `state` for itself.
@@ -23,14 +22,6 @@ class DrainRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """False lets it take work again."""
 
 
-def _read_state(word: str) -> NodeState:
-    try:
-        return NodeState(word)
-    except ValueError:
-        states = ", ".join(NodeState)
-        raise InvalidRequest(f"{word[:40]!r} is no state of a node; it is one of {states}.") from None
-
-
 class NodesController(Controller):
     """Nodes over REST."""
 
@@ -40,7 +31,7 @@ class NodesController(Controller):
     @get()
     async def all(self, fleet: InjectedFleet, in_state: _StateQuery = "") -> list[NodeView]:
         """Return all nodes, or those in a state; states are read in any case, and by older names (`unavailable`)."""
-        wanted = _read_state(in_state) if in_state else None
+        wanted = parse_state(in_state) if in_state else None
         return [node for node in await fleet.nodes() if wanted in {None, node.state}]
 
     @get("/{node_id:str}")
