@@ -52,6 +52,8 @@ RESTART_WAIT_S = 1.0
 NODE_STOP_S = 15.0
 """How long a node of `up` may take to end before it is killed."""
 ABORTED = 130
+OWN_MACHINE = {"cpu": 0, "memory": 5, "disk": 1}
+"""Per cent that must be free on the machine of `up` for new work; 0: look away."""
 
 log = structlog.get_logger(__name__)
 
@@ -335,8 +337,11 @@ def _node_environment(settings: Settings, token: str) -> dict[str, str]:
 
 
 def own_headroom(given: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the headroom of a node on the machine of `up`: as given, but for the processor nothing unless given."""
-    return given if "cpu" in parse_headroom(given) else (*given, "cpu:0")
+    """Return the headroom of a node on the machine of `up`: as given, and little of what is not."""
+    return (
+        *given,
+        *(f"{name}:{percent}" for name, percent in OWN_MACHINE.items() if name not in parse_headroom(given)),
+    )
 
 
 def _as_variable(value: str | int | tuple[str, ...]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mediafleet.cli._text import duration_text, size_text
 from mediafleet.cli._values import value_lines
+from mediafleet.domain.node import LINKED_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +93,9 @@ def node_row(view: NodeView, *, now_ms: int) -> tuple[str, ...]:
 
 def node_notes(view: NodeView) -> list[str]:
     """Return in sentences why a node, or an executor of it, takes no work, or not all that it could do."""
-    notes = [f"{view.host or view.id} is {view.state}: {view.reason}"] if view.reason else []
+    # Of one that is gone the state says it all, and it stays listed for days.
+    is_told = view.reason and view.state in LINKED_STATES
+    notes = [f"{view.host or view.id} is {view.state}: {view.reason}"] if is_told else []
     notes += [f"{one.id}: {each.sentence}" for one in view.executors for each in one.withheld]
     return notes
 

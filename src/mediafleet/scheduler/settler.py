@@ -238,7 +238,9 @@ class Settler:
             self._metrics.stale_messages.labels("progress").inc(stale)
         if tick.reports:
             renewed = await self._store.renew(list(tick.reports.values()), lease_ms=self._rules.lease_ms)
-            self._placer.note_freed(renewed.freed)
+            # A node is well again; its pool may have faded meanwhile, so that nobody knows it.
+            if renewed.freed.pools:
+                self._placer.note_executors()
             self._links.cancel(renewed.stops, "the attempt was given to another node")
             for node in renewed.unknown:
                 linked = self._links.get(node)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from mediafleet.domain.errors import CapabilityMissing, InvalidRequest
+from mediafleet.domain.errors import CapabilityMissing, InvalidRequest, StoreUnavailable
 from mediafleet.domain.frames import JobReject
 from mediafleet.domain.health import capability_of
 from mediafleet.domain.node import NodeState
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DEBOUNCE_S = 0.05
 """How long reports are gathered: well below the wait of a task that was rejected, which must find the executor gone."""
-PAUSE_S = 0.2
+PAUSE_S = 0.1
 """At least so long between two rounds: the limit of the rate."""
 MOST_REPORTS = 64
 """Of one call; a larger round takes several."""
@@ -117,7 +117,14 @@ class StandingDesk:
     async def _write_changes(self) -> None:
         while self._changes:
             node, change = next(iter(self._changes.items()))
-            reshaped = await self._store.reshape(change)
+            try:
+                reshaped = await self._store.reshape(change)
+            except StoreUnavailable:
+                raise
+            except Exception:
+                # What cannot be written must not keep the words of all other nodes waiting.
+                del self._changes[node]
+                raise
             # What came in during the call is newer, and stays.
             if self._changes.get(node) is change:
                 del self._changes[node]
@@ -129,13 +136,17 @@ class StandingDesk:
     async def _write_missing(self) -> None:
         while self._missing:
             keys = list(self._missing)[:MOST_REPORTS]
-            reply = await self._store.withhold(
-                [self._missing[key] for key in keys],
-                span_ms=self._settings.missing_ms,
-                longest_ms=self._settings.withheld_longest_ms,
-            )
-            for key in keys:
-                del self._missing[key]
+            # Taken out first: the store away is the only cause to say it again, all else would come again for ever.
+            reports = {key: self._missing.pop(key) for key in keys}
+            try:
+                reply = await self._store.withhold(
+                    list(reports.values()),
+                    span_ms=self._settings.missing_ms,
+                    longest_ms=self._settings.withheld_longest_ms,
+                )
+            except StoreUnavailable:
+                self._missing = reports | self._missing
+                raise
             for one in reply.withheld:
                 log.warning("executor lacks what it claimed", executor=one.executor, capability=one.capability)
             if reply.withheld:

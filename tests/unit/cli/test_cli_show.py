@@ -127,6 +127,7 @@ def test_a_pool_is_a_row_with_room_and_capabilities() -> None:
 
 def test_a_node_that_takes_all_work_needs_no_words() -> None:
     assert node_notes(NODE) == []
+    assert node_notes(msgspec.structs.replace(NODE, state=NodeState.OFFLINE, reason="It is gone.")) == []
 
 
 def test_a_node_says_why_it_takes_no_work_and_what_its_executors_do_without() -> None:

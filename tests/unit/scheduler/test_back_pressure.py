@@ -44,7 +44,7 @@ def settler(hanging: HangingStore) -> Settler:
     return Settler(
         cast("Any", hanging),
         LinkTable(),
-        cast("Any", SimpleNamespace(note_freed=str)),
+        cast("Any", None),
         Metrics(),
         rules=SettleRules(1000),
         on_final=lambda: None,

@@ -193,3 +193,24 @@ def test_the_rules_of_settling_are_those_of_the_settings(parts: Parts) -> None:
     )
     assert rules.breaker
     assert (rules.lease_ms, rules.breaker.failures, rules.headroom) == (LEASE_MS, 7, 9)
+
+
+async def test_a_word_that_cannot_be_written_does_not_keep_others_waiting(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(parts)
+    await parts.link()
+    reshape = parts.store.reshape
+
+    async def refuse(change: NodeChange) -> Any:
+        if change.node != NODE:
+            raise ValueError(change.node)
+        return await reshape(change)
+
+    monkeypatch.setattr(parts.store, "reshape", refuse)
+    for node in ("n0-odd-1", NODE):
+        desk.desk.note_change(node, 1, Misc("state", {"state": "degraded"}))
+    with pytest.raises(ValueError, match="n0-odd-1"):
+        await desk.desk.write()
+    await desk.desk.write()
+    assert (await desk.view()).state is NodeState.DEGRADED
