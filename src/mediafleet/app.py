@@ -8,11 +8,11 @@ import secrets
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 import msgspec
@@ -23,28 +23,40 @@ from mediafleet.artifacts.blobs import BlobStore
 from mediafleet.artifacts.transfer import ArtifactClient
 from mediafleet.console import console_handlers
 from mediafleet.domain.addresses import AddressRing
+from mediafleet.domain.cells import cell_names
 from mediafleet.domain.clock import SystemClock
 from mediafleet.domain.health import parse_headroom
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
 from mediafleet.doors.http.application import Extras, build_application
 from mediafleet.doors.http.presence import Presence
 from mediafleet.doors.http.server import HttpServer
+from mediafleet.doors.push.keeper import build_keeper
+from mediafleet.doors.push.node_api import listening
 from mediafleet.kinds import KindRegistry
 from mediafleet.node import Farewell, NodeAgent, Surroundings, WebSocketLink
+from mediafleet.ops import traces
 from mediafleet.ops.auth import TOKEN_FILE_NAME, is_loopback, load_or_make_token, needs_token
+from mediafleet.ops.collector import calm_collector
 from mediafleet.ops.config import variable_of
 from mediafleet.ops.dismissal import DISMISS_WITHIN_S, DISMISSAL
 from mediafleet.ops.metrics import Metrics
+from mediafleet.scheduler.cells import CellBlobs, CellFleet
+from mediafleet.scheduler.membership import PRESENCE_TICKS
 from mediafleet.scheduler.service import Resources, Scheduler
+from mediafleet.scheduler.shared_root import shared_root
 from mediafleet.store import Store
+from mediafleet.store.cell_store import CellStore, check_cells
 from mediafleet.store.connection import connect
 from mediafleet.store.death_signal import end_with_parent
 from mediafleet.store.embedded import EmbeddedRedis
 from mediafleet.store.keys import Keys
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
+    from redis.asyncio import Redis
+
+    from mediafleet.node.link import Dial
     from mediafleet.ops.settings import Settings
 
 RESTART_WAIT_S = 1.0
@@ -113,20 +125,18 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         redis_url = settings.store.redis_url or await _embedded_redis(settings, stack)
-        redis = connect(redis_url, prefix=settings.store.prefix)
-        stack.push_async_callback(redis.aclose)
         instance = f"i-{os.getpid()}-{secrets.token_hex(4)}"
-        blobs = BlobStore(Path(settings.artifacts.root or settings.data / "artifacts"))
-        metrics = Metrics()
-        keys = Keys(settings.store.prefix, settings.store.cell)
-        store = Store(redis, keys, history=settings.scheduler.event_history, observe=metrics.note_script)
-        # Before any loop runs: an instance must not write into a cell whose shapes it does not know.
-        await store.check_schema()
-        resources = Resources(store, blobs, KindRegistry.installed(), SystemClock(), metrics)
-        scheduler = Scheduler(instance, settings, resources)
-        await stack.enter_async_context(scheduler)
-        extras = Extras(handlers=console_handlers(settings.server), render_metrics=metrics.render)
+        # Every log line and span from here on says whose it is.
+        structlog.contextvars.bind_contextvars(instance=instance)
+        stack.callback(structlog.contextvars.unbind_contextvars, "instance")
+        _start_traces("mediafleet-scheduler", stack)
+        blobs = Path(settings.artifacts.root or settings.data / "artifacts")
+        metrics = Metrics(settings.slow)
+        scheduler, store = await _scheduler(instance, settings, _Shared(redis_url, blobs, metrics), stack)
+        extras = Extras(handlers=console_handlers(settings.server), count_answer=metrics.note_answer)
         application = build_application(scheduler, settings.server, extras)
+        # Before the server, whose end closes all links; these need a moment for it.
+        await stack.enter_async_context(build_keeper(settings, instance, store, application.nodes))
         presence = Presence(application.shell)
         server = HttpServer(replace(application, shell=presence), host=settings.server.host, port=settings.server.port)
         await stack.enter_async_context(server)
@@ -141,6 +151,67 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
             made_token="" if had_token else token,
             has_work=partial(_has_work, scheduler),
         )
+
+
+class _Shared(NamedTuple):
+    """What all cells of an instance share."""
+
+    redis_url: str
+    blobs: Path
+    metrics: Metrics
+
+
+async def _scheduler(
+    instance: str, settings: Settings, shared: _Shared, stack: AsyncExitStack
+) -> tuple[Scheduler | CellFleet, Store]:
+    """Start the scheduler of the fleet's only cell, or those of all its cells; with the store of the first.
+
+    Raises:
+        ConfigError: The store, or the artifact root, is not one for this instance.
+        StoreUnavailable: Redis does not answer.
+    """
+    names = cell_names(settings.store.cells, only=settings.store.cell)
+    options: dict[str, Any] = {"history": settings.scheduler.event_history, "observe": shared.metrics.note_script}
+    keep_ms = settings.scheduler.upload_retention_s * 1000
+    pairs: list[tuple[Redis, Keys]] = []
+    for cell in names:
+        # One client a cell: the cells of a cluster are on different servers.
+        redis = connect(shared.redis_url, prefix=settings.store.prefix, cell=cell)
+        stack.push_async_callback(redis.aclose)
+        pairs.append((redis, Keys(settings.store.prefix, cell)))
+    if len(names) == 1:
+        only = Store(*pairs[0], **options)
+        await _check_stores([only])
+        resources = Resources(only, BlobStore(shared.blobs), KindRegistry.installed(), SystemClock(), shared.metrics)
+        await stack.enter_async_context(_proven_root(instance, settings, resources))
+        return await stack.enter_async_context(Scheduler(instance, settings, resources)), only
+    stores = [CellStore(*pair, keep_ms=keep_ms, **options) for pair in pairs]
+    for store in stores:
+        store.meet(stores)
+    await _check_stores(stores)
+    blobs = CellBlobs(shared.blobs, stores)
+    resources = Resources(stores[0], blobs, KindRegistry.installed(), SystemClock(), shared.metrics)
+    # Every instance serves all cells, so those that meet in the first are all that there are.
+    await stack.enter_async_context(_proven_root(instance, settings, resources))
+    return await stack.enter_async_context(CellFleet(instance, settings, stores, resources)), stores[0]
+
+
+def _proven_root(instance: str, settings: Settings, resources: Resources) -> AbstractAsyncContextManager[None]:
+    presence_ms = settings.scheduler.reap_ms * PRESENCE_TICKS
+    return shared_root(resources.store, resources.blobs, instance, presence_ms=presence_ms)
+
+
+async def _check_stores(stores: Sequence[Store]) -> None:
+    # Before any loop runs: an instance must not write into a cell whose shapes it does not know.
+    await check_cells(stores)
+    for store in stores:
+        await store.check_schema()
+
+
+def _start_traces(service: str, stack: AsyncExitStack) -> None:
+    if traces.start(service, os.environ):
+        # In a thread, since the last spans may take a while to be sent.
+        stack.push_async_callback(asyncio.to_thread, traces.stop)
 
 
 def _complete(settings: Settings) -> Settings:
@@ -195,6 +266,7 @@ async def _serve_until(
 ) -> int:
     signals = Signals()
     async with serving(settings) as instance:
+        calm_collector()
         print(f"mediafleet serves at {instance.url}", file=sys.stderr)
         tell(instance)
         endings = [signals.wait_first()]
@@ -222,7 +294,7 @@ async def _dismissed(settings: Settings, instance: Serving, signals: Signals) ->
     _record_path(settings).unlink(missing_ok=True)
 
 
-async def _has_work(scheduler: Scheduler) -> bool:
+async def _has_work(scheduler: Scheduler | CellFleet) -> bool:
     counts: dict[str, int] = (await scheduler.stats())["jobs"]
     return any(count for status, count in counts.items() if status not in FINAL_JOB_STATUSES)
 
@@ -332,6 +404,8 @@ def _node_environment(settings: Settings, token: str) -> dict[str, str]:
         for field in fields(component)
         if field.name != "scheduler"
     }
+    # It is told where its scheduler is, so it calls; and of several only one could listen there.
+    values[variable_of("node.listen")] = ""
     texts = {name: _as_variable(value) for name, value in values.items()}
     return {**os.environ, **texts, "MEDIAFLEET_STORE__CELL": settings.store.cell, "MEDIAFLEET_TOKEN": token}
 
@@ -365,14 +439,17 @@ async def _node(settings: Settings) -> int:
     data, node = settings.data, settings.node
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     ring = AddressRing(node.scheduler)
-    async with aiohttp.ClientSession() as session:
+    async with AsyncExitStack() as stack:
+        _start_traces("mediafleet-node", stack)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        dial, move_on = await stack.enter_async_context(_links(settings, ring))
         agent = NodeAgent(
             node,
             data,
             Surroundings(
                 kinds=KindRegistry.installed(),
-                dial=lambda: WebSocketLink.open(ring.current, token=settings.server.token),
-                move_on=lambda: ring.move_on(ring.current),
+                dial=dial,
+                move_on=move_on,
                 artifacts=ArtifactClient(session, ring, settings.server.token),
                 cell=settings.store.cell,
             ),
@@ -383,6 +460,18 @@ async def _node(settings: Settings) -> int:
         finally:
             teller.cancel()
     return 0 if farewell is Farewell.DRAINED else ABORTED
+
+
+@asynccontextmanager
+async def _links(settings: Settings, ring: AddressRing) -> AsyncGenerator[tuple[Dial, Callable[[], None]]]:
+    """Yield how a node gets its links, by calling or by being called, and what it does when one was not taken."""
+    token = settings.server.token
+    if not settings.node.listen:
+        yield lambda: WebSocketLink.open(ring.current, token=token), lambda: ring.move_on(ring.current)
+        return
+    async with listening(settings.node.listen, settings.server) as (listener, url):
+        print(f"mediafleet node listens at {url}", file=sys.stderr)
+        yield listener.accept, lambda: None
 
 
 async def _tell(agent: NodeAgent, signals: Signals) -> None:

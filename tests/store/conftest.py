@@ -8,36 +8,51 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests_support.clockwork import TICK_MS, Clockwork
+from tests_support.redis_cluster import RedisCluster
 from tests_support.redis_server import RedisServer
+from tests_support.servers import TestServer, find_test_servers, missing_servers
 from tests_support.store_driver import LEASE_MS, PLACE_RULES, RETENTION_MS, StoreDriver, announce, spec
+from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.rules import FleetRules, TenantShare
-from mediafleet.store import Store, health, records, server_binary
+from mediafleet.store import Store, cell_records, health, records
+from mediafleet.store.cell_store import check_cells
 from mediafleet.store.connection import connect
 from mediafleet.store.keys import Keys
-from mediafleet.store.server_binary import OLDEST_VERSION, ServerBinary
 
 NODE = "n0-a-1"
 
 
-def _servers() -> list[ServerBinary]:
-    found = [
-        ServerBinary(path, origin, server_binary._version_of(path) or (0, 0))
-        for path, origin in server_binary._candidates()
-    ]
-    return [server for server in found if server.version >= OLDEST_VERSION]
+SERVERS = find_test_servers()
 
 
-@pytest.fixture(
-    scope="session",
-    params=_servers() or [None],
-    ids=lambda server: f"{server.path.name}-{server.version[0]}.{server.version[1]}",
-)
-def redis_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One private server of each program, on a unix socket."""
-    with RedisServer(tmp_path_factory.mktemp("redis"), request.param) as server:
+@pytest.fixture(scope="session", params=SERVERS or [None], ids=lambda server: server.id if server else "none")
+def redis_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer | RedisCluster]:
+    """Each server of this machine, and clusters of the newest ones."""
+    wanted: TestServer | None = request.param
+    kind = RedisCluster if wanted and wanted.is_cluster else RedisServer
+    with kind(tmp_path_factory.mktemp("redis"), wanted.binary if wanted else None) as server:
         yield server
+
+
+def pytest_report_header() -> list[str]:
+    """Say on which servers the store is tested, and why on others it is not."""
+    tested = ", ".join(f"{server.id} ({server.binary.origin})" for server in SERVERS)
+    return [f"store servers: {tested}", *(f"no {name}: {why}" for name, why in missing_servers(SERVERS).items())]
+
+
+@pytest.fixture
+async def neighbour(redis_server: RedisServer | RedisCluster, store: Store) -> AsyncIterator[Store]:
+    """Another cell of the same fleet; in a cluster, on another server."""
+    client: Any = connect(redis_server.url, prefix="test", cell="b")
+    yield Store(client, Keys(store.keys.prefix, "b"))
+    if left := [key async for key in client.scan_iter(match=f"{store.keys.prefix}:{{b}}:*")]:
+        await client.delete(*left)
+    await client.aclose()
 
 
 @pytest.fixture
@@ -46,6 +61,15 @@ async def lost_store(tmp_path: Path) -> AsyncIterator[Store]:
     client: Any = connect(f"unix://{tmp_path}/none.sock", prefix="test")
     yield Store(client, Keys("test", "0"))
     await client.aclose()
+
+
+@pytest.fixture
+async def clockwork(store: Store, virtual_time: VirtualTime) -> Clockwork:
+    """A fleet whose first grace, that of every start, is over."""
+    clockwork = Clockwork(store, virtual_time)
+    await clockwork.driver.reap()
+    await clockwork.pass_ms(LEASE_MS + TICK_MS)
+    return clockwork
 
 
 class WholeLife:
@@ -74,10 +98,16 @@ class WholeLife:
 
     async def _accept(self) -> None:
         store = self.driver.store
+        await check_cells([store])
         await store.check_schema()
+        await store.claim_root("i-1", mark="0", ttl_ms=60_000)
+        await store.claim_home("default", "once", "0")
+        await store.borrow_artifact("a1-b", doc="{}", state="open", retention_ms=RETENTION_MS)
         member = await announce(store, "i-1")
         await store.configure("i-1", member.epoch, FleetRules())
-        await store.forward([records.Message("n0-nobody-1", "frame", "{}")], instance="i-1")
+        await store.set_log_level("mediafleet", "debug")
+        await store.claim_push("i-1", ["http://a:1"])
+        await store.forward([cell_records.Message("n0-nobody-1", "frame", "{}")], instance="i-1")
         await store.open_artifact("a0-up", doc="{}", state="open", retention_ms=RETENTION_MS)
         await store.open_artifact("a0-out", doc="{}", state="complete", retention_ms=RETENTION_MS)
         await self.driver.submit(self.driver.job_record({"a": (), "b": ("a",)}, key="once"))
@@ -130,8 +160,10 @@ class WholeLife:
     async def _plan(self) -> None:
         job = self.driver.job_record({}, outcome_of="")
         await self.driver.submit(job)
-        piece = records.ExpandPiece(job.id, 0, "", [], last=True, queues={})
+        piece = records.ExpandPiece(job.id, 1, "", [], last=True, queues={}, chains="[]", waits=True)
         await self.driver.store.expand(piece)
+        await self.driver.store.recheck([job.id], plan=True)
+        await self._look()
         planned = self.driver.job_record({"only": ()}, outcome_of="")
         await self.driver.submit(planned)
         for task in await self.driver.place_all():

@@ -15,12 +15,13 @@ from tests_support.virtual_time import VirtualTime
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
 from mediafleet.domain.errors import StoreUnavailable
 from mediafleet.domain.event import EventType
-from mediafleet.domain.lifecycle import JobStatus, TaskState
+from mediafleet.domain.insight import FleetGauges, QueueDepth
+from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
 from mediafleet.domain.node import NodeState
 from mediafleet.domain.rules import ClusterView, FleetRules
 from mediafleet.store import Store
-from mediafleet.store.keys import Keys
 from mediafleet.store.reader import SHOWN_TASKS, Reader
+from mediafleet.store.schema import SCHEMA
 from mediafleet.store.scripts import as_text
 
 NODE, OTHER = "n0-a-1", "n0-b-2"
@@ -29,6 +30,7 @@ ARGUMENTS: dict[str, Any] = {
     "artifact_id": "a0-1",
     "artifact_ids": ["a0-1"],
     "block_ms": 1,
+    "cursor": 0,
     "field": "version",
     "job_id": "j0-1",
     "limit": 1,
@@ -66,11 +68,15 @@ async def test_every_question_says_so_when_the_server_is_away(lost_store: Store,
 async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name: str) -> None:
     empty: dict[str, Any] = {
         "cluster": ClusterView((), "", 0, 0, FleetRules()),
+        "chains": "",
         "config": (0, FleetRules()),
         "count_jobs": dict.fromkeys(JobStatus, 0),
         "count_queued": 0,
+        "count_waiting_chains": 0,
         "dead_letters": ([], 0),
         "first_event_id": "0-0",
+        "gauges": FleetGauges(dict.fromkeys(PriorityClass, QueueDepth()), dict.fromkeys(NodeState, 0), 0),
+        "log_levels": {},
         # It tells the time; tests/store/test_snapshots.py looks at the rest.
         "fleet_snapshot": ANY,
         "instances": {},
@@ -78,11 +84,14 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
         "artifacts": {},
         "last_event_id": "0-0",
         "pool_set": (0, {}),
+        "pools_version": 0,
         "queues": {},
-        "schema_field": 1,
+        "schema_field": SCHEMA,
+        "task_belongings": (frozenset(), frozenset()),
         "waiting_queues": (0, []),
     }
     single = {"artifact", "dead_letter", "job", "job_document", "node", "ping", "plan_state"}
+    empty["waiting_chains"] = (0, {})
     assert await call(store.read, name) == (None if name in single else empty.get(name, []))
 
 
@@ -283,9 +292,8 @@ async def test_an_artifact_is_in_the_state_it_reached_last(driver: StoreDriver) 
     assert found == msgspec.structs.replace(artifact, state=ArtifactState.COMPLETE)
 
 
-async def test_only_instances_of_this_cell_are_listed(driver: StoreDriver) -> None:
-    elsewhere = Store(driver.store.redis, Keys(driver.store.keys.prefix, "b"))
-    await announce(elsewhere, "i-9")
+async def test_only_instances_of_this_cell_are_listed(driver: StoreDriver, neighbour: Store) -> None:
+    await announce(neighbour, "i-9")
     for instance in ("i-1", "i-2"):
         await announce(driver.store, instance)
     assert sorted(await driver.store.read.live_instances()) == ["i-1", "i-2"]

@@ -14,8 +14,9 @@ from redis import exceptions
 
 from mediafleet.domain.lifecycle import FINAL_TASK_STATES, TRANSITIONS, TaskEvent, TaskState
 from mediafleet.domain.node import NODE_TRANSITIONS, NodeEvent, NodeState
+from mediafleet.domain.push import PushClaims
 from mediafleet.domain.rules import Membership
-from mediafleet.store import Store, health, records
+from mediafleet.store import Store, cell_records, health, records
 from mediafleet.store.scripts import (
     Script,
     as_text,
@@ -34,10 +35,14 @@ NAMES = sorted(script_names())
 INCLUDES = sorted(entry.name.removesuffix(".lua") for entry in FOLDER.joinpath("includes").iterdir())
 LONGEST = 60
 REPLIES: dict[str, Any] = {
+    "check_schema": cell_records.SchemaAdopted,
     "announce": Membership,
+    "borrow_artifact": records.Opened,
     "cancel": records.CancelPiece,
+    "claim_root": cell_records.RootClaimed,
+    "claim_push": PushClaims,
     "commit": records.Stops,
-    "configure": records.Configured,
+    "configure": cell_records.Configured,
     "complete_artifact": records.Completed,
     "drain": records.Drained,
     "drop_artifact": records.Dropped,
@@ -45,17 +50,18 @@ REPLIES: dict[str, Any] = {
     "expand": records.Expanded,
     "fail": records.Failed,
     "finish": records.Finished,
-    "forward": records.Forwarded,
+    "forward": cell_records.Forwarded,
     "forget": records.Forgotten,
     "open_artifact": records.Opened,
     "place": records.Placed,
     "prolong_artifact": records.Opened,
     "progress": records.Stale,
     "reap": records.Reaped,
+    "recheck": records.Rechecked,
     "register": records.NodeAdmitted,
     "renew": records.Renewed,
     "reshape": health.Reshaped,
-    "retire": records.Retired,
+    "retire": cell_records.Retired,
     "retry": records.RetryPiece,
     "submit": records.Submitted,
     "unlink": records.Unlinked,

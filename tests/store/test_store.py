@@ -11,9 +11,10 @@ from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.errors import ConfigError, StoreUnavailable
 from mediafleet.domain.lifecycle import JobStatus
-from mediafleet.store import Store, records
+from mediafleet.store import Store, health, records
+from mediafleet.store.schema import SCHEMA
 from mediafleet.store.scripts import script_names
-from mediafleet.store.store import PIECE, SCHEMA
+from mediafleet.store.store import PIECE
 
 NODE = records.NodeRecord("n0-a", "i-1", "inc", "{}", draining=False, lease_ms=1, executors=[], pools={}, announced=())
 PIECES: dict[Any, Any] = {
@@ -21,6 +22,7 @@ PIECES: dict[Any, Any] = {
     records.ReapRules: RULES,
     records.PlaceRules: PLACE_RULES,
     records.PlaceRequest: records.PlaceRequest([], [], [], draw=0.5),
+    health.NodeChange: health.NodeChange("n0-a", 1, "ready", "", [], {}),
     records.ExpandPiece: records.ExpandPiece("j0-1", 0, "", [], last=True, queues={}),
     int: 1,
     bool: True,
@@ -113,8 +115,7 @@ async def test_large_jobs_are_cancelled_revived_and_forgotten_in_pieces(store: S
     assert await driver.key_names() == {store.keys.schema, store.keys.events, store.keys.waiting_version}
 
 
-async def test_two_cells_of_one_server_know_nothing_of_each_other(store: Store) -> None:
-    neighbour = Store(store.redis, type(store.keys)(store.keys.prefix, "b"))
+async def test_two_cells_know_nothing_of_each_other(store: Store, neighbour: Store) -> None:
     await StoreDriver(store).submit_one("noop")
     assert await neighbour.read.count_jobs() == dict.fromkeys(JobStatus, 0)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests_support.store_driver import LEASE_MS, RESERVE_MS, RETENTION_MS, StoreDriver, spec
 
+from mediafleet.domain.event import EventType
 from mediafleet.domain.frames import AttemptRef
 from mediafleet.domain.ids import node_of
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
@@ -285,3 +286,32 @@ async def test_the_limit_is_a_rule_and_may_be_none(clockwork: Clockwork) -> None
         clockwork.driver.max_kills = max_kills
         await clockwork.driver.join(node)
         assert await clockwork.state() is expected
+
+
+async def told(store: Store) -> list[tuple[str, str, str]]:
+    """Return task, code and job of the dead letters that were told of."""
+    return [
+        (event.data["task"], event.data["error"].get("code", ""), event.job)
+        for event in await store.read.past_events("0-0")
+        if event.type is EventType.TASK_DEAD
+    ]
+
+
+async def test_a_task_that_fails_for_good_is_told_of_with_its_error(clockwork: Clockwork, store: Store) -> None:
+    placed = await clockwork.start()
+    error = '{"code":"no-disk","message":"It is \\"full\\"."}'
+    failed = await store.fail([records.FailureRecord(placed.task, placed.grant, "failed", error=error)])
+    assert failed.dead == {"no-disk": 1}
+    assert await told(store) == [(placed.task, "no-disk", clockwork.job)]
+
+
+async def test_an_error_without_a_code_is_counted_all_the_same(clockwork: Clockwork, store: Store) -> None:
+    placed = await clockwork.start()
+    assert (await store.fail([records.FailureRecord(placed.task, placed.grant, "failed")])).dead == {"": 1}
+
+
+async def test_a_try_that_is_followed_by_another_is_no_dead_letter(clockwork: Clockwork, store: Store) -> None:
+    placed = await clockwork.start()
+    record = records.FailureRecord(placed.task, placed.grant, "failed", retryable=True, delays=[0])
+    assert (await store.fail([record])).dead in ({}, [])
+    assert await told(store) == []

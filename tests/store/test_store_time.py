@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
-from tests_support.store_driver import LEASE_MS, PLACE_RULES, RESERVE_MS, RETENTION_MS, RULES, StoreDriver, spec
-from tests_support.virtual_time import VirtualTime
+from tests_support.clockwork import TICK_MS, Clockwork
+from tests_support.store_driver import LEASE_MS, PLACE_RULES, RESERVE_MS, RETENTION_MS, RULES, spec
 
 from mediafleet.domain.frames import AttemptRef
 from mediafleet.domain.lifecycle import JobStatus, TaskState
@@ -13,38 +12,6 @@ from mediafleet.domain.node import NodeState
 from mediafleet.store import Store, records
 
 NODE = "n0-a-1"
-TICK_MS = 500
-
-
-class Clockwork:
-    """A driver whose reaper ticks while time passes."""
-
-    def __init__(self, store: Store, time: VirtualTime) -> None:
-        self.driver = StoreDriver(store)
-        self.store = store
-        self.time = time
-
-    async def pass_ms(self, ms: int) -> list[records.Reaped]:
-        """Let time pass, with a tick each 500 ms as in a healthy fleet."""
-        ticks: list[records.Reaped] = []
-        for _ in range(0, ms, TICK_MS):
-            self.time.advance(TICK_MS)
-            ticks.append(await self.driver.reap())
-        return ticks
-
-    async def state(self, job: str) -> tuple[TaskState, int, int]:
-        view = await self.store.read.job(job)
-        assert view is not None
-        return view.tasks[0].state, view.tasks[0].attempt, view.tasks[0].tries
-
-
-@pytest.fixture
-async def clockwork(store: Store, virtual_time: VirtualTime) -> Clockwork:
-    """A fleet whose first grace, that of every start, is over."""
-    clockwork = Clockwork(store, virtual_time)
-    await clockwork.driver.reap()
-    await clockwork.pass_ms(LEASE_MS + TICK_MS)
-    return clockwork
 
 
 async def test_a_reservation_that_nobody_confirms_ends(clockwork: Clockwork) -> None:

@@ -205,6 +205,46 @@ async def test_a_hold_that_comes_to_nothing_ends(timed: StoreDriver, virtual_tim
     assert len(await place_all(timed, hold_after_ms=60_000)) == 1
 
 
+async def test_a_hold_ends_when_nobody_waits_for_it_any_more(timed: StoreDriver, virtual_time: VirtualTime) -> None:
+    """The task is cancelled: its executor must not stay out of its pool for the rest of the time."""
+    await timed.reap()
+    await timed.join("n0-a-1", slots=2)
+    await timed.submit_many(2)
+    first, _ = await place_all(timed)
+    big = await timed.submit_one("big", spec=queue_of(cost=2))
+    for _ in range(2):
+        await place_all(timed, hold_after_ms=0)
+    await timed.store.cancel(big, cursor=0, sweep=False)
+    await timed.reap()
+    assert await timed.redis.hlen(timed.store.keys.holds) == 0
+    await timed.submit_many(1)
+    await timed.finish(first)
+    assert len(await place_all(timed, hold_after_ms=60_000)) == 1
+
+
+@pytest.mark.parametrize("ends", ["placed", "cancelled"])
+async def test_each_wait_for_many_slots_begins_anew(timed: StoreDriver, virtual_time: VirtualTime, ends: str) -> None:
+    """Having waited once, long ago, must not make the next task of the queue take an executor at once."""
+    await timed.reap()
+    await timed.join("n0-a-1", slots=2)
+    await timed.submit_many(1)
+    (small,) = await place_all(timed)
+    big = await timed.submit_one("big", spec=queue_of(cost=2))
+    await place_all(timed)
+    if ends == "placed":
+        await timed.finish(small)
+        (placed,) = await place_all(timed)
+        await timed.finish(placed)
+        await timed.submit_many(1)
+        await place_all(timed)
+    else:
+        await timed.store.cancel(big, cursor=0, sweep=False)
+    virtual_time.advance(600_000)
+    await timed.submit_one("next", spec=queue_of(cost=2))
+    await place_all(timed)
+    assert await timed.redis.hlen(timed.store.keys.holds) == 0
+
+
 async def test_a_hold_does_not_bring_a_drained_node_back(timed: StoreDriver, virtual_time: VirtualTime) -> None:
     await timed.reap()
     await timed.join("n0-a-1", slots=2)

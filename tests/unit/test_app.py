@@ -77,15 +77,17 @@ def test_a_node_of_up_runs_with_the_settings_of_its_parent(tmp_path: Path) -> No
     settings = Settings(
         data=tmp_path,
         store=StoreSettings(cell="7"),
-        node=NodeSettings(slots=3, labels=("a", "b"), name="box"),
+        node=NodeSettings(slots=3, labels=("a", "b"), name="box", listen="127.0.0.1:9000"),
         log=LogSettings(level="error"),
     )
     environment = app._node_environment(settings, "secret-of-twenty-signs")
     assert environment["PATH"] == os.environ["PATH"]
     assert environment["MEDIAFLEET_TOKEN"] == "secret-of-twenty-signs"  # noqa: S105 - no password
     child = load_settings(environ=environment, flags={})
-    # What else its user does on his own machine keeps no work from it.
-    expected = replace(settings.node, scheduler=child.node.scheduler, headroom=("cpu:0", "memory:5", "disk:1"))
+    # It calls the scheduler that started it: of several nodes only one could listen there. What else its user does on
+    # his own machine keeps no work from it.
+    headroom = ("cpu:0", "memory:5", "disk:1")
+    expected = replace(settings.node, scheduler=child.node.scheduler, listen="", headroom=headroom)
     assert (child.node, child.log) == (expected, settings.log)
     assert (child.store.cell, child.server.token) == ("7", "secret-of-twenty-signs")
 

@@ -18,6 +18,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
 from mediafleet.artifacts.disk import BLOCK_BYTES, explain
+from mediafleet.artifacts.marks import Marks
 from mediafleet.artifacts.staging import StagedBlob, Staging
 from mediafleet.domain.errors import ConfigError, InvalidRequest, NotFound
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _STAGING = ".staging"
 """Folder of blobs that are not complete; no key can name anything in it, because of its dot."""
+_MARKS = ".instances"
+"""Folder of the marks of scheduler instances; no key can name it, because of its dot."""
 _OWNER_FILE = ".store"
 """Says whose records tell what in the folder is in use; no key can name it, because of its dot."""
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}){0,5}")
@@ -47,6 +50,7 @@ class BlobStore:
         """
         self._root = root.expanduser().absolute()
         self._staging = Staging(self._root / _STAGING)
+        self.marks = Marks(self._root / _MARKS)
         try:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._store = LocalStore(prefix=self._root, automatic_cleanup=True)
@@ -54,6 +58,11 @@ class BlobStore:
             raise ConfigError(
                 f"{self._root} cannot hold artifacts; choose a folder that you may write to as artifacts.root."
             ) from error
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return self._root
 
     async def begin(self, key: str) -> None:
         """Make a staged blob of no bytes. Raises Unavailable."""

@@ -20,6 +20,7 @@ from rich.table import Table
 from mediafleet.bench.figure import Figure
 from mediafleet.bench.noop import measure_noop, measure_noop_with_peers
 from mediafleet.bench.overhead import measure_batch_overhead, measure_overhead
+from mediafleet.bench.placement import measure_placement
 from mediafleet.domain.errors import InvalidRequest
 
 
@@ -50,6 +51,17 @@ BENCHES: dict[str, Bench] = {
     ),
     "transcode": Bench(measure_overhead, ("transcode_overhead_ratio", "transcode_overhead_s", "transcode_verify_s")),
     "batch": Bench(measure_batch_overhead, ("batch_overhead_ratio", "batch_verify_s")),
+    "placement": Bench(
+        measure_placement,
+        (
+            *("placement_cost_us_10", "placement_cost_us_1000", "placement_cost_us_10000"),
+            *("placement_cost_ratio_10_to_1000", "placement_cost_ratio_10_to_10000"),
+            *("placement_cost_ratio_10000_signatures", "idle_node_memory_bytes"),
+            "placement_cost_ratio_1000_tenants_64_pools",
+            *("submit_cost_ratio_100000_queued", "placement_cost_ratio_100000_queued", "queued_job_memory_bytes"),
+            *("batch_share_under_flood", "small_tenant_last_place", "wide_task_wait_s"),
+        ),
+    ),
 }
 
 

@@ -9,10 +9,9 @@ import asyncio
 import sys
 from contextlib import suppress
 
+import aiohttp
 import msgspec
 import uvloop
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
 
 from mediafleet.domain.frames import (
     PROTOCOL_VERSION,
@@ -35,29 +34,28 @@ RESULT = TaskResult(result={"echo": ""})
 HEARTBEAT = encode_frame(Heartbeat()).decode()
 
 
-async def _work(socket: ClientConnection) -> None:
-    async for raw in socket:
-        frame = decode_scheduler_frame(raw)
+async def _work(socket: aiohttp.ClientWebSocketResponse) -> None:
+    async for message in socket:
+        frame = decode_scheduler_frame(message.data)
         if isinstance(frame, JobAssign):
             refs = tuple(AttemptRef(a.task, a.grant) for a in frame.assignments)
             outcomes = tuple(Outcome(ref.task, ref.grant, result=RESULT) for ref in refs)
             # Acknowledged apart and first, as a real node does: the scheduler pays for both frames.
-            await socket.send(encode_frame(JobAck(refs)).decode())
-            await socket.send(encode_frame(JobResults(outcomes)).decode())
+            await socket.send_str(encode_frame(JobAck(refs)).decode())
+            await socket.send_str(encode_frame(JobResults(outcomes)).decode())
 
 
-async def _beat(socket: ClientConnection, every_s: float) -> None:
+async def _beat(socket: aiohttp.ClientWebSocketResponse, every_s: float) -> None:
     # A link that closed ends the work as well, and that is where it is told.
-    with suppress(ConnectionClosed):
+    with suppress(aiohttp.ClientConnectionResetError):
         while True:
             await asyncio.sleep(every_s)
-            await socket.send(HEARTBEAT)
+            await socket.send_str(HEARTBEAT)
 
 
-async def _run_node(url: str, number: int, slots: int, registered: asyncio.Queue[int]) -> None:
-    address = url.replace("http", "ws", 1) + "/ws/node"
+async def _run_node(session: aiohttp.ClientSession, number: int, slots: int, registered: asyncio.Queue[int]) -> None:
     # Neither compression nor pings: a hundred nodes in one process must cost as little as can be, it is measured too.
-    async with connect(address, compression=None, max_size=None, ping_interval=None) as socket:
+    async with session.ws_connect("/ws/node", compress=0, max_msg_size=0) as socket:
         register = Register(
             protocol=PROTOCOL_VERSION,
             node=new_node_id("0", f"fake-{number}"),
@@ -66,8 +64,8 @@ async def _run_node(url: str, number: int, slots: int, registered: asyncio.Queue
             version="0",
             executors=(Executor("cpu", slots, ("kind:noop",)),),
         )
-        await socket.send(encode_frame(register).decode())
-        answer = msgspec.json.decode(await socket.recv(), type=Registered)
+        await socket.send_str(encode_frame(register).decode())
+        answer = msgspec.json.decode(await socket.receive_str(), type=Registered)
         registered.put_nowait(number)
         # Else its lease would end in the middle of a measurement that takes longer than one.
         beats = asyncio.create_task(_beat(socket, answer.heartbeat_ms / 1000))
@@ -79,9 +77,10 @@ async def _run_node(url: str, number: int, slots: int, registered: asyncio.Queue
 
 async def _run(url: str, nodes: int, slots: int) -> None:
     registered: asyncio.Queue[int] = asyncio.Queue()
-    async with asyncio.TaskGroup() as group:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(url, connector=connector) as session, asyncio.TaskGroup() as group:
         for number in range(nodes):
-            group.create_task(_run_node(url, number, slots, registered))
+            group.create_task(_run_node(session, number, slots, registered))
         for _ in range(nodes):
             await registered.get()
         sys.stdout.buffer.write(b"ready\n")

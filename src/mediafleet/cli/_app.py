@@ -113,6 +113,15 @@ _add("pools", "nodes:pools", OPERATE, "List pools: executors that can do the sam
     ("mediafleet pools", ""),
     ("mediafleet pools --json", "the list of PoolView of the API"),
 ])  # fmt: skip
+_add("catalogue", "catalogue:catalogue", OPERATE, "List the services and models that the fleet knows.", [
+    ("mediafleet catalogue", "where the list comes from, and the newest of each first"),
+    ("mediafleet catalogue --json", "the CatalogueView of the API"),
+])  # fmt: skip
+_add("log-level", "log_level:log_level", OPERATE, "Show or set which lines the scheduler instances write.", [
+    ("mediafleet log-level", "what is in force"),
+    ("mediafleet log-level scheduler.placer debug", "on all instances, within seconds"),
+    ("mediafleet log-level scheduler.placer default", "as it was"),
+])  # fmt: skip
 _add("check", "check:check", LEARN, "Say what is installed, what is reachable and what this machine can do.", [
     ("mediafleet check", "exit 1 if a fleet could not work here"),
     ("mediafleet check --server http://10.0.0.5:8000", "and whether that scheduler answers"),

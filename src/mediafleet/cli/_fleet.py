@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from mediafleet.cli._options import ClientOptions
+    from mediafleet.domain.errors import QueueFull
 
 LOCAL_PATIENCE_S = 10.0
 """How long a local fleet may be silent: it ended, unless somebody starts it again."""
@@ -53,6 +55,18 @@ class Fleet:
         )
 
 
+class _FullNotice:
+    """Says once why a command waits; a hundred files that are handed in together all wait for the same thing."""
+
+    def __init__(self) -> None:
+        self._was_said = False
+
+    def __call__(self, error: QueueFull, wait_s: float) -> None:
+        if not self._was_said:
+            print(f"{error.message} Trying again in {wait_s:.0f} s.", file=sys.stderr)
+        self._was_said = True
+
+
 @asynccontextmanager
 async def open_fleet(options: ClientOptions, *, nodes: int = 1) -> AsyncGenerator[Fleet]:
     """Open the fleet that the options mean; one that was started for the call stays at least as long as the block.
@@ -68,7 +82,7 @@ async def open_fleet(options: ClientOptions, *, nodes: int = 1) -> AsyncGenerato
     """
     settings = options.settings()
     if options.server:
-        async with FleetClient(options.server, settings.server.token) as client:
+        async with FleetClient(options.server, settings.server.token, on_full=_FullNotice()) as client:
             yield Fleet(client)
         return
     started: FleetRecord | None = None
@@ -98,7 +112,7 @@ async def _open_local(ensure: Callable[[], Awaitable[tuple[FleetRecord, bool]]],
     for tries_left in reversed(range(_JOIN_TRIES)):
         record, is_new = await ensure()
         # The user's token goes first: one that is wrong must be told, not healed by the recorded one.
-        async with FleetClient(record.url, token or record.token) as client:
+        async with FleetClient(record.url, token or record.token, on_full=_FullNotice()) as client:
             held = asyncio.Event()
             hold = asyncio.create_task(_hold(client, held), name="hold the local fleet")
             try:

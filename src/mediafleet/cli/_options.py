@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
@@ -15,6 +15,7 @@ from mediafleet.ops.config import load_settings
 if TYPE_CHECKING:
     from mediafleet.ops.settings import Settings
 
+LogFormat = Literal["auto", "text", "console", "json"]
 CONNECTION = Group("Fleet", sort_key=20)
 OUTPUT = Group("Output", sort_key=30)
 
@@ -69,6 +70,8 @@ class ServerOptions:
     """Print one line of JSON when it serves: url, data, pid, and the token if it was made just now."""
     debug: Annotated[bool, Parameter(group=OUTPUT, negative="", show_default=False)] = False
     """Show stack traces with errors, and log more."""
+    log_format: Annotated[LogFormat | None, Parameter(group=OUTPUT)] = None
+    """How log lines look: text (or console), json, or auto for text on a terminal and JSON elsewhere."""
 
     def settings(self) -> Settings:
         """Return the settings of this process.
@@ -82,6 +85,7 @@ class ServerOptions:
             "data": self.data,
             "store.redis_url": self.redis,
             "log.level": "debug" if self.debug else None,
+            "log.format": self.log_format,
         }
         return read_settings(self.config, self.token_file, given)
 
@@ -99,6 +103,8 @@ class NodeOptions:
     """Configuration file; default ./mediafleet.toml, then ~/.config/mediafleet/mediafleet.toml."""
     debug: Annotated[bool, Parameter(group=OUTPUT, negative="", show_default=False)] = False
     """Show stack traces with errors, and log more."""
+    log_format: Annotated[LogFormat | None, Parameter(group=OUTPUT)] = None
+    """How log lines look: text (or console), json, or auto for text on a terminal and JSON elsewhere."""
     host: Annotated[str | None, Parameter(show=False)] = None
     port: Annotated[int | None, Parameter(show=False)] = None
     redis: Annotated[str | None, Parameter(show=False)] = None
@@ -112,7 +118,11 @@ class NodeOptions:
         Raises:
             ConfigError: They cannot work.
         """
-        given = {"data": self.data, "log.level": "debug" if self.debug else None}
+        given = {
+            "data": self.data,
+            "log.level": "debug" if self.debug else None,
+            "log.format": self.log_format,
+        }
         return read_settings(self.config, self.token_file, given | flags)
 
     @property

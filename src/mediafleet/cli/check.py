@@ -17,13 +17,17 @@ from mediafleet.cli._options import ClientOptions
 from mediafleet.cli._output import Output
 from mediafleet.cli._run import FAILED, run_client
 from mediafleet.client import FleetClient
+from mediafleet.domain.catalogue import read_catalogue
+from mediafleet.domain.cells import cell_names
 from mediafleet.domain.errors import MediafleetError
 from mediafleet.kinds.registry import GROUP, KindRegistry
 from mediafleet.node.executors import CapabilityMemory, Offer, build_executors, count_cores, detect_offer
 from mediafleet.node.guard import choose_guard
 from mediafleet.node.processes import Launcher
 from mediafleet.node.workspace import Workspaces
+from mediafleet.scheduler.catalogue import fetch_catalogue, read_file, shown_address
 from mediafleet.store.connection import connect
+from mediafleet.store.replication import find_risk
 from mediafleet.store.server_binary import find_server
 
 if TYPE_CHECKING:
@@ -94,8 +98,9 @@ async def _check(options: ClientOptions, output: Output) -> int:
     report.findings += [
         Finding("mediafleet", __version__),
         Finding("python", f"{platform.python_version()} on {platform.platform(terse=True)}"),
-        await look_at_store(settings),
+        *await look_at_store(settings),
         *look_at_kinds(),
+        *await look_at_catalogue(settings),
     ]
     await look_at_machine(settings, report)
     report.findings.append(await look_at_fleet(options, settings))
@@ -104,24 +109,35 @@ async def _check(options: ClientOptions, output: Output) -> int:
     return 0 if report.is_good else FAILED
 
 
-async def look_at_store(settings: Settings) -> Finding:
-    """Return which Redis would be used, and whether it can be."""
-    if not settings.store.redis_url:
+async def look_at_store(settings: Settings) -> list[Finding]:
+    """Return which Redis would be used, whether it can be, and what its fail-over could lose."""
+    url = settings.store.redis_url
+    if not url:
         try:
             server = await asyncio.to_thread(find_server)
         except MediafleetError as error:
-            return Finding("store", error.message, is_good=False)
+            return [Finding("store", error.message, is_good=False)]
         major, minor = server.version
-        return Finding("store", f"{server.path} {major}.{minor} (from {server.origin}), started privately")
+        return [Finding("store", f"{server.path} {major}.{minor} (from {server.origin}), started privately")]
+    store = settings.store
+    risks: list[str | None] = []
     try:
-        redis = connect(settings.store.redis_url, prefix=settings.store.prefix)
-        try:
-            await redis.ping()  # pyright: ignore[reportUnknownMemberType] - redis-py's stubs mix both kinds of client
-        finally:
-            await redis.aclose()
+        # In a cluster, each cell may be on another server.
+        for cell in cell_names(store.cells, only=store.cell):
+            redis = connect(url, prefix=store.prefix, cell=cell)
+            try:
+                await redis.ping()  # pyright: ignore[reportUnknownMemberType] - its stubs mix both kinds of client
+                risks.append(await find_risk(redis, url))
+            finally:
+                await redis.aclose()
     except Exception as error:  # noqa: BLE001 - whatever the library raises means the same: not usable
-        return Finding("store", f"The Redis server that is configured does not answer: {error}.", is_good=False)
-    return Finding("store", "the configured Redis server answers")
+        return [Finding("store", f"The Redis server that is configured does not answer: {error}.", is_good=False)]
+    findings = [Finding("store", "the configured Redis server answers")]
+    told = dict.fromkeys(risk for risk in risks if risk is not None)
+    # Warnings: a fleet works, until the day of the fail-over.
+    return findings + [
+        Finding("fail-over", risk or "replicas confirm writes", is_good=not risk, is_needed=False) for risk in told
+    ]
 
 
 def look_at_kinds() -> list[Finding]:
@@ -135,6 +151,26 @@ def look_at_kinds() -> list[Finding]:
         else:
             findings.append(Finding(f"kind {point.name}", f"{kind.summary} ({point.value})"))
     return findings or [Finding("kinds", "No job kind is installed; install mediafleet again.", is_good=False)]
+
+
+async def look_at_catalogue(settings: Settings) -> list[Finding]:
+    """Return whether each source of the catalogue that is configured can be read; a fleet works without any."""
+    findings: list[Finding] = []
+    configured = settings.catalogue
+    for place, read in (
+        (shown_address(configured.url), lambda: fetch_catalogue(configured)),
+        (configured.file, lambda: asyncio.to_thread(read_file, configured)),
+    ):
+        if not place:
+            continue
+        try:
+            found = await read()
+            body = found if isinstance(found, bytes) else found.body or b""
+            count = len(read_catalogue(body).services)
+            findings.append(Finding("catalogue", f"{place}: {count} {'service' if count == 1 else 'services'}"))
+        except MediafleetError as error:
+            findings.append(Finding("catalogue", error.message, is_good=False, is_needed=False))
+    return findings
 
 
 async def look_at_machine(settings: Settings, report: Report) -> None:

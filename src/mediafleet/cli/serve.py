@@ -70,6 +70,7 @@ def scheduler(*, options: ServerOptions = _NO_OPTIONS) -> int:
 def node(
     *,
     scheduler: Annotated[str | None, Parameter(group=CONNECTION, metavar="URL")] = None,
+    listen: Annotated[str | None, Parameter(group=CONNECTION, metavar="HOST:PORT")] = None,
     name: Annotated[str | None, Parameter(group=CONNECTION)] = None,
     slots: Annotated[int | None, Parameter(group=CONNECTION)] = None,
     label: Annotated[tuple[str, ...], Parameter(group=CONNECTION, negative="", show_default=False)] = (),
@@ -81,6 +82,7 @@ def node(
 
     Args:
         scheduler: Address of a scheduler (default http://127.0.0.1:8000).
+        listen: Wait here for schedulers that call this node (their scheduler.push_nodes), instead of calling one.
         name: Shown name; the host's where not given.
         slots: How many tasks the cpu executor takes at once.
         label: A word that jobs can ask for, as the capability label:WORD. Can be repeated.
@@ -95,7 +97,13 @@ def node(
             output.note(f"note: {option} has no effect on a node, which has neither a port nor a store.")
         return app.run_node(settings)
 
-    given = {"node.scheduler": scheduler, "node.name": name, "node.slots": slots, "node.labels": list(label) or None}
+    given = {
+        "node.scheduler": scheduler,
+        "node.listen": listen,
+        "node.name": name,
+        "node.slots": slots,
+        "node.labels": list(label) or None,
+    }
     return _run(work, lambda: options.settings(given), output, debug=options.debug)
 
 

@@ -13,6 +13,7 @@ from mediafleet.cli._fleet import Fleet, open_fleet
 from mediafleet.cli._follow import JobWatch, OwnJobs, watching
 from mediafleet.cli._hand_in import hand_in
 from mediafleet.cli._inputs import Source, find_sources, is_address
+from mediafleet.cli._limits import read_limits
 from mediafleet.cli._moments import read_moment
 from mediafleet.cli._names import Targets, safe_name
 from mediafleet.cli._options import ClientOptions
@@ -55,6 +56,7 @@ def submit(  # noqa: PLR0913 - a submission has as many parts
     key: Annotated[str, Parameter(show_default=False)] = "",
     not_before: Annotated[str, Parameter(show_default=False, metavar="TIME")] = "",
     deadline: Annotated[str, Parameter(show_default=False, metavar="TIME")] = "",
+    limit: Annotated[tuple[str, ...], Parameter(negative="", show_default=False, metavar="NAME=TIME")] = (),
     options: ClientOptions = _NO_OPTIONS,
 ) -> int:
     """Hand in a job of any kind.
@@ -73,6 +75,7 @@ def submit(  # noqa: PLR0913 - a submission has as many parts
         key: Idempotency key: a second submission with the same key returns the first job.
         not_before: Nothing of it begins sooner: 2030-01-31T18:00, with an offset or in local time, or milliseconds since 1970.
         deadline: The job fails if it has not ended by then.
+        limit: How long its tasks may take, as queue=10m (the wait for a node), accept, progress, total, or tries=5. Can be repeated.
         options: Shared options.
     """
     output = Output(as_json=options.json)
@@ -87,6 +90,7 @@ def submit(  # noqa: PLR0913 - a submission has as many parts
             idempotency_key=utf8(key),
             not_before=read_moment(not_before, "--not-before"),
             deadline=read_moment(deadline, "--deadline"),
+            limits=read_limits(limit),
         )
         afterwards = Afterwards(wait or out is not None, out, force)
         return run_client(_submit(draft, (inputs, afterwards), options, output), output, debug=options.debug)

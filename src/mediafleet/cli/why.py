@@ -45,6 +45,9 @@ def why(job_id: Annotated[str, Parameter(name="JOB")], /, *, options: ClientOpti
 def why_lines(found: JobWhy) -> Iterator[str]:
     """Yield an answer as lines for people."""
     yield found.sentence
+    if found.modules:
+        yield ""
+        yield from (f"{one.chain} {one.module} {one.state}: {one.sentence}" for one in found.modules)
     for task in found.tasks:
         yield ""
         yield f"{task.task} {task.state}"

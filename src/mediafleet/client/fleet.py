@@ -10,16 +10,19 @@ import msgspec
 from mediafleet.artifacts.transfer import ArtifactClient
 from mediafleet.client.events import EventFeed
 from mediafleet.client.transport import Transport
+from mediafleet.domain.catalogue import CatalogueView
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.explanation import Explanation, JobWhy, Simulation
+from mediafleet.domain.insight import LevelRequest, LogLevels, MetricView
 from mediafleet.domain.job import JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeView, PoolView
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
     from types import TracebackType
 
+    from mediafleet.domain.errors import QueueFull
     from mediafleet.domain.event import Event
 
 T = TypeVar("T")
@@ -48,11 +51,15 @@ class FleetClient:
     """A connection to one fleet; an `async with` block opens and closes it.
 
     Every method raises the `MediafleetError` that the scheduler names, and `SchedulerUnavailable` where none answers.
-    Requests that are safe to repeat are tried again for a few seconds first.
+    Requests that are safe to repeat are tried again for a few seconds first; so is any that found the queue full, at the
+    scheduler's pace.
     """
 
-    def __init__(self, base_url: str, token: str = "") -> None:
-        self._transport = Transport(base_url, token)
+    def __init__(
+        self, base_url: str, token: str = "", *, on_full: Callable[[QueueFull, float], None] | None = None
+    ) -> None:
+        """Prepare a connection; `on_full` is told of each wait for a queue that is full, and of its seconds."""
+        self._transport = Transport(base_url, token, on_full=on_full)
         self._artifacts: ArtifactClient | None = None
 
     async def __aenter__(self) -> Self:
@@ -87,9 +94,10 @@ class FleetClient:
         repeat = all(submission.idempotency_key for submission in submissions)
         return await self._transport.ask("POST", "/api/v1/jobs", list[JobView], body=list(submissions), repeat=repeat)
 
-    async def job(self, job_id: str) -> JobView:
-        """Return a job with its tasks."""
-        return await self._get(f"/api/v1/jobs/{_part(job_id)}", JobView)
+    async def job(self, job_id: str, *, wait_s: float = 0) -> JobView:
+        """Return a job with its tasks: at once, or when it is final or `wait_s` (at most 60) are over."""
+        query = f"?wait_s={wait_s:g}" if wait_s else ""
+        return await self._get(f"/api/v1/jobs/{_part(job_id)}{query}", JobView)
 
     async def jobs(self, wanted: JobFilter | None = None) -> JobPage:
         """Return one page of jobs, newest first."""
@@ -138,6 +146,10 @@ class FleetClient:
         """Return the pools that have executors."""
         return await self._get("/api/v1/pools", list[PoolView])
 
+    async def catalogue(self) -> CatalogueView:
+        """Return which services provide which features."""
+        return await self._get("/api/v1/catalogue", CatalogueView)
+
     async def why(self, job_id: str) -> JobWhy:
         """Return why a job's tasks wait."""
         return await self._get(f"/api/v1/jobs/{_part(job_id)}/why", JobWhy)
@@ -153,6 +165,20 @@ class FleetClient:
     async def stats(self) -> dict[str, Any]:
         """Return counts of jobs, nodes, slots and queued tasks."""
         return await self._get("/api/v1/stats", dict[str, Any])
+
+    async def metrics(self) -> list[MetricView]:
+        """Return what the instance that answers counts, as data."""
+        return await self._get("/api/v1/metrics", list[MetricView])
+
+    async def log_levels(self) -> LogLevels:
+        """Return which lines the instances write."""
+        return await self._get("/api/v1/log-levels", LogLevels)
+
+    async def set_log_level(self, module: str, level: str) -> LogLevels:
+        """Let all instances write the lines of a module from a level on; `default` undoes it."""
+        return await self._transport.ask(
+            "PUT", "/api/v1/log-levels", LogLevels, body=LevelRequest(module, level), repeat=True
+        )
 
     async def cluster(self) -> dict[str, Any]:
         """Return the instances and the store's state."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from mediafleet.domain.errors import (
     ErrorInfo,
     InvalidRequest,
     MediafleetError,
+    QueueFull,
     SchedulerUnavailable,
     Unauthorized,
     Unavailable,
@@ -22,7 +24,7 @@ from mediafleet.domain.errors import (
 from mediafleet.domain.problems import error_from_info
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
 T = TypeVar("T")
 
@@ -48,16 +50,25 @@ class NeverSent(SchedulerUnavailable):
 class Transport:
     """An open session with one fleet, by any of its addresses; owned by the `FleetClient` that made it."""
 
-    def __init__(self, base_url: str, token: str = "", *, attempts: int = 4) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        token: str = "",
+        *,
+        attempts: int = 4,
+        on_full: Callable[[QueueFull, float], None] | None = None,
+    ) -> None:
         """Prepare a session.
 
         Args:
             base_url: Address of an instance; several have commas between them.
             attempts: How often a request that is safe to repeat is tried while the scheduler is away.
+            on_full: Told, before each wait for a queue that is full, of the error and of the seconds.
         """
         self._addresses = AddressRing(",".join(map(check_address, base_url.split(","))))
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._attempts = attempts
+        self._on_full = on_full
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -98,15 +109,41 @@ class Transport:
 
         Raises:
             MediafleetError: The class that the problem document names.
+            QueueFull: It was refused again after each wait that the scheduler asked for, or asked for too long a one.
             SchedulerUnavailable: No answer.
         """
-        # A lost answer leaves open whether the request was carried out: only what may happen twice is sent twice.
-        on, attempts = (Unavailable, self._attempts) if repeat else (NeverSent, len(self._addresses))
-        retries = stamina.retry_context(on=on, attempts=attempts, timeout=REQUEST_S, wait_initial=0.1, wait_max=2)
+        judge = self._judge(repeat=repeat)
+        retries = stamina.retry_context(on=judge, attempts=None, timeout=REQUEST_S, wait_initial=0.1, wait_max=2)
         async for attempt in retries:
             with attempt:
                 return await self._ask_once(method, path, answer, body)
         raise AssertionError("retry_context ends by returning or raising")  # pragma: no cover
+
+    def _judge(self, *, repeat: bool) -> Callable[[Exception], bool | float]:
+        """Return what tells, failure by failure, whether to try again, or after how many seconds."""
+        tries = 0
+
+        def judge(error: Exception) -> bool | float:
+            nonlocal tries
+            tries += 1
+            if isinstance(error, QueueFull):
+                return tries < self._attempts and self._wait_for_room(error)
+            # A lost answer leaves open whether the request was carried out: only what may happen twice is sent twice.
+            if repeat:
+                return tries < self._attempts and isinstance(error, Unavailable)
+            return tries < len(self._addresses) and isinstance(error, NeverSent)
+
+        return judge
+
+    def _wait_for_room(self, error: QueueFull) -> bool | float:
+        # Nothing was taken, so whatever it was may be sent again. A longer wait is for people to decide on.
+        if not 0 < error.retry_after_s <= REQUEST_S:
+            return False
+        # Those who were refused together shall not come back together, and none sooner than it was asked to.
+        wait_s = error.retry_after_s * random.uniform(1.0, 1.25)  # noqa: S311 - jitter, no secret
+        if self._on_full:
+            self._on_full(error, wait_s)
+        return wait_s
 
     async def _ask_once(self, method: str, path: str, answer: type[T], body: object) -> T:
         data = None if body is None else msgspec.json.encode(body)
@@ -216,12 +253,17 @@ async def _error_of(response: aiohttp.ClientResponse) -> MediafleetError:
     # The document knows better than the status: several classes share one status.
     code = problem.code or _CODE_OF_STATUS.get(response.status, "error")
     message = problem.detail or problem.title or f"{response.url.origin()} answered with status {response.status}."
-    return error_from_info(ErrorInfo(code, message))
+    error = error_from_info(ErrorInfo(code, message))
+    asked = response.headers.get("Retry-After", "")
+    if isinstance(error, QueueFull) and asked.isascii() and asked.isdigit():
+        error.retry_after_s = float(asked)
+    return error
 
 
 _CODE_OF_STATUS: Mapping[int, str] = {
     403: "unauthorized",
     404: "not-found",
+    429: "queue-full",
     502: "scheduler-unavailable",
     503: "unavailable",
     504: "scheduler-unavailable",

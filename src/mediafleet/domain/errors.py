@@ -11,6 +11,7 @@
     │   └── UploadMismatch    offset, length or SHA-256 differ from what was announced
     ├── Unauthorized          a credential is missing or wrong
     ├── Unavailable           a part is away for now; trying again later can help
+    │   ├── QueueFull         as many tasks wait or run as the operator allows; nothing was taken
     │   ├── StoreUnavailable · SchedulerUnavailable
     │   └── CapabilityMissing an executor lacks what a task needs; costs no try
     └── TaskFailed            a handler could not do its task
@@ -144,6 +145,16 @@ class StoreUnavailable(Unavailable):
     """Redis did not answer; the caller cannot know whether a write happened, and must re-read."""
 
     code = "store-unavailable"
+
+
+class QueueFull(Unavailable):
+    """As many tasks wait or run as the operator allows; nothing of the submission was taken, so it may be repeated."""
+
+    code = "queue-full"
+    bound = ""
+    """`all`, `tenant` or `class`; only where it is raised."""
+    retry_after_s = 0.0
+    """What a client was asked to wait; 0 where nobody said."""
 
 
 class SchedulerUnavailable(Unavailable):

@@ -19,12 +19,16 @@ class EventType(StrEnum):
     JOB_CANCELLED = "job.cancelled"
     JOB_REVIVED = "job.revived"
     TASK_RETRIED = "task.retried"
+    TASK_DEAD = "task.dead"
+    """A task failed for good and is a dead letter; the code of its error says why, `poison` among others."""
     NODE_REGISTERED = "node.registered"
     NODE_UNLINKED = "node.unlinked"
     NODE_DRAINING = "node.draining"
     NODE_CHANGED = "node.changed"
     """Its state, or what one of its executors gets work for, is another now."""
     NODE_LOST = "node.lost"
+    UNKNOWN = "unknown"
+    """Stands for a type that only a newer version knows, while a fleet is updated; it is passed over and counted."""
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -39,3 +43,9 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     # msgspec gives each event a dictionary of its own, unlike a default of a function.
     data: dict[str, Any] = {}
     """`status`, `progress`, `stage`, `speed`, `eta_ms`, `error` … whatever the type has."""
+
+
+def event_position(event_id: str) -> tuple[int, int]:
+    """Return the two numbers of a position: as text 9-0 comes after 10-0."""
+    time, _, sequence = event_id.partition("-")
+    return int(time), int(sequence or 0)

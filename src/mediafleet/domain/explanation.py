@@ -227,6 +227,32 @@ class TaskWhy(msgspec.Struct, frozen=True):
     """For a task that waits."""
 
 
+class ModuleState(StrEnum):
+    """How far a module of a chain is."""
+
+    LATER = "later"
+    """It has no task yet: modules that it needs are not done."""
+    WAITING = "waiting"
+    BEGUN = "begun"
+    DONE = "done"
+    ENDED = "ended"
+
+
+class ModuleWhy(msgspec.Struct, frozen=True):
+    """One module of a job's chain."""
+
+    chain: str
+    module: str
+    state: ModuleState
+    task: str
+    """Name of the task that runs it, maybe with others; empty while there is none."""
+    needs: tuple[str, ...]
+    """Capabilities and features."""
+    missing: tuple[str, ...]
+    """What the executor that comes nearest lacks, where none can do it."""
+    sentence: str
+
+
 class JobWhy(msgspec.Struct, frozen=True):
     """The answer of `GET /api/v1/jobs/{id}/why`."""
 
@@ -236,6 +262,8 @@ class JobWhy(msgspec.Struct, frozen=True):
     tasks: tuple[TaskWhy, ...]
     """Those that wait first; at most 20."""
     tasks_left_out: int
+    modules: tuple[ModuleWhy, ...] = ()
+    """Of the job's chains, in the order in which they run."""
 
 
 class Simulation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

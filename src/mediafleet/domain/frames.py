@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from mediafleet.domain.errors import ErrorInfo
+from mediafleet.domain.insight import KindTally
 from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import TaskResult
 
@@ -68,6 +69,8 @@ class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat", tag_field="type"):
     load: dict[str, float] = {}
     """Shares 0..1 of the machine in use: `cpu` (with `cpu_own`, the part of the node's own work), `memory`, `disk`, `gpu`;
     and `memory_free_gb`, `disk_free_gb`."""
+    ran: dict[str, KindTally] = {}
+    """What it ran to an end since the heartbeat before, by kind."""
 
 
 class JobAck(msgspec.Struct, frozen=True, tag="job_ack", tag_field="type"):
@@ -114,6 +117,8 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     error: ErrorInfo | None = None
     cancelled: bool = False
     """The node stopped it because it was told to; frees its slots."""
+    traceparent: str = ""
+    """That of the task's specification, so that whoever takes the outcome can add to its trace."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for what is no way to end; msgspec makes it the decoder's error."""

@@ -9,6 +9,7 @@ import msgspec
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import ErrorInfo
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
+from mediafleet.domain.limits import NO_WISH, LimitWish
 
 DEFAULT_TENANT = "default"
 LOCAL_PRINCIPAL = "local"
@@ -33,6 +34,8 @@ class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """None of its tasks begins sooner: milliseconds since 1970, or ISO 8601 with an offset; 0 for at once."""
     deadline: int | str = 0
     """It fails if it has not ended by then; as `not_before`, 0 for none."""
+    limits: LimitWish = NO_WISH
+    """How long its tasks may wait, stand still and run, within what the kind allows."""
     webhook: str = ""
     name: str = ""
     """A word for people; the input's file name where it is empty."""
@@ -61,6 +64,9 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     created_ms: int
     not_before_ms: int = 0
     deadline_ms: int = 0
+    limits: LimitWish = NO_WISH
+    traceparent: str = ""
+    """Its trace (W3C Trace Context), where spans are made."""
 
 
 class TaskSummary(msgspec.Struct, frozen=True):

@@ -147,6 +147,8 @@ class NodeView(msgspec.Struct, frozen=True):
     """Shares 0..1 of its machine in use, as it said last: `cpu`, `memory`, `disk`, `gpu` …"""
     reason: str = ""
     """Why it takes no new work, where it does not."""
+    link: str = "websocket"
+    """What carries, or last carried, its link: `websocket`, where it dialled in, or `push`, where it is called."""
 
 
 class PoolView(msgspec.Struct, frozen=True):

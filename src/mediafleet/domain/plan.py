@@ -13,17 +13,23 @@ import msgspec
 
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.capability import Requirement
+from mediafleet.domain.chain import Chain
 from mediafleet.domain.errors import ErrorInfo
 from mediafleet.domain.lifecycle import TaskState
+from mediafleet.domain.limits import USUAL, TaskLimits
 
-
-class TaskLimits(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How long a task may take and how often it is tried."""
-
-    max_tries: int = 3
-    """Tries before the task fails for good, 1 or more."""
-    total_ms: int = 0
-    """Longest run of one attempt, milliseconds from its ACK; 0 for no limit."""
+__all__ = [
+    "Complete",
+    "Expand",
+    "Fail",
+    "FinishedTask",
+    "NewTask",
+    "Step",
+    "TaskLimits",
+    "TaskResult",
+    "TaskSpec",
+    "Wait",
+]
 
 
 class NewTask(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -43,7 +49,9 @@ class NewTask(msgspec.Struct, frozen=True, omit_defaults=True):
     """Names of tasks of the same job that must be DONE first."""
     weight: float = 1.0
     """Share of the job's progress that this task stands for, relative to its siblings."""
-    limits: TaskLimits = TaskLimits()
+    limits: TaskLimits = USUAL
+    near: tuple[str, ...] = ()
+    """Nodes that have its inputs; one of them is taken among executors that the policy holds equal."""
 
 
 class FinishedTask(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,6 +64,8 @@ class FinishedTask(msgspec.Struct, frozen=True, omit_defaults=True):
     outputs: tuple[ArtifactRef, ...] = ()
     warnings: tuple[str, ...] = ()
     error: ErrorInfo | None = None
+    node: str = ""
+    """Where its result was made; empty where it has none."""
 
 
 class Expand(msgspec.Struct, frozen=True, tag="expand"):
@@ -65,6 +75,9 @@ class Expand(msgspec.Struct, frozen=True, tag="expand"):
     outcome_of: str = ""
     """Name of the task whose result is the job's: when all tasks are DONE the job completes with it,
     and when one fails the job fails with its error, without asking the plan again."""
+    chains: tuple[Chain, ...] = ()
+    """Modules that should run; their results come back as finished tasks named `<chain>_<module>`, whatever tasks ran
+    them. `mediafleet.kinds.chains.plan_chain` is a plan of one chain."""
 
 
 class Complete(msgspec.Struct, frozen=True, tag="complete"):
@@ -101,7 +114,11 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     params: dict[str, Any] = {}
     """The job's params, already checked."""
     weight: float = 1.0
-    limits: TaskLimits = TaskLimits()
+    limits: TaskLimits = USUAL
+    traceparent: str = ""
+    """The job's trace (W3C Trace Context), where spans are made."""
+    submitted_ms: int = 0
+    """When the job was accepted; only together with a trace."""
 
 
 class TaskResult(msgspec.Struct, frozen=True, omit_defaults=True):

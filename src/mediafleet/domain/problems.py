@@ -14,6 +14,7 @@ from mediafleet.domain.errors import (
     InvalidRequest,
     MediafleetError,
     NotFound,
+    QueueFull,
     Unauthorized,
     Unavailable,
 )
@@ -24,6 +25,7 @@ STATUSES: dict[type[MediafleetError], int] = {
     NotFound: 404,
     Conflict: 409,
     InputError: 422,
+    QueueFull: 429,
     Unavailable: 503,
     MediafleetError: 500,
 }

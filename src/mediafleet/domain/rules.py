@@ -55,6 +55,11 @@ class FleetRules(msgspec.Struct, frozen=True):
     max_open: int = 1_000_000
     """Most tasks that are not final, in the whole cell."""
     max_open_per_tenant: int = 200_000
+    """The same of each tenant; it leaves room for others."""
+    max_open_live: int = 0
+    max_open_interactive: int = 0
+    max_open_batch: int = 0
+    """The same of each class; 0 for no bound of its own."""
     tenants: dict[str, TenantShare] = {}
 
 
@@ -76,6 +81,8 @@ class InstanceDocument(msgspec.Struct, frozen=True):
     """Of the program."""
     host: str
     pid: int
+    schema: int = 1
+    """Version of the stored shapes that it writes, and so the newest that it reads."""
 
 
 class InstanceView(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from mediafleet.domain.chain import CHAIN_STEP
+from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.limits import KindLimits
+from mediafleet.domain.modules import Module, check_modules
 from mediafleet.domain.plan import FinishedTask, Step, TaskResult, TaskSpec
+from mediafleet.kinds.chains import run_parts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,6 +163,22 @@ class Kind:
     inputs: tuple[int, int | None] = (1, 1)
     """Fewest and most inputs that a job takes; None for any number."""
     detect: Callable[[DetectContext], Awaitable[Detected]] = field(default=detect_nothing)
+    limits: KindLimits = field(default_factory=KindLimits)
+    """How long its tasks may take where plan and submission say nothing, and how much a submission may ask for."""
+    modules: tuple[Module, ...] = ()
+    """What it can do in steps that need each other; each has a handler of its name. Its plan makes chains of them with
+    `mediafleet.domain.modules.make_chain`."""
+
+    def __post_init__(self) -> None:
+        """Check the modules, and add the handler that runs several of them. Raises InvalidRequest."""
+        if not self.modules:
+            return
+        check_modules(self.modules)
+        silent = [module.name for module in self.modules if module.name not in self.handlers]
+        if silent:
+            raise InvalidRequest(f"The kind {self.name!r} has no handler for its module {silent[0]!r}.")
+        together = {CHAIN_STEP: run_parts(self.handlers)}
+        object.__setattr__(self, "handlers", {**self.handlers, **together})
 
     @property
     def capability(self) -> str:

@@ -129,6 +129,8 @@ class NodeAgent:
             claim_identity(self._data, cell=self._around.cell, host=self._host) as identity,
             closing(self._around.make_guard()) as guard,
         ):
+            # Every log line and span from here on says whose it is.
+            structlog.contextvars.bind_contextvars(node=identity.node)
             workspaces = Workspaces(self._data / "work")
             # Only with the lock held can nobody else be at work in these folders.
             workspaces.sweep()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
+from mediafleet.node.runner import bind_attempt
 from mediafleet.node.state import AttemptTable, Ending, Forget, Instruction, Keep, Send, Start, Stop
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class Duty:
                     self._handlers[grant].cancel()
                 case Keep(outcome):
                     if outcome.error:
+                        # Job and number of the attempt are bound where it is seen through.
                         reason = outcome.error.message
                         _log.warning("attempt failed", task=outcome.task, code=outcome.error.code, reason=reason)
                     # Not waited for: a slow disk must not hold up heartbeats, and
@@ -146,10 +148,12 @@ class Duty:
         # Two tasks: the inner one may be cancelled, even before its first step, and the outer one still reports it.
         task, grant = start.assignment.task, start.assignment.grant
         self._handlers[grant] = asyncio.create_task(self._runner.run(start), name=f"handler {task}")
-        self._own(self._see_through(grant), name=f"attempt {task}")
+        self._own(self._see_through(start), name=f"attempt {task}")
 
-    async def _see_through(self, grant: str) -> None:
+    async def _see_through(self, start: Start) -> None:
         """Wait for the end of one attempt and report it."""
+        bind_attempt(start.assignment)
+        grant = start.assignment.grant
         handler = self._handlers[grant]
         await asyncio.wait([handler])
         # Gone before the outcome is told, so that no instruction can stop a handler that has ended.

@@ -55,7 +55,7 @@ class CapabilityMemory:
         except FileNotFoundError:
             pass
         except (msgspec.DecodeError, OSError) as error:
-            _log.warning("remembered capabilities are unreadable; they are detected anew", error=str(error))
+            _log.warning("remembered capabilities are unreadable; they are detected anew", reason=str(error))
 
     def recall(self, key: str) -> Any | None:
         """Return what was kept under the key."""
@@ -67,7 +67,7 @@ class CapabilityMemory:
         try:
             write_durably(self._path, msgspec.json.encode(self._values))
         except OSError as error:
-            _log.warning("detected capabilities could not be kept", path=str(self._path), error=str(error))
+            _log.warning("detected capabilities could not be kept", path=str(self._path), reason=str(error))
 
 
 class Detection:
@@ -100,7 +100,7 @@ async def detect_offer(
             # A kind may say that it cannot run here at all, and a task that needs nothing but the kind must not come.
             granted = check_capabilities({kind.capability, *found.capabilities} - found.missing.keys())
         except Exception as error:  # noqa: BLE001 - plug-in boundary: one kind's fault must not keep the node down
-            _log.warning("detection failed; the kind is not offered", kind=kind.name, error=repr(error))
+            _log.warning("detection failed; the kind is not offered", kind=kind.name, reason=repr(error))
             found, granted = Detected(missing={kind.capability: f"Its detection failed: {error!r}."}), ()
         offer.capabilities.update(granted)
         offer.missing.update(found.missing)

@@ -72,7 +72,7 @@ def _load_node_id(data: Path, *, cell: str, host: str) -> str:
     except FileNotFoundError:
         return _new_node_id(path, cell=cell, host=host)
     except msgspec.DecodeError as error:
-        _log.warning("node.json is unreadable; the node gets a new id", path=str(path), error=str(error))
+        _log.warning("node.json is unreadable; the node gets a new id", path=str(path), reason=str(error))
         return _new_node_id(path, cell=cell, host=host)
     # Somebody may have edited the file, and the id becomes part of keys in the store.
     return record.node if is_id(record.node, "n") else _new_node_id(path, cell=cell, host=host)

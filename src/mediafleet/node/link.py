@@ -150,7 +150,7 @@ class WebSocketLink:
         try:
             while True:
                 message = await self._socket.recv(decode=False)
-                if frame := _decode(message):
+                if frame := read_frame(message):
                     yield frame
         except ConnectionClosed as error:
             raise explain_close(self._address, error) from error
@@ -175,8 +175,12 @@ def socket_address(scheduler: str) -> str:
 
 def explain_close(address: str, closed: ConnectionClosed) -> MediafleetError:
     """Return our error for the end of a link; the close code decides what a node may do next."""
-    code = closed.rcvd.code if closed.rcvd else 0
-    said = f" ({closed.rcvd.reason})" if closed.rcvd and closed.rcvd.reason else ""
+    return error_of_close(address, closed.rcvd.code if closed.rcvd else 0, closed.rcvd.reason if closed.rcvd else "")
+
+
+def error_of_close(address: str, code: int, reason: str) -> MediafleetError:
+    """Return our error for a link that the scheduler closed with a code."""
+    said = f" ({reason})" if reason else ""
     error, sentence = _CLOSE_ERRORS.get(
         code, (SchedulerUnavailable, "The link to the scheduler at {address} ended{said}.")
     )
@@ -193,7 +197,8 @@ def _reason(error: BaseException) -> str:
     return "it took too long" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
 
 
-def _decode(message: bytes) -> SchedulerFrame | None:
+def read_frame(message: bytes) -> SchedulerFrame | None:
+    """Return a frame of the scheduler; None, and a line in the log, for what is none."""
     try:
         return decode_scheduler_frame(message)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

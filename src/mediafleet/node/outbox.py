@@ -50,7 +50,7 @@ class Outbox:
             # Without the shield a cancel would take the write out of the line for a thread before it has begun.
             await asyncio.shield(asyncio.to_thread(write_durably, path, msgspec.json.encode(outcome)))
         except OSError as error:
-            _log.error("outcome not written to the outbox", task=outcome.task, error=str(error))
+            _log.error("outcome not written to the outbox", task=outcome.task, reason=str(error))
         if outcome.grant not in self._kept:
             # Confirmed while it was being written.
             path.unlink(missing_ok=True)
@@ -69,7 +69,7 @@ def _read(path: Path) -> Outcome | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Outcome)
     except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
-        _log.warning("outbox file is unreadable and set aside", path=str(path), error=str(error))
+        _log.warning("outbox file is unreadable and set aside", path=str(path), reason=str(error))
         # Kept for whoever wants to know why: it may be the only trace of hours of work.
         path.replace(path.with_suffix(".corrupt"))
         return None

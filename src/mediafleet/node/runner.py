@@ -14,9 +14,11 @@ from mediafleet.domain.frames import Outcome, encode_frame
 from mediafleet.domain.plan import TaskResult
 from mediafleet.node.context import AttemptContext
 from mediafleet.node.state import LARGEST_OUTCOME_BYTES
+from mediafleet.ops import traces
 
 if TYPE_CHECKING:
     from mediafleet.domain.errors import ErrorInfo
+    from mediafleet.domain.frames import Assignment
     from mediafleet.domain.plan import TaskSpec
     from mediafleet.kinds.registry import KindRegistry
     from mediafleet.node.context import ArtifactTransfer, Persistence
@@ -28,6 +30,13 @@ if TYPE_CHECKING:
 _DETAIL_CHARACTERS = 4000
 
 _log = structlog.get_logger(__name__)
+
+
+def bind_attempt(assignment: Assignment) -> None:
+    """Let every log line of the present asyncio task say which attempt it is about; each attempt has its own tasks."""
+    structlog.contextvars.bind_contextvars(
+        job=assignment.job, task=assignment.task, attempt=assignment.attempt, executor=assignment.executor
+    )
 
 
 def find_missing(kinds: KindRegistry, spec: TaskSpec) -> str:
@@ -57,6 +66,23 @@ class Runner:
 
         Raises nothing but what ends the whole process; a cancel ends the attempt with None.
         """
+        bind_attempt(start.assignment)
+        given, spec = start.assignment, start.spec
+        about = {
+            "job": given.job,
+            "task": given.task,
+            "attempt": given.attempt,
+            "executor": given.executor,
+            "kind": spec.kind,
+            "step": spec.step,
+        }
+        with traces.running(spec.traceparent, about) as note_failure:
+            ending = await self._end_of(start)
+            if not isinstance(ending, TaskResult):
+                note_failure(ending.message if ending else "stopped")
+            return ending
+
+    async def _end_of(self, start: Start) -> Ending:
         try:
             return _checked(start, await self._run_handler(start))
         except asyncio.CancelledError:
@@ -102,9 +128,7 @@ def _checked(start: Start, result: object) -> TaskResult:
 
 def _explain_fault(start: Start, error: BaseException) -> ErrorInfo:
     spec = start.spec
-    _log.error(
-        "handler failed unexpectedly", task=start.assignment.task, kind=spec.kind, step=spec.step, exc_info=error
-    )
+    _log.error("handler failed unexpectedly", kind=spec.kind, step=spec.step, reason=repr(error), exc_info=error)
     # A fault of the code may still be one of this machine (a library, memory), so another node gets its try.
     return TransientFailure(
         f"The step {spec.step!r} of the kind {spec.kind!r} failed unexpectedly ({type(error).__name__}).",

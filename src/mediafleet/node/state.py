@@ -32,6 +32,7 @@ from mediafleet.domain.frames import (
     SchedulerFrame,
     encode_frame,
 )
+from mediafleet.domain.insight import KindTally
 from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import TaskResult, TaskSpec
 
@@ -100,6 +101,9 @@ class _Attempt:
     executor: str
     cost: int
     phase: Phase = Phase.RUNNING
+    began_s: float = 0.0
+    kind: str = ""
+    traceparent: str = ""
 
 
 @dataclass
@@ -122,6 +126,7 @@ class AttemptTable:
         self._find_missing = find_missing
         self._attempts: dict[str, _Attempt] = {}
         self._held: dict[str, _Held] = {}
+        self._ran: dict[str, KindTally] = {}
         self._linked = False
         self._lease_s = 0.0
         self._told_to_drain = False
@@ -208,7 +213,14 @@ class AttemptTable:
             if isinstance(verdict, JobReject):
                 answers.append(Send(verdict))
                 continue
-            self._attempts[assignment.grant] = _Attempt(ref, assignment.executor, _cost(assignment))
+            self._attempts[assignment.grant] = _Attempt(
+                ref,
+                assignment.executor,
+                _cost(assignment),
+                began_s=now_s,
+                kind=verdict.kind,
+                traceparent=verdict.traceparent,
+            )
             acks.append(ref)
             starts.append(Start(assignment, verdict))
         # The acknowledgement leads: a short task must not deliver its outcome before the scheduler knows that it runs.
@@ -264,8 +276,25 @@ class AttemptTable:
         # An error or a cancel is only the echo of our own abort, but a result is work that need not be done again.
         if attempt.phase is Phase.ABORTED and not isinstance(ending, TaskResult):
             return []
+        if attempt.phase is Phase.RUNNING:
+            self._count(attempt, ending, now_s)
         held = self._held[grant] = _Held(_outcome(attempt, ending))
         return [Keep(held.outcome), *(self._deliver([held], now_s) if self._linked else [])]
+
+    def _count(self, attempt: _Attempt, ending: Ending, now_s: float) -> None:
+        so_far = self._ran.get(attempt.kind, KindTally())
+        self._ran[attempt.kind] = KindTally(
+            so_far.runs + 1,
+            so_far.failed + (not isinstance(ending, TaskResult)),
+            so_far.took_ms + max(0, round((now_s - attempt.began_s) * 1000)),
+        )
+
+    def _take_ran(self) -> dict[str, KindTally]:
+        """Return what ran since the last heartbeat that could be sent."""
+        if not self._linked:
+            return {}
+        ran, self._ran = self._ran, {}
+        return ran
 
     def beat(self, *, now_s: float, load: dict[str, float]) -> list[Instruction]:
         """Return the heartbeat that is due, and outcomes that were sent long ago and not confirmed."""
@@ -274,7 +303,7 @@ class AttemptTable:
             for held in self._held.values()
             if held.sent_s is None or now_s - held.sent_s >= self._lease_s * _RESEND_LEASES
         ]
-        return [Send(Heartbeat(self.running, load)), *self._deliver(stale, now_s)]
+        return [Send(Heartbeat(self.running, load, self._take_ran())), *self._deliver(stale, now_s)]
 
     def leave(self) -> None:
         """Refuse new work from now on, whatever the scheduler says."""
@@ -317,11 +346,11 @@ def _cost(assignment: Assignment) -> int:
 
 
 def _outcome(attempt: _Attempt, ending: Ending) -> Outcome:
-    task, grant = attempt.ref.task, attempt.ref.grant
+    task, grant, trace = attempt.ref.task, attempt.ref.grant, attempt.traceparent
     if attempt.phase is Phase.STOPPING:
-        return Outcome(task, grant, cancelled=True)
+        return Outcome(task, grant, cancelled=True, traceparent=trace)
     if isinstance(ending, TaskResult):
-        return Outcome(task, grant, result=ending)
+        return Outcome(task, grant, result=ending, traceparent=trace)
     if ending is None:
         ending = TransientFailure("The task's handler stopped itself without a result; it is tried again.").info()
-    return Outcome(task, grant, error=ending)
+    return Outcome(task, grant, error=ending, traceparent=trace)

@@ -69,4 +69,4 @@ def _retry_with_permission(remove: Callable[[str], Any], path: str, _: object) -
         else:
             remove(path)
     except OSError as error:
-        _log.warning("entry of a workspace could not be removed", path=path, error=str(error))
+        _log.warning("entry of a workspace could not be removed", path=path, reason=str(error))

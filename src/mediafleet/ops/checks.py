@@ -8,8 +8,11 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from mediafleet.domain.cells import MOST_CELLS
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.health import parse_headroom
+from mediafleet.domain.ids import DEFAULT_CELL
+from mediafleet.domain.push import parse_listen, parse_push_nodes
 from mediafleet.domain.rules import parse_tenants
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from mediafleet.ops.settings import (
         ArtifactSettings,
+        CatalogueSettings,
         NodeSettings,
         SchedulerSettings,
         ServerSettings,
@@ -34,11 +38,19 @@ MOST_PERCENT = 100
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _CELL = re.compile(r"[a-z0-9]{1,16}")
 _LABEL = re.compile(r"[A-Za-z0-9_.>@/+-]{1,80}")
-_REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
+_REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"}) | {
+    f"{scheme}+{kind}" for scheme in ("redis", "rediss") for kind in ("sentinel", "cluster")
+}
 
 _MAY_BE_ZERO = frozenset(
     {"slots", "port", "drain_s", "stop_grace_ms", "max_kills", "headroom_percent", "breaker_failures"}
-)
+) | {
+    "max_open",
+    "max_open_per_tenant",
+    "max_open_live",
+    "max_open_interactive",
+    "max_open_batch",
+}
 """Numbers for which 0 has a meaning; all others are 1 or more."""
 
 
@@ -58,9 +70,11 @@ def _check_all(settings: Settings) -> list[str]:
         *_check_numbers(settings),
         *_check_store(settings.store),
         *_check_times(settings.scheduler),
+        *_check_health(settings.scheduler),
         *_check_node(settings.node),
         *_check_server(settings.server),
         *_check_artifacts(settings.artifacts),
+        *_check_catalogue(settings.catalogue),
     ]
 
 
@@ -83,9 +97,16 @@ def _check_store(store: StoreSettings) -> Iterator[str]:
         )
     if not _CELL.fullmatch(store.cell):
         yield f"store.cell is {store.cell!r}; use 1 to 16 of a-z and 0-9."
+    if store.cells > MOST_CELLS:
+        yield f"store.cells is {store.cells}; it must be 1 to {MOST_CELLS}."
+    if store.cells > 1 and store.cell != DEFAULT_CELL:
+        yield f"store.cell is {store.cell!r}, but store.cells is {store.cells}: several cells have names of their own."
     if store.redis_url and urlsplit(store.redis_url).scheme not in _REDIS_SCHEMES:
         # The address itself is left out: it may hold a password.
-        yield "store.redis_url must begin with redis://, rediss:// or unix://."
+        yield (
+            "store.redis_url must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster:// "
+            "(rediss+… with TLS)."
+        )
 
 
 def _check_times(scheduler: SchedulerSettings) -> Iterator[str]:
@@ -108,6 +129,15 @@ def _check_times(scheduler: SchedulerSettings) -> Iterator[str]:
         parse_tenants(scheduler.tenants)
     except InvalidRequest as error:
         yield f"scheduler.tenants: {error.message}"
+    try:
+        parse_push_nodes(scheduler.push_nodes)
+    except InvalidRequest as error:
+        yield f"scheduler.push_nodes: {error.message}"
+    if scheduler.place_batch > MOST_PLACE_BATCH:
+        yield f"scheduler.place_batch is {scheduler.place_batch}; it must be 1 to {MOST_PLACE_BATCH}."
+
+
+def _check_health(scheduler: SchedulerSettings) -> Iterator[str]:
     if scheduler.headroom_percent > MOST_PERCENT:
         yield f"scheduler.headroom_percent is {scheduler.headroom_percent}; it must be 0 to {MOST_PERCENT}."
     longest = scheduler.withheld_longest_ms
@@ -116,8 +146,6 @@ def _check_times(scheduler: SchedulerSettings) -> Iterator[str]:
             f"scheduler.withheld_longest_ms is {longest}, less than scheduler.breaker_cool_ms, "
             f"{scheduler.breaker_cool_ms}, or scheduler.missing_ms, {scheduler.missing_ms}."
         )
-    if scheduler.place_batch > MOST_PLACE_BATCH:
-        yield f"scheduler.place_batch is {scheduler.place_batch}; it must be 1 to {MOST_PLACE_BATCH}."
 
 
 def _check_node(node: NodeSettings) -> Iterator[str]:
@@ -127,6 +155,10 @@ def _check_node(node: NodeSettings) -> Iterator[str]:
             f"node.scheduler is {node.scheduler!r}; write an address like http://192.0.2.7:8000, "
             "or several with commas between them."
         )
+    try:
+        parse_listen(node.listen or "127.0.0.1:0")
+    except InvalidRequest as error:
+        yield f"node.listen: {error.message}"
     if node.reconnect_min_ms > node.reconnect_max_ms:
         yield f"node.reconnect_min_ms is {node.reconnect_min_ms}, more than node.reconnect_max_ms, {node.reconnect_max_ms}."
     try:
@@ -150,6 +182,26 @@ def _check_server(server: ServerSettings) -> Iterator[str]:
 
 
 def _check_artifacts(artifacts: ArtifactSettings) -> Iterator[str]:
+    if "://" in artifacts.root:
+        yield (
+            f"artifacts.root is {artifacts.root!r}; it must be a folder, on a shared file system where there are several "
+            "instances: object stores such as S3 cannot be the root yet."
+        )
     for root in artifacts.file_roots:
         if not PurePath(root).is_absolute():
             yield f"artifacts.file_roots has {root!r}, which is no absolute path."
+
+
+def _check_catalogue(catalogue: CatalogueSettings) -> Iterator[str]:
+    # The address itself is left out: it may hold a password.
+    if catalogue.url and not _is_web_address(catalogue.url):
+        yield "catalogue.url must be an address that begins with http:// or https:// and names a host."
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        address = urlsplit(url)
+        # Asked for, because it is read only then: a port that is no number is found here.
+        return address.scheme in {"http", "https"} and bool(address.hostname) and (address.port or 1) > 0
+    except ValueError:
+        return False

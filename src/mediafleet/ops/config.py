@@ -191,12 +191,19 @@ def _resolve_paths(settings: Settings) -> Settings:
     """Return the settings with absolute paths: the process may change its folder later."""
     artifacts = replace(
         settings.artifacts,
-        root=_absolute(settings.artifacts.root) if settings.artifacts.root else "",
+        # An address stays one, for the checks to refuse: made absolute, it would be a folder of that odd name.
+        root=_absolute(settings.artifacts.root) if _is_path(settings.artifacts.root) else settings.artifacts.root,
         # An empty entry stays empty, for the checks to refuse: made absolute, it would open the current folder to
         # everybody.
         file_roots=tuple(_absolute(root) if root else root for root in settings.artifacts.file_roots),
     )
-    return replace(settings, data=Path(_absolute(settings.data)), artifacts=artifacts)
+    file = settings.catalogue.file
+    catalogue = replace(settings.catalogue, file=_absolute(file) if file else "")
+    return replace(settings, data=Path(_absolute(settings.data)), artifacts=artifacts, catalogue=catalogue)
+
+
+def _is_path(root: str) -> bool:
+    return bool(root) and "://" not in root
 
 
 def _absolute(path: str | Path) -> str:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TextIO
 import stamina.instrumentation
 import structlog
 
+from mediafleet.ops.log_levels import forget_levels
+
 if TYPE_CHECKING:
     from structlog.typing import Processor
 
@@ -34,7 +36,7 @@ def configure_logs(settings: LogSettings, *, stream: TextIO | None = None) -> No
         stream: Standard error where it is None.
     """
     target = stream or sys.stderr
-    as_text = settings.format == "text" or (settings.format == "auto" and target.isatty())
+    as_text = settings.format in {"text", "console"} or (settings.format == "auto" and target.isatty())
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -56,10 +58,16 @@ def configure_logs(settings: LogSettings, *, stream: TextIO | None = None) -> No
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for name in _QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    forget_levels()
     stamina.instrumentation.set_on_retry_hooks([_log_retry])
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        # The level is asked of the module's own logger, since it may be changed while the process runs.
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.stdlib.LoggerFactory(),
         # Modules make their loggers when they are imported: one that was used before this call would keep the old
         # settings.

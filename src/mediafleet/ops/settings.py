@@ -19,11 +19,13 @@ class StoreSettings:
     """Where all shared state lives."""
 
     redis_url: str = ""
-    """`redis://`, `rediss://` or `unix://` address; empty to start a private server under the data directory."""
+    """`redis://`, `rediss://`, `unix://`, `redis+sentinel://host,host/service` or `redis+cluster://host,host`; empty for a private server."""
     prefix: str = "sched"
     """First word of every key."""
     cell: str = "0"
     """Cell that this instance serves, 1 to 16 of a-z and 0-9."""
+    cells: int = 1
+    """Partitions of nodes and jobs, 1 to 64, for fleets that one Redis server cannot serve; fixed when a store is begun."""
     durability: Literal["everysec", "always"] = "everysec"
     """When the private server syncs its append-only file: each second, or before each answer."""
 
@@ -64,8 +66,20 @@ class SchedulerSettings:
     """How long an executor is kept free at most, milliseconds."""
     max_kills: int = 2
     """A task that ran on so many nodes when they were lost fails with the code `poison`; 0 for no limit."""
+    max_open: int = 1_000_000
+    """Most tasks that are not final; a submission beyond that is refused with 429, 0 for no bound."""
+    max_open_per_tenant: int = 200_000
+    """The same of each tenant, 0 for no bound."""
+    max_open_live: int = 0
+    """The same of the class live, 0 for no bound of its own."""
+    max_open_interactive: int = 0
+    """The same of the class interactive."""
+    max_open_batch: int = 0
+    """The same of the class batch."""
     tenants: tuple[str, ...] = ()
     """Shares of tenants as `name:weight` or `name:weight:cap`, cap in slots; others weigh 1 and have no cap."""
+    push_nodes: tuple[str, ...] = ()
+    """Nodes that listen, as `host:port` or `host:port:priority`: this instance calls them, or another that names them."""
     place_batch: int = 64
     """Most tasks one placing script takes, 1 to 64: more would hold the store for too long."""
     job_retention_s: int = 7 * 24 * 3600
@@ -82,6 +96,8 @@ class NodeSettings:
 
     scheduler: str = f"http://127.0.0.1:{DEFAULT_PORT}"
     """Address of the scheduler; of several instances with commas between them, the first that answers is used."""
+    listen: str = ""
+    """`host:port` to listen on for schedulers that call this node, instead of calling one; port 0 for a free one."""
     name: str = ""
     """Shown name; the machine's host name where empty."""
     slots: int = 0
@@ -122,11 +138,27 @@ class ArtifactSettings:
     """Where bytes live."""
 
     root: str = ""
-    """Folder of artifacts; `<data>/artifacts` where empty."""
+    """Folder of artifacts, the same one for all instances of a store; `<data>/artifacts` where empty."""
     file_roots: tuple[str, ...] = ()
     """Folders whose files may be named as `file://` inputs; on loopback everything, elsewhere nothing where empty."""
     max_upload_bytes: int = 1 << 40
     """Largest upload, bytes."""
+
+
+@dataclass(frozen=True)
+class CatalogueSettings:
+    """Which services and models provide which features."""
+
+    url: str = ""
+    """Address of a catalogue document, `https://…`; empty for none."""
+    file: str = ""
+    """Local file with the same document, used until the address has answered."""
+    refresh_s: int = 3600
+    """How often both are looked at again, seconds, jittered."""
+    timeout_ms: int = 10_000
+    """How long the address may take, milliseconds."""
+    max_bytes: int = 4 * 1024 * 1024
+    """Largest document that is read, bytes."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +167,26 @@ class LogSettings:
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is written."""
-    format: Literal["auto", "text", "json"] = "auto"
-    """`auto` writes text to a terminal and JSON elsewhere."""
+    format: Literal["auto", "text", "console", "json"] = "auto"
+    """`auto` writes text to a terminal and JSON elsewhere; `console` is another word for `text`."""
+
+
+@dataclass(frozen=True)
+class SlowSettings:
+    """From when on a critical section of a scheduler instance is worth a warning."""
+
+    script_ms: int = 100
+    """Round trip of one store script, milliseconds."""
+    settle_ms: int = 500
+    """Writing one batch of what nodes said, milliseconds."""
+    place_ms: int = 500
+    """Placing what can be placed, milliseconds."""
+    plan_ms: int = 500
+    """Asking a kind what comes next for one job, and storing it, milliseconds."""
+    loop_ms: int = 100
+    """How late the event loop may wake a timer, milliseconds."""
+    every_s: int = 60
+    """At most one line in so many seconds is written of each; the metrics count all of them."""
 
 
 @dataclass(frozen=True)
@@ -150,4 +200,6 @@ class Settings:
     node: NodeSettings = field(default_factory=NodeSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
+    catalogue: CatalogueSettings = field(default_factory=CatalogueSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    slow: SlowSettings = field(default_factory=SlowSettings)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.clock import parse_moment
 from mediafleet.domain.errors import InputError, InvalidParams, InvalidRequest, MediafleetError, NotFound
 from mediafleet.domain.ids import new_job_id
 from mediafleet.domain.job import Job, Submission
+from mediafleet.domain.limits import check_wish
 from mediafleet.domain.plan import Step
+from mediafleet.domain.rules import FleetRules
+from mediafleet.ops import traces
+from mediafleet.scheduler.bounds import bounds_of, queue_full
 from mediafleet.scheduler.facade import Accepted
 from mediafleet.scheduler.tasks import fresh_view, job_record
 from mediafleet.store.records import JobRecord
@@ -46,6 +50,7 @@ def check_submission(submission: Submission, kind: Kind) -> None:
         raise InvalidRequest("An idempotency key has at most 200 printable ASCII characters without spaces.")
     if submission.webhook:
         raise InvalidRequest("Webhooks are not available yet; follow GET /api/v1/jobs/{id}/events instead.")
+    check_wish(submission.limits, kind.limits)
     fewest, most = kind.inputs
     count = len(submission.input_uris)
     if count < fewest or (most is not None and count > most):
@@ -74,11 +79,27 @@ def first_step(kind: Kind, job: Job) -> Step:
         raise InputError(f"The job kind {kind.name!r} cannot plan this job: {error!r}.") from error
 
 
+class Prepared(NamedTuple):
+    """Submissions that were checked and planned."""
+
+    jobs: list[Job]
+    records: list[JobRecord]
+    queues: dict[str, str]
+    """What they wait in, by id."""
+
+
 class Acceptor:
     """Checks submissions, resolves their inputs, plans them and stores them in one step."""
 
     def __init__(
-        self, store: Store, kinds: KindRegistry, uploads: Uploads, placer: Placer, clock: Clock, *, retention_ms: int
+        self,
+        store: Store,
+        kinds: KindRegistry,
+        uploads: Uploads,
+        placer: Placer,
+        clock: Clock,
+        *,
+        retention_ms: int,
     ) -> None:
         self._store = store
         self._kinds = kinds
@@ -86,9 +107,20 @@ class Acceptor:
         self._placer = placer
         self._clock = clock
         self._retention_ms = retention_ms
+        self._bounds = bounds_of(FleetRules())
+        self.on_dirty: Callable[[], None] = lambda: None
+        """Called when a job begins without tasks: its plan is to be asked at once."""
+
+    def follow(self, rules: FleetRules) -> None:
+        """Accept by these rules from now on."""
+        self._bounds = bounds_of(rules)
 
     async def accept(self, submissions: Sequence[Submission], *, principal: str) -> list[Accepted]:
-        """Accept all or none, in order. Raises InputError and its children, NotFound, StoreUnavailable."""
+        """Accept all or none, in order. Raises InputError and its children, NotFound, QueueFull, StoreUnavailable."""
+        return await self.store(await self.prepare(submissions, principal=principal))
+
+    async def prepare(self, submissions: Sequence[Submission], *, principal: str) -> Prepared:
+        """Check and plan submissions; none is accepted before `store`. Raises as `accept`."""
         if not 1 <= len(submissions) <= MAX_BULK:
             raise InvalidRequest(f"One call takes 1 to {MAX_BULK} jobs; {len(submissions)} were given.")
         # All are checked and planned before any is stored: a wrong job among a thousand keeps all of them out. Records
@@ -96,23 +128,32 @@ class Acceptor:
         jobs: list[Job] = []
         job_records: list[JobRecord] = []
         queues: dict[str, str] = {}
-        for submission in submissions:
-            job = await self._job(submission, principal=principal)
-            record, needed = self._record(job, submission)
-            jobs.append(job)
-            job_records.append(record)
-            queues |= needed
-        submitted = await self._store.submit(job_records, queues)
+        with traces.submitting() as begin_trace:
+            for submission in submissions:
+                job = await self._job(submission, principal=principal, begin_trace=begin_trace)
+                record, needed = self._record(job, submission)
+                jobs.append(job)
+                job_records.append(record)
+                queues |= needed
+        return Prepared(jobs, job_records, queues)
+
+    async def store(self, prepared: Prepared) -> list[Accepted]:
+        """Accept what was prepared: all or none. Raises NotFound, StoreUnavailable."""
+        submitted = await self._store.submit(prepared.records, prepared.queues, self._bounds)
+        if submitted.full:
+            raise queue_full(submitted.full)
         # Retention may have taken an artifact since it was resolved; the script looks in the step that binds it.
         if submitted.missing:
             raise NotFound(f"There is no artifact {submitted.missing!r} any more; upload the file again.")
         self._placer.ask(submitted.queues)
+        if not all(record.tasks for record in prepared.records):
+            self.on_dirty()
         return [
             # A new job is not read back: how it looks is known, and reading would cost each job a round trip.
             Accepted(fresh_view(job, uploading=_is_open(job.inputs)), created=True)
             if answer.created
             else await self._first(answer.id)
-            for job, answer in zip(jobs, submitted.jobs, strict=True)
+            for job, answer in zip(prepared.jobs, submitted.jobs, strict=True)
         ]
 
     async def _first(self, job_id: str) -> Accepted:
@@ -121,14 +162,15 @@ class Acceptor:
             raise NotFound(f"The job {job_id} of this idempotency key has just passed its retention; submit again.")
         return Accepted(view, created=False)
 
-    async def _job(self, submission: Submission, *, principal: str) -> Job:
+    async def _job(self, submission: Submission, *, principal: str, begin_trace: traces.BeginTrace) -> Job:
         kind = self._kinds.get(submission.kind)
         check_submission(submission, kind)
         params = self._kinds.check_params(kind.name, submission.params)
         inputs = [await self._uploads.resolve_input(uri, principal=principal) for uri in submission.input_uris]
         not_before_ms, deadline_ms = check_times(submission, now_ms=self._clock.now_ms())
+        job_id = new_job_id(self._store.keys.cell)
         return Job(
-            id=new_job_id(self._store.keys.cell),
+            id=job_id,
             cell=self._store.keys.cell,
             tenant=submission.tenant,
             principal=principal,
@@ -141,6 +183,8 @@ class Acceptor:
             created_ms=self._clock.now_ms(),
             not_before_ms=not_before_ms,
             deadline_ms=deadline_ms,
+            limits=submission.limits,
+            traceparent=begin_trace(job_id, kind.name, submission.tenant),
         )
 
     def _record(self, job: Job, submission: Submission) -> tuple[JobRecord, dict[str, str]]:

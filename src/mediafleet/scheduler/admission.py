@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mediafleet.domain.cells import home_of_node
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.frames import PROTOCOL_VERSION
 from mediafleet.domain.health import has_gpu, judge_load
-from mediafleet.domain.ids import cell_of, executor_id, is_id
+from mediafleet.domain.ids import executor_id, is_id
 from mediafleet.domain.node import NodeState
 from mediafleet.scheduler.outcomes import poison_error
 from mediafleet.store.records import ExecutorRecord, NodeDocument, NodeRecord
@@ -74,7 +75,9 @@ def check_gpu(executors: Sequence[Executor], *, is_required: bool) -> None:
         )
 
 
-def node_record(frame: Register, instance: str, settings: SchedulerSettings, *, max_kills: int) -> NodeRecord:
+def node_record(
+    frame: Register, instance: str, settings: SchedulerSettings, *, max_kills: int, link: str = "websocket"
+) -> NodeRecord:
     """Return a node that registers as the store takes it. Raises InvalidRequest if it may not join."""
     state = state_of(frame)
     # A node that warms up does not know yet what it has; it says so when it is ready.
@@ -83,7 +86,7 @@ def node_record(frame: Register, instance: str, settings: SchedulerSettings, *, 
         node=frame.node,
         instance=instance,
         incarnation=frame.incarnation,
-        doc=as_text(NodeDocument(frame.host, frame.version, frame.facts)),
+        doc=as_text(NodeDocument(frame.host, frame.version, frame.facts, link)),
         draining=frame.draining or state is NodeState.DRAINING,
         lease_ms=settings.node_lease_ms,
         executors=declared_executors(frame.node, frame.executors),
@@ -98,12 +101,12 @@ def node_record(frame: Register, instance: str, settings: SchedulerSettings, *, 
     )
 
 
-def check_register(frame: Register, cell: str) -> None:
-    """Check what a node says of itself. Raises InvalidRequest."""
+def check_register(frame: Register, cell: str, cells: Sequence[str] = ("",)) -> None:
+    """Check what a node says of itself, which registers in one of these cells. Raises InvalidRequest."""
     if frame.protocol != PROTOCOL_VERSION:
         raise InvalidRequest(
             f"Protocol {frame.protocol} is not supported here; this scheduler speaks {PROTOCOL_VERSION}."
         )
-    if not is_id(frame.node, "n") or cell_of(frame.node) != cell:
+    if not is_id(frame.node, "n") or home_of_node(frame.node, cells) != cell:
         raise InvalidRequest(f"{frame.node[:80]!r} is no node id of the cell {cell!r}.")
     check_executors(frame.executors)

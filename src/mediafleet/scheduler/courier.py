@@ -10,7 +10,8 @@ import structlog
 
 from mediafleet.domain.frames import SchedulerFrame, decode_scheduler_frame, encode_frame
 from mediafleet.scheduler.batch import Batcher
-from mediafleet.store.records import Message, PlacedTask
+from mediafleet.store.cell_records import Message
+from mediafleet.store.records import PlacedTask
 
 if TYPE_CHECKING:
     from mediafleet.ops.metrics import Metrics
@@ -60,7 +61,7 @@ class Courier:
             if message.kind == "assign":
                 assigned.append(msgspec.json.decode(message.body, type=PlacedTask))
             elif not self._links.send(message.node, decode_scheduler_frame(message.body)):
-                log.debug("a message found no link", node=message.node)
+                log.debug("message not delivered", node=message.node, reason="no link")
         if assigned:
             await self._placer.deliver(assigned)
 
@@ -71,4 +72,5 @@ class Courier:
             await self._forward(again)
             await self._inbox.acknowledge([position for position, _ in received], of=dead)
         await self._inbox.drop(dead)
-        log.info("took over the inbox of an instance that is gone", instance=dead)
+        # Not as `instance`: that is who writes the line.
+        log.info("took over the inbox of an instance that is gone", gone=dead)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mediafleet.domain.event import Event, EventType
+from mediafleet.domain.event import Event, EventType, event_position
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -19,12 +19,6 @@ BLOCK_MS = 1_000
 QUEUE_LIMIT = 5_000
 """Events that a slow watcher may fall behind; past that it is cut off and may resume by its last id."""
 FINAL_EVENTS = frozenset({EventType.JOB_COMPLETED, EventType.JOB_FAILED, EventType.JOB_CANCELLED})
-
-
-def _position(event_id: str) -> tuple[int, int]:
-    # As numbers, because as text 9-0 comes after 10-0.
-    time, _, sequence = event_id.partition("-")
-    return int(time), int(sequence or 0)
 
 
 class _Watcher:
@@ -45,8 +39,14 @@ class _Watcher:
 class EventHub:
     """Reads the stream once for all watchers of this instance, and only while there are some."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, on_unknown: Callable[[], None] = lambda: None) -> None:
+        """Start without watchers.
+
+        Args:
+            on_unknown: Told of each event of a type that only a newer version knows; nobody else is.
+        """
         self._store = store
+        self._on_unknown = on_unknown
         self._watchers: set[_Watcher] = set()
         self._watched = asyncio.Event()
         self._reading = asyncio.Event()
@@ -63,7 +63,10 @@ class EventHub:
         self._position = self._position or await self._store.read.last_event_id()
         self._reading.set()
         for event in await self._store.read.events(self._position, block_ms=BLOCK_MS):
-            self._hand_out(event)
+            if event.type is EventType.UNKNOWN:
+                self._on_unknown()
+            else:
+                self._hand_out(event)
             self._position = event.id
 
     def _hand_out(self, event: Event) -> None:
@@ -89,7 +92,7 @@ class EventHub:
             if not self._watchers:
                 self._watched.clear()
 
-    async def follow(self, *, after: str = "", job: str = "") -> AsyncIterator[Event]:
+    async def follow(self, *, after: str = "", job: str = "") -> AsyncGenerator[Event]:
         """Yield events from now, or after a position; ends for a watcher that fell too far behind.
 
         Args:
@@ -99,7 +102,8 @@ class EventHub:
         with self._watch() as watcher:
             # What is stored is read once the watcher gets what is new, so that nothing falls between the two.
             await self._reading.wait()
-            last = after or await self._store.read.last_event_id()
+            # Of a position in several cells, the first: time goes on in all of them alike.
+            last = after.partition("_")[0] or await self._store.read.last_event_id()
             async for event in self._from(last, watcher):
                 if not job or event.job == job:
                     yield event
@@ -110,10 +114,11 @@ class EventHub:
         # In several reads, since one has a limit; what happens meanwhile is found by the next, or waits in the queue.
         while past := await self._store.read.past_events(last):
             for event in past:
-                yield event
+                if event.type is not EventType.UNKNOWN:
+                    yield event
                 last = event.id
         while (event := await watcher.take()) is not None:
             # The queue was filled while the store was read, so it begins with events that were found there already.
-            if _position(event.id) > _position(last):
+            if event_position(event.id) > event_position(last):
                 yield event
                 last = event.id

@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 
 from mediafleet.domain.capability import Requirement, check_capabilities
 from mediafleet.domain.errors import InvalidRequest
-from mediafleet.domain.explanation import Ask, Explanation, JobWhy, TaskWhy
+from mediafleet.domain.explanation import Ask, Explanation, JobWhy, ModuleWhy, TaskWhy
+from mediafleet.domain.ids import name_of
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, TaskState
 from mediafleet.domain.node import MAX_SLOTS
+from mediafleet.scheduler.chain_words import chain_sentence, explain_chain, task_state
+from mediafleet.scheduler.chains import read_records
+from mediafleet.scheduler.facts import FactSource
 from mediafleet.scheduler.why import explain
 from mediafleet.scheduler.why_words import job_sentence, task_sentence
 
@@ -23,8 +27,9 @@ SHOWN_TASKS = 20
 class Explainer:
     """Reads snapshots of the store and explains them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, facts: FactSource | None = None) -> None:
         self._store = store
+        self._facts = facts or FactSource(store)
 
     async def why(self, job: JobView) -> JobWhy:
         """Return why the job's tasks wait, those that do first."""
@@ -36,7 +41,18 @@ class Explainer:
         # A fleet need not be read to say what has begun or ended.
         fleet = await self._store.read.fleet_snapshot(waiting) if waiting else None
         whys = tuple(_explain_task(fleet, task) for task in tasks)
-        return JobWhy(job.id, job.status, job_sentence(job, whys), whys, len(job.tasks) - len(whys))
+        modules = () if is_over else await self._modules(job)
+        sentence = chain_sentence(modules) or job_sentence(job, whys)
+        return JobWhy(job.id, job.status, sentence, whys, len(job.tasks) - len(whys), modules)
+
+    async def _modules(self, job: JobView) -> tuple[ModuleWhy, ...]:
+        records = read_records(await self._store.read.chains(job.id))
+        if not records:
+            return ()
+        facts = await self._facts.now()
+        states = {name_of(task.id): task_state(task) for task in job.tasks}
+        chains = (record.with_states(states) for record in records.values())
+        return tuple(one for record in chains for one in explain_chain(record, facts))
 
     async def simulate(self, wish: Simulation) -> Explanation:
         """Return what would become of a task now. Raises InvalidRequest."""

@@ -8,10 +8,12 @@ from typing import Any, Protocol
 import msgspec
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef
+from mediafleet.domain.catalogue import CatalogueView
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.event import Event
 from mediafleet.domain.explanation import Explanation, JobWhy, Simulation
 from mediafleet.domain.frames import NodeFrame, Register, Registered, SchedulerFrame
+from mediafleet.domain.insight import LogLevels, MetricView
 from mediafleet.domain.job import JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeView, PoolView
@@ -80,6 +82,11 @@ class NodeLink(Protocol):
         """Id of the node, once it has registered."""
         ...
 
+    @property
+    def kind(self) -> str:
+        """What carries it: `websocket`, where the node dialled in; `push`, where it is called."""
+        ...
+
     def send(self, frame: SchedulerFrame) -> bool:
         """Queue a frame without waiting; False if the link is closed or its queue is full (it then closes)."""
         ...
@@ -109,6 +116,34 @@ class DeadLetters(Protocol):
         ...
 
 
+class Catalogues(Protocol):
+    """Which services provide which features."""
+
+    def view(self) -> CatalogueView:
+        """Return what is in use, and where it comes from."""
+        ...
+
+
+class Insight(Protocol):
+    """What operators see beside jobs and nodes."""
+
+    async def render(self) -> bytes:
+        """Return the metrics in the Prometheus text format; also while the store is away."""
+        ...
+
+    async def metrics(self) -> list[MetricView]:
+        """Return the metrics as data; also while the store is away."""
+        ...
+
+    async def log_levels(self) -> LogLevels:
+        """Return which lines the instances write."""
+        ...
+
+    async def set_log_level(self, module: str, level: str) -> LogLevels:
+        """Let all instances write the lines of a module from a level on. Raises InvalidRequest."""
+        ...
+
+
 class Fleet(Protocol):
     """Everything that can be asked of a scheduler instance. Errors are `MediafleetError`s."""
 
@@ -122,12 +157,26 @@ class Fleet(Protocol):
         """The dead letters."""
         ...
 
+    @property
+    def catalogue(self) -> Catalogues:
+        """The catalogue of services."""
+        ...
+
+    @property
+    def insight(self) -> Insight:
+        """Metrics and log levels."""
+        ...
+
     async def submit(self, submissions: Sequence[Submission], *, principal: str) -> list[Accepted]:
         """Accept all submissions or none, in order; idempotent where they carry a key."""
         ...
 
     async def job(self, job_id: str) -> JobView:
         """Return a job with its tasks. Raises NotFound."""
+        ...
+
+    async def wait(self, job_id: str) -> JobView:
+        """Return a job once it is final, however long that takes. Raises NotFound; safe to cancel."""
         ...
 
     async def jobs(
@@ -173,7 +222,7 @@ class Fleet(Protocol):
         ...
 
     async def stats(self) -> dict[str, Any]:
-        """Return counts of jobs, nodes, slots and queued tasks."""
+        """Return counts of jobs, nodes, slots and queued tasks, with rates, ages and means."""
         ...
 
     async def cluster(self) -> dict[str, Any]:

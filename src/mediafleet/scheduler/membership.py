@@ -81,9 +81,11 @@ class Member:
 
     async def _announce(self) -> None:
         found = await self._store.announce(self.instance, doc=self._document, ttl_ms=self._every_ms * PRESENCE_TICKS)
-        if found.leader == self.instance and found.epoch != self._seen.epoch:
-            log.info("this instance leads", epoch=found.epoch)
+        # By the version as well: a store that went back in time may give the epoch that this instance had, and holds
+        # rules of an earlier leader.
+        if found.leader == self.instance and found != self._seen:
             found = await self._lead(found)
+            log.info("this instance leads", epoch=found.epoch, rules=found.config_version)
         if found.config_version != self._seen.config_version:
             version, rules = await self._store.read.config()
             found = Membership(found.leader, found.epoch, version)

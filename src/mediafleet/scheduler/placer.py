@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Collection, Iterable, Sequence
+from time import perf_counter, time_ns
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 
-from mediafleet.domain.ids import new_token
+from mediafleet.domain.cells import grant_prefix
+from mediafleet.domain.ids import new_token, node_of
 from mediafleet.domain.lifecycle import PriorityClass
+from mediafleet.ops import traces
 from mediafleet.scheduler.matching import PoolMatcher
 from mediafleet.store.records import FailureRecord, PlaceRequest
 
@@ -19,12 +24,15 @@ if TYPE_CHECKING:
     from mediafleet.ops.metrics import Metrics
     from mediafleet.scheduler.links import LinkTable
     from mediafleet.store import Store
-    from mediafleet.store.records import Freed, Placed, PlacedTask, PlaceRules, QueueSpec
+    from mediafleet.store.records import Freed, Placed, PlacedTask, PlaceRules, QueueSpec, QueueTurn
 
 MAX_QUEUES = 16
 """Most queues that one script call looks at, so that its time stays bounded."""
 CLASS_ORDER = tuple(PriorityClass)
 """Live before interactive before batch."""
+
+log = structlog.get_logger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def in_order(specs: Iterable[QueueSpec]) -> list[QueueSpec]:
@@ -50,11 +58,23 @@ class Placer:
         self._wake = asyncio.Event()
         self._queues: dict[str, QueueSpec] = {}
         self._matcher = PoolMatcher()
+        # Made and not given yet: most calls place fewer tasks than they might.
+        self._grants: list[str] = []
+        self._grant_prefix = grant_prefix(store.keys.cell)
+        # When it was first asked: of the turn that comes, and of the one under way.
+        self._asked_s = self._turn_s = 0.0
+        self._is_only_swept = False
 
     def ask(self, queues: Iterable[str]) -> None:
         """Place these queues soon: tasks came in."""
         self._asked.update(queues)
         if self._asked:
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        self._is_only_swept = False
+        if not self._wake.is_set():
+            self._asked_s = perf_counter()
             self._wake.set()
 
     def note_freed(self, freed: Freed) -> None:
@@ -64,13 +84,13 @@ class Placer:
             self.ask(self._helped(freed.pools))
         if freed.waiting_version != self._waiting_version:
             self._is_behind = True
-            self._wake.set()
+            self._wake_up()
 
     def note_executors(self) -> None:
         """Place all queues that wait: executors came or came back."""
         self._is_behind = True
         self.ask(self._waiting)
-        self._wake.set()
+        self._wake_up()
 
     def _helped(self, freed: Collection[str]) -> list[str]:
         # A queue that this instance has not seen is not left out: its spec is read when it is placed.
@@ -84,60 +104,89 @@ class Placer:
         """Ask for every queue that has waiting tasks, told of or not."""
         self._queues = await self._store.read.queues()
         self._matcher.forget(set(self._queues.values()))
-        await self._catch_up()
+        await self._catch_up(is_sweep=True)
 
-    async def _catch_up(self) -> None:
+    async def _catch_up(self, *, is_sweep: bool = False) -> None:
         """Learn which queues wait by now; tasks may have come in through other instances."""
         self._waiting_version, waiting = await self._store.read.waiting_queues()
         self._is_behind = False
         self._waiting = set(waiting)
+        was_asked = self._wake.is_set()
         self.ask(waiting)
+        self._is_only_swept = is_sweep and not was_asked
 
     async def step(self) -> None:
         """Wait until asked, and place. Raises StoreUnavailable; what was asked for is then asked for again."""
         await self._wake.wait()
         # Cleared before the set is taken: what is asked for from here on wakes the next step.
         self._wake.clear()
+        self._turn_s, is_only_swept = self._asked_s, self._is_only_swept
+        self._metrics.note_wait("place", perf_counter() - self._turn_s)
         if self._is_behind:
             await self._catch_up()
         queues, self._asked = self._asked, set()
         try:
-            await self._place_all(queues)
+            placed = await self._place_all(queues)
         # A cancellation as well. To place a queue twice is harmless: what was placed does not wait any more.
         except BaseException:
             self.ask(queues)
             raise
+        # Nobody had told of them: a wake-up was lost, with an instance or by a fault of ours.
+        self._metrics.backstop_placements.inc(placed if is_only_swept else 0)
 
-    async def _place_all(self, queues: set[str]) -> None:
+    async def _place_all(self, queues: set[str]) -> int:
         # Another instance may have made a queue since the last look; once there, a queue never changes.
         if not queues <= self._queues.keys():
             self._queues = await self._store.read.queues()
         specs = in_order(self._queues[queue] for queue in queues if queue in self._queues)
+        placed = 0
         for start in range(0, len(specs), MAX_QUEUES):
-            await self._place(specs[start : start + MAX_QUEUES])
+            placed += await self._place(specs[start : start + MAX_QUEUES])
+        return placed
 
-    async def _place(self, specs: list[QueueSpec]) -> None:
+    async def _place(self, specs: list[QueueSpec]) -> int:
+        count = 0
         while specs:
             turns, pools = self._matcher.offer(specs, freed=self._freed)
             self._freed.difference_update(pool.id for pool in pools)
-            grants = [new_token() for _ in range(self._batch)]
-            request = PlaceRequest(turns, pools, grants, random.random())  # noqa: S311 - a policy, no secret
-            placed = await self._store.place(request, self._rules)
-            waiting = set(placed.waiting)
-            self._waiting.difference_update(spec.id for spec in specs)
-            self._waiting.update(waiting)
-            await self._dispatch(placed)
+            request = PlaceRequest(turns, pools, self._take_grants(), random.random())  # noqa: S311 - a policy, no secret
+            with self._metrics.section("place", queues=len(turns), pools=len(pools)):
+                placed = await self._store.place(request, self._rules)
+                taken = len(placed.assignments) + placed.sent
+                # Taken from the front. Those of a call that failed may have been given, and are not used again.
+                self._grants = request.grants[taken:]
+                waiting = set(placed.waiting)
+                self._waiting.difference_update(spec.id for spec in specs)
+                self._waiting.update(waiting)
+                await self._dispatch(placed)
+            count += taken
             # The call went by pools that have changed meanwhile, so it is repeated. Otherwise a full batch says that
             # there may be more, a smaller one that the executors are full: tasks then wait until slots are freed.
             if placed.version != self._matcher.version:
+                # The first call of an instance knows no pools yet, which is no conflict.
+                self._metrics.reserve_conflicts.labels("pools-changed").inc(self._matcher.version >= 0)
                 self._matcher.update(*await self._store.read.pool_set())
-            elif len(placed.assignments) + placed.sent < self._batch:
-                return
+            elif taken < self._batch:
+                self._note_blocked(turns, waiting)
+                return count
             specs = [spec for spec in specs if spec.id in waiting]
+        return count
+
+    def _note_blocked(self, turns: Sequence[QueueTurn], waiting: Collection[str]) -> None:
+        for turn in turns:
+            if turn.id in waiting:
+                self._metrics.placing_blocked.labels("no-room" if turn.pools else "pool-empty").inc()
+
+    def _take_grants(self) -> list[str]:
+        left, self._grants = self._grants, []
+        return left + [self._grant_prefix + new_token() for _ in range(self._batch - len(left))]
 
     async def _dispatch(self, placed: Placed) -> None:
-        self._metrics.tasks_placed.inc(len(placed.assignments) + placed.sent)
+        taken = len(placed.assignments) + placed.sent
+        self._metrics.tasks_placed.inc(taken)
         await self.deliver(placed.assignments)
+        if taken:
+            self._metrics.dispatch_latency_seconds.observe(perf_counter() - self._turn_s)
 
     def follow(self, rules: FleetRules) -> None:
         """Place by these rules from now on."""
@@ -151,8 +200,17 @@ class Placer:
 
     async def deliver(self, assignments: Sequence[PlacedTask]) -> None:
         """Send assignments to nodes of this instance; what finds no link is placed again. Raises StoreUnavailable."""
+        began_ns = time_ns() if traces.is_on() else 0
         undelivered = self._links.assign(assignments)
+        if began_ns:
+            _trace(assignments, undelivered, began_ns)
+        # Asked once a batch: a line that is thrown away costs as much as placing its task.
+        if _logger.isEnabledFor(logging.DEBUG):
+            for task in assignments:
+                _tell("task placed", task)
         if undelivered:
+            for task in undelivered:
+                _tell("assignment not delivered", task, level=logging.INFO, reason="no link")
             self._metrics.attempts_lost.labels("not-delivered").inc(len(undelivered))
             # A node without a link here leaves its pool within a moment; the wait keeps this from spinning.
             failed = await self._store.fail(
@@ -160,3 +218,13 @@ class Placer:
             )
             self.ask(failed.queues)
             self.note_freed(failed.freed)
+
+
+def _tell(event: str, task: PlacedTask, *, level: int = logging.DEBUG, **more: str) -> None:
+    about = {"job": task.job, "task": task.task, "attempt": task.attempt, "executor": task.executor}
+    log.log(level, event, **about, node=node_of(task.executor), **more)
+
+
+def _trace(assignments: Iterable[PlacedTask], undelivered: Iterable[PlacedTask], began_ns: int) -> None:
+    tasks = [traces.TracedTask(one.task, one.job, one.attempt, one.executor, one.doc) for one in assignments]
+    traces.note_placed(tasks, began_ns=began_ns, undelivered=[one.task for one in undelivered])

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mediafleet.domain.errors import ErrorInfo, MediafleetError
+from mediafleet.domain.errors import ErrorInfo, MediafleetError, StoreUnavailable
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
-from mediafleet.domain.plan import Fail, Step, Wait
+from mediafleet.domain.plan import Expand, Fail, Step, Wait
+from mediafleet.ops.metrics import Metrics
+from mediafleet.scheduler.chains import by_module, end_chains, expand_chains, read_records
+from mediafleet.scheduler.facts import FactSource
 from mediafleet.scheduler.tasks import expand_pieces, outcome_piece
 
 if TYPE_CHECKING:
@@ -28,11 +31,22 @@ log = structlog.get_logger(__name__)
 class Planner:
     """Works off the store's `dirty` jobs, in one task of its own."""
 
-    def __init__(self, store: Store, kinds: KindRegistry, placer: Placer, links: LinkTable) -> None:
+    def __init__(
+        self,
+        store: Store,
+        kinds: KindRegistry,
+        placer: Placer,
+        links: LinkTable,
+        *,
+        facts: FactSource | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._store = store
+        self._facts = facts or FactSource(store)
         self._kinds = kinds
         self._placer = placer
         self._links = links
+        self._metrics = metrics or Metrics()
         self._wake = asyncio.Event()
 
     def ask(self) -> None:
@@ -45,12 +59,19 @@ class Planner:
         # First, so that a question that comes during the last look is not lost.
         self._wake.clear()
         try:
-            while jobs := await self._store.read.dirty_jobs(BATCH):
-                for job in jobs:
-                    await self._plan(job)
+            while await self.catch_up():
+                pass
         except BaseException:
             self._wake.set()
             raise
+
+    async def catch_up(self) -> bool:
+        """Work off some dirty jobs, those that wait longest; tell whether there were any. Raises StoreUnavailable."""
+        jobs = await self._store.read.dirty_jobs(BATCH)
+        for job in jobs:
+            with self._metrics.section("plan", job=job):
+                await self._plan(job)
+        return bool(jobs)
 
     async def _plan(self, job_id: str) -> None:
         state = await self._store.read.plan_state(job_id)
@@ -59,7 +80,7 @@ class Planner:
         if state is None or state.status in FINAL_JOB_STATUSES:
             await self.sweep(job_id)
             return
-        for piece in self._pieces(state):
+        for piece in await self._pieces(state):
             expanded = await self._store.expand(piece)
             self._placer.ask(expanded.queues)
             if not expanded.applied:
@@ -67,10 +88,17 @@ class Planner:
             if piece.outcome and state.open:
                 await self.sweep(job_id)
 
-    def _pieces(self, state: PlanState) -> list[ExpandPiece]:
+    async def _pieces(self, state: PlanState) -> list[ExpandPiece]:
         try:
             kind = self._kinds.get(state.job.kind)
-            return expand_pieces(state.job, state.version, self._ask_kind(state), kind, known=state.names)
+            step = self._ask_kind(state)
+            if isinstance(step, Expand) and step.chains:
+                return expand_chains(state, step, kind, await self._facts.now())
+            if not isinstance(step, Expand):
+                return [end_chains(outcome_piece(state.job, state.version, step), state)]
+            return expand_pieces(state.job, state.version, step, kind, known=state.names)
+        except StoreUnavailable:
+            raise
         except MediafleetError as error:
             log.warning("plan failed", job=state.job.id, kind=state.job.kind, reason=error.message)
             # To raise would leave the job dirty: it would be planned in vain for ever, and hold up those behind it.
@@ -79,7 +107,8 @@ class Planner:
     def _ask_kind(self, state: PlanState) -> Step:
         kind = self._kinds.get(state.job.kind)
         try:
-            step = kind.plan(state.job, state.finished)
+            finished = by_module(state.finished, read_records(state.chains)) if state.chains else state.finished
+            step = kind.plan(state.job, finished)
         except MediafleetError:
             raise
         except Exception as error:
@@ -105,6 +134,7 @@ class Planner:
             # In pieces, because a script holds up the whole server. Nodes on links of other instances learn of it at
             # their next heartbeat, which their own instance compares with the store.
             piece = await self._store.cancel(job_id, cursor=cursor, sweep=sweep)
+            self._metrics.note_dead(piece.dead)
             self._links.cancel(piece.stops, "the job has ended")
             cursor = piece.cursor
             if not cursor:

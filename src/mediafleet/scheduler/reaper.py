@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mediafleet.domain.health import BreakerRules
+from mediafleet.domain.ids import job_of, node_of
 from mediafleet.domain.retry import back_off_table
 from mediafleet.domain.rules import FleetRules
-from mediafleet.scheduler.outcomes import DEADLINE_EXCEEDED, poison_error
+from mediafleet.scheduler.outcomes import (
+    DEADLINE_EXCEEDED,
+    QUEUE_TIMEOUT,
+    STALLED,
+    TASK_DEADLINE_EXCEEDED,
+    poison_error,
+)
 from mediafleet.scheduler.settler import TIMED_OUT, draw_delays
 from mediafleet.store.records import Reaped, ReapRules
 from mediafleet.store.scripts import as_text
@@ -28,6 +35,15 @@ if TYPE_CHECKING:
 
 # As long as finished jobs by default, whose tasks name the executor that they ran on.
 NODE_RETENTION_MS = 7 * 24 * 3600 * 1000
+
+LIMITS = {
+    "reserve": "accept",
+    "queued": "queue",
+    "stalled": "progress",
+    "deadline": "total",
+    "task-deadline": "deadline",
+}
+"""Entries of `due` that are the time limits of a task, with the limit's name."""
 
 log = structlog.get_logger(__name__)
 
@@ -91,15 +107,32 @@ class Reaper:
 
     def _note_ends(self, reaped: Reaped) -> None:
         for node in reaped.nodes:
-            log.warning("node lost; its work goes elsewhere", node=node)
-        for what, count in (reaped.expired if isinstance(reaped.expired, dict) else {}).items():
+            log.warning("node lost; its work goes elsewhere", node=node, reason="lease ended")
+        for stop in reaped.stops:
+            log.warning(
+                "attempt took too long",
+                job=job_of(stop.task),
+                task=stop.task,
+                grant=stop.grant,
+                node=node_of(stop.executor),
+                reason="deadline",
+            )
+        expired = reaped.expired if isinstance(reaped.expired, dict) else {}
+        dead = reaped.dead if isinstance(reaped.dead, dict) else {}
+        self._metrics.note_dead(dead)
+        self._metrics.ack_timeouts.inc(expired.get("reserve", 0))
+        # Those that ended for good were the last try of their task.
+        self._metrics.retries.inc(max(0, expired.get("deadline", 0) - dead.get(TIMED_OUT.code, 0)))
+        for what, count in expired.items():
             # Only these are attempts that gave slots back; what timers let go is in the queues.
-            if what in {"reserve", "node", "deadline", "idle"}:
+            if limit := LIMITS.get(what):
+                self._metrics.limits_reached.labels(limit).inc(count)
+            if what in {"reserve", "node", "deadline", "stalled", "idle"}:
                 self._metrics.attempts_lost.labels(what).inc(count)
             # Executors came to pools that this instance may not know yet.
             if what == "withheld":
                 self._placer.note_executors()
-            if what in {"reserve", "deadline", "idle"}:
+            if what in {"reserve", "deadline", "stalled", "idle"}:
                 log.warning("attempts ended without a result", reason=what, count=count)
 
     def _rules(self) -> ReapRules:
@@ -112,5 +145,8 @@ class Reaper:
             max_kills=self._max_kills,
             poison_error=as_text(poison_error(self._max_kills)),
             deadline_error=as_text(DEADLINE_EXCEEDED),
+            queue_error=as_text(QUEUE_TIMEOUT),
+            stalled_error=as_text(STALLED),
+            task_deadline_error=as_text(TASK_DEADLINE_EXCEEDED),
             breaker=breaker_rules(self._settings),
         )

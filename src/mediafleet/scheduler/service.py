@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -14,7 +13,8 @@ import msgspec
 import structlog
 
 from mediafleet import __version__
-from mediafleet.domain.errors import Conflict, IllegalTransition, NotFound, StoreUnavailable
+from mediafleet.domain.cells import cell_names
+from mediafleet.domain.errors import Conflict, IllegalTransition, NotFound, QueueFull, StoreUnavailable
 from mediafleet.domain.frames import Drain, JobResults, Misc, Outcome, Registered
 from mediafleet.domain.ids import is_id
 from mediafleet.domain.job import JobPage
@@ -23,10 +23,14 @@ from mediafleet.domain.rules import FleetRules, InstanceDocument, parse_tenants
 from mediafleet.ops.metrics import Metrics
 from mediafleet.scheduler.accept import Acceptor
 from mediafleet.scheduler.admission import check_register, node_record
+from mediafleet.scheduler.catalogue import CatalogueKeeper
+from mediafleet.scheduler.chain_watch import ChainWatch
 from mediafleet.scheduler.courier import Courier
 from mediafleet.scheduler.dead import DeadLetterBox
 from mediafleet.scheduler.events import EventHub
 from mediafleet.scheduler.explainer import Explainer
+from mediafleet.scheduler.facts import FactSource
+from mediafleet.scheduler.insight import Insight
 from mediafleet.scheduler.links import LinkedNode, LinkTable
 from mediafleet.scheduler.loops import end_loops, keep_going
 from mediafleet.scheduler.membership import Duties, Member
@@ -38,8 +42,10 @@ from mediafleet.scheduler.settler import Settler
 from mediafleet.scheduler.standing import StandingDesk, settle_rules
 from mediafleet.scheduler.sweeper import Sweeper
 from mediafleet.scheduler.uploads import Uploads
+from mediafleet.scheduler.waiting import wait_final
 from mediafleet.store.inbox import Inbox
 from mediafleet.store.records import PlaceRules
+from mediafleet.store.schema import SCHEMA
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -69,6 +75,8 @@ class Resources:
     kinds: KindRegistry
     clock: Clock
     metrics: Metrics
+    insight: Insight | None = None
+    """Where several cells share one: its loops are then the business of who made it."""
 
 
 class Scheduler:
@@ -80,13 +88,16 @@ class Scheduler:
         self.kinds = kinds
         self.metrics = resources.metrics
         self._rules = rules
+        self._cells = cell_names(settings.store.cells, only=settings.store.cell)
         self._fleet_rules = FleetRules()
         self._store = store
         self._links = LinkTable()
         self._placer = Placer(
             store, self._links, self.metrics, batch=rules.place_batch, rules=place_rules(instance, rules)
         )
-        self._planner = Planner(store, kinds, self._placer, self._links)
+        self.catalogue = CatalogueKeeper(settings.catalogue, resources.clock)
+        facts = FactSource(store, lambda: self.catalogue.current)
+        self._planner = Planner(store, kinds, self._placer, self._links, facts=facts, metrics=self.metrics)
         self._standing = StandingDesk(store, self._links, self._placer, rules)
         self._settler = Settler(
             store,
@@ -105,9 +116,10 @@ class Scheduler:
             retention=retention,
             keep_ms=rules.upload_retention_s * 1000,
         )
-        self._acceptor = Acceptor(
+        self.acceptor = Acceptor(
             store, kinds, self._uploads, self._placer, resources.clock, retention_ms=rules.job_retention_s * 1000
         )
+        self.acceptor.on_dirty = self._planner.ask
         recovery = Recovery(self._placer, self._planner, self._links, self.metrics)
         self._reaper = Reaper(store, rules, retention=retention, recovery=recovery)
         self._courier = Courier(store, Inbox(store, instance), self._links, self._placer, self.metrics)
@@ -116,14 +128,17 @@ class Scheduler:
             instance,
             store,
             Duties(self._follow, self._bury),
-            document=InstanceDocument(__version__, platform.node(), os.getpid()),
+            document=InstanceDocument(__version__, platform.node(), os.getpid(), SCHEMA),
             rules=fleet_rules(rules),
             every_ms=rules.reap_ms,
         )
+        self._chains = ChainWatch(store, self._planner, facts, may_look=lambda: self._member.leads)
         self._sweeper = Sweeper(store, resources.blobs, resources.clock, keep_ms=rules.upload_retention_s * 1000)
-        self._hub = EventHub(store)
+        self._hub = EventHub(store, on_unknown=self.metrics.unknown_events.inc)
+        self.insight = resources.insight or Insight(instance, [store], self.metrics)
+        self._looks_after_insight = resources.insight is None
         self.dead = DeadLetterBox(store, self.retry)
-        self._explainer = Explainer(store)
+        self._explainer = Explainer(store, facts)
         self._loops: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -136,12 +151,17 @@ class Scheduler:
             "courier in": self._courier.receive_step,
             "placer": self._placer.step,
             "planner": self._planner.step,
+            "chains": self._chains.step,
+            "catalogue": self.catalogue.step,
             "settler": self._settler.step,
+            "acks": self._settler.ack_step,
             "standing": self._standing.step,
             "events": self._hub.step,
             "reaper": self._reaper.step,
             "sweeper": self._sweeper.step,
         }
+        if self._looks_after_insight:
+            steps |= {"pulse": self.insight.pulse, "log levels": self.insight.follow_levels}
         self._loops = [asyncio.create_task(keep_going(name, step), name=name) for name, step in steps.items()]
         return self
 
@@ -155,12 +175,13 @@ class Scheduler:
         await end_loops(self._loops)
         try:
             await self._member.leave()
-        except StoreUnavailable:
-            log.warning("the store is away; presence ends by itself")
+        except StoreUnavailable as error:
+            log.warning("presence ends by itself", reason=error.message)
 
     def _follow(self, rules: FleetRules) -> None:
         self._fleet_rules = rules
         self._placer.follow(rules)
+        self.acceptor.follow(rules)
         self._reaper.follow(rules)
 
     async def _adopt_orphans(self) -> None:
@@ -175,11 +196,19 @@ class Scheduler:
         await self._courier.take_over(dead)
         self._placer.note_executors()
 
+    def note_released(self, queues: Sequence[str]) -> None:
+        """Place these queues soon: another cell has released tasks of theirs."""
+        self._placer.ask(queues)
+
     # --- jobs ------------------------------------------------------------------------------
 
     async def submit(self, submissions: Sequence[Submission], *, principal: str) -> list[Accepted]:
         """See `Fleet.submit`."""
-        return await self._acceptor.accept(submissions, principal=principal)
+        try:
+            return await self.acceptor.accept(submissions, principal=principal)
+        except QueueFull as error:
+            self.metrics.submissions_refused.labels(error.bound).inc()
+            raise
 
     async def job(self, job_id: str) -> JobView:
         """See `Fleet.job`."""
@@ -187,6 +216,10 @@ class Scheduler:
         if view is None:
             raise NotFound(f"There is no job {job_id[:100]!r}; it may have passed its retention.")
         return view
+
+    async def wait(self, job_id: str) -> JobView:
+        """See `Fleet.wait`."""
+        return await wait_final(self._store, self._hub, job_id, self.job)
 
     async def jobs(
         self, *, status: JobStatus | None = None, kind: str = "", offset: int = 0, limit: int = 50
@@ -266,21 +299,14 @@ class Scheduler:
 
     async def stats(self) -> dict[str, Any]:
         """See `Fleet.stats`."""
-        nodes = await self.nodes()
-        queues = await self._store.read.queues()
-        executors = [executor for node in nodes for executor in node.executors]
-        return {
-            "jobs": await self._store.read.count_jobs(),
-            "nodes": Counter(node.state for node in nodes),
-            "slots": {"total": sum(e.slots for e in executors), "used": sum(e.used for e in executors)},
-            "queued_tasks": await self._store.read.count_queued(list(queues)),
-        }
+        return await self.insight.stats()
 
     async def cluster(self) -> dict[str, Any]:
         """See `Fleet.cluster`."""
         schema = await self._store.read.schema_field("version")
         view = await self._store.read.cluster()
-        return {**msgspec.to_builtins(view), "store": {"reachable": True, "schema": schema}}
+        follows = msgspec.to_builtins(self._fleet_rules)
+        return {**msgspec.to_builtins(view), "follows": follows, "store": {"reachable": True, "schema": schema}}
 
     async def check_ready(self) -> None:
         """See `Fleet.check_ready`."""
@@ -317,9 +343,10 @@ class Scheduler:
     async def attach(self, link: NodeLink, frame: Register) -> Registered:
         """See `Fleet.attach`."""
         # The store first: it gives the epoch, from which on it refuses what the older link still says.
-        check_register(frame, self._store.keys.cell)
-        record = node_record(frame, self.instance, self._rules, max_kills=self._fleet_rules.max_kills)
+        check_register(frame, self._store.keys.cell, self._cells)
+        record = node_record(frame, self.instance, self._rules, max_kills=self._fleet_rules.max_kills, link=link.kind)
         admitted = await self._store.register(record)
+        self.metrics.note_dead(admitted.dead)
         current = self._links.get(frame.node)
         if current and current.epoch > admitted.epoch:
             raise Conflict("The node registered on a newer link meanwhile.")
@@ -331,6 +358,7 @@ class Scheduler:
         if unwanted:
             outcomes = tuple(Outcome(ref.task, ref.grant, cancelled=True) for ref in unwanted)
             self._settler.take(frame.node, admitted.epoch, JobResults(outcomes))
+        await self._chains.settle()
         self._placer.note_executors()
         self._placer.ask(admitted.queues)
         log.info("node registered", node=frame.node, host=frame.host, kept=len(admitted.keep), lost=admitted.lost)
@@ -377,8 +405,8 @@ class Scheduler:
             unlinked = await self._store.unlink(
                 link.node, linked.epoch, goodbye=goodbye, retention_ms=NODE_RETENTION_MS
             )
-        except StoreUnavailable:
-            log.warning("a link closed while the store is away; the node's lease will end it", node=link.node)
+        except StoreUnavailable as error:
+            log.warning("a link closed; the node's lease will end it", node=link.node, reason=error.message)
             return
         if unlinked.current:
             log.info("node left" if goodbye else "node link closed", node=link.node, lost=unlinked.lost)
@@ -397,5 +425,10 @@ def fleet_rules(rules: SchedulerSettings) -> FleetRules:
         hold_after_ms=rules.hold_after_ms,
         hold_ms=rules.hold_ms,
         max_kills=rules.max_kills,
+        max_open=rules.max_open,
+        max_open_per_tenant=rules.max_open_per_tenant,
+        max_open_live=rules.max_open_live,
+        max_open_interactive=rules.max_open_interactive,
+        max_open_batch=rules.max_open_batch,
         tenants=parse_tenants(rules.tenants),
     )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import partial
+from time import time_ns
 from typing import TYPE_CHECKING
+
+import structlog
 
 from mediafleet.domain.errors import ErrorInfo
 from mediafleet.domain.frames import (
@@ -17,17 +22,19 @@ from mediafleet.domain.frames import (
     JobAck,
     JobProgress,
     JobReject,
-    JobResultAck,
     JobResults,
     NodeFrame,
     Outcome,
     Progress,
 )
 from mediafleet.domain.health import BreakerRules, judge_load
-from mediafleet.domain.ids import is_id
+from mediafleet.domain.ids import is_id, job_of
+from mediafleet.domain.insight import KindTally
 from mediafleet.domain.retry import back_off_table
+from mediafleet.ops import traces
+from mediafleet.scheduler.acks import ResultAcks
 from mediafleet.scheduler.batch import Batcher
-from mediafleet.scheduler.outcomes import check_outputs, tidy_error
+from mediafleet.scheduler.outcomes import Belongings, are_of_attempt, check_outputs, tidy_error
 from mediafleet.scheduler.tasks import decode_outputs
 from mediafleet.store.records import FailureRecord, NodeAttempts, NodeReport, ProgressRecord, ResultRecord
 from mediafleet.store.scripts import as_text
@@ -38,6 +45,9 @@ if TYPE_CHECKING:
     from mediafleet.scheduler.links import LinkTable
     from mediafleet.scheduler.placer import Placer
     from mediafleet.store import Store
+
+log = structlog.get_logger(__name__)
+_logger = logging.getLogger(__name__)
 
 # Waits reach their cap after eight tries; the script takes the last entry for all tries beyond the table.
 LONGEST_BACK_OFF_TABLE = 16
@@ -62,6 +72,16 @@ class _Tick:
     reports: dict[str, NodeReport] = field(default_factory=dict[str, NodeReport])
     progress: dict[str, ProgressRecord] = field(default_factory=dict[str, ProgressRecord])
     settled: dict[str, list[AttemptRef]] = field(default_factory=dict[str, list[AttemptRef]])
+    ended: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
+    """Nodes, with how many of their attempts gave a result, and how many an error."""
+    causes: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    """Of attempts without a result, by grant: their node, and why."""
+    began_ns: int = field(default_factory=time_ns, compare=False)
+    traced: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
+    """Outcomes that carry a trace, by grant."""
+    verdicts: dict[str, str] = field(default_factory=dict[str, str])
+    """What became of those."""
+    ran: list[dict[str, KindTally]] = field(default_factory=list[dict[str, KindTally]])
 
 
 def failure_of(outcome: Outcome, *, draws: tuple[float, ...]) -> FailureRecord:
@@ -137,11 +157,15 @@ class Settler:
     ) -> None:
         self._store = store
         self._links = links
+        self._acks = ResultAcks(links)
+        self.ack_step = self._acks.step
         self._placer = placer
         self._metrics = metrics
         self._rules = rules
         self._on_final = on_final
-        self._batcher = Batcher[tuple[str, int, NodeFrame]](self._flush, limit=BATCH_FRAMES, let_go=self._let_go)
+        self._batcher = Batcher[tuple[str, int, NodeFrame]](
+            self._flush, limit=BATCH_FRAMES, let_go=self._let_go, on_wait=partial(metrics.note_wait, "settle")
+        )
         self._waiting = Counter[str]()
         self._progressed = asyncio.Event()
         self.step = self._batcher.step
@@ -163,10 +187,16 @@ class Settler:
         self._progressed = asyncio.Event()
 
     async def _flush(self, frames: Sequence[tuple[str, int, NodeFrame]]) -> None:
+        with self._metrics.section("settle", frames=len(frames)):
+            await self._settle(frames)
+
+    async def _settle(self, frames: Sequence[tuple[str, int, NodeFrame]]) -> None:
         tick = _Tick()
         for node, epoch, frame in frames:
             if isinstance(frame, Heartbeat):
                 tick.reports[node] = self._node_report(node, epoch, frame)
+                if frame.ran:
+                    tick.ran.append(frame.ran)
             else:
                 _sort(tick, node, epoch, frame)
         # Acks before outcomes, so that a task that took less than a tick has a start. Progress comes last: what has
@@ -179,9 +209,20 @@ class Settler:
         # Only now, when all is written: at this word a node empties its outbox. Outcomes that were stale are confirmed
         # too, or the node would send them for ever.
         for node, attempts in tick.settled.items():
-            self._links.send(node, JobResultAck(tuple(attempts)))
+            self._acks.add(node, attempts)
         if tick.results or tick.failures:
             self._on_final()
+        # Last, since a batch whose store call failed is flushed again.
+        self._count(tick)
+
+    def _count(self, tick: _Tick) -> None:
+        for node, done, failed in tick.ended:
+            self._metrics.note_outcomes(node, done=done, failed=failed)
+        for ran in tick.ran:
+            self._metrics.note_runs(ran)
+        for grant, outcome in tick.traced.items():
+            about = {"job": job_of(outcome.task), "task": outcome.task, "verdict": tick.verdicts.get(grant, "")}
+            traces.note_accepted(outcome.traceparent, about, began_ns=tick.began_ns)
 
     def _node_report(self, node: str, epoch: int, frame: Heartbeat) -> NodeReport:
         linked = self._links.get(node)
@@ -193,16 +234,22 @@ class Settler:
         # A result that is taken starts its job by itself; a failure does not, and is rare enough for a write more.
         acks = list(unfinished(tick.acks, {record.grant for record in tick.results}))
         if acks:
-            self._links.cancel(await self._store.commit(acks), "the attempt was given to another node")
+            stops = await self._store.commit(acks)
+            self._metrics.reserve_conflicts.labels("refused").inc(len(stops))
+            self._links.cancel(stops, "the attempt was given to another node")
 
     async def _check_outputs(self, tick: _Tick) -> None:
         results = [(outcome, outcome.result) for outcome in tick.made if outcome.result]
         named = {output.id for _, result in results for output in result.outputs if is_id(output.id, "a")}
         known = await self._store.read.artifacts(sorted(named)) if named else {}
         for outcome, result in results:
-            checked = check_outputs(result, known)
+            belongings = Belongings(frozenset({outcome.grant}))
+            if not are_of_attempt(result, known, outcome.grant):
+                belongings = Belongings(*await self._store.read.task_belongings(outcome.task))
+            checked = check_outputs(result, known, belongings)
             if isinstance(checked, ErrorInfo):
                 refused = Outcome(outcome.task, outcome.grant, error=checked)
+                tick.causes[outcome.grant] = ("", checked.code)
                 tick.failures.append(failure_of(refused, draws=draw_delays()))
             else:
                 tick.results.append(_result_record(outcome, checked))
@@ -211,9 +258,15 @@ class Settler:
         if not tick.results:
             return
         finished = await self._store.finish(tick.results)
+        _note_verdicts(tick, [record.grant for record in tick.results], finished.verdicts)
         accepted = finished.verdicts.count("accepted")
         self._metrics.tasks_finished.labels("done").inc(accepted)
-        self._metrics.stale_messages.labels("result").inc(len(finished.verdicts) - accepted)
+        self._metrics.duplicate_results.inc(finished.verdicts.count("duplicate"))
+        self._metrics.stale_messages.labels("result").inc(finished.verdicts.count("stale"))
+        # Asked once a batch, as in the placer.
+        if _logger.isEnabledFor(logging.DEBUG):
+            for record, verdict in zip(tick.results, finished.verdicts, strict=True):
+                log.debug("result", job=job_of(record.task), task=record.task, grant=record.grant, verdict=verdict)
         self._links.cancel(finished.stops, "another attempt finished first")
         self._placer.ask(finished.queues)
         self._placer.note_freed(finished.freed)
@@ -222,15 +275,31 @@ class Settler:
         if not tick.failures:
             return
         failed = await self._store.fail(tick.failures, breaker=self._rules.breaker)
+        _note_verdicts(tick, [record.grant for record in tick.failures], failed.verdicts)
+        self._metrics.note_dead(failed.dead)
         for node, refusal in tick.refusals:
             self._rules.on_refusal(node, refusal)
-        for verdict in failed.verdicts:
+        for record, verdict in zip(tick.failures, failed.verdicts, strict=True):
             if verdict == "stale":
                 self._metrics.stale_messages.labels("outcome").inc()
             else:
                 self._metrics.tasks_finished.labels(verdict).inc()
+            self._metrics.retries.inc(verdict == "retried")
+            self._tell(record, verdict, tick.causes.get(record.grant, ("", record.how)))
         self._placer.ask(failed.queues)
         self._placer.note_freed(failed.freed)
+
+    def _tell(self, record: FailureRecord, verdict: str, cause: tuple[str, str]) -> None:
+        node, reason = cause
+        log.info(
+            "attempt ended without a result",
+            job=job_of(record.task),
+            task=record.task,
+            grant=record.grant,
+            node=node,
+            reason=reason,
+            verdict=verdict,
+        )
 
     async def _report(self, tick: _Tick) -> None:
         if tick.progress:
@@ -258,20 +327,33 @@ def _sort(tick: _Tick, node: str, epoch: int, frame: NodeFrame) -> None:
         # By grant: nobody can see more than the latest of a tick, and each write is an event for every watcher.
         tick.progress.update({update.grant: progress_record(update) for update in frame.updates})
     elif isinstance(frame, JobReject):
+        tick.causes[frame.grant] = (node, frame.missing or frame.reason)
         tick.failures.append(FailureRecord(frame.task, frame.grant, "lost", delay_ms=REJECT_DELAY_MS))
         tick.refusals.append((node, frame))
 
 
 def _sort_outcomes(tick: _Tick, node: str, outcomes: Sequence[Outcome]) -> None:
+    failed = cancelled = 0
     for outcome in outcomes:
         tick.settled.setdefault(node, []).append(AttemptRef(outcome.task, outcome.grant))
+        if outcome.traceparent:
+            tick.traced[outcome.grant] = outcome
         if outcome.result is None:
+            failed += not outcome.cancelled
+            cancelled += outcome.cancelled
+            tick.causes[outcome.grant] = (node, outcome.error.code if outcome.error else "stopped")
             tick.failures.append(failure_of(outcome, draws=draw_delays()))
             tick.refusals.append((node, outcome))
         elif outcome.result.outputs:
             tick.made.append(outcome)
         else:
             tick.results.append(_result_record(outcome, outcome.result))
+    tick.ended.append((node, len(outcomes) - failed - cancelled, failed))
+
+
+def _note_verdicts(tick: _Tick, grants: Sequence[str], verdicts: Sequence[str]) -> None:
+    if tick.traced and traces.is_on():
+        tick.verdicts.update(zip(grants, verdicts, strict=True))
 
 
 def _result_record(outcome: Outcome, result: TaskResult) -> ResultRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 
 import msgspec
@@ -15,6 +16,7 @@ from mediafleet.domain.frames import utf8_length
 from mediafleet.domain.ids import check_name, task_id
 from mediafleet.domain.job import Job, JobView
 from mediafleet.domain.lifecycle import JobStatus
+from mediafleet.domain.limits import check_limits, effective_limits, encode_limits
 from mediafleet.domain.node import MAX_SLOTS
 from mediafleet.domain.plan import Complete, Expand, Fail, NewTask, Step, TaskResult, TaskSpec
 from mediafleet.domain.retry import score_ms
@@ -33,12 +35,17 @@ MAX_TASKS = 10_000
 def requirement_of(task: NewTask, kind: Kind) -> Requirement:
     """Return what the task needs, the kind itself included."""
     # The kind itself is a capability, so that no task reaches a node that has not installed it.
-    capabilities = check_capabilities((*task.requirement.capabilities, kind.capability))
+    capabilities = _complete(task.requirement.capabilities, kind.capability)
     if task.requirement.slots < 1:
         raise InvalidRequest(f"The task {task.name!r} asks for {task.requirement.slots} slots; it needs 1 or more.")
     if task.requirement.slots > MAX_SLOTS:
         raise InvalidRequest(f"The task {task.name!r} asks for more slots than an executor may have ({MAX_SLOTS}).")
     return Requirement(capabilities, task.requirement.slots)
+
+
+@lru_cache(maxsize=4096)
+def _complete(capabilities: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    return check_capabilities((*capabilities, kind))
 
 
 def check_tasks(tasks: Sequence[NewTask], kind: Kind, *, known: Collection[str] = ()) -> None:
@@ -56,6 +63,7 @@ def check_tasks(tasks: Sequence[NewTask], kind: Kind, *, known: Collection[str] 
         check_name(task.name, "a task")
         if task.step not in kind.handlers:
             raise InvalidRequest(f"The kind {kind.name!r} has no step {task.step!r} for its task {task.name!r}.")
+        check_limits(task.limits, task.name)
     check_order(tasks, known=known)
 
 
@@ -64,10 +72,14 @@ def check_order(tasks: Sequence[NewTask], *, known: Collection[str]) -> None:
 
     A task that waits for something that never comes would keep its job open for ever, without an error to show.
     """
-    repeated = [name for name, count in Counter(task.name for task in tasks).items() if count > 1]
-    if repeated:
-        raise InvalidRequest(f"The plan names the task {repeated[0]!r} twice; a name stands for one task of a job.")
-    names = {task.name for task in tasks} | set(known)
+    own = {task.name for task in tasks}
+    if len(own) < len(tasks):
+        repeated = Counter(task.name for task in tasks).most_common(1)[0][0]
+        raise InvalidRequest(f"The plan names the task {repeated!r} twice; a name stands for one task of a job.")
+    # Most jobs have one task, and thousands of them come in one call.
+    if not any(task.after for task in tasks):
+        return
+    names = own | set(known)
     for task in tasks:
         unknown = set(task.after) - names
         if unknown:
@@ -83,6 +95,7 @@ def task_record(
 ) -> tuple[records.TaskRecord, records.QueueSpec]:
     """Return the record of a task and the queue that it waits in."""
     queue = records.QueueSpec(requirement_of(task, kind), job.priority)
+    limits = effective_limits(task.limits, kind.limits, job.limits)
     spec = TaskSpec(
         kind=job.kind,
         kind_version=job.kind_version,
@@ -93,7 +106,9 @@ def task_record(
         payload=task.payload,
         params=job.params,
         weight=task.weight,
-        limits=task.limits,
+        limits=limits,
+        traceparent=job.traceparent,
+        submitted_ms=job.created_ms if job.traceparent else 0,
     )
     doc = as_text(spec)
     size = utf8_length(doc)
@@ -116,10 +131,12 @@ def task_record(
         after=[task_id(job.id, name) for name in task.after],
         # A task that does not read an upload need not wait for it.
         waits=[artifact for artifact in waits if artifact in used],
-        max_tries=task.limits.max_tries,
-        total_ms=task.limits.total_ms,
+        max_tries=limits.max_tries,
+        total_ms=limits.total_ms,
         weight=task.weight,
         not_before=job.not_before_ms,
+        limits=encode_limits(limits),
+        near=list(task.near),
     )
     return record, queue
 
@@ -139,8 +156,10 @@ def expand_pieces(
     """Return a plan's result as the script calls that apply it; `known` as in `check_tasks`. Raises InvalidRequest."""
     if not isinstance(step, Expand):
         return [outcome_piece(job, version, step)]
+    # The script asks whether they are still open: the job was read when they were.
+    waits = [ref.id for ref in job.inputs if not ref.uri]
     # Without tasks there is one piece all the same: the last piece is what takes the job off the list of dirty ones.
-    tasks, queues = task_records(job, step.tasks, kind, known=known)
+    tasks, queues = task_records(job, step.tasks, kind, waits=waits, known=known)
     starts = range(0, max(1, len(tasks)), PIECE)
     return [
         records.ExpandPiece(
@@ -187,7 +206,8 @@ def job_record(
 ) -> tuple[records.JobRecord, dict[str, str]]:
     """Return what `submit` is given for a job and the first result of its plan. Raises InvalidRequest."""
     # What one script call cannot take is not taken at all: the job begins as dirty, and its plan is asked again.
-    first = step if isinstance(step, Expand) and len(step.tasks) <= PIECE else Expand(())
+    # Where chains run is decided there as well, by what the fleet has then.
+    first = step if isinstance(step, Expand) and len(step.tasks) <= PIECE and not step.chains else Expand(())
     tasks, queues = task_records(job, first.tasks, kind, waits=waits)
     record = records.JobRecord(
         id=job.id,

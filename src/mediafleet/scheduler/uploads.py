@@ -154,7 +154,11 @@ class Uploads:
 
     async def _record(self, artifact: Artifact) -> None:
         await self._store.open_artifact(
-            artifact.ref.id, doc=as_text(artifact), state=artifact.state, retention_ms=self._keep_ms
+            artifact.ref.id,
+            doc=as_text(artifact),
+            state=artifact.state,
+            retention_ms=self._keep_ms,
+            is_output=bool(artifact.grant),
         )
 
     async def find(self, artifact_id: str) -> OpenUpload | None:

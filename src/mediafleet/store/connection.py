@@ -9,8 +9,13 @@ from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.crc import key_slot
 
 from mediafleet.domain.errors import ConfigError, MediafleetError, StoreUnavailable
+from mediafleet.domain.ids import DEFAULT_CELL
+from mediafleet.store.keys import Keys
+from mediafleet.store.sentinel import SentinelPool, is_sentinel, parse_sentinels
+from mediafleet.store.slot import is_cluster, slot_pool
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,41 +39,48 @@ if LONGEST_BLOCK_MS >= SOCKET_TIMEOUT_S * 1000:
 _NOT_IN_A_CLIENT_NAME = re.compile(r"[^\x21-\x7e]")
 
 
-def connect(url: str, *, prefix: str) -> Redis:
+def connect(url: str, *, prefix: str, cell: str = DEFAULT_CELL) -> Redis:
     """Return a client; connections are made when they are needed. Close it with `aclose()`.
 
     Nothing is ever sent twice: after an error the caller cannot know whether a write happened. Replies are bytes.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://` address.
+        url: `redis://`, `rediss://`, `unix://` or `redis+sentinel://` address; of a cluster `redis+cluster://` or
+            `rediss+cluster://`, with one or more servers between commas.
         prefix: First word of every key; shown in the server's client list.
+        cell: The cell whose keys are asked for: in a cluster, only those can be.
 
     Raises:
         ConfigError: The address is malformed.
     """
+    options: dict[str, Any] = {
+        "max_connections": MAX_CONNECTIONS,
+        "timeout": POOL_WAIT_S,
+        # Left to itself, redis-py 8 gives up after 5 s: before a blocking read of LONGEST_BLOCK_MS is answered.
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "health_check_interval": HEALTH_CHECK_S,
+        # By default redis-py repeats a command after a lost connection, also a script that had run before it was lost.
+        "retry": Retry(NoBackoff(), 0),
+        "client_name": _NOT_IN_A_CLIENT_NAME.sub("-", f"mediafleet-{prefix}"),
+        # Replies of scripts are MessagePack, which is no text.
+        "decode_responses": False,
+        # RESP3 changes the shape of some replies between releases of redis-py.
+        "protocol": 2,
+    }
     try:
-        # The plain pool of redis-py raises as soon as more callers than connections are there; this one lets them wait.
-        pool = cast("Any", BlockingConnectionPool).from_url(
-            url,
-            max_connections=MAX_CONNECTIONS,
-            timeout=POOL_WAIT_S,
-            # Left to itself, redis-py 8 gives up after 5 s: before a blocking read of LONGEST_BLOCK_MS is answered.
-            socket_timeout=SOCKET_TIMEOUT_S,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            health_check_interval=HEALTH_CHECK_S,
-            # By default redis-py repeats a command after a lost connection, also a script that had run before it was
-            # lost.
-            retry=Retry(NoBackoff(), 0),
-            client_name=_NOT_IN_A_CLIENT_NAME.sub("-", f"mediafleet-{prefix}"),
-            # Replies of scripts are MessagePack, which is no text.
-            decode_responses=False,
-            # RESP3 changes the shape of some replies between releases of redis-py.
-            protocol=2,
-        )
+        if is_cluster(url):
+            pool = slot_pool(url, slot=key_slot(Keys(prefix, cell).tag.encode()), **options)
+        elif is_sentinel(url):
+            pool = SentinelPool(parse_sentinels(url), **options)
+        else:
+            # redis-py's plain pool raises as soon as more callers than connections are there; this one lets them wait.
+            pool = cast("Any", BlockingConnectionPool).from_url(url, **options)
     except ValueError as error:
         # The address may hold a password, so it is not repeated.
         raise ConfigError(
-            "The Redis address cannot be used; write it like 'redis://host:6379/0', 'rediss://…' or 'unix:///path'."
+            "The Redis address cannot be used; write it like 'redis://host:6379/0', 'rediss://…', 'unix:///path', "
+            "'redis+sentinel://host:26379,host:26379/service' or 'redis+cluster://host:6379,host:6380'."
         ) from error
     return Redis.from_pool(pool)
 
@@ -127,7 +139,8 @@ _BY_CLASS: tuple[tuple[_Theirs, type[MediafleetError], str], ...] = (
         "Redis did not answer in time; whether the last write happened is not known.",
     ),
     (
-        (exceptions.ClusterDownError, exceptions.TryAgainError),
+        # ASK: a part of the cell has moved to another server, and scripts need all of it (store/slot.py).
+        (exceptions.ClusterDownError, exceptions.TryAgainError, exceptions.AskError),
         StoreUnavailable,
         "The Redis primary or a part of the cluster is away; try again after the fail-over.",
     ),

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
+from mediafleet.store.cell_records import Message
 from mediafleet.store.connection import translate_errors
-from mediafleet.store.records import Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,8 @@ class Inbox:
             return
         key = self._keys.inbox(of or self.instance)
         with translate_errors():
-            pipeline = self._redis.pipeline(transaction=True)
+            # In no transaction: a server at `maxmemory` refuses those. What is acknowledged never comes again.
+            pipeline = self._redis.pipeline(transaction=False)
             pipeline.xack(key, GROUP, *positions)
             pipeline.xdel(key, *positions)
             await pipeline.execute()
@@ -80,7 +81,8 @@ class Inbox:
     async def drop(self, dead: str) -> None:
         """Remove an inbox that is empty, and its instance from the list."""
         with translate_errors():
-            pipeline = self._redis.pipeline(transaction=True)
+            # The list last: whoever is still on it is dropped again.
+            pipeline = self._redis.pipeline(transaction=False)
             pipeline.delete(self._keys.inbox(dead))
             pipeline.hdel(self._keys.instances, dead)
             await pipeline.execute()

@@ -31,6 +31,10 @@ class Keys:
         """List: ids of the job's tasks, in the order of their creation."""
         return f"{self.tag}job:{job_id}:tasks"
 
+    def job_outputs(self, job_id: str) -> str:
+        """Set: ids of the artifacts that the job's tasks made."""
+        return f"{self.tag}job:{job_id}:outputs"
+
     def task(self, task_id: str) -> str:
         """Hash: the task's document, state, attempts and grants."""
         return f"{self.tag}task:{task_id}"
@@ -83,6 +87,14 @@ class Keys:
         """Set: queues that a tenant at its cap was taken out of."""
         return f"{self.tag}parked:{tenant}"
 
+    def idempotency(self, tenant: str, key: str) -> str:
+        """String: the first job of an idempotency key, in the cell of that job."""
+        return f"{self.tag}idem:{tenant}:{key}"
+
+    def home(self, tenant: str, key: str) -> str:
+        """String with expiry: the cell that was chosen for the job of an idempotency key, in the key's home cell."""
+        return f"{self.tag}home:{tenant}:{key}"
+
     def artifact(self, artifact_id: str) -> str:
         """Hash: document and state of an artifact."""
         return f"{self.tag}artifact:{artifact_id}"
@@ -126,9 +138,24 @@ class Keys:
         return f"{self.tag}instances"
 
     @property
+    def roots(self) -> str:
+        """Hash: instance → digest of the mark that it left in its artifact root."""
+        return f"{self.tag}roots"
+
+    @property
+    def pushed(self) -> str:
+        """Hash: address of a listening node → `<instance that calls it>|<term>`."""
+        return f"{self.tag}pushed"
+
+    @property
     def config(self) -> str:
         """Hash: the rules in force (JSON), their version, and the leader and epoch that wrote them."""
         return f"{self.tag}config"
+
+    @property
+    def log_levels(self) -> str:
+        """Hash: module → log level, as set at run time."""
+        return f"{self.tag}log-levels"
 
     @property
     def leader(self) -> str:
@@ -179,6 +206,11 @@ class Keys:
     def dirty(self) -> str:
         """Sorted set: jobs whose plan must look again, by time."""
         return f"{self.tag}dirty"
+
+    @property
+    def chains(self) -> str:
+        """Hash: job → what was decided about its chains (JSON), while any of it may be decided anew."""
+        return f"{self.tag}chains"
 
     @property
     def dead(self) -> str:

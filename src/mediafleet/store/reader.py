@@ -10,13 +10,16 @@ import msgspec
 from mediafleet.domain.artifact import Artifact, ArtifactState
 from mediafleet.domain.capability import Signature
 from mediafleet.domain.dead import DeadLetter
-from mediafleet.domain.event import Event, EventType
+from mediafleet.domain.event import Event, event_position
+from mediafleet.domain.ids import job_of
 from mediafleet.domain.job import Job, JobView
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import LINKED_STATES, NodeView, PoolView
 from mediafleet.domain.rules import ClusterView, FleetRules, InstanceDocument, InstanceView
 from mediafleet.store import snapshots, views
 from mediafleet.store.connection import translate_errors
+from mediafleet.store.event_entries import RawEntry, entry_of, read_events
+from mediafleet.store.gauges import read_gauges
 from mediafleet.store.records import QueueSpec
 from mediafleet.store.scripts import from_fields
 
@@ -27,8 +30,10 @@ if TYPE_CHECKING:
 
     from mediafleet.domain.capability import Requirement
     from mediafleet.domain.explanation import FleetSnapshot, TaskSnapshot
+    from mediafleet.domain.insight import FleetGauges
     from mediafleet.store.keys import Keys
 
+CHAINS_AT_ONCE = 256
 SHOWN_TASKS = 500
 """Most tasks that a job is shown with: each one is a hash to read, and nobody reads more of them on a page."""
 
@@ -85,8 +90,11 @@ class Reader:
             with translate_errors():
                 total = int(await self._redis.zcard(index))
                 ids = [name.decode() for name in await self._redis.zrevrange(index, offset, offset + limit - 1)]
-        found = await self._hashes([self._keys.job(job_id) for job_id in ids])
-        return [views.job_view(fields) for fields in found if fields], total
+        return await self._views(ids), total
+
+    async def _views(self, job_ids: Sequence[str]) -> list[JobView]:
+        found = await self._hashes([self._keys.job(job_id) for job_id in job_ids])
+        return [views.job_view(fields) for fields in found if fields]
 
     async def _jobs_of_both(self, status: JobStatus, kind: str, *, offset: int, limit: int) -> tuple[list[str], int]:
         indexes = [self._keys.jobs(status), self._keys.jobs_of_kind(kind)]
@@ -115,12 +123,27 @@ class Reader:
         (fields,) = await self._hashes([self._keys.task(task)])
         return views.dead_letter(task, int(score), fields) if fields else None
 
+    async def task_belongings(self, task: str) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the grants that a task ever had, and the ids of the artifacts that its job uses or has made."""
+        job = job_of(task)
+        with translate_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.hkeys(self._keys.task(task))
+            pipeline.smembers(self._keys.job_outputs(job))
+            names, made = await pipeline.execute()
+        document = await self.job_document(job)
+        fields = (name.decode().partition(":") for name in names)
+        used = {ref.id for ref in document.inputs} if document else set[str]()
+        return frozenset(grant for word, _, grant in fields if word == "grant" and grant), frozenset(
+            used | {name.decode() for name in made}
+        )
+
     async def plan_state(self, job_id: str) -> views.PlanState | None:
         """Return what a plan needs: the job, its version, and the tasks that are final."""
         with translate_errors():
-            # Version and list belong together. The tasks may be read later: one that ends meanwhile raises the version,
-            # and what the plan then returns is not applied.
-            pipeline = self._redis.pipeline(transaction=True)
+            # The version first: whatever ends while the rest is read raises it, and what the plan then returns is not
+            # applied. No transaction, since a server at `maxmemory` refuses those, of reads as well.
+            pipeline = self._redis.pipeline(transaction=False)
             pipeline.hgetall(self._keys.job(job_id))
             pipeline.lrange(self._keys.job_tasks(job_id), 0, -1)
             fields, raw_ids = await pipeline.execute()
@@ -131,6 +154,27 @@ class Reader:
         return views.plan_state(
             from_fields(fields), {name: task for name, task in zip(ids, tasks, strict=True) if task}
         )
+
+    async def waiting_chains(self, *, cursor: int) -> tuple[int, dict[str, str]]:
+        """Return some of the jobs whose chains wait, what was decided about them, and the next cursor, 0 at the end."""
+        with translate_errors():
+            after, found = await self._redis.hscan(self._keys.chains, cursor, count=CHAINS_AT_ONCE)
+        return int(after), {job.decode(): text.decode() for job, text in found.items()}
+
+    async def count_waiting_chains(self) -> int:
+        """Return how many jobs have a chain that waits."""
+        with translate_errors():
+            return int(await self._redis.hlen(self._keys.chains))
+
+    async def chains(self, job_id: str) -> str:
+        """Return what was decided about a job's chains; empty for one without any."""
+        with translate_errors():
+            return (await self._redis.hget(self._keys.job(job_id), "chains") or b"").decode()
+
+    async def pools_version(self) -> int:
+        """Return the version of the pool set."""
+        with translate_errors():
+            return int(await self._redis.get(self._keys.pools_version) or 0)
 
     async def dirty_jobs(self, limit: int) -> list[str]:
         """Return jobs whose plan must look again, longest first."""
@@ -146,8 +190,8 @@ class Reader:
     async def pool_set(self) -> tuple[int, dict[str, Signature]]:
         """Return the version of the pool set and the signature of each pool that has members."""
         with translate_errors():
-            # Together, so that callers keep the set under the version that it belongs to.
-            pipeline = self._redis.pipeline(transaction=True)
+            # The version first: a set that is newer than its version is read once more, and never the other way round.
+            pipeline = self._redis.pipeline(transaction=False)
             pipeline.get(self._keys.pools_version)
             pipeline.hgetall(self._keys.pools)
             version, found = await pipeline.execute()
@@ -225,10 +269,19 @@ class Reader:
                 pipeline.zcard(self._keys.queue_tenant(queue, tenant))
             return sum(await pipeline.execute())
 
+    async def gauges(self) -> FleetGauges:
+        """Return what waits in each class and how long, nodes by state, and dead letters."""
+        return await read_gauges(self._redis, self._keys)
+
+    async def log_levels(self) -> dict[str, str]:
+        """Return the levels that were set at run time, by module."""
+        with translate_errors():
+            return from_fields(await self._redis.hgetall(self._keys.log_levels))
+
     async def waiting_queues(self) -> tuple[int, list[str]]:
         """Return the version of the set of queues that have waiting tasks, and those, longest first."""
         with translate_errors():
-            pipeline = self._redis.pipeline(transaction=True)
+            pipeline = self._redis.pipeline(transaction=False)  # the version first, as above
             pipeline.get(self._keys.waiting_version)
             pipeline.zrange(self._keys.waiting, 0, -1)
             version, found = await pipeline.execute()
@@ -322,42 +375,34 @@ class Reader:
         ]
 
     async def events(self, after: str, *, block_ms: int, count: int = 500) -> list[Event]:
-        """Return events after a position (`$` for none but new ones), waiting up to block_ms for the first."""
+        """Return events after a position (`$` for none but new ones), waiting up to block_ms for the first.
+
+        Args:
+            after: The last event of an earlier answer, or what `last_event_id` said.
+            count: Most entries of the stream that are read; each holds up to `EVENTS_OF_ENTRY` events.
+        """
         with translate_errors():
-            answer: list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]] | None = await self._redis.xread(
-                {self._keys.events: after}, count=count, block=block_ms
+            answer: list[tuple[bytes, list[RawEntry]]] = await self._redis.xread(
+                {self._keys.events: after if after == "$" else entry_of(after)}, count=count, block=block_ms
             )
-        return [_event(entry, fields) for _, entries in answer or [] for entry, fields in entries]
+        return [event for _, entries in answer or [] for entry in entries for event in read_events(entry)]
 
     async def past_events(self, after: str, *, count: int = 1000) -> list[Event]:
-        """Return stored events after a position, oldest first."""
+        """Return stored events after a position, oldest first, of `count` entries at most; 2 or more, as in `events`."""
         with translate_errors():
-            # A range that leaves out its first end needs Redis 6.2, the oldest server that is accepted.
-            entries: list[tuple[bytes, dict[bytes, bytes]]] = await self._redis.xrange(
-                self._keys.events, min=f"({after}", count=count
-            )
-        return [_event(entry, fields) for entry, fields in entries]
+            # With the entry of the position itself: there may be more events in it.
+            entries: list[RawEntry] = await self._redis.xrange(self._keys.events, min=entry_of(after), count=count)
+        position = event_position(after)
+        return [event for entry in entries for event in read_events(entry) if event_position(event.id) > position]
 
     async def last_event_id(self) -> str:
         """Return the position of the newest event; `0-0` where there is none."""
         with translate_errors():
             found = await self._redis.xrevrange(self._keys.events, count=1)
-        return found[0][0].decode() if found else "0-0"
+        return read_events(found[0])[-1].id if found else "0-0"
 
     async def first_event_id(self) -> str:
         """Return the position of the oldest event that is kept; `0-0` where there is none."""
         with translate_errors():
             found = await self._redis.xrange(self._keys.events, count=1)
-        return found[0][0].decode() if found else "0-0"
-
-
-def _event(entry: bytes, fields: dict[bytes, bytes]) -> Event:
-    position = entry.decode()
-    return Event(
-        id=position,
-        type=EventType(fields[b"type"].decode()),
-        at_ms=int(position.partition("-")[0]),
-        job=fields.get(b"job", b"").decode(),
-        node=fields.get(b"node", b"").decode(),
-        data=msgspec.json.decode(fields.get(b"data", b"{}")),
-    )
+        return read_events(found[0])[0].id if found else "0-0"

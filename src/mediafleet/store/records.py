@@ -13,6 +13,7 @@ from mediafleet.domain.frames import AttemptRef
 from mediafleet.domain.health import BreakerRules
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
 from mediafleet.domain.rules import TenantShare
+from mediafleet.store.cell_records import Full
 
 
 class QueueSpec(msgspec.Struct, frozen=True):
@@ -57,6 +58,8 @@ class TaskRecord(msgspec.Struct, frozen=True):
     """Milliseconds since 1970; it is placed no sooner."""
     near: list[str] = []
     """Nodes that have its input."""
+    limits: str = ""
+    """`accept,queue,progress,deadline`, milliseconds, 0 for none; empty where all are 0 (`includes/rule.lua`)."""
 
 
 class JobRecord(msgspec.Struct, frozen=True):
@@ -101,6 +104,7 @@ class Submitted(msgspec.Struct, frozen=True):
     jobs: list[SubmittedJob]
     queues: list[str]
     missing: str = ""
+    full: Full | None = None
 
 
 class PoolShare(msgspec.Struct, frozen=True):
@@ -167,6 +171,10 @@ class Placed(msgspec.Struct, frozen=True):
     """Version of the pool set; what the caller knows is stale if it differs."""
 
 
+Counts = dict[str, int] | list[int]
+"""Counts by a word; MessagePack of an empty Lua table is a list."""
+
+
 class Stop(msgspec.Struct, frozen=True):
     """An attempt that a node must end."""
 
@@ -227,6 +235,8 @@ class Failed(msgspec.Struct, frozen=True):
     verdicts: list[Literal["retried", "failed", "lost", "released", "stale"]]
     queues: list[str]
     freed: Freed
+    dead: Counts = {}
+    """New dead letters by the code of their error."""
 
 
 class ExecutorRecord(msgspec.Struct, frozen=True):
@@ -246,6 +256,8 @@ class NodeDocument(msgspec.Struct, frozen=True):
     host: str
     version: str
     facts: dict[str, object] = {}
+    link: str = "websocket"
+    """What carries its link."""
 
 
 class NodeRecord(msgspec.Struct, frozen=True):
@@ -282,6 +294,8 @@ class NodeAdmitted(msgspec.Struct, frozen=True):
     draining: bool
     queues: list[str]
     freed: Freed
+    dead: Counts = {}
+    """As of `Failed`."""
 
 
 class NodeReport(msgspec.Struct, frozen=True):
@@ -333,6 +347,9 @@ class ReapRules(msgspec.Struct, frozen=True):
     """See `FleetRules`."""
     poison_error: str = "{}"
     deadline_error: str = "{}"
+    queue_error: str = "{}"
+    stalled_error: str = "{}"
+    task_deadline_error: str = "{}"
     breaker: BreakerRules = BreakerRules()
     limit: int = 200
     retry_ms: int = 60_000
@@ -349,10 +366,12 @@ class Reaped(msgspec.Struct, frozen=True):
     queues: list[str]
     freed: Freed
     more: bool
-    expired: dict[str, int] | list[int] = {}
-    """Counts by what ended; MessagePack of an empty Lua table is a list."""
+    expired: Counts = {}
+    """Counts by what ended."""
     nodes: list[str] = []
     """Nodes whose lease ended."""
+    dead: Counts = {}
+    """As of `Failed`."""
 
 
 class OutcomeRecord(msgspec.Struct, frozen=True):
@@ -375,6 +394,22 @@ class ExpandPiece(msgspec.Struct, frozen=True):
     last: bool
     queues: dict[str, str]
     outcome: OutcomeRecord | None = None
+    chains: str = ""
+    """What was decided about the job's chains, JSON; empty for a job without any."""
+    seen: str = ""
+    """What was recorded of them when it was decided."""
+    drop: list[str] = []
+    """Ids of tasks that something else stands for; refused if an executor has one of them."""
+    more_weight: float = 0.0
+    """Beside the weights of the tasks that are new."""
+    waits: bool = False
+    """Whether any of it may be decided anew when the fleet changes."""
+
+
+class Rechecked(msgspec.Struct, frozen=True):
+    """Reply of `recheck`."""
+
+    dirty: int
 
 
 class Expanded(msgspec.Struct, frozen=True):
@@ -390,6 +425,8 @@ class CancelPiece(msgspec.Struct, frozen=True):
     status: str
     cursor: int
     stops: list[Stop]
+    dead: Counts = {}
+    """As of `Failed`."""
 
 
 class RetryPiece(msgspec.Struct, frozen=True):
@@ -442,37 +479,3 @@ class Opened(msgspec.Struct, frozen=True):
     """Reply of `open_artifact`."""
 
     opened: bool
-
-
-class Message(msgspec.Struct, frozen=True):
-    """Something for the node of another instance."""
-
-    node: str
-    kind: Literal["assign", "frame"]
-    body: str
-    """A `PlacedTask`, or a frame, as JSON."""
-    hops: int = 0
-    """How often it was passed on."""
-
-
-class Forwarded(msgspec.Struct, frozen=True):
-    """Reply of `forward`."""
-
-    sent: int
-    mine: list[int]
-    """Positions, from 1, of messages whose node the caller itself has a link to."""
-    dead: int
-    """How many nobody can deliver."""
-
-
-class Configured(msgspec.Struct, frozen=True):
-    """Reply of `configure`."""
-
-    accepted: bool
-    version: int
-
-
-class Retired(msgspec.Struct, frozen=True):
-    """Reply of `retire`."""
-
-    led: bool

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from mediafleet.domain.errors import ConfigError
 from mediafleet.domain.health import BreakerRules
 from mediafleet.domain.ids import new_token
+from mediafleet.domain.push import PushClaim, PushClaims
 from mediafleet.domain.rules import FleetRules, Membership
-from mediafleet.store import health, records
+from mediafleet.store import cell_records, health, records, schema
 from mediafleet.store.connection import translate_errors
 from mediafleet.store.keys import Keys
 from mediafleet.store.reader import Reader
@@ -28,12 +28,15 @@ if TYPE_CHECKING:
 
 Reply = TypeVar("Reply")
 
-SCHEMA = 1
-"""Version of the stored shapes; rises when all instances can read the new ones (docs/reference/store-keys.md)."""
 MAX_HOPS = 5
 """How often a message between instances is passed on before it is given up."""
 INBOX_LENGTH = 10_000
 """About how many messages an inbox keeps; an instance that is that far behind is as good as gone."""
+HOME_MS = 3_600_000
+"""How long it is remembered which cell was chosen for an idempotency key, milliseconds: far longer than a submission
+takes. From then on the cell that has the job says so itself."""
+PUSHED_KEEP_MS = 7 * 24 * 3600 * 1000
+"""How long it is known who called which listening node, after the last instance that calls any has gone."""
 PIECE = 256
 """Most tasks that one script call touches: more would hold the server for too long."""
 
@@ -83,24 +86,35 @@ class Store:
             return (await client.hget(self.keys.schema, "identity")).decode()
 
     async def check_schema(self) -> None:
-        """Store the schema number in an empty cell; refuse a cell that this version cannot read.
+        """Mark the cell with the shapes that this program writes; see `store/schema.py`.
 
         Raises:
-            ConfigError: The cell was written by a newer version.
+            ConfigError: A newer version wrote it, a much older one did, or older instances still run on it.
         """
-        with translate_errors():
-            # Only where they are missing: a cell that newer instances have marked must not be marked as older.
-            await self.redis.hsetnx(self.keys.schema, "version", str(SCHEMA))
-            await self.redis.hsetnx(self.keys.schema, "oldest_reader", str(SCHEMA))
-            oldest = await self.read.schema_field("oldest_reader")
-        if oldest > SCHEMA:
-            raise ConfigError(
-                f"The store was written by a newer mediafleet (schema {oldest}, this one reads {SCHEMA}); upgrade this instance."
-            )
+        found = await self._run(
+            "check_schema",
+            cell_records.SchemaAdopted,
+            schema=schema.SCHEMA,
+            oldest_reader=schema.OLDEST_READER,
+            reads_from=schema.READS_FROM,
+        )
+        schema.check_adopted(found)
 
-    async def submit(self, jobs: Sequence[records.JobRecord], queues: dict[str, str]) -> records.Submitted:
-        """Accept jobs: all, or none if an artifact they name is missing. Safe to repeat with idempotency keys."""
-        return await self._run("submit", records.Submitted, jobs=jobs, queues=queues)
+    async def submit(
+        self, jobs: Sequence[records.JobRecord], queues: dict[str, str], bounds: cell_records.Bounds | None = None
+    ) -> records.Submitted:
+        """Accept jobs: all, or none if an artifact is missing or they are too many. Safe to repeat with idempotency keys."""
+        return await self._run("submit", records.Submitted, jobs=jobs, queues=queues, bounds=bounds)
+
+    async def claim_home(self, tenant: str, key: str, cell: str) -> str:
+        """Remember that the job of a new idempotency key goes to a cell; return the one that was first."""
+        name = self.keys.home(tenant, key)
+        with translate_errors():
+            pipeline: Any = self.redis.pipeline(transaction=True)
+            pipeline.set(name, cell, nx=True, px=HOME_MS)
+            pipeline.get(name)
+            _, first = await pipeline.execute()
+        return first.decode()
 
     async def place(self, request: records.PlaceRequest, rules: records.PlaceRules) -> records.Placed:
         """Give waiting tasks of queues executors; at most one a grant."""
@@ -164,6 +178,10 @@ class Store:
         """Apply a part of a plan's result, if the job is still at that version."""
         return await self._run("expand", records.Expanded, **msgspec.to_builtins(piece))
 
+    async def recheck(self, jobs: Sequence[str], *, plan: bool) -> int:
+        """Have jobs whose chains wait planned again, and forget those that have ended; return how many were asked for."""
+        return (await self._run("recheck", records.Rechecked, jobs=jobs, plan=plan)).dirty
+
     async def cancel(self, job: str, *, cursor: int, sweep: bool, data: str = "{}") -> records.CancelPiece:
         """Cancel a piece of a job's tasks; begin with cursor 0 and go on until it is 0 again."""
         return await self._run(
@@ -184,9 +202,19 @@ class Store:
         with translate_errors():
             return bool(await client.zrem(self.keys.dead, task))
 
-    async def open_artifact(self, artifact: str, *, doc: str, state: str, retention_ms: int) -> None:
-        """Record an artifact."""
-        await self._run("open_artifact", records.Opened, id=artifact, doc=doc, state=state, retention_ms=retention_ms)
+    async def open_artifact(
+        self, artifact: str, *, doc: str, state: str, retention_ms: int, is_output: bool = False
+    ) -> None:
+        """Record an artifact; one that an attempt made is recorded by a full server as well."""
+        about: dict[str, Any] = {"doc": doc, "state": state, "retention_ms": retention_ms, "is_output": is_output}
+        await self._run("open_artifact", records.Opened, id=artifact, **about)
+
+    async def borrow_artifact(self, artifact: str, *, doc: str, state: str, retention_ms: int) -> bool:
+        """Record an artifact that another cell has; False if it is known here."""
+        answer = await self._run(
+            "borrow_artifact", records.Opened, id=artifact, doc=doc, state=state, retention_ms=retention_ms
+        )
+        return answer.opened
 
     async def prolong_artifact(self, artifact: str, *, retention_ms: int) -> bool:
         """Put off the end of an upload that goes on; False if it is not open any more."""
@@ -204,23 +232,50 @@ class Store:
         """Remove an artifact's record; jobs that wait for its bytes fail with the error."""
         return (await self._run("drop_artifact", records.Dropped, id=artifact, error=error, unused=unused)).dropped
 
+    async def set_log_level(self, module: str, level: str) -> None:
+        """Note from which level on all instances write the lines of a module; an empty level undoes it."""
+        client: Any = self.redis
+        with translate_errors():
+            if level:
+                await client.hset(self.keys.log_levels, module, level)
+            else:
+                await client.hdel(self.keys.log_levels, module)
+
     async def announce(self, instance: str, *, doc: str, ttl_ms: int) -> Membership:
         """Say that the instance lives; it leads if nobody does."""
         return await self._run("announce", Membership, instance=instance, doc=doc, ttl_ms=ttl_ms, lead_ms=ttl_ms)
 
+    async def claim_root(self, instance: str, *, mark: str, ttl_ms: int) -> cell_records.RootClaimed:
+        """Say which mark an instance that starts left in its artifact root, and learn those of the others that live."""
+        return await self._run("claim_root", cell_records.RootClaimed, instance=instance, mark=mark, ttl_ms=ttl_ms)
+
+    async def leave_root(self, instance: str) -> None:
+        """Forget the mark and the presence of an instance that ends, or that did not start after all."""
+        with translate_errors():
+            client: Any = self.redis
+            await client.hdel(self.keys.roots, instance)
+            await client.delete(self.keys.instance(instance))
+
     async def retire(self, instance: str) -> None:
         """Say that the instance ends."""
-        await self._run("retire", records.Retired, instance=instance)
+        await self._run("retire", cell_records.Retired, instance=instance)
 
-    async def configure(self, instance: str, epoch: int, rules: FleetRules) -> records.Configured:
+    async def claim_push(
+        self, instance: str, addresses: Sequence[str], *, give_up: Sequence[str] = ()
+    ) -> list[PushClaim]:
+        """Return which of these listening nodes the instance may call, and leave others to whoever asks; safe to repeat."""
+        given = {"addresses": addresses, "give_up": give_up, "keep_ms": PUSHED_KEEP_MS}
+        return (await self._run("claim_push", PushClaims, instance=instance, **given)).claims
+
+    async def configure(self, instance: str, epoch: int, rules: FleetRules) -> cell_records.Configured:
         """Write the rules of the fleet; refused unless the instance leads at that epoch."""
-        return await self._run("configure", records.Configured, instance=instance, epoch=epoch, doc=as_text(rules))
+        return await self._run("configure", cell_records.Configured, instance=instance, epoch=epoch, doc=as_text(rules))
 
-    async def forward(self, messages: Sequence[records.Message], *, instance: str) -> records.Forwarded:
+    async def forward(self, messages: Sequence[cell_records.Message], *, instance: str) -> cell_records.Forwarded:
         """Hand messages to the instances that have the nodes' links."""
         return await self._run(
             "forward",
-            records.Forwarded,
+            cell_records.Forwarded,
             instance=instance,
             messages=messages,
             max_hops=MAX_HOPS,

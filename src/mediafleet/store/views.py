@@ -36,6 +36,10 @@ class PlanState(msgspec.Struct, frozen=True):
     """Those of them that do not wait, directly or not, for a task that can no longer be DONE."""
     names: frozenset[str]
     """All tasks of the job."""
+    waiting: dict[str, int] = {}
+    """Those of them that no executor has now, with how often one had them."""
+    chains: str = ""
+    """What was decided about its chains, as it was recorded."""
 
 
 def _number(fields: dict[str, str], name: str) -> int | None:
@@ -97,14 +101,18 @@ def finished_task(fields: dict[str, str]) -> FinishedTask:
     """Return a final task as its plan sees it."""
     spec = msgspec.json.decode(fields["doc"], type=TaskSpec)
     result = _result(fields["result"]) if fields.get("result") else TaskResult()
+    state = TaskState(fields["state"])
+    # What failed before a later try succeeded stays in the hash; to a plan it would look like the task's outcome.
+    has_error = state is not TaskState.DONE and bool(fields.get("error"))
     return FinishedTask(
         name=spec.name,
         step=spec.step,
-        state=TaskState(fields["state"]),
+        state=state,
         result=result.result,
         outputs=result.outputs,
         warnings=result.warnings,
-        error=_error(fields["error"]) if fields.get("error") else None,
+        error=_error(fields["error"]) if has_error else None,
+        node=node_of(fields.get(f"grant:{fields.get('grant')}", "").partition("|")[2]),
     )
 
 
@@ -140,6 +148,8 @@ def plan_state(job: dict[str, str], tasks: dict[str, dict[str, str]]) -> PlanSta
         open=int(job["open"]),
         runnable=len(tasks.keys() - final.keys() - _doomed(tasks)),
         names=frozenset(map(name_of, tasks)),
+        waiting={name_of(n): int(t.get("attempt") or 0) for n, t in tasks.items() if t["state"] == TaskState.NEW},
+        chains=job.get("chains", ""),
     )
 
 
@@ -201,6 +211,7 @@ def node_view(node_id: str, fields: dict[str, str], executors: list[ExecutorView
         instance=fields.get("instance", ""),
         load=msgspec.json.decode(fields["load"], type=dict[str, float]) if fields.get("load") else {},
         reason=node_reason(state, fields),
+        link=document.link,
     )
 
 

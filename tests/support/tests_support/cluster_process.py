@@ -2,39 +2,80 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 import psutil
 
-from tests_support.fleet_process import PATIENCE_S, FleetProcesses, free_port, wait_for
+from tests_support.fleet_process import FleetProcesses, free_port, wait_for
 from tests_support.redis_server import RedisServer
+
+NO_SETTINGS: Mapping[str, str] = {}
 
 
 @contextmanager
-def running_cluster(folder: Path, *names: str, **settings: str) -> Generator[ClusterProcesses]:
-    """Start a store and instances of these names; at the end no process is left."""
-    with RedisServer(folder) as redis:
-        shared = {"MEDIAFLEET_STORE__REDIS_URL": redis.url, "MEDIAFLEET_ARTIFACTS__ROOT": str(folder / "artifacts")}
-        cluster = ClusterProcesses(folder, names, **shared, **settings)
-        try:
-            for name in names:
-                cluster.start_instance(name)
-            yield cluster
-            cluster.close()
-        finally:
-            cluster.kill_all()
-        assert "Traceback" not in cluster.logs()
+def running_cluster(
+    folder: Path,
+    *names: str,
+    settings: Mapping[str, str] = NO_SETTINGS,
+    store_options: Sequence[str] = (),
+    starts: bool = True,
+    **more: str,
+) -> Generator[ClusterProcesses]:
+    """Start a store and, unless the test wants to, instances of these names; at the end no process is left."""
+    with (
+        RedisServer(folder, options=store_options) as redis,
+        running_instances(folder, redis, *names, settings=settings, starts=starts, **more) as cluster,
+    ):
+        yield cluster
+
+
+@contextmanager
+def running_instances(
+    folder: Path,
+    store: StoreServer,
+    *names: str,
+    settings: Mapping[str, str] = NO_SETTINGS,
+    starts: bool = True,
+    **more: str,
+) -> Generator[ClusterProcesses]:
+    """Start instances of these names on a store that runs; at the end none is left."""
+    shared = {"MEDIAFLEET_STORE__REDIS_URL": store.url, "MEDIAFLEET_ARTIFACTS__ROOT": str(folder / "artifacts")}
+    cluster = ClusterProcesses(folder, names, store, **shared | {**settings, **more})
+    try:
+        for name in names if starts else ():
+            cluster.start_instance(name)
+        yield cluster
+        cluster.close()
+    finally:
+        cluster.kill_all()
+    assert "Traceback" not in cluster.logs()
+
+
+class StoreServer(Protocol):
+    """A store that instances share."""
+
+    url: str
+
+    @property
+    def pids(self) -> Collection[int]:
+        """Its processes."""
+        ...
+
+    def client(self) -> Any:
+        """Return a client of it."""
+        ...
 
 
 class ClusterProcesses(FleetProcesses):
     """Instances by name. What is asked goes to the instance that `url` names; nodes are given all addresses."""
 
-    def __init__(self, folder: Path, names: tuple[str, ...], **settings: str) -> None:
+    def __init__(self, folder: Path, names: tuple[str, ...], store: Any, **settings: str) -> None:
         super().__init__(folder, **settings)
+        self.store = store
         self.ports = {name: free_port() for name in names}
         self.instances: dict[str, subprocess.Popen[bytes]] = {}
         self.use(names[0])
@@ -48,13 +89,17 @@ class ClusterProcesses(FleetProcesses):
         """Ask this instance from now on."""
         self.url = self.url_of(name)
 
-    def start_instance(self, name: str) -> subprocess.Popen[bytes]:
+    def start_instance(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start an instance, and wait until it serves."""
-        words = ("scheduler", "--data", str(self.folder / name), "--port", str(self.ports[name]))
-        self.instances[name] = self._start(name, *words)
+        self.spawn_instance(name, **environment)
         self.use(name)
         wait_for(lambda: self.get("/ready", default=None), f"instance {name} to be ready")
         return self.instances[name]
+
+    def spawn_instance(self, name: str, **environment: str) -> None:
+        """Start an instance, and wait for nothing."""
+        words = ("scheduler", "--data", str(self.folder / name), "--port", str(self.ports[name]))
+        self.instances[name] = self._start(name, *words, **environment)
 
     def kill_instance(self, name: str) -> None:
         """End an instance as a power cut would."""
@@ -62,24 +107,14 @@ class ClusterProcesses(FleetProcesses):
         process.kill()
         process.wait()
 
-    def close(self) -> None:
-        """End all processes in order, nodes first, and see that none is left."""
-        for process in [*self.nodes.values(), *self.instances.values()]:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                process.wait(PATIENCE_S)
-        left = self._processes()
-        assert not left, f"processes left behind: {left}"
+    def store_client(self) -> Any:
+        """Return a client of the store."""
+        return self.store.client()
 
-    def _processes(self) -> list[psutil.Process]:
-        # The store is the test's own, and outlives the cluster.
-        return [process for process in super()._processes() if "redis" not in process.name()]
+    def started(self) -> list[subprocess.Popen[bytes]]:
+        """Return what was started and not killed, nodes first."""
+        return [*self.nodes.values(), *self.instances.values()]
 
-    def kill_all(self) -> None:
-        """End whatever still runs, for a test that failed."""
-        for process in self.instances.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-                process.wait(PATIENCE_S)
-        super().kill_all()
+    def processes(self) -> list[psutil.Process]:
+        """Return all processes that work on this folder, but for the store: it is the test's own."""
+        return [process for process in super().processes() if process.pid not in self.store.pids]

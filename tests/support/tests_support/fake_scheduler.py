@@ -19,6 +19,7 @@ from aiohttp import web
 
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.capability import Requirement, Signature
+from mediafleet.domain.catalogue import CatalogueSource, CatalogueView
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.errors import (
     ErrorInfo,
@@ -33,6 +34,7 @@ from mediafleet.domain.errors import (
 from mediafleet.domain.event import Event, EventType
 from mediafleet.domain.explanation import Ask, FleetSnapshot, JobWhy, PoolMembers, Simulation, TaskWhy
 from mediafleet.domain.ids import new_artifact_id, new_job_id
+from mediafleet.domain.insight import LevelRequest, LogLevels, MetricValue, MetricView
 from mediafleet.domain.job import JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus, TaskState
 from mediafleet.domain.node import ExecutorView, NodeState, NodeView, PoolView
@@ -58,6 +60,7 @@ NODE = NodeView(
     executors=(ExecutorView("n0-studio-abc123/cpu", "cpu", "f" * 16, 2, 1, ("kind:noop",)),),
 )
 KINDS: list[dict[str, Any]] = [{"name": "noop"}]
+METRICS = [MetricView("mediafleet_nodes", "gauge", "Nodes by state.", [MetricValue({"state": "ready"}, 1.0)])]
 POOL = PoolView("f" * 16, ("kind:noop",), slots=2, executors=1, free=1)
 SNAPSHOT = FleetSnapshot(
     1,
@@ -93,8 +96,10 @@ class FakeScheduler:
         """At which offset each of the next uploads' parts breaks off."""
         self.received = 0
         """Bytes that came with uploads, over all tries."""
+        self.levels: dict[str, str] = {}
         self.events: list[Event] = []
         self.requests: list[str] = []
+        self.catalogue = CatalogueView(CatalogueSource.BUILT_IN, "", "", (), None, None)
         self.resumed_from: list[str] = []
         """`Last-Event-ID` of each stream that was opened."""
         self.holders = 0
@@ -199,9 +204,13 @@ class FakeScheduler:
             web.get("/api/v1/nodes", self._answer(lambda _: [NODE])),
             web.get("/api/v1/nodes/{id}", self._answer(self._node)),
             web.post("/api/v1/nodes/{id}/drain", self._drain),
+            web.get("/api/v1/catalogue", self._answer(lambda _: self.catalogue)),
             web.get("/api/v1/pools", self._answer(lambda _: [POOL])),
             web.get("/api/v1/kinds", self._answer(lambda _: KINDS)),
             web.get("/api/v1/stats", self._answer(lambda _: {"queued_tasks": 0})),
+            web.get("/api/v1/metrics", self._answer(lambda _: METRICS)),
+            web.get("/api/v1/log-levels", self._answer(lambda _: LogLevels("info", self.levels))),
+            web.put("/api/v1/log-levels", self._set_level),
             web.get("/api/v1/cluster", self._answer(lambda _: {"store": {"reachable": True, "schema": 1}})),
         ]
 
@@ -346,6 +355,11 @@ class FakeScheduler:
         node, draining = self._node(request), (await request.json())["draining"]
         state = NodeState.DRAINING if draining else NodeState.READY
         return _json(msgspec.structs.replace(node, state=state), 202)
+
+    async def _set_level(self, request: web.Request) -> web.Response:
+        wish = msgspec.json.decode(await request.read(), type=LevelRequest)
+        self.levels[wish.module] = wish.level
+        return _json(LogLevels("info", self.levels), 200)
 
     # --- events ---------------------------------------------------------------------------
 

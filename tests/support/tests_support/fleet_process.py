@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,14 +37,25 @@ SHORT_TIMES = {
 }
 
 
-def wait_for(condition: Callable[[], Any], what: str, *, patience_s: float = PATIENCE_S) -> Any:
-    """Return what the condition gives once it is true; fail with `what` after the patience."""
+def wait_for(
+    condition: Callable[[], Any],
+    what: str,
+    *,
+    patience_s: float = PATIENCE_S,
+    explain: Callable[[], Any] = str,
+) -> Any:
+    """Return what the condition gives once it is true; fail with `what`, explained, after the patience."""
     deadline = time.monotonic() + patience_s
     pause = threading.Event()
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        assert time.monotonic() < deadline, f"waited in vain: {what} {explain()}"
         pause.wait(LOOK_EVERY_S)  # nobody sets it: another process cannot wake us
     return found
+
+
+def let_time_pass(seconds: float) -> None:
+    """Wait: how long something is away is what the test is about, so this cannot be an event."""
+    threading.Event().wait(seconds)
 
 
 @contextmanager
@@ -79,21 +90,27 @@ class FleetProcesses:
         wait_for(lambda: self.get("/ready", default=None), "the scheduler to be ready")
         return self.scheduler
 
-    def start_node(self, name: str, *, until: str = "ready", **settings: str) -> subprocess.Popen[bytes]:
-        """Start a node with settings of its own, and wait until it is ready, or in another state."""
-        words = ("node", "--scheduler", self.node_scheduler, "--data", str(self.folder / name), "--name", name)
-        self.nodes[name] = self._start(name, *words, settings=settings)
+    def start_node(
+        self, name: str, *, until: str = "ready", via: str = "", **environment: str
+    ) -> subprocess.Popen[bytes]:
+        """Start a node with settings of its own, and wait until it is ready, or in another state.
+
+        `via` is the address that it dials in place of the usual ones.
+        """
+        scheduler = via or self.node_scheduler
+        words = ("node", "--scheduler", scheduler, "--data", str(self.folder / name), "--name", name)
+        self.nodes[name] = self._start(name, *words, **environment)
         wait_for(lambda: self.node_state(name) == until, f"node {name} to be {until}")
         return self.nodes[name]
 
-    def _start(self, name: str, *words: str, settings: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def _start(self, name: str, *words: str, **environment: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "mediafleet.cli", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**self.environment, **(settings or {})},
+                env=self.environment | environment,
                 start_new_session=True,
             )
 
@@ -122,10 +139,13 @@ class FleetProcesses:
         (child,) = [p for p in psutil.Process(self.scheduler.pid).children() if "redis" in p.name()]
         return child.pid
 
+    def store_client(self) -> Any:
+        """Return a client of the store, which redis-py types as something between its two worlds; close it."""
+        return Redis(unix_socket_path=str(self.folder / "fleet" / "redis" / "redis.sock"))
+
     def keys(self) -> set[str]:
         """Names of all keys in the private store, but for those of tenants' virtual time, which expires by itself."""
-        with Redis(unix_socket_path=str(self.folder / "fleet" / "redis" / "redis.sock")) as redis:
-            client: Any = redis
+        with self.store_client() as client:
             names = {name.decode() for name in client.keys("*")}
             return {name for name in names if ":vtime:" not in name or client.ttl(name) == -1}
 
@@ -218,22 +238,28 @@ class FleetProcesses:
 
     def close(self) -> None:
         """End all processes in order, nodes first, and see that none is left."""
-        for process in [*self.nodes.values(), *([self.scheduler] if self.scheduler else [])]:
+        for process in self.started():
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
                 process.wait(PATIENCE_S)
-        left = self._processes()
+        left = self.processes()
         assert not left, f"processes left behind: {left}"
 
     def kill_all(self) -> None:
         """End whatever still runs, for a test that failed; what they started dies with them."""
-        for process in [*self.nodes.values(), *([self.scheduler] if self.scheduler else [])]:
+        for process in self.started():
             if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
                 process.kill()
                 process.wait(PATIENCE_S)
-        psutil.wait_procs(self._processes(), timeout=PATIENCE_S)
+        psutil.wait_procs(self.processes(), timeout=PATIENCE_S)
 
-    def _processes(self) -> list[psutil.Process]:
+    def started(self) -> list[subprocess.Popen[bytes]]:
+        """Return what was started and not killed, nodes first."""
+        return [*self.nodes.values(), *([self.scheduler] if self.scheduler else [])]
+
+    def processes(self) -> list[psutil.Process]:
+        """Return all processes that work on this folder."""
         return [p for p in psutil.process_iter(["cmdline"]) if str(self.folder) in " ".join(p.info["cmdline"] or [])]
 
 

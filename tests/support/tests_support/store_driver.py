@@ -12,12 +12,14 @@ from mediafleet.domain.frames import AttemptRef
 from mediafleet.domain.ids import new_token, node_of
 from mediafleet.domain.job import Job
 from mediafleet.domain.lifecycle import PriorityClass
+from mediafleet.domain.limits import USUAL, encode_limits
 from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import TaskSpec
 from mediafleet.domain.rules import FleetRules, InstanceDocument, Membership
 from mediafleet.scheduler.matching import PoolMatcher
 from mediafleet.scheduler.placer import in_order
 from mediafleet.store import Store, health, records
+from mediafleet.store.cell_records import Bounds
 from mediafleet.store.scripts import as_text
 
 RESERVE_MS = 5_000
@@ -34,6 +36,9 @@ RULES = records.ReapRules(
     delays=[100, 200, 400],
     poison_error=POISON,
     deadline_error='{"code":"deadline-exceeded","message":"m"}',
+    queue_error='{"code":"queue-timeout","message":"m"}',
+    stalled_error='{"code":"stalled","message":"m"}',
+    task_deadline_error='{"code":"deadline-exceeded","message":"m"}',
 )
 PLACE_RULES = records.PlaceRules("i-1", RESERVE_MS)
 
@@ -132,6 +137,7 @@ class StoreDriver:
                 total_ms=changes.get("total_ms", 0),
                 weight=1.0,
                 not_before=changes.get("not_before", 0),
+                limits=encode_limits(changes.get("limits", USUAL)),
             )
             for name, after in names.items()
         ]
@@ -150,9 +156,9 @@ class StoreDriver:
             deadline=changes.get("deadline", 0),
         )
 
-    async def submit(self, *jobs: records.JobRecord) -> records.Submitted:
-        """Accept jobs."""
-        return await self.store.submit(jobs, self.queues)
+    async def submit(self, *jobs: records.JobRecord, bounds: Bounds | None = None) -> records.Submitted:
+        """Accept jobs, without bounds where none are given."""
+        return await self.store.submit(jobs, self.queues, bounds)
 
     async def submit_many(self, count: int, spec: records.QueueSpec = DEFAULT_QUEUE, tenant: str = "default") -> None:
         """Accept so many jobs of one task."""

@@ -7,9 +7,9 @@ import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 
+import aiohttp
 import msgspec
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
 
 from mediafleet.bench import fake_nodes
 from mediafleet.domain.frames import (
@@ -65,13 +65,14 @@ async def open_door() -> AsyncGenerator[Door]:
 @asynccontextmanager
 async def one_node(door: Door, *, slots: int = 4) -> AsyncGenerator[asyncio.Queue[int]]:
     registered: asyncio.Queue[int] = asyncio.Queue()
-    task = asyncio.create_task(fake_nodes._run_node(door.url, 7, slots, registered))
-    try:
-        yield registered
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError, ConnectionClosed):
-            await task
+    async with aiohttp.ClientSession(door.url) as session:
+        task = asyncio.create_task(fake_nodes._run_node(session, 7, slots, registered))
+        try:
+            yield registered
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 def assignment(name: str) -> Assignment:

@@ -88,6 +88,11 @@ def test_a_node_knows_its_scheduler_its_name_and_what_it_offers(bare: RunCli, st
     assert node.labels == ("fast", "upstairs")
 
 
+def test_a_node_may_listen_instead_of_calling(bare: RunCli, started: Started) -> None:
+    bare("node", "--listen", "127.0.0.1:9000")
+    assert started.settings[0].node.listen == "127.0.0.1:9000"
+
+
 def test_flags_win_over_the_environment_and_the_environment_over_the_file(
     bare: RunCli, started: Started, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,3 +182,12 @@ def test_a_command_that_starts_a_fleet_can_read_that_another_one_was_faster(
 ) -> None:
     monkeypatch.setattr(app, "run_up", refusing)
     assert bare("up", "--json").json["error"]["code"] == DataDirectoryInUse.code
+
+
+@pytest.mark.parametrize("command", ["scheduler", "node"])
+@pytest.mark.parametrize(("words", "form"), [(("--log-format", "console"), "console"), ((), "auto")])
+def test_the_form_of_log_lines_can_be_chosen_on_the_command_line(
+    bare: RunCli, started: Started, command: str, words: tuple[str, ...], form: str
+) -> None:
+    bare(command, *words)
+    assert started.settings[0].log.format == form

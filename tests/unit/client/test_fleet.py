@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests_support.fake_scheduler import NODE, POOL, RESULT, FakeScheduler
+from tests_support.fake_scheduler import METRICS, NODE, POOL, RESULT, FakeScheduler
 
 from mediafleet.client import FleetClient, JobFilter
 from mediafleet.domain.errors import (
@@ -79,6 +79,12 @@ async def test_overviews_are_plain_documents(client: FleetClient) -> None:
     assert await client.kinds() == [{"name": "noop"}]
     assert await client.stats() == {"queued_tasks": 0}
     assert (await client.cluster())["store"]["reachable"]
+
+
+async def test_metrics_and_log_levels_are_records(scheduler: FakeScheduler, client: FleetClient) -> None:
+    assert await client.metrics() == METRICS
+    assert (await client.set_log_level("scheduler", "debug")).levels == {"scheduler": "debug"}
+    assert (await client.log_levels()).default == "info"
 
 
 async def test_files_go_up_and_come_down(client: FleetClient, tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ def test_the_drawing_in_the_module_names_every_class() -> None:
 def test_only_what_may_clear_by_itself_is_retried() -> None:
     assert {kind.code for kind in ALL if kind.retryable} == {
         "unavailable",
+        "queue-full",
         "store-unavailable",
         "scheduler-unavailable",
         "capability-missing",

@@ -47,11 +47,13 @@ def test_the_names_are_those_that_clients_listen_for() -> None:
         "job.cancelled",
         "job.revived",
         "task.retried",
+        "task.dead",
         "node.registered",
         "node.unlinked",
         "node.draining",
         "node.changed",
         "node.lost",
+        "unknown",
     ]
 
 

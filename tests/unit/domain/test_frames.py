@@ -141,7 +141,8 @@ def test_progress_that_knows_no_speed_says_nothing_of_it() -> None:
 
 
 def test_a_heartbeat_of_an_idle_node_still_names_what_it_runs() -> None:
-    assert json.loads(encode_frame(frames.Heartbeat())) == {"type": "heartbeat", "running": [], "load": {}}
+    idle: dict[str, Any] = {"type": "heartbeat", "running": [], "load": {}, "ran": {}}
+    assert json.loads(encode_frame(frames.Heartbeat())) == idle
 
 
 def test_the_word_of_each_frame_is_part_of_the_public_protocol() -> None:

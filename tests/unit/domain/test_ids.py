@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 import pytest
 from hypothesis import given
@@ -79,3 +81,12 @@ def test_a_well_formed_name_is_returned_as_it_is(name: str) -> None:
 def test_a_name_that_would_break_an_id_is_refused(name: str) -> None:
     with pytest.raises(InvalidRequest, match="is no name for a task: use 1 to 40"):
         ids.check_name(name, "a task")
+
+
+def test_random_bits_are_never_given_twice_from_many_threads() -> None:
+    def make(count: int) -> list[str]:
+        return [ids.new_token() for _ in range(count)]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = chain.from_iterable(pool.map(make, [1_000] * 16))
+        assert len(set(found)) == 16_000

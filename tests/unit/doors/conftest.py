@@ -29,7 +29,7 @@ def settings() -> ServerSettings:
 
 @pytest.fixture
 async def server(fleet: FakeFleet, settings: ServerSettings) -> AsyncIterator[HttpServer]:
-    extras = Extras(render_metrics=lambda: b"fleet_up 1\n", end=StreamEnd(asyncio.Event(), keepalive_s=0.05))
+    extras = Extras(end=StreamEnd(asyncio.Event(), keepalive_s=0.05))
     async with HttpServer(build_application(fleet, settings, extras), host="127.0.0.1", port=0) as running:
         yield running
 

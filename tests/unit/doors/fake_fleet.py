@@ -12,6 +12,7 @@ import msgspec
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
 from mediafleet.domain.capability import Requirement
+from mediafleet.domain.catalogue import CatalogueSource, CatalogueView, Service
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage, EndedAttempt
 from mediafleet.domain.errors import (
     Conflict,
@@ -25,6 +26,7 @@ from mediafleet.domain.event import Event, EventType
 from mediafleet.domain.explanation import Ask, Explanation, FleetSnapshot, JobWhy, Simulation
 from mediafleet.domain.frames import NodeFrame, Register, Registered
 from mediafleet.domain.ids import new_artifact_id, new_job_id
+from mediafleet.domain.insight import LogLevels, MetricValue, MetricView
 from mediafleet.domain.job import JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, RETRYABLE_JOB_STATUSES, JobStatus
 from mediafleet.domain.node import ExecutorView, NodeState, NodeView, PoolView, RunningView
@@ -102,6 +104,16 @@ class FakeDeadLetters:
         del self.letters[(await self.show(task)).task]
 
 
+class FakeCatalogue:
+    """A catalogue of one service."""
+
+    def view(self) -> CatalogueView:
+        service = Service("vosk-en", "0.22", ("recognise:en",), ("asr:vosk@0.22",), "English, large")
+        return CatalogueView(
+            CatalogueSource.URL, "https://models.example/list", "r7", (service,), CREATED_MS, CREATED_MS
+        )
+
+
 @dataclass
 class FakeFleet:
     """Implements `scheduler.facade.Fleet` in memory."""
@@ -121,6 +133,7 @@ class FakeFleet:
     watchers: int = 0
     links: list[NodeLink] = field(default_factory=list[NodeLink])
     received: list[NodeFrame] = field(default_factory=list[NodeFrame])
+    levels: dict[str, str] = field(default_factory=dict[str, str])
     simulated: list[Simulation] = field(default_factory=list[Simulation])
     store_is_away: bool = False
     fault: Exception | None = None
@@ -197,6 +210,12 @@ class FakeFleet:
             raise NotFound(f"There is no job {job_id!r}.")
         return self.views[job_id]
 
+    async def wait(self, job_id: str) -> JobView:
+        while (view := await self.job(job_id)).status not in FINAL_JOB_STATUSES:
+            async for _ in self.events(job=job_id):
+                pass
+        return view
+
     async def jobs(
         self, *, status: JobStatus | None = None, kind: str = "", offset: int = 0, limit: int = 50
     ) -> JobPage:
@@ -254,6 +273,10 @@ class FakeFleet:
         self._check()
         return [PoolView("p1", ("encoder:libx264",), 4, 1, 4)]
 
+    @property
+    def catalogue(self) -> FakeCatalogue:
+        return FakeCatalogue()
+
     async def why(self, job_id: str) -> JobWhy:
         view = await self.job(job_id)
         return JobWhy(view.id, view.status, "The task run waits: No executor that can do it takes it now.", (), 0)
@@ -272,6 +295,24 @@ class FakeFleet:
         total = sum(e.slots for n in self.node_views.values() for e in n.executors)
         nodes = {"ready": len(self.node_views)}
         return {"jobs": counts, "nodes": nodes, "slots": {"total": total, "used": used}, "queued_tasks": 0}
+
+    @property
+    def insight(self) -> FakeFleet:
+        return self
+
+    async def render(self) -> bytes:
+        return b"fleet_up 1\n"
+
+    async def metrics(self) -> list[MetricView]:
+        return [MetricView("fleet_up", "gauge", "Whether it is up.", [MetricValue({}, 1.0)])]
+
+    async def log_levels(self) -> LogLevels:
+        self._check()
+        return LogLevels("info", self.levels)
+
+    async def set_log_level(self, module: str, level: str) -> LogLevels:
+        self.levels[module] = level
+        return await self.log_levels()
 
     async def cluster(self) -> dict[str, Any]:
         self._check()

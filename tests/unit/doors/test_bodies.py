@@ -11,6 +11,7 @@ from fake_fleet import NODE, FakeFleet
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mediafleet.domain.node import NodeState
 from mediafleet.doors.http.bodies import explain_refusal
 
 BODY = json.dumps({"kind": "noop"}).encode()
@@ -89,3 +90,35 @@ async def test_a_route_that_reads_no_json_takes_a_body_of_any_type(
 def test_whatever_is_claimed_the_answer_is_nothing_or_one_short_sentence(media_type: str, charset: str) -> None:
     sentence = explain_refusal(media_type, charset)
     assert sentence == "" or (sentence.endswith("application/json'.") and len(sentence) < 1_200)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "words"),
+    [
+        (
+            "/api/v1/jobs",
+            {"kind": "noop", "limits": {"queue_ms": "5000"}},
+            "limits.queue_ms: Expected `int`, got `str`",
+        ),
+        ("/api/v1/jobs", {"kind": 5}, "kind: Expected `str`, got `int`"),
+        ("/api/v1/jobs", [{"kind": "noop"}, {"kind": "noop", "params": "{}"}], "[1].params: Expected `object`"),
+        ("/api/v1/artifacts", {"name": "a.mkv", "size": "5"}, "size: Expected `int`, got `str`"),
+        (f"/api/v1/nodes/{NODE}/drain", {"draining": "true"}, "draining: Expected `bool`, got `str`"),
+        (f"/api/v1/nodes/{NODE}/drain", {"draining": 1}, "draining: Expected `bool`, got `int`"),
+        ("/api/v1/simulate", {"capabilities": [], "slots": "2"}, "slots: Expected `int`, got `str`"),
+    ],
+)
+async def test_a_number_in_quotes_is_no_number(
+    client: aiohttp.ClientSession, fleet: FakeFleet, path: str, body: object, words: str
+) -> None:
+    fleet.add_node()
+    async with client.post(path, json=body) as response:
+        problem = await read_problem(response, 400, "invalid-request")
+    assert words in problem["detail"]
+    assert not fleet.views
+    assert (await fleet.node(NODE)).state is NodeState.READY
+
+
+async def test_numbers_in_an_address_are_text_and_stay_numbers(client: aiohttp.ClientSession) -> None:
+    async with client.get("/api/v1/jobs?limit=5") as response:
+        assert (await response.json())["limit"] == 5

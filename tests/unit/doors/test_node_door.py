@@ -197,7 +197,7 @@ async def test_a_socket_that_says_nothing_is_closed(fleet: FakeFleet) -> None:
         return await asyncio.get_running_loop().create_future()
 
     async with asyncio.timeout(10):
-        await NodeDoor(fleet, register_within_s=0.01)._serve(receive, closes.put)
+        await NodeDoor(fleet, register_within_s=0.01).serve(receive, closes.put)
     assert (await closes.get())["type"] == "websocket.accept"
     assert (await closes.get())["code"] == 4408
 
@@ -316,7 +316,7 @@ async def test_a_node_that_comes_while_the_server_stops_is_sent_away(fleet: Fake
     door = NodeDoor(fleet)
     door.close_all()
     async with asyncio.timeout(10):
-        await door._serve(receive, send)
+        await door.serve(receive, send)
     assert (sent[-1]["code"], sent[-1]["reason"]) == (1001, "The scheduler is stopping; come back soon.")
     assert fleet.links == []
 

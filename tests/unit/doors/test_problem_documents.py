@@ -19,7 +19,7 @@ from litestar.exceptions import (
     ValidationException,
 )
 
-from mediafleet.domain.errors import MediafleetError, NotFound, StoreUnavailable, Unauthorized, UnknownKind
+from mediafleet.domain.errors import MediafleetError, NotFound, QueueFull, StoreUnavailable, Unauthorized, UnknownKind
 from mediafleet.domain.problems import CLASSES, status_of
 from mediafleet.doors.http.problems import (
     LONGEST_ECHO,
@@ -78,6 +78,7 @@ def test_a_document_says_retryable_only_where_a_retry_helps() -> None:
     ("error", "name", "value"),
     [
         (StoreUnavailable("Away."), "Retry-After", "2"),
+        (QueueFull("Full."), "Retry-After", "5"),
         (Unauthorized("Who?"), "WWW-Authenticate", 'Bearer realm="mediafleet"'),
     ],
 )

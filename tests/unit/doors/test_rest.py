@@ -12,6 +12,7 @@ import pytest
 from door_checks import read_problem
 from fake_fleet import NODE, FakeFleet
 
+from mediafleet.domain.errors import QueueFull
 from mediafleet.domain.job import JobView
 from mediafleet.domain.lifecycle import JobStatus
 
@@ -179,6 +180,16 @@ async def test_a_submission_without_a_store_may_be_tried_again(client: aiohttp.C
         assert "Retry-After" in response.headers
 
 
+async def test_a_submission_that_does_not_fit_may_be_tried_again(
+    client: aiohttp.ClientSession, fleet: FakeFleet
+) -> None:
+    fleet.fault = QueueFull("The fleet has 5 open tasks of 5.")
+    async with client.post("/api/v1/jobs", json=[{"kind": "noop"}, {"kind": "noop"}]) as response:
+        problem = await read_problem(response, 429, "queue-full")
+        assert problem["retryable"]
+        assert int(response.headers["Retry-After"]) >= 1
+
+
 async def test_metrics_are_prometheus_text(client: aiohttp.ClientSession) -> None:
     async with client.get("/metrics") as response:
         assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -268,3 +279,29 @@ async def test_what_is_no_state_of_a_node_is_named_with_those_that_are(client: a
         problem = await read_problem(response, 400, "invalid-request")
     assert "'sleepy'" in problem["detail"]
     assert "degraded" in problem["detail"]
+
+
+async def test_metrics_are_there_as_text_and_as_data(client: aiohttp.ClientSession) -> None:
+    async with client.get("/metrics") as answer:
+        assert (answer.content_type, await answer.read()) == ("text/plain", b"fleet_up 1\n")
+    async with client.get("/api/v1/metrics") as answer:
+        values: Any = [{"labels": {}, "value": 1.0}]
+        assert await answer.json() == [
+            {"name": "fleet_up", "type": "gauge", "help": "Whether it is up.", "values": values}
+        ]
+
+
+async def test_log_levels_are_shown_and_set(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    async with client.put("/api/v1/log-levels", json={"module": "scheduler", "level": "debug"}) as answer:
+        assert (answer.status, await answer.json()) == (200, {"default": "info", "levels": {"scheduler": "debug"}})
+    async with client.get("/api/v1/log-levels") as answer:
+        assert (await answer.json())["levels"] == fleet.levels == {"scheduler": "debug"}
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"module": "x"}, {"module": 1, "level": "debug"}, {"modul": "x", "level": "y"}, []]
+)
+async def test_what_names_no_level_is_refused(client: aiohttp.ClientSession, fleet: FakeFleet, body: Any) -> None:
+    async with client.put("/api/v1/log-levels", json=body) as answer:
+        assert answer.status == 400
+    assert fleet.levels == {}

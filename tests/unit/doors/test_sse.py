@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import pytest
 from fake_fleet import FakeFleet
 
+from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.event import EventType
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.doors.http.application import build_application
+from mediafleet.doors.http.events import choose_position
 from mediafleet.doors.http.server import HttpServer
 from mediafleet.ops.settings import ServerSettings
 
@@ -127,3 +130,14 @@ async def test_streams_end_when_the_server_stops(fleet: FakeFleet) -> None:
         for stream in streams:
             assert "job.failed" not in await read_events(stream)
     assert fleet.watchers == 0
+
+
+@pytest.mark.parametrize("position", ["", "5", "5-1", "5-1_6-2", "5-1_6-2_18446744073709551615-0"])
+def test_positions_in_one_cell_or_several_are_taken(position: str) -> None:
+    assert choose_position(position, "") == position
+
+
+@pytest.mark.parametrize("position", ["x", "5-", "5_6", "5-1_", "_5-1", "5-1_18446744073709551616-0", "5-1 6-2"])
+def test_what_is_no_position_is_refused(position: str) -> None:
+    with pytest.raises(InvalidRequest, match="no position"):
+        choose_position("", position)

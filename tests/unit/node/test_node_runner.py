@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+import structlog
 from node_samples import Shelf, kind_of, runner_for, start_of
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import ErrorInfo, UnreadableMedia
@@ -18,6 +20,7 @@ from mediafleet.domain.plan import TaskResult, TaskSpec
 from mediafleet.kinds.registry import KindRegistry
 from mediafleet.node.runner import find_missing
 from mediafleet.node.state import LARGEST_OUTCOME_BYTES
+from mediafleet.ops import traces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -208,3 +211,45 @@ async def test_two_attempts_of_one_task_share_no_folder(tmp_path: Path) -> None:
     again = replace(start, assignment=msgspec.structs.replace(start.assignment, grant="g2"))
     await asyncio.gather(runner.run(start), runner.run(again))
     assert len(set(folders)) == 2
+
+
+# --- what is told of it --------------------------------------------------------------------
+
+
+async def test_whatever_is_logged_during_an_attempt_says_which_one_it_is(tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def step(_: TaskContext) -> TaskResult:
+        seen.append(structlog.contextvars.get_contextvars())
+        return TaskResult()
+
+    start = start_of("step")
+    task = asyncio.create_task(runner_for(tmp_path, kind_of(step=step)).run(start))
+    await task
+    given = start.assignment
+    expected = {"job": given.job, "task": given.task, "attempt": given.attempt, "executor": given.executor}
+    assert seen == [{**structlog.contextvars.get_contextvars(), **expected}]
+    assert "attempt" not in structlog.contextvars.get_contextvars()
+
+
+async def test_an_attempt_of_a_traced_task_is_a_span_that_says_how_it_ended(tmp_path: Path) -> None:
+    async def good(_: TaskContext) -> TaskResult:
+        return TaskResult()
+
+    async def bad(_: TaskContext) -> TaskResult:
+        raise UnreadableMedia("It is no media.")
+
+    exporter = InMemorySpanExporter()
+    traces.start("test", {}, exporter=exporter)
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    try:
+        for name in ("good", "bad"):
+            start = start_of(name)
+            traced = replace(start, spec=msgspec.structs.replace(start.spec, traceparent=trace))
+            await runner_for(tmp_path, kind_of(good=good, bad=bad)).run(traced)
+    finally:
+        traces.stop()
+    assert [(span.name, span.status.description) for span in exporter.get_finished_spans()] == [
+        ("run", None),
+        ("run", "It is no media."),
+    ]

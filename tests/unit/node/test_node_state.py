@@ -25,6 +25,7 @@ from mediafleet.domain.frames import (
     Registered,
     encode_frame,
 )
+from mediafleet.domain.insight import KindTally
 from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import TaskResult, TaskSpec
 from mediafleet.node.state import AttemptTable, Forget, Keep, Send, Start, Stop, pack_outcomes
@@ -196,9 +197,50 @@ def test_an_unconfirmed_outcome_is_sent_again_after_one_lease() -> None:
     assign(node, work("a"))
     node.finish("a", DONE, now_s=10)
     beat = Send(Heartbeat((), {}))
-    assert node.beat(now_s=24.9, load={}) == [beat]
+    assert node.beat(now_s=24.9, load={}) == [Send(Heartbeat((), {}, {"probe": KindTally(1, 0, 10_000)}))]
     assert node.beat(now_s=25.0, load={}) == [beat, results(result("a"))]
     assert node.beat(now_s=25.1, load={}) == [beat]
+
+
+# --- what it tells of itself ---------------------------------------------------------------
+
+
+def ran(node: AttemptTable) -> dict[str, KindTally]:
+    """Return what the node's next heartbeat says of what it ran."""
+    (beat, *_) = node.beat(now_s=0, load={})
+    assert isinstance(beat, Send)
+    assert isinstance(beat.frame, Heartbeat)
+    return beat.frame.ran
+
+
+def test_a_heartbeat_tells_once_what_ran_and_how_long() -> None:
+    node = table()
+    linked(node)
+    assign(node, work("a"), work("b"))
+    node.finish("a", DONE, now_s=2.5)
+    node.finish("b", ErrorInfo("x", "It broke."), now_s=1.5)
+    assert ran(node) == {"probe": KindTally(2, 1, 4000)}
+    assert ran(node) == {}
+
+
+def test_what_ran_without_a_link_is_told_over_the_next_one() -> None:
+    node = table()
+    linked(node)
+    assign(node, work("a"))
+    node.lose_link()
+    node.finish("a", DONE, now_s=1)
+    assert ran(node) == {}
+    linked(node)
+    assert ran(node) == {"probe": KindTally(1, 0, 1000)}
+
+
+def test_work_that_was_stopped_says_nothing_of_its_kind() -> None:
+    node = table()
+    linked(node)
+    assign(node, work("a"))
+    node.handle(JobCancel((ref("a"),)), now_s=0)
+    node.finish("a", None, now_s=1)
+    assert ran(node) == {}
 
 
 # --- cancelling ----------------------------------------------------------------------------

@@ -28,6 +28,9 @@ def test_the_defaults_work() -> None:
         ("scheduler", {"reap_ms": 5_000, "outage_gap_ms": 6_000}, "must be less than scheduler.reservation_ms"),
         ("scheduler", {"outage_gap_ms": 500}, "every pause"),
         ("scheduler", {"place_batch": 65}, "1 to 64"),
+        ("scheduler", {"push_nodes": ("studio",)}, "scheduler.push_nodes: 'studio' names no node"),
+        ("scheduler", {"push_nodes": ("a:1", "A:1:5")}, "named twice"),
+        ("node", {"listen": "9000"}, "node.listen: '9000' is no address"),
         ("scheduler", {"place_batch": 0}, "1 or more"),
         ("scheduler", {"headroom_percent": 101}, "0 to 100"),
         ("scheduler", {"missing_ms": 700_000}, "less than scheduler.breaker_cool_ms"),
@@ -38,6 +41,9 @@ def test_the_defaults_work() -> None:
         ("store", {"prefix": "a" * 33}, "1 to 32"),
         ("store", {"cell": "A"}, "store.cell"),
         ("store", {"redis_url": "http://r"}, "redis://"),
+        ("store", {"cells": 65}, "1 to 64"),
+        ("store", {"cells": 0}, "1 or more"),
+        ("store", {"cells": 2, "cell": "b"}, "several cells have names of their own"),
         ("node", {"scheduler": "scheduler:8000"}, "http://192.0.2.7:8000"),
         ("node", {"reconnect_min_ms": 6_000}, "reconnect_max_ms"),
         ("node", {"labels": ("two words",)}, "two words"),
@@ -49,6 +55,12 @@ def test_the_defaults_work() -> None:
         ("server", {"token": "sixteen or more words"}, "without spaces"),
         ("artifacts", {"file_roots": ("",)}, "no absolute path"),
         ("artifacts", {"max_upload_bytes": 0}, "1 or more"),
+        ("catalogue", {"url": "models.example/list"}, "http://"),
+        ("catalogue", {"url": "ftp://models.example/list"}, "http://"),
+        ("catalogue", {"url": "https://"}, "names a host"),
+        ("catalogue", {"url": "https://models.example:port/"}, "names a host"),
+        ("catalogue", {"url": "https://[models/"}, "names a host"),
+        ("catalogue", {"refresh_s": 0}, "1 or more"),
     ],
 )
 def test_each_problem_is_one_sentence(section: str, changes: dict[str, Any], word: str) -> None:
@@ -65,9 +77,15 @@ def test_each_problem_is_one_sentence(section: str, changes: dict[str, Any], wor
         ("scheduler", {"place_batch": 64, "max_kills": 0}),
         ("scheduler", {"headroom_percent": 0, "breaker_failures": 0, "require_gpu": True}),
         ("node", {"headroom": ("disk:0", "cpu:100")}),
+        ("scheduler", {"push_nodes": ("studio:9000", "https://render.example:443:-2")}),
+        ("node", {"listen": "[::]:0"}),
         ("store", {"redis_url": "unix:///run/redis.sock"}),
+        ("store", {"redis_url": "redis+sentinel://a:1,b:2/fleet"}),
+        ("store", {"redis_url": "rediss+sentinel://a,b/fleet"}),
+        ("store", {"redis_url": "rediss+cluster://a:1,b:2", "cells": 64}),
         ("store", {"prefix": "team-a.sched_2", "cell": "eu1"}),
         ("server", {"port": 0, "host": "::", "token": "t" * 16}),
+        ("catalogue", {"url": "https://user:word@models.example:8443/list.json", "file": "list.json"}),
         ("node", {"slots": 0, "labels": ("studio-b",), "scheduler": "https://fleet.example"}),
     ],
 )
@@ -77,3 +95,4 @@ def test_values_at_the_edge_are_fine(section: str, changes: dict[str, Any]) -> N
 
 def test_a_password_in_an_address_is_not_repeated() -> None:
     assert "hunter2" not in " ".join(problems("store", redis_url="reds://:hunter2@r:1"))
+    assert "hunter2" not in " ".join(problems("catalogue", url="htps://me:hunter2@r:1"))

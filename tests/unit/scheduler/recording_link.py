@@ -12,6 +12,8 @@ Frame = TypeVar("Frame")
 class RecordingLink:
     """Keeps what it is given; `room` frames fit into its queue."""
 
+    kind = "websocket"
+
     def __init__(self, node: str) -> None:
         self.node = node
         self.frames: list[SchedulerFrame] = []

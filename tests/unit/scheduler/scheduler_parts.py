@@ -13,7 +13,7 @@ from tests_support.store_driver import LEASE_MS, PLACE_RULES, StoreDriver
 from mediafleet.artifacts.blobs import BlobStore
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
 from mediafleet.domain.event import EventType
-from mediafleet.domain.frames import Assignment, AttemptRef, JobAssign, NodeFrame
+from mediafleet.domain.frames import Assignment, AttemptRef, JobAssign, JobResults, NodeFrame
 from mediafleet.domain.job import Job, JobView
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.plan import FinishedTask, Step, Wait
@@ -91,10 +91,14 @@ class Parts:
         for frame in frames:
             self.settler.take(node, self.driver.epochs[node], frame)
         await self.settler.step()
+        if any(isinstance(frame, JobResults) for frame in frames):
+            await self.settler.ack_step()
 
-    async def record_artifact(self, ref: ArtifactRef, state: ArtifactState = ArtifactState.COMPLETE) -> ArtifactRef:
-        """Record an artifact, as if its bytes were in the store."""
-        doc = as_text(Artifact(ref, state, "0", "default", "local", 1, blob=ref.id))
+    async def record_artifact(
+        self, ref: ArtifactRef, state: ArtifactState = ArtifactState.COMPLETE, *, grant: str = ""
+    ) -> ArtifactRef:
+        """Record an artifact, as if its bytes were in the store; with a grant that attempt has published it."""
+        doc = as_text(Artifact(ref, state, "0", "default", "local", 1, blob=ref.id, grant=grant))
         await self.store.open_artifact(ref.id, doc=doc, state=state, retention_ms=60_000)
         return ref
 

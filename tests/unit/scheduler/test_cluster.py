@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from recording_link import RecordingLink
@@ -11,11 +13,12 @@ from tests_support.store_driver import announce
 from mediafleet.domain.frames import Drain, JobCancel, JobResults, Outcome, encode_frame
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeState
-from mediafleet.domain.rules import ClusterView
+from mediafleet.domain.rules import ClusterView, FleetRules
 from mediafleet.scheduler.loops import end_loops
 from mediafleet.scheduler.service import Scheduler
+from mediafleet.store.cell_records import Message
 from mediafleet.store.inbox import Inbox
-from mediafleet.store.records import Message
+from mediafleet.store.scripts import as_text
 
 OTHER = "n0-b-2"
 
@@ -169,6 +172,28 @@ async def test_the_same_settings_of_a_new_leader_are_no_new_version(instances: I
         await until(leads)
         after = await cluster(second)
         assert (after.epoch, after.config_version) == (before.epoch + 1, before.config_version)
+
+
+async def test_a_leader_writes_its_rules_again_into_a_store_that_went_back_in_time(instances: Instances) -> None:
+    """A fail-over, or a cut log, may bring back the rules of an earlier leader, under an epoch that was had before."""
+    async with instances.run("i-1", tenants=("studio:3",)) as first:
+        earlier = {"doc": as_text(FleetRules(batch_every=7)), "version": "0", "instance": "i-0"}
+        client: Any = instances.store.redis
+        await client.hset(instances.store.keys.config, mapping=earlier)
+
+        async def leads_again() -> bool:
+            found = await cluster(first)
+            return found.rules.batch_every != 7 and found.rules.tenants["studio"].weight == 3
+
+        await until(leads_again)
+        assert first._placer._rules.tenants["studio"].weight == 3
+
+
+async def test_each_instance_tells_the_rules_that_it_goes_by(instances: Instances) -> None:
+    async with instances.run("i-1", tenants=("studio:3",)), instances.run("i-2") as second:
+        told = await second.cluster()
+        assert told["follows"] == told["rules"]
+        assert told["follows"]["tenants"]["studio"]["weight"] == 3
 
 
 async def test_a_leader_that_slept_too_long_can_write_nothing(instances: Instances) -> None:

@@ -9,14 +9,13 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scheduler_parts import DEADLINE_S, Parts
 
 from mediafleet.domain.event import Event, EventType
 from mediafleet.scheduler import events
 from mediafleet.scheduler.events import FINAL_EVENTS, EventHub
 from mediafleet.scheduler.loops import end_loops, keep_going
+from mediafleet.store.event_entries import read_events
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +35,9 @@ async def hub(parts: Parts) -> AsyncIterator[EventHub]:
 
 async def emit(parts: Parts, count: int, *, job: str = "j0-x", kind: EventType = EventType.JOB_PROGRESSED) -> list[str]:
     """Let events happen, and return their ids."""
-    fields = {"type": kind, "job": job, "data": "{}"}
-    return [(await parts.driver.redis.xadd(parts.store.keys.events, fields)).decode() for _ in range(count)]
+    line = {"e": f"{kind}\tjob\t{job}\t{{}}"}
+    entries = [await parts.driver.redis.xadd(parts.store.keys.events, line) for _ in range(count)]
+    return [read_events((entry, {b"e": line["e"].encode()}))[0].id for entry in entries]
 
 
 async def collect(hub: EventHub, count: int, *, after: str = "", job: str = "") -> list[str]:
@@ -54,16 +54,6 @@ async def drain(stream: AsyncIterator[Any]) -> list[str]:
     """Return the ids of all events until the stream ends by itself."""
     async with asyncio.timeout(DEADLINE_S):
         return [event.id async for event in stream]
-
-
-@given(st.tuples(st.integers(0, 2**53), st.integers(0, 2**31)), st.tuples(st.integers(0, 2**53), st.integers(0, 2**31)))
-def test_positions_are_compared_as_numbers(one: tuple[int, int], other: tuple[int, int]) -> None:
-    first, second = (events._position(f"{time}-{sequence}") for time, sequence in (one, other))
-    assert (first < second) == (one < other)
-
-
-def test_a_position_without_a_sequence_is_the_first_of_its_millisecond() -> None:
-    assert events._position("17") == (17, 0)
 
 
 async def test_who_was_away_gets_what_happened_meanwhile(parts: Parts, hub: EventHub) -> None:
@@ -173,3 +163,53 @@ async def test_a_watcher_that_was_cut_off_resumes_by_its_last_event(parts: Parts
     ids = await emit(parts, 4)
     for before, here in itertools.pairwise(ids):
         assert await collect(hub, 1, after=before) == [here]
+
+
+async def test_position_of_several_cells_begins_at_the_first_one(parts: Parts, hub: EventHub) -> None:
+    """A client may come back from a fleet that had more of them."""
+    await parts.submit(number=1)
+    (first,) = await parts.store.read.past_events("0-0")
+    await parts.submit(number=2)
+    hub_step = asyncio.create_task(hub.step())
+    stream: Any = hub.follow(after=f"{first.id}_9-9")
+    assert (await asyncio.wait_for(anext(stream), DEADLINE_S)).id > first.id
+    await stream.aclose()
+    hub_step.cancel()
+    await asyncio.gather(hub_step, return_exceptions=True)
+
+
+async def emit_unknown(parts: Parts, count: int) -> None:
+    """Write events of a type that a newer version knows."""
+    client: Any = parts.store.redis
+    for _ in range(count):
+        await client.xadd(parts.store.keys.events, {"e": "task.teleported\tjob\tj0-x\t{}"})
+
+
+async def test_events_that_only_a_newer_version_knows_are_passed_over_and_counted(parts: Parts) -> None:
+    """Old and new instances run side by side while a fleet is updated."""
+    unknown: list[None] = []
+    hub = EventHub(parts.store, on_unknown=lambda: unknown.append(None))
+    with hub._watch() as watcher:
+        first = asyncio.create_task(hub.step())
+        await hub._reading.wait()
+        await emit_unknown(parts, 2)
+        ids = await emit(parts, 1)
+        await emit_unknown(parts, 1)
+        await first
+        while len(unknown) < 3:
+            await hub.step()
+        assert [watcher.queue.get_nowait().id for _ in range(watcher.queue.qsize())] == ids
+    # Its position is behind the last of them, so that they are not read again and again.
+    assert hub._position == await parts.store.read.last_event_id()
+
+
+async def test_past_events_go_on_behind_those_that_are_unknown(parts: Parts) -> None:
+    hub = EventHub(parts.store)
+    before = await emit(parts, 1)
+    await emit_unknown(parts, 1_001)
+    after = await emit(parts, 1, kind=EventType.JOB_COMPLETED)
+    step = asyncio.create_task(hub.step())
+    found = [event.id async for event in hub.follow(after="0-1", job="j0-x")]
+    step.cancel()
+    await asyncio.wait([step])
+    assert found == before + after

@@ -229,3 +229,62 @@ async def test_what_was_asked_for_is_asked_for_again_after_a_fault(parts: Parts)
     await redis.rename(f"{key}:aside", key)
     await parts.placer.step()
     assert len(assigned(link)) == 1
+
+
+# --- what is counted -----------------------------------------------------------------------
+
+
+def labelled(parts: Parts, name: str, **labels: str) -> float:
+    return parts.metrics.registry.get_sample_value(f"mediafleet_{name}", labels) or 0.0
+
+
+async def test_a_queue_that_no_pool_can_serve_is_told_from_one_whose_pools_are_full(parts: Parts) -> None:
+    await parts.link(slots=1)
+    await parts.driver.submit_one("a", "b")
+    await parts.driver.submit_one("c", spec=spec("kind:other"))
+    parts.placer.ask([DEFAULT_QUEUE.id, spec("kind:other").id])
+    await parts.placer.step()
+    assert labelled(parts, "placing_blocked_total", reason="no-room") == 1
+    assert labelled(parts, "placing_blocked_total", reason="pool-empty") == 1
+
+
+async def test_pools_that_changed_under_a_call_are_a_conflict_but_for_the_first_look(parts: Parts) -> None:
+    await parts.link(slots=1)
+    await parts.driver.submit_one("a")
+    parts.placer.ask([DEFAULT_QUEUE.id])
+    await parts.placer.step()
+    assert labelled(parts, "reserve_conflicts_total", reason="pools-changed") == 0
+    await parts.link("n0-b-1", slots=3)
+    await parts.driver.submit_one("b")
+    parts.placer.ask([DEFAULT_QUEUE.id])
+    await parts.placer.step()
+    assert labelled(parts, "reserve_conflicts_total", reason="pools-changed") == 1
+    assert parts.counted("tasks_placed") == 2
+
+
+async def test_dispatch_is_measured_once_a_batch_and_only_where_something_was_placed(parts: Parts) -> None:
+    parts.placer.ask([DEFAULT_QUEUE.id])
+    await parts.placer.step()
+    assert labelled(parts, "dispatch_latency_seconds_count") == 0
+    await parts.link(slots=3)
+    await parts.driver.submit_one("a", "b", "c")
+    parts.placer.ask([DEFAULT_QUEUE.id])
+    await parts.placer.step()
+    assert labelled(parts, "dispatch_latency_seconds_count") == 1
+    assert labelled(parts, "section_seconds_count", section="place") >= 1
+    assert labelled(parts, "lock_wait_seconds_count", section="place") == 2
+
+
+async def test_what_only_the_backstop_found_is_counted_and_what_was_told_of_is_not(parts: Parts) -> None:
+    await parts.link(slots=4)
+    await parts.driver.submit_one("told")
+    parts.placer.ask([DEFAULT_QUEUE.id])
+    await parts.placer.sweep()
+    await parts.placer.step()
+    assert parts.counted("backstop_placements") == 0
+    while is_asked(parts.placer):
+        await parts.placer.step()
+    await parts.driver.submit_one("forgotten")
+    await parts.placer.sweep()
+    await parts.placer.step()
+    assert (parts.counted("backstop_placements"), parts.counted("tasks_placed")) == (1, 2)

@@ -8,16 +8,19 @@ from typing import Any
 import msgspec
 import pytest
 from scheduler_parts import NODE, Parts, assigned, is_asked, kind_with, refs
+from structlog.testing import capture_logs
 from tests_support.store_driver import LEASE_MS, RESERVE_MS, RETENTION_MS
 from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
 from mediafleet.domain.errors import ErrorInfo
-from mediafleet.domain.frames import Heartbeat, JobAck, JobCancel
+from mediafleet.domain.frames import Heartbeat, JobAck, JobCancel, JobResults, Outcome
 from mediafleet.domain.lifecycle import JobStatus, TaskState
+from mediafleet.domain.limits import TaskLimits
 from mediafleet.domain.plan import Complete
 from mediafleet.ops.settings import SchedulerSettings
-from mediafleet.scheduler.reaper import NODE_RETENTION_MS, Reaper, Recovery
+from mediafleet.scheduler.outcomes import QUEUE_TIMEOUT, STALLED, TASK_DEADLINE_EXCEEDED
+from mediafleet.scheduler.reaper import LIMITS, NODE_RETENTION_MS, Reaper, Recovery
 from mediafleet.scheduler.settler import TIMED_OUT
 from mediafleet.store import Store
 from mediafleet.store.records import FailureRecord
@@ -109,6 +112,43 @@ async def test_a_task_that_always_takes_too_long_fails_its_job_with_a_sentence(p
     assert "took longer than its kind allows" in TIMED_OUT.message
 
 
+async def test_an_attempt_that_stands_still_is_cancelled_on_its_node_and_counted(
+    parts: Parts, passing: Passing
+) -> None:
+    link = await parts.link()
+    job = await placed(parts, limits=TaskLimits(progress_ms=2_000))
+    await parts.say(NODE, JobAck(refs(link)))
+    await passing(2_000)
+    assert link.of_type(JobCancel) == [JobCancel(refs(link), "the attempt took too long")]
+    (summary,) = (await parts.job(job)).tasks
+    assert (summary.tries, summary.error) == (1, STALLED)
+    assert parts.counted("attempts_lost", reason="stalled") == 1
+    assert parts.counted("limits_reached", reason="progress") == 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "error", "reason"),
+    [
+        (TaskLimits(queue_ms=2_000), QUEUE_TIMEOUT, "queue"),
+        (TaskLimits(deadline_ms=1), TASK_DEADLINE_EXCEEDED, "deadline"),
+    ],
+)
+async def test_a_task_that_nobody_began_in_time_fails_its_job_with_a_sentence(
+    parts: Parts, passing: Passing, virtual_time: VirtualTime, limits: TaskLimits, error: ErrorInfo, reason: str
+) -> None:
+    if limits.deadline_ms:
+        limits = TaskLimits(deadline_ms=virtual_time() + 1_000)
+    job = await placed(parts, limits=limits)
+    await passing(3_000)
+    view = await parts.job(job)
+    assert (view.status, view.error) == (JobStatus.FAILED, error)
+    assert parts.counted("limits_reached", reason=reason) == 1
+
+
+async def test_every_limit_of_a_task_is_counted_by_its_name() -> None:
+    assert set(LIMITS.values()) == {"accept", "queue", "progress", "total", "deadline"}
+
+
 async def test_a_task_whose_back_off_is_over_is_placed_again(parts: Parts, passing: Passing) -> None:
     link = await parts.link()
     await placed(parts)
@@ -197,3 +237,45 @@ def test_the_store_is_told_how_long_to_wait_after_each_try(parts: Parts) -> None
     assert (rules.gap_ms, rules.grace_ms, rules.retention_ms) == (7, 9, NODE_RETENTION_MS)
     assert msgspec.json.decode(rules.timeout_error, type=ErrorInfo) == TIMED_OUT
     assert len(rules.delays) > 3
+
+
+# --- what is counted -----------------------------------------------------------------------
+
+
+def labelled(parts: Parts, name: str, **labels: str) -> float:
+    return parts.metrics.registry.get_sample_value(f"mediafleet_{name}", labels) or 0.0
+
+
+async def test_a_reservation_that_nobody_confirms_is_an_ack_timeout(parts: Parts, passing: Passing) -> None:
+    await parts.link()
+    await parts.driver.submit_one("only")
+    await parts.placer.sweep()
+    await parts.placer.step()
+    await passing(RESERVE_MS + 1_000)
+    assert parts.counted("ack_timeouts") == 1
+    assert labelled(parts, "attempts_lost_total", reason="reserve") == 1
+
+
+async def test_a_task_that_takes_too_long_is_a_retry_first_and_a_dead_letter_at_last(
+    parts: Parts, passing: Passing, virtual_time: VirtualTime
+) -> None:
+    link = await parts.link()
+    record = parts.driver.job_record({"only": ()})
+    (task,) = record.tasks
+    limited = msgspec.structs.replace(task, total_ms=2_000, max_tries=2)
+    await parts.driver.submit(msgspec.structs.replace(record, tasks=[limited]))
+    counts: list[tuple[float, float]] = []
+    for attempt in range(1, 3):
+        while len(assigned(link)) < attempt:
+            await passing(1_000)
+            await parts.placer.sweep()
+            await parts.placer.step()
+        ref = refs(link)[-1]
+        await parts.say(NODE, JobAck((ref,)), Heartbeat((ref,)))
+        with capture_logs() as lines:
+            await passing(3_000)
+        assert [line["task"] for line in lines if line["event"] == "attempt took too long"] == [ref.task]
+        # The node confirms that it has stopped, which gives its slot back.
+        await parts.say(NODE, Heartbeat(), JobResults((Outcome(ref.task, ref.grant, cancelled=True),)))
+        counts.append((parts.counted("retries"), labelled(parts, "dead_letters_total", reason="timed-out")))
+    assert counts == [(1, 0), (1, 1)]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,7 +20,8 @@ from mediafleet.domain.clock import SystemClock
 from mediafleet.domain.errors import InputError, InvalidParams, InvalidRequest, NotFound, UnknownKind
 from mediafleet.domain.job import Job, Submission
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
-from mediafleet.domain.plan import Expand, FinishedTask, NewTask, Step
+from mediafleet.domain.limits import KindLimits, LimitWish, TaskLimits
+from mediafleet.domain.plan import Expand, FinishedTask, NewTask, Step, TaskSpec
 from mediafleet.kinds import Kind
 from mediafleet.kinds.noop import KIND
 from mediafleet.ops.settings import ArtifactSettings
@@ -249,3 +251,34 @@ async def test_times_are_part_of_the_job(desk: Desk) -> None:
     for view in (accepted.job, stored):
         assert view is not None
         assert (view.not_before_ms, view.deadline_ms) == (2_208_988_800_000, 4_000_000_000_000)
+
+
+async def test_limits_of_a_submission_reach_the_task_and_its_node(desk: Desk) -> None:
+    """Also those tasks that the plan adds later: the job keeps what was asked for."""
+    wanted = msgspec.structs.replace(NOOP, limits=LimitWish(max_tries=7, queue_ms=9_000))
+    (accepted,) = await desk.acceptor.accept([wanted], principal="ann")
+    store = desk.parts.store
+    client: Any = store.redis
+    rule, doc = await client.hmget(store.keys.task(f"{accepted.job.id}.noop"), "rule", "doc")
+    assert rule.decode().endswith("|0,9000,0,0")
+    limits = msgspec.json.decode(doc, type=TaskSpec).limits
+    assert (limits.max_tries, limits.queue_ms, limits.total_ms) == (7, 9_000, 0)
+    job = await store.read.job_document(accepted.job.id)
+    assert job is not None
+    assert job.limits == wanted.limits
+
+
+async def test_limits_out_of_the_kinds_range_keep_a_job_out(store: Store, tmp_path: Path) -> None:
+    desk = Desk(store, tmp_path, [replace(KIND, limits=KindLimits(most=LimitWish(queue_ms=5_000)))])
+    wanted = msgspec.structs.replace(NOOP, limits=LimitWish(queue_ms=5_001))
+    await desk.refused(wanted, error=InvalidRequest, match=r"limits\.queue_ms is 5001; this kind allows 1000 to 5000")
+
+
+@pytest.mark.parametrize("limits", [TaskLimits(max_tries=0), TaskLimits(progress_ms=-1)])
+async def test_a_plan_with_limits_that_cannot_be_keeps_its_job_out(
+    store: Store, tmp_path: Path, limits: TaskLimits
+) -> None:
+    def plan(_: Job, __: Sequence[FinishedTask]) -> Step:
+        return Expand((NewTask("noop", "noop", limits=limits),))
+
+    await Desk(store, tmp_path, [kind_with(plan)]).refused(NOOP, error=InvalidRequest, match="which cannot be")

@@ -25,11 +25,14 @@ from mediafleet.domain.frames import (
     JobAck,
     JobCancel,
     JobResultAck,
+    JobResults,
     Misc,
+    Outcome,
 )
 from mediafleet.domain.job import Submission
 from mediafleet.domain.lifecycle import JobStatus, TaskState
 from mediafleet.domain.node import MAX_SLOTS, Executor, NodeState
+from mediafleet.domain.plan import TaskResult
 from mediafleet.kinds import KindRegistry
 from mediafleet.kinds.noop import KIND
 from mediafleet.ops.metrics import Metrics
@@ -40,6 +43,7 @@ from mediafleet.scheduler.service import Resources, Scheduler
 from mediafleet.store import Store
 from mediafleet.store.connection import connect
 from mediafleet.store.keys import Keys
+from mediafleet.store.schema import SCHEMA
 
 
 def test_a_node_that_says_what_it_is_may_register() -> None:
@@ -274,7 +278,7 @@ async def test_every_live_instance_is_listed_and_one_that_ends_leaves_at_once(in
         cluster = await first.cluster()
     (left,) = cluster["instances"]
     assert (left["id"], left["version"], left["leads"], left["nodes"]) == ("i-2", __version__, True, 0)
-    assert (cluster["leader"], cluster["store"]) == ("i-2", {"reachable": True, "schema": 1})
+    assert (cluster["leader"], cluster["store"]) == ("i-2", {"reachable": True, "schema": SCHEMA})
 
 
 async def test_an_instance_that_ends_closes_its_links(instances: Instances) -> None:
@@ -412,3 +416,17 @@ async def test_a_job_that_waits_says_why_and_a_task_can_be_simulated(fleet: Sche
 async def test_what_no_task_could_ask_for_is_not_simulated(fleet: Scheduler, wish: Simulation) -> None:
     with pytest.raises(InvalidRequest):
         await fleet.simulate(wish)
+
+
+async def test_a_job_can_be_waited_for_until_it_is_final(fleet: Scheduler) -> None:
+    job = await submit(fleet)
+    waiting = asyncio.create_task(fleet.wait(job))
+    link = await join(fleet)
+    ref = await given(link)
+    assert not waiting.done()
+    await fleet.receive(link, JobResults((Outcome(ref.task, ref.grant, result=TaskResult({"n": 1})),)))
+    async with asyncio.timeout(DEADLINE_S):
+        assert (await waiting).result == {"n": 1}
+        assert (await fleet.wait(job)).status is JobStatus.COMPLETED
+    with pytest.raises(NotFound):
+        await fleet.wait("j0-none")

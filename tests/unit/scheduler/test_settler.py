@@ -27,6 +27,7 @@ from mediafleet.domain.frames import (
     Outcome,
     Progress,
 )
+from mediafleet.domain.job import Job
 from mediafleet.domain.lifecycle import JobStatus, TaskState
 from mediafleet.domain.plan import TaskResult
 from mediafleet.domain.retry import LONGEST_DELAY_MS, back_off_table
@@ -34,6 +35,7 @@ from mediafleet.scheduler import settler
 from mediafleet.scheduler.links import LinkedNode
 from mediafleet.scheduler.settler import REJECT_DELAY_MS, failure_of, progress_record
 from mediafleet.store.records import FailureRecord, NodeAttempts, ResultRecord
+from mediafleet.store.scripts import as_text
 
 BROKEN = ErrorInfo("task-failed", "It failed.", retryable=True)
 UNREADABLE = ErrorInfo("unreadable-media", "The file is no media.")
@@ -225,7 +227,8 @@ async def test_an_ack_and_a_failure_of_one_tick_start_the_job_and_end_it(parts: 
 async def test_outputs_and_an_ack_of_one_tick_start_the_job_and_complete_it(parts: Parts) -> None:
     job, link = await running(parts)
     (ref,) = refs(link)
-    recorded = await parts.record_artifact(ArtifactRef("a0-film", "film.mp4", "file:///store/a0-film", 6))
+    film = ArtifactRef("a0-film", "film.mp4", "file:///store/a0-film", 6)
+    recorded = await parts.record_artifact(film, grant=ref.grant)
     await parts.say(NODE, JobAck((ref,)), outcome(ref, result=TaskResult({}, (recorded,))))
     view = await parts.job(job)
     assert (view.status, view.outputs, view.started_ms) == (JobStatus.COMPLETED, (recorded,), view.finished_ms)
@@ -251,7 +254,19 @@ async def test_a_result_that_comes_twice_counts_once_and_is_confirmed_twice(part
     assert (await parts.job(job)).result == {"n": 1}
     assert len(link.of_type(JobResultAck)) == 2
     assert parts.counted("tasks_finished", outcome="done") == 1
-    assert parts.counted("stale_messages", kind="result") == 1
+    assert parts.counted("duplicate_results") == 1
+    assert parts.counted("stale_messages", kind="result") == 0, "it is no fault of anybody"
+
+
+async def test_a_result_that_comes_again_after_its_job_was_forgotten_is_confirmed_all_the_same(parts: Parts) -> None:
+    job, link = await running(parts)
+    (ref,) = refs(link)
+    await parts.say(NODE, outcome(ref, result=TaskResult({"n": 1})))
+    assert await parts.store.forget(job, inputs=[])
+    await parts.say(NODE, outcome(ref, result=TaskResult({"n": 1})))
+    assert len(link.of_type(JobResultAck)) == 2
+    assert (parts.counted("duplicate_results"), parts.counted("stale_messages", kind="result")) == (0, 1)
+    assert await parts.driver.used(f"{NODE}/cpu") == 0
 
 
 async def test_slots_that_a_result_frees_are_given_to_the_next_task(parts: Parts) -> None:
@@ -367,17 +382,57 @@ async def test_frames_that_came_while_one_batch_was_written_form_the_next(parts:
     for ref in refs(link):
         parts.settler.take(NODE, parts.driver.epochs[NODE], outcome(ref, result=TaskResult()))
     await parts.settler.step()
+    await parts.settler.ack_step()
     assert link.of_type(JobResultAck) == [JobResultAck(refs(link))]
     assert parts.final == 1
 
 
 async def test_outputs_of_a_result_are_kept_as_they_are_recorded(parts: Parts) -> None:
     job, link = await running(parts)
-    recorded = await parts.record_artifact(ArtifactRef("a0-film", "film.mp4", "file:///store/a0-film", 6))
+    film = ArtifactRef("a0-film", "film.mp4", "file:///store/a0-film", 6)
+    recorded = await parts.record_artifact(film, grant=refs(link)[0].grant)
     said = ArtifactRef(recorded.id, "../../elsewhere", "file:///etc/passwd", 9)
     await parts.say(NODE, outcome(refs(link)[0], result=TaskResult({}, (said,))))
     view = await parts.job(job)
     assert (view.status, view.outputs) == (JobStatus.COMPLETED, (recorded,))
+
+
+async def test_an_output_of_another_job_is_refused_and_stays_the_other_jobs(parts: Parts) -> None:
+    job, link = await running(parts)
+    film = await parts.record_artifact(ArtifactRef("a0-film", "film.mp4"), grant="another")
+    await parts.say(NODE, outcome(refs(link)[0], result=TaskResult({}, (film,))))
+    view = await parts.job(job)
+    assert (view.status, view.outputs) == (JobStatus.FAILED, ())
+    assert view.error is not None
+    assert view.error.code == "output-rejected"
+    assert not await parts.driver.redis.exists(f"{parts.store.keys.artifact('a0-film')}:jobs")
+
+
+async def test_what_an_earlier_attempt_of_the_task_published_is_its_own(parts: Parts) -> None:
+    job, link = await running(parts)
+    (first,) = refs(link)
+    film = await parts.record_artifact(ArtifactRef("a0-film", "film.mp4"), grant=first.grant)
+    await parts.say(NODE, outcome(first, error=msgspec.structs.replace(BROKEN, code="capability-missing")))
+    await parts.driver.redis.zadd(parts.store.keys.due, {f"hold|{first.task}": 0})
+    await parts.driver.reap()
+    await parts.placer.sweep()
+    await parts.placer.step()
+    again = refs(link)[-1]
+    assert again.grant != first.grant
+    await parts.say(NODE, JobAck((again,)), outcome(again, result=TaskResult({}, (film,))))
+    assert (await parts.job(job)).outputs == (film,)
+
+
+async def test_what_the_job_has_as_input_may_be_named_as_its_output(parts: Parts) -> None:
+    film = await parts.record_artifact(ArtifactRef("a0-film", "film.mp4"))
+    record = parts.driver.job_record({"noop": ()}, inputs=[film.id])
+    doc = msgspec.structs.replace(msgspec.json.decode(record.doc, type=Job), inputs=(film,))
+    await parts.driver.submit(msgspec.structs.replace(record, doc=as_text(doc)))
+    link = await parts.link()
+    await parts.placer.sweep()
+    await parts.placer.step()
+    await parts.say(NODE, JobAck(refs(link)), outcome(refs(link)[0], result=TaskResult({}, (film,))))
+    assert (await parts.job(record.id)).outputs == (film,)
 
 
 async def test_an_output_that_names_something_else_than_an_artifact_is_not_there(parts: Parts) -> None:

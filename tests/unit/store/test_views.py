@@ -116,6 +116,10 @@ def test_a_plan_gets_the_error_of_a_task_that_failed() -> None:
     assert failed == FinishedTask("part-1", "encode", TaskState.FAILED, error=ERROR)
 
 
+def test_a_plan_does_not_see_the_error_of_a_try_before_the_one_that_succeeded() -> None:
+    assert views.finished_task(task_hash(state="DONE", result=as_text(RESULT), error=as_text(ERROR))).error is None
+
+
 @given(st.lists(st.sampled_from(TaskState)))
 def test_a_plan_is_called_with_exactly_the_tasks_that_are_final(states: list[TaskState]) -> None:
     stored = {f"j0-1.t{position}": task_hash(state=state.value) for position, state in enumerate(states)}
@@ -163,14 +167,14 @@ def test_an_executor_that_never_ran_anything_is_free(used: dict[str, str]) -> No
 
 def node_hash(**changes: str) -> dict[str, str]:
     """Return a node as `register` stores it, with changes."""
-    document = NodeDocument("studio-b", "0.1.0", {"cores": 8})
+    document = NodeDocument("studio-b", "0.1.0", {"cores": 8}, "push")
     return {"doc": as_text(document), "state": "ready", "registered": "5", "seen": "9"} | changes
 
 
 def test_a_node_shows_its_machine_and_when_it_was_seen() -> None:
     node = views.node_view("n0-a", node_hash(), [])
     assert (node.id, node.host, node.version, node.state) == ("n0-a", "studio-b", "0.1.0", NodeState.READY)
-    assert (node.registered_ms, node.seen_ms, node.executors) == (5, 9, ())
+    assert (node.registered_ms, node.seen_ms, node.executors, node.link) == (5, 9, (), "push")
     assert node.facts == {"cores": 8}
 
 

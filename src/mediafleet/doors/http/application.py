@@ -16,17 +16,18 @@ from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
-from prometheus_client import generate_latest
 
 import mediafleet
 from mediafleet.domain.errors import MediafleetError
+from mediafleet.doors.http.answers import AnswerCounter, CountAnswer
 from mediafleet.doors.http.artifacts import ArtifactsController
-from mediafleet.doors.http.bodies import require_json
+from mediafleet.doors.http.bodies import StrictRequest, require_json
+from mediafleet.doors.http.catalogue import CatalogueController
 from mediafleet.doors.http.dead import DeadLettersController
 from mediafleet.doors.http.events import EventsController
 from mediafleet.doors.http.jobs import JobsController
 from mediafleet.doors.http.nodes import NodesController
-from mediafleet.doors.http.overview import HealthController, MetricsRenderer, OverviewController
+from mediafleet.doors.http.overview import HealthController, OverviewController
 from mediafleet.doors.http.problems import (
     answer_framework,
     answer_not_text,
@@ -51,7 +52,8 @@ class Extras:
 
     handlers: Sequence[ControllerRouterHandler] = ()
     """Further routes: the console, doors for older fleets."""
-    render_metrics: MetricsRenderer = generate_latest
+    count_answer: CountAnswer | None = None
+    """Told of each answer of an HTTP route: its pattern, method and status."""
     end: StreamEnd = field(default_factory=lambda: StreamEnd(asyncio.Event()))
     """When event streams end; `HttpServer` sets it at shutdown."""
 
@@ -85,7 +87,7 @@ def build_application(fleet: Fleet, settings: ServerSettings, extras: Extras | N
     extras = extras or Extras()
     nodes = NodeDoor(fleet)
     litestar = Litestar.from_config(_configure(fleet, extras, nodes))
-    return Application(SecurityShell(litestar, settings), extras.end, nodes)
+    return Application(AnswerCounter(SecurityShell(litestar, settings), extras.count_answer), extras.end, nodes)
 
 
 def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
@@ -98,7 +100,6 @@ def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
         dependencies={
             "fleet": provide(fleet),
             "end": provide(extras.end),
-            "render_metrics": provide(extras.render_metrics),
         },
         exception_handlers={
             MediafleetError: answer_own,
@@ -111,6 +112,7 @@ def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
         },
         openapi_config=_openapi(),
         request_max_body_size=MOST_JSON_BYTES,
+        request_class=StrictRequest,
         # Left to itself, the framework would hang its own handlers into the process's logging.
         logging_config=None,
         debug=False,
@@ -119,7 +121,7 @@ def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
 
 def _api_handlers() -> list[ControllerRouterHandler]:
     jobs = (JobsController, DeadLettersController, EventsController, WhyController)
-    controllers = (*jobs, ArtifactsController, NodesController, OverviewController)
+    controllers = (*jobs, ArtifactsController, NodesController, OverviewController, CatalogueController)
     # One router for all of them: its guard sees every JSON body of the API and none of the console's forms.
     return [Router(path="", route_handlers=[*controllers, HealthController], guards=[require_json])]
 

@@ -22,7 +22,8 @@ After = Annotated[str, QueryParameter(description="Like Last-Event-ID, for clien
 
 _BEYOND = 1 << 64
 """Both parts of a position are unsigned 64-bit numbers in the store."""
-_POSITION = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
+_POSITION = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?(_[0-9]{1,20}-[0-9]{1,20}){0,63}")
+"""Of one cell, or of several with `_` between them."""
 
 
 def choose_position(last_event_id: str, after: str) -> str:
@@ -33,7 +34,9 @@ def choose_position(last_event_id: str, after: str) -> str:
     """
     # A browser's EventSource comes back with the address that it began with, and the newer position in the header.
     position = last_event_id or after
-    if position and not (_POSITION.fullmatch(position) and all(int(part) < _BEYOND for part in position.split("-"))):
+    if position and not (
+        _POSITION.fullmatch(position) and all(int(part) < _BEYOND for part in re.findall("[0-9]+", position))
+    ):
         raise InvalidRequest(f"{position[:60]!r} is no position in the events; send the `id` of an event, or nothing.")
     return position
 

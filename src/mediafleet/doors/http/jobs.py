@@ -20,6 +20,7 @@ from mediafleet.doors.http.context import (
 )
 from mediafleet.doors.http.events import EVENT_STREAM, STREAM_HEADERS, After, LastEventId, choose_position
 from mediafleet.doors.http.sse import follow_job
+from mediafleet.doors.http.waiting import WaitS, check_wait, wait_for_job
 
 MOST_SUBMISSIONS = 1_000
 """In one request: accepted whole or not at all, in one step of the store."""
@@ -33,14 +34,23 @@ class JobsController(Controller):
 
     @post(responses={200: ResponseSpec(JobView, description="The first job with this idempotency key")})
     async def submit(
-        self, request: AnyRequest, fleet: InjectedFleet, data: JSONBody[Submission | list[Submission]]
+        self,
+        request: AnyRequest,
+        fleet: InjectedFleet,
+        end: InjectedEnd,
+        data: JSONBody[Submission | list[Submission]],
+        wait_s: WaitS = 0,
     ) -> Response[JobView | list[JobView]]:
         """Submit one job, or a list of up to 1,000 that is accepted whole or not at all."""
+        if check_wait(wait_s) and isinstance(data, list):
+            raise InvalidRequest("wait_s is for one job; follow /api/v1/events to see the end of many.")
         submissions = data if isinstance(data, list) else [data]
         if not 1 <= len(submissions) <= MOST_SUBMISSIONS:
             raise InvalidRequest(f"{len(submissions)} submissions in one list; it must be 1 to {MOST_SUBMISSIONS}.")
         accepted = await fleet.submit(submissions, principal=principal_of(request))
         views = [item.job for item in accepted]
+        if wait_s:
+            views = [await wait_for_job(fleet, end, views[0].id, wait_s)]
         # Only a list in which nothing is new answers 200: so a client sees that its repeat came second.
         status = 201 if any(item.created for item in accepted) else 200
         return Response(views if isinstance(data, list) else views[0], status_code=status)
@@ -59,9 +69,9 @@ class JobsController(Controller):
         return await fleet.jobs(status=status, kind=kind, offset=offset, limit=limit)
 
     @get("/{job_id:str}")
-    async def show(self, fleet: InjectedFleet, job_id: FromPath[str]) -> JobView:
-        """Return a job with its tasks."""
-        return await fleet.job(check_job_id(job_id))
+    async def show(self, fleet: InjectedFleet, end: InjectedEnd, job_id: FromPath[str], wait_s: WaitS = 0) -> JobView:
+        """Return a job with its tasks, at once or when it is final."""
+        return await wait_for_job(fleet, end, check_job_id(job_id), check_wait(wait_s))
 
     @delete("/{job_id:str}", status_code=202)
     async def cancel(self, fleet: InjectedFleet, job_id: FromPath[str]) -> JobView:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from litestar import Controller, Response, get
-from litestar.di import NamedDependency
-from litestar.params import SkipValidation
+from litestar import Controller, Response, get, put
+from litestar.params import JSONBody
 
+from mediafleet.domain.insight import LevelRequest, LogLevels, MetricView
 from mediafleet.domain.node import PoolView
 from mediafleet.doors.http.context import InjectedFleet
 from mediafleet.kinds.seam import Kind
 
 PROMETHEUS_TEXT = "text/plain; version=0.0.4"
-MetricsRenderer = Callable[[], bytes]
 
 
 class KindView(msgspec.Struct, frozen=True):
@@ -53,8 +51,23 @@ class OverviewController(Controller):
 
     @get("/stats")
     async def stats(self, fleet: InjectedFleet) -> dict[str, Any]:
-        """Return counts of jobs, nodes, slots and queued tasks."""
+        """Return counts of jobs, nodes, slots and queued tasks, with rates, ages and means."""
         return await fleet.stats()
+
+    @get("/metrics")
+    async def metrics(self, fleet: InjectedFleet) -> list[MetricView]:
+        """Return the metrics as data."""
+        return await fleet.insight.metrics()
+
+    @get("/log-levels")
+    async def log_levels(self, fleet: InjectedFleet) -> LogLevels:
+        """Return which lines the instances write."""
+        return await fleet.insight.log_levels()
+
+    @put("/log-levels")
+    async def set_log_level(self, fleet: InjectedFleet, data: JSONBody[LevelRequest]) -> LogLevels:
+        """Let all instances write the lines of a module from a level on."""
+        return await fleet.insight.set_log_level(data.module, data.level)
 
     @get("/cluster")
     async def cluster(self, fleet: InjectedFleet) -> dict[str, Any]:
@@ -78,7 +91,7 @@ class HealthController(Controller):
         await fleet.check_ready()
         return {"status": "ready"}
 
-    @get("/metrics", media_type=PROMETHEUS_TEXT, sync_to_thread=False)
-    def metrics(self, render_metrics: NamedDependency[SkipValidation[MetricsRenderer]]) -> Response[bytes]:
-        """Return the counters in Prometheus' text format."""
-        return Response(render_metrics(), media_type=PROMETHEUS_TEXT)
+    @get("/metrics", media_type=PROMETHEUS_TEXT)
+    async def metrics(self, fleet: InjectedFleet) -> Response[bytes]:
+        """Return the metrics in Prometheus' text format."""
+        return Response(await fleet.insight.render(), media_type=PROMETHEUS_TEXT)

@@ -21,6 +21,8 @@ from mediafleet.domain.problems import status_of
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
 """What a client is asked to wait when a part is away: an embedded store is back well within it."""
+FULL_RETRY_AFTER_S = 5
+"""What a client is asked to wait when the queue is full: tasks take seconds at least, and each question costs a script."""
 LONGEST_ECHO = 200
 """Characters of the user's own text that a sentence repeats."""
 
@@ -69,6 +71,8 @@ def headers_of(problem: Problem) -> dict[str, str]:
     """Return the header fields that go with a document."""
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         return {"Retry-After": str(RETRY_AFTER_S)}
+    if problem.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return {"Retry-After": str(FULL_RETRY_AFTER_S)}
     # RFC 9110 §11.6.1 asks for it with every 401; without it some clients never send what they have.
     if problem.status == HTTPStatus.UNAUTHORIZED:
         return {"WWW-Authenticate": 'Bearer realm="mediafleet"'}

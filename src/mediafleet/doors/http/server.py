@@ -10,15 +10,12 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Any, Protocol, Self
 
 import uvicorn
 
 from mediafleet.domain.errors import ConfigError
 from mediafleet.domain.frames import MAX_FRAME_BYTES
-
-if TYPE_CHECKING:
-    from mediafleet.doors.http.application import Application
 
 BACKLOG = 2048
 """A fleet that restarts sees all its nodes come back at once."""
@@ -32,6 +29,18 @@ _CLIENT_FAULTS = (
 )
 STOP_GRACE_S = 3
 """How long requests that run may take to end at shutdown, seconds."""
+
+
+class Application(Protocol):
+    """What a server serves: an ASGI application that can be told to let go of its clients."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one connection, as ASGI asks for."""
+        ...
+
+    def stop(self) -> None:
+        """End what would else wait for clients to go."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One open link to a node: frames go into a bounded queue, one writer sends them in order."""
+"""One open link to a node, whatever carries it: frames go into a bounded queue, one writer sends them in order."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ Send = Callable[[Any], Awaitable[None]]
 class SocketLink:
     """A node's WebSocket as the scheduler sees it; owned by the connection's own task, which runs `write`."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, *, kind: str = "websocket") -> None:
         self.node = ""
+        self.kind = kind
         self._send = send
         self._queue: deque[str] = deque()
         self._wake = asyncio.Event()

@@ -70,15 +70,22 @@ class NodeDoor:
 
     async def _entry(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
-            await self._serve(receive, send)
+            await self.serve(receive, send)
         else:
             await _refuse_plain_http(send)
 
-    async def _serve(self, receive: Any, send: Any) -> None:
+    async def serve(self, receive: Any, send: Any, *, kind: str = "websocket") -> None:
+        """Serve one link until it ends.
+
+        Args:
+            receive: Gives the messages of a WebSocket as ASGI does; what carries them is the caller's business.
+            send: Takes such messages; an OSError says that nobody is there.
+            kind: What carries them.
+        """
         await receive()
         # Accepted before anything is known of it: a refused handshake carries a number, a close frame also a sentence.
         await send({"type": "websocket.accept"})
-        link = SocketLink(send)
+        link = SocketLink(send, kind=kind)
         self._links.add(link)
         # A server that stops still lets in who was connecting; `close_all` has run by then and comes only once.
         if self._stopping:
@@ -105,7 +112,7 @@ class NodeDoor:
             return
         code, reason = _explain(error)
         if code == CODE_FAULT:
-            _logger.error("node link failed", node=link.node, error=repr(error))
+            _logger.error("node link failed", node=link.node, reason=repr(error))
         else:
             _logger.warning("node link refused", node=link.node, code=code, reason=reason)
         link.close(code, reason)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from mediafleet.domain.limits import KindLimits, TaskLimits
 from mediafleet.kinds.seam import Kind
 from mediafleet.kinds.transcode.detect import detect_ffmpeg
 from mediafleet.kinds.transcode.handler import TranscodeHandler
@@ -23,4 +24,7 @@ KIND = Kind(
     handlers={STEP: TranscodeHandler()},
     summary="Convert a video or sound file, keep all its streams, and verify the result.",
     detect=detect_ffmpeg,
+    # The handler watches FFmpeg by itself; this is for what it cannot see, as a file system that hangs. It reports
+    # nothing while a file of hundreds of GB is fetched or published, so the limit is far from that.
+    limits=KindLimits(usual=TaskLimits(progress_ms=2 * 3600 * 1000)),
 )

@@ -2,7 +2,8 @@
 -- each new leader and that every write of a leader is checked against (configure.lua).
 -- A: instance, doc (JSON about it), ttl_ms (of its presence), lead_ms (of the leadership)
 -- Returns {leader, epoch, config_version}.
--- @include base
+-- @include base events scores
+-- @include relief
 redis.call('SET', P .. 'instance:' .. A.instance, '1', 'PX', A.ttl_ms)
 redis.call('HSET', P .. 'instances', A.instance, A.doc)
 local leader = redis.call('GET', P .. 'leader')

@@ -2,7 +2,7 @@
 -- may have been elected meanwhile, or nobody, and then nobody may write.
 -- A: instance, epoch, doc (JSON)
 -- Returns {accepted, version = which rises only when the rules change}.
--- @include base
+-- @include base events scores
 local is_leader = redis.call('GET', P .. 'leader') == A.instance
   and redis.call('GET', P .. 'leader:epoch') == tostring(A.epoch)
 local found = redis.call('HMGET', P .. 'config', 'version', 'doc')

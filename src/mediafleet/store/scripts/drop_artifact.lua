@@ -1,7 +1,7 @@
 -- Removes the record of an artifact. Jobs that still wait for its bytes fail.
 -- A: id, error (JSON), unused = leave it if a job uses it, unless its upload was never completed
 -- Returns {dropped}.
--- @include base record rule job
+-- @include base events scores record rule job
 local key = P .. 'artifact:' .. A.id
 local state = redis.call('HGET', key, 'state')
 local jobs = redis.call('SMEMBERS', key .. ':jobs')

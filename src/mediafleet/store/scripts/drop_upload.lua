@@ -1,7 +1,7 @@
 -- Removes the record of an upload that is not complete, once all jobs that named it have ended.
 -- A: id
 -- Returns {dropped}.
--- @include base record rule job
+-- @include base events scores record rule job
 local key = P .. 'artifact:' .. A.id
 if redis.call('HGET', key, 'state') ~= 'open' then return cmsgpack.pack({dropped = false}) end
 for _, id in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do

@@ -1,19 +1,35 @@
 -- Applies what a plan returned, only at the job version that it was computed from.
 -- A: job, version, outcome_of, tasks = [see create_task] (at most 256), last = no further piece follows,
---    outcome = {status, field, text, data, outputs} or nil, queues = {queue id: doc}
+--    outcome = {status, field, text, data, outputs} or nil, queues = {queue id: doc}, chains = what was decided about
+--    the job's chains ('' for none), seen = what was recorded when it was, drop = [ids of tasks that others stand for],
+--    more_weight = beside that of new tasks, waits = chains are to be looked at when the fleet changes
 -- Returns {applied, queues = [touched]}.
--- @include base record rule names queue admit counts job task outputs
+-- @include base events scores record rule names queue admit counts job missing task outputs taken
+-- @include relief
 local j = read_job(A.job)
-if j.version ~= A.version or not j.status or FINAL_STATUS[j.status] then
+local recorded = A.chains ~= '' and (redis.call('HGET', j.key, 'chains') or '')
+-- What a plan names follows from its version, but where chains run from the fleet as well: of two instances that saw
+-- different fleets the first decides. Who decided the same goes on with the next piece.
+local decides = recorded == A.seen
+local differs = recorded and not decides and recorded ~= A.chains
+if j.version ~= A.version or not j.status or FINAL_STATUS[j.status] or differs or (decides and not may_take_back(A.drop)) then
   return cmsgpack.pack({applied = false, queues = {}})
 end
 create_queues()
-local count, weight = create_tasks(A.job, A.tasks)
+if decides then
+  change(j, 'open', j.open - take_back(A.drop))
+  change(j, 'weight', tonumber(j.weight) + A.more_weight)
+  change(j, 'chains', A.chains)
+end
+local count, weight, is_graph = create_tasks(A.job, A.tasks)
 if count > 0 then
   change(j, 'open', j.open + count)
   change(j, 'weight', tonumber(j.weight) + weight)
 end
+if is_graph then change(j, 'graph', '1') end
 if A.last then
+  if A.waits then redis.call('HSET', P .. 'chains', A.job, A.chains) end
+  if recorded and not A.waits then redis.call('HDEL', P .. 'chains', A.job) end
   change(j, 'outcome_of', A.outcome_of)
   drop_score(P .. 'dirty', A.job)
   if A.outcome then

@@ -3,9 +3,11 @@
 --    breaker (see breaker.lua; nil where none is meant)
 --   how: 'failed' (the task's own fault: spends a try) · 'lost' (rejected or not delivered: spends none, waits delay_ms)
 --        'stopped' (the node confirms that it ended revoked work: frees its slots)
--- Returns {verdicts = ['retried' | 'failed' | 'lost' | 'released' | 'stale'], queues = [touched], freed (see capacity.lua)}.
--- @include base state record rule names queue counts job progress capacity grants share ends attempt revoke dead
--- @include unhold pools health shape breaker failure
+-- Returns {verdicts = ['retried' | 'failed' | 'lost' | 'released' | 'stale'], queues = [touched], freed (see freed.lua),
+--   dead = {code of the error: new dead letters}}.
+-- @include base events scores state record rule names queue counts job progress capacity freed grants share ends
+-- @include attempt lose revoke dead unhold pools health shape breaker failure
+-- @include relief
 local function settle(item)
   local t = read_attempt(item.task, item.grant)
   if not t.standing then return 'stale' end
@@ -17,8 +19,6 @@ local function settle(item)
   return lose(t, 'revoked', item.delay_ms, item.how == 'lost' and 'rejected' or 'stopped') and 'lost' or 'stale'
 end
 
--- A server at `maxmemory` lets a script go on whose first write frees something.
-redis.call('ZREM', P .. 'due', '')
 local verdicts = {}
 for position, item in ipairs(A.failures) do verdicts[position] = settle(item) end
-return reply({verdicts = verdicts, queues = touched_queues, freed = freed_capacity()})
+return reply({verdicts = verdicts, queues = touched_queues, freed = freed_capacity(), dead = dead_codes})

@@ -1,8 +1,9 @@
 -- Accepts results: the first of a grant that was not revoked, while the task is not final.
 -- A: results = [{task, grant, result (JSON), outputs = [artifact ids]}]
 -- Returns {verdicts = ['accepted' | 'duplicate' | 'stale'], stops = [{task, grant, executor}], queues = [touched],
---   freed (see capacity.lua)}.
--- @include base state record rule names queue admit counts job progress children outputs capacity grants share ends attempt
+--   freed (see freed.lua)}.
+-- @include base events scores state record rule names queue admit counts job progress children outputs capacity freed
+-- @include grants share ends attempt
 -- @include revoke unhold pools health shape breaker
 local stops = {}
 
@@ -14,23 +15,25 @@ local function accept(item)
   if t.standing == 'won' then return 'duplicate' end
   local state = after(t.state, 'finish')
   if t.standing == 'revoked' or not state then return 'stale' end
-  forget_timers(item.task, item.grant)
-  if t.state == 'NEW' then unqueue(t.id, t.queue, t.tenant) end
+  end_timers(t)
+  forget_limits(t)
+  if t.state == 'NEW' then unqueue(t) end
   if tonumber(t.attempt) > 1 then revoke_others(t.id, t.this, stops) end
   change(t, 'state', state)
   change(t, 'result', item.result)
+  results[t.id] = item.result
   change(t, 'grant', item.grant)
   mark(t, 'won')
   if is_ailing(read_executor(t.executor)) then forgive(t) end
   local j = read_job(t.job)
   -- A result may come in the same tick as its ack, which is then not written by itself.
   start_job(j)
-  set_fraction(t, j, 1)
+  count_down(j)
+  if j.status ~= 'completed' then set_fraction(t, j, 1) end
   save(t)
   bind_outputs(item.outputs, t.job)
-  satisfy_children('task', t.id)
+  if j.graph then satisfy_children('task', t.id) end
   count_open(t, -1)
-  count_down(j)
   save(j)
   return 'accepted'
 end

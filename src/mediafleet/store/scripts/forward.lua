@@ -3,7 +3,8 @@
 -- what to stop when it reports, and an assignment that does not arrive is placed anew when its reservation ends.
 -- A: instance, max_hops, inbox_length, messages = [{node, kind = 'assign' | 'frame', body, hops}]
 -- Returns {sent, mine = [positions from 1 of messages whose node is the caller's own], dead}.
--- @include base
+-- @include base events scores
+-- @include relief
 local sent, mine, dead = 0, {}, 0
 
 local function bury(message, reason)

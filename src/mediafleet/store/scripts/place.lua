@@ -7,8 +7,10 @@
 --   hold_after_ms, hold_ms (see hold.lua), inbox_length = about how many messages an inbox keeps
 -- Returns {assignments = [{task, grant, attempt, executor, cost, job, doc}] for the caller's own nodes, sent = how many
 --   went to inboxes, waiting = [those of the queues that still have tasks], version = of the pool set}.
--- @include base state record rule names queue capacity grants share vtime turn peek policy choose near hold unhold head
+-- @include base events scores state record rule names queue capacity freed grants share vtime turn peek ladder policy
+-- @include random choose near hold unhold head
 -- @include order next pools health shape trial
+-- @include relief
 local GOLDEN = 0.6180339887498949
 local assignments, sent = {}, 0
 
@@ -27,12 +29,15 @@ local function assign(q, t, choice, grant)
   redis.call('HSET', t.key, 'state', t.placed, 'attempt', attempt, 'grant', grant,
     'grant:' .. grant, 'reserved|' .. choice.executor)
   hold(choice.executor, grant, t)
-  write_used(read_executor(choice.executor))
-  choice.pool.lists = {}
+  local e = read_executor(choice.executor)
+  note_given(choice, e)
   if choice.held then relist(choice.executor) end
-  if begin_trial(read_executor(choice.executor), t, grant) then forget_lists() end
-  set_score(P .. 'due', 'reserve|' .. t.id .. '|' .. grant, NOW + A.reserve_ms)
-  send(read_executor(choice.executor).owner or '', {task = t.id, grant = grant, attempt = attempt, job = t.job,
+  begin_trial(e, t, grant)
+  if q.cost > 1 then redis.call('HDEL', P .. 'blocked', q.id) end
+  local accept = limit_of(t, 'accept')
+  set_score(P .. 'due', 'reserve|' .. t.id .. '|' .. grant, NOW + (accept > 0 and accept or A.reserve_ms))
+  if t.limits ~= '' then drop_score(P .. 'due', 'queued|' .. t.id) end
+  send(e.owner or '', {task = t.id, grant = grant, attempt = attempt, job = t.job,
     executor = choice.executor, cost = q.cost, doc = t.doc})
 end
 
@@ -44,7 +49,7 @@ for position, grant in ipairs(A.grants) do
   take_task(q, q.turn, q.cost)
   assign(q, q.task, choice, grant)
   q.task = nil
-  count_turn(q, does_batch_wait())
+  count_turn(q)
 end
 return reply({assignments = assignments, sent = sent, waiting = still_waiting(),
   version = tonumber(redis.call('GET', P .. 'pools:version') or '0')})

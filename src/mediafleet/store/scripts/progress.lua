@@ -1,8 +1,18 @@
 -- Records how far running attempts are; those of other than the current grant are ignored.
 -- A: updates = [{task, grant, fraction (0..1), stage, about = JSON of {stage, speed, eta_ms}, speed, eta_ms}]
 -- Returns {stale = count}.
--- @include base record rule job progress
+-- @include base events scores record rule job progress
+-- @include relief
 local stale = 0
+
+-- What a task may be without progress begins anew: at a fraction that rises or another stage, not at mere talk.
+local function extend_limit(t, update)
+  if limit_of(t, 'progress') == 0 then return end
+  local stage = redis.call('HGET', t.key, 'stage')
+  if update.fraction <= tonumber(t.fraction or '0') and stage == update.stage then return end
+  change(t, 'stage', update.stage)
+  start_limit(t, 'progress', 'stalled|' .. t.id .. '|' .. update.grant)
+end
 
 local function record(update)
   local t = read_task(update.task, {'grant', 'state', 'fraction'})
@@ -12,6 +22,7 @@ local function record(update)
   end
   local j = read_job(t.job)
   if not j.status or FINAL_STATUS[j.status] then return end
+  extend_limit(t, update)
   set_fraction(t, j, update.fraction)
   save(t)
   change(j, 'stage', update.stage)

@@ -2,14 +2,15 @@
 -- The outage rule: a gap between two ticks longer than gap_ms means that nobody could renew; no lease
 -- ends for grace_ms after it, so that nodes have time to come back. What is no lease goes on.
 -- A: limit, gap_ms, grace_ms, retry_ms (for the caller's part of retention), retention_ms (of nodes),
---    timeout_error (JSON), delays (ms), max_kills, poison_error (see kill.lua), deadline_error (JSON),
---    breaker (see breaker.lua)
+--    timeout_error (JSON), delays (ms), max_kills, poison_error (see kill.lua), deadline_error, queue_error, stalled_error,
+--    task_deadline_error (JSON), breaker (see breaker.lua)
 -- Returns {grace, stops = [{task, grant, executor}], jobs = [past retention], artifacts, nodes = [lost],
---   expired = {what: count}, queues = [touched], freed (see capacity.lua), more = call again at once}.
--- @include base state record rule names queue admit counts job progress children task revive capacity grants share ends attempt
+--   expired = {what: count}, queues = [touched], freed (see freed.lua), more = call again at once,
+--   dead = {code of the error: new dead letters}}.
+-- @include base events scores state record rule names queue admit counts job progress children missing revive
+-- @include capacity freed grants share ends attempt lose
 -- @include revoke dead unhold pools health shape breaker failure kill node expire restore overdue retention
--- A server at `maxmemory` lets a script go on whose first write frees something.
-redis.call('ZREM', P .. 'due', '')
+-- @include relief
 local result = {grace = false, stops = {}, jobs = {}, artifacts = {}, nodes = {}, expired = {}, more = false}
 local last = redis.call('HMGET', P .. 'tick', 'at', 'grace_until')
 local grace_until = tonumber(last[2] or '0')
@@ -41,5 +42,5 @@ for _, entry in ipairs(entries) do
   if what then result.expired[what] = (result.expired[what] or 0) + 1 end
 end
 result.more = result.more or #entries == A.limit
-result.queues, result.freed = touched_queues, freed_capacity()
+result.queues, result.freed, result.dead = touched_queues, freed_capacity(), dead_codes
 return reply(result)

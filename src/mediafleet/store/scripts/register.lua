@@ -1,9 +1,13 @@
 -- A node is on a link of this instance: settles what it still does against what the store holds.
 -- A: node, instance, incarnation, doc, draining, lease_ms, executors = [{id, slots, pool, doc}], pools = {pool id: doc},
---    warming, pressed, ailing (see stand.lua), load (JSON), announced = [{task, grant}] that it runs, or holds a result of, max_kills, poison_error (see kill.lua)
--- Returns {epoch, keep = [{task, grant}], drop = [{task, grant}], lost = count, draining, queues = [touched], freed (see capacity.lua)}.
--- @include base state nodestate record rule names queue counts job progress capacity grants share ends attempt revoke dead
--- @include unhold pools health shape breaker failure kill node stand executors announced
+--    warming, pressed, ailing (see stand.lua), load (JSON), announced = [{task, grant}] that it runs, or holds a result of,
+--    max_kills, poison_error (see kill.lua)
+-- Returns {epoch, keep = [{task, grant}], drop = [{task, grant}], lost = count, draining, queues = [touched], freed (see freed.lua),
+--   dead = {code of the error: new dead letters}}.
+-- @include base events scores state nodestate record rule names queue counts job progress capacity freed grants share ends
+-- @include attempt lose revoke dead unhold pools health shape breaker
+-- @include failure kill node stand executors announced
+-- @include relief
 local key = P .. 'node:' .. A.node
 local announced, keep, drop = {}, {}, {}
 for _, attempt in ipairs(A.announced) do announced[attempt.grant] = true end
@@ -24,4 +28,4 @@ set_score(P .. 'due', 'node|' .. A.node, NOW + A.lease_ms)
 list_executors(A.node, state == 'ready')
 emit('node.registered', 'node', A.node)
 return reply({epoch = redis.call('HINCRBY', key, 'epoch', 1), keep = keep, drop = drop, lost = lost,
-  draining = state == 'draining', queues = touched_queues, freed = freed_capacity()})
+  draining = state == 'draining', queues = touched_queues, freed = freed_capacity(), dead = dead_codes})

@@ -2,8 +2,9 @@
 -- A: lease_ms, nodes = [{node, epoch, load (JSON), pressed (what is over a limit), eased, running = [{task, grant}]}]
 -- An attempt that its node leaves out of its report ends unless it comes back within a lease (reap).
 -- Between its limits and some way below them (neither pressed nor eased) a node stays what it was.
--- Returns {unknown = [nodes that must register again], stops = [{task, grant, executor}], freed (see capacity.lua)}.
--- @include base nodestate record names queue capacity unhold pools stand
+-- Returns {unknown = [nodes that must register again], stops = [{task, grant, executor}], freed (see freed.lua)}.
+-- @include base events scores nodestate record names queue capacity freed unhold pools stand
+-- @include relief
 local unknown, stops = {}, {}
 
 local function grant_standing(task, grant)

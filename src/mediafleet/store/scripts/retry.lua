@@ -1,7 +1,7 @@
 -- Gives a failed or cancelled job another go: what is DONE stays, the rest begins anew.
 -- A: job, cursor (0 to begin), piece
 -- Returns {status = before, cursor = of the next piece, 0 at the end, queues = [touched]}.
--- @include base state record rule names queue admit counts job progress task revive deadline
+-- @include base events scores state record rule names queue admit counts job progress missing revive deadline
 local j = read_job(A.job)
 local status = j.status or ''
 local begins = A.cursor == 0
@@ -19,4 +19,6 @@ if begins then
   emit('job.revived', 'job', A.job, '{"status":"' .. j.status .. '"}')
 end
 local cursor = revive_piece(j, A.cursor, A.piece)
+-- The fleet may be another by now: chains are laid out anew. Only at the end, or the plan would see what has failed.
+if cursor == 0 and redis.call('HEXISTS', j.key, 'chains') == 1 then set_score(P .. 'dirty', A.job, NOW) end
 return reply({status = status, cursor = cursor, queues = touched_queues})

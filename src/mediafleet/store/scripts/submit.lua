@@ -1,17 +1,17 @@
 -- Accepts jobs with the tasks of their first plan: all of them, or none.
 -- A: jobs = [{id, kind, key (idempotency, '' for none), doc, tenant, created (ms), retention_ms, deadline (ms), outcome_of,
---     inputs = [artifact ids], weight, tasks = [see create_task]}], queues = {queue id: doc}
--- Returns {missing = artifact id or nil, jobs = [{id, created}], queues = [touched]}.
--- @include base record rule names queue admit counts task deadline
-local function idempotency_key(job) return P .. 'idem:' .. job.tenant .. ':' .. job.key end
+--     inputs = [artifact ids], weight, tasks = [see create_task]}], queues = {queue id: doc},
+--   bounds (see bounds.lua)
+-- Returns {missing = artifact id or nil, full = a bound that does not hold (see find_full) or nil,
+--   jobs = [{id, created}], queues = [touched]}.
+-- @include base events scores record rule names queue admit counts missing task deadline bounds
+local known = find_known()
 
 -- A repeated submission is answered even if its inputs are gone by now.
 local function find_missing()
-  for _, job in ipairs(A.jobs) do
-    if job.key == '' or redis.call('EXISTS', idempotency_key(job)) == 0 then
-      for _, artifact in ipairs(job.inputs) do
-        if redis.call('EXISTS', P .. 'artifact:' .. artifact) == 0 then return artifact end
-      end
+  for position, job in ipairs(A.jobs) do
+    for _, artifact in ipairs(known[position] and {} or job.inputs) do
+      if redis.call('EXISTS', P .. 'artifact:' .. artifact) == 0 then return artifact end
     end
   end
 end
@@ -30,19 +30,18 @@ local function bind_inputs(job)
   return uploads
 end
 
-local function accept(job)
-  if job.key ~= '' then
-    local first = redis.call('GET', idempotency_key(job))
-    if first then return {id = first, created = false} end
-    redis.call('SET', idempotency_key(job), job.id)
-  end
+local function accept(job, first)
+  if first then return {id = first, created = false} end
+  if job.key ~= '' then redis.call('SET', P .. 'idem:' .. job.tenant .. ':' .. job.key, job.id) end
   local uploads = bind_inputs(job)
   local status = uploads > 0 and 'uploading' or 'pending'
-  local count = create_tasks(job.id, job.tasks)
-  redis.call('HSET', P .. 'job:' .. job.id, 'doc', job.doc, 'rule', pack_job_rule(job), 'status', status,
-    'version', '1', 'open', count, 'outcome_of', job.outcome_of, 'weight', job.weight)
-  if job.key ~= '' then redis.call('HSET', P .. 'job:' .. job.id, 'key', job.key) end
-  if uploads > 0 then redis.call('HSET', P .. 'job:' .. job.id, 'uploads', uploads) end
+  local count, _, is_graph = create_tasks(job.id, job.tasks, true)
+  local fields = {'doc', job.doc, 'rule', pack_job_rule(job), 'status', status, 'version', '1', 'open', count,
+    'outcome_of', job.outcome_of, 'weight', job.weight}
+  if is_graph then add_pair(fields, 'graph', '1') end
+  if job.key ~= '' then add_pair(fields, 'key', job.key) end
+  if uploads > 0 then add_pair(fields, 'uploads', uploads) end
+  redis.call('HSET', P .. 'job:' .. job.id, unpack(fields))
   set_deadline(job.id, job.deadline)
   set_score(P .. 'jobs', job.id, job.created)
   set_score(P .. 'kind:' .. job.kind, job.id, job.created)
@@ -52,9 +51,9 @@ local function accept(job)
   return {id = job.id, created = true}
 end
 
-local missing = find_missing()
-if missing then return cmsgpack.pack({missing = missing, jobs = {}, queues = {}}) end
+local missing, accepted = find_missing(), {}
+local full = not missing and find_full(known) or nil
+if missing or full then return cmsgpack.pack({missing = missing, full = full, jobs = {}, queues = {}}) end
 create_queues()
-local accepted = {}
-for position, job in ipairs(A.jobs) do accepted[position] = accept(job) end
+for position, job in ipairs(A.jobs) do accepted[position] = accept(job, known[position]) end
 return reply({jobs = accepted, queues = touched_queues})

@@ -2,7 +2,9 @@
 -- runs stays its own until it comes back or the lease ends. A goodbye ends the lease now.
 -- A: node, epoch, goodbye, retention_ms
 -- Returns {current = the epoch was the latest one, lost = count, queues = [touched]}.
--- @include base state record rule names queue counts job progress capacity grants share ends attempt unhold pools node
+-- @include base events scores state record rule names queue counts job progress capacity freed grants share ends
+-- @include attempt lose unhold pools node
+-- @include relief
 local key = P .. 'node:' .. A.node
 local lost = 0
 

@@ -1,7 +1,8 @@
 -- Nodes answered that they lack what they claimed: it leaves the signatures of their executors for a while.
 -- A: reports = [{node, task, grant, capability, reason}], span_ms = how long at first, longest_ms
--- Returns {withheld = [{executor, capability, until_ms}], freed (see capacity.lua), queues = [touched]}.
--- @include base record names queue capacity unhold pools health shape
+-- Returns {withheld = [{executor, capability, until_ms}], freed (see freed.lua), queues = [touched]}.
+-- @include base events scores record names queue capacity freed unhold pools health shape
+-- @include relief
 local withheld = {}
 
 -- The attempt names the executor; a node speaks of its own only.

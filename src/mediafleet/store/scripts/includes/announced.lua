@@ -11,7 +11,7 @@ local function readopt(t)
     mark(t, 'running')
     return true
   end
-  unqueue(t.id, t.queue, t.tenant)
+  unqueue(t)
   change(t, 'grant', t.this)
   start_attempt(t, state)
   return true

@@ -14,9 +14,18 @@ local function mark(t, standing)
   change(t, 'grant:' .. t.this, standing .. '|' .. t.executor)
 end
 
-local function forget_timers(task, grant)
+-- Of one grant, whichever it is by now. `limits`: '' where the task has none, nil where nobody has looked.
+local function forget_timers(task, grant, limits)
   drop_score(P .. 'due', 'reserve|' .. task .. '|' .. grant)
   drop_score(P .. 'due', 'deadline|' .. task .. '|' .. grant)
+  if limits ~= '' then drop_score(P .. 'due', 'stalled|' .. task .. '|' .. grant) end
+end
+
+-- Of an attempt that was read: only what can be there.
+local function end_timers(t)
+  if t.standing == 'reserved' then drop_score(P .. 'due', 'reserve|' .. t.id .. '|' .. t.this) end
+  if t.standing == 'running' and tonumber(t.total_ms) > 0 then drop_score(P .. 'due', 'deadline|' .. t.id .. '|' .. t.this) end
+  if t.limits ~= '' then drop_score(P .. 'due', 'stalled|' .. t.id .. '|' .. t.this) end
 end
 
 -- The node has the attempt: its lease holds the slots from now on.
@@ -26,33 +35,5 @@ local function start_attempt(t, state)
   drop_score(P .. 'due', 'reserve|' .. t.id .. '|' .. t.this)
   local total = tonumber(t.total_ms)
   if total > 0 then set_score(P .. 'due', 'deadline|' .. t.id .. '|' .. t.this, NOW + total) end
-end
-
--- Puts a task back to NEW, at once or after a delay; `delay` in milliseconds.
-local function requeue(t, event, delay)
-  local state = after(t.state, event)
-  if not state then return false end
-  change(t, 'state', state)
-  change(t, 'grant', '')
-  local j = read_job(t.job)
-  set_fraction(t, j, 0)
-  save(j)
-  if delay > 0 then
-    set_score(P .. 'due', 'hold|' .. t.id, NOW + delay)
-  else
-    enqueue(t.id, t.queue, t.tenant, t.score)
-  end
-  return true
-end
-
--- Ends an attempt through no fault of the task; `standing` is lost or revoked, `how` as in ends.lua.
--- Returns whether the task waits again: it does not if another attempt is its current one.
-local function lose(t, standing, delay, how)
-  release(t.executor, t.this, t)
-  forget_timers(t.id, t.this)
-  note_end(t, how)
-  mark(t, standing)
-  local again = t.grant == t.this and requeue(t, 'lose', delay)
-  save(t)
-  return again
+  start_limit(t, 'progress', 'stalled|' .. t.id .. '|' .. t.this)
 end

@@ -6,54 +6,19 @@ local A = cmsgpack.unpack(ARGV[1])
 local TIME = redis.call('TIME')
 local NOW = A.now or TIME[1] * 1000 + math.floor(TIME[2] / 1000)
 
-local function emit(event, field, id, data)
-  redis.call('XADD', P .. 'events', 'MAXLEN', '~', A.history or 10000, '*',
-    'type', event, field, id, 'data', data or '{}')
-end
-
--- Lua cannot pass more than some thousands of arguments.
-local function call_in_parts(command, key, items)
+-- Lua cannot pass more than some thousands of arguments. `flag` goes before the items of each part.
+local function call_in_parts(command, key, items, flag)
   for first = 1, #items, 2000 do
-    redis.call(command, key, unpack(items, first, math.min(first + 1999, #items)))
-  end
-end
-
--- Sorted sets that a script writes and does not read again (`due`, `dirty`, the indexes of jobs, queues):
--- the last word on each member counts and is written at the end, one ZREM and one ZADD a key.
-local index, before_write, after_write = {}, {}, {}
-
-local function set_score(key, member, score)
-  local members = index[key]
-  if not members then
-    members = {}
-    index[key] = members
-  end
-  members[member] = score
-end
-
-local function drop_score(key, member) set_score(key, member, false) end
-
-local function write_index(key, members)
-  local gone, scored = {}, {}
-  for member, score in pairs(members) do
-    if score then
-      scored[#scored + 1] = score
-      scored[#scored + 1] = member
+    local last = math.min(first + 1999, #items)
+    if flag then
+      redis.call(command, key, flag, unpack(items, first, last))
     else
-      gone[#gone + 1] = member
+      redis.call(command, key, unpack(items, first, last))
     end
   end
-  call_in_parts('ZREM', key, gone)
-  call_in_parts('ZADD', key, scored)
 end
 
--- A value that is a function, like `touched_queues`, is asked when what follows from all changes is known.
-local function reply(value)
-  for _, step in ipairs(before_write) do step() end
-  for name, item in pairs(value) do
-    if type(item) == 'function' then value[name] = item() end
-  end
-  for key, members in pairs(index) do write_index(key, members) end
-  for _, step in ipairs(after_write) do step() end
-  return cmsgpack.pack(value)
+local function add_pair(list, first, second)
+  list[#list + 1] = first
+  list[#list + 1] = second
 end

@@ -19,25 +19,6 @@ local function contest(q)
   end, function() return best end
 end
 
--- `draw` (0 ≤ draw < 1) picks among all executors with room, pool by pool, each by use and name.
-local function pick_random(q, draw)
-  local counts, total = {}, 0
-  for i, position in ipairs(q.pools) do
-    local pool = A.pools[position]
-    counts[i] = redis.call('ZCOUNT', index_of(pool, q.class), '-inf', pool.slots - q.cost)
-    total = total + counts[i]
-  end
-  local rank = math.floor(draw * total)
-  for i, position in ipairs(q.pools) do
-    if rank < counts[i] then
-      local pool = A.pools[position]
-      local found = redis.call('ZRANGE', index_of(pool, q.class), rank, rank, 'WITHSCORES')
-      return {executor = found[1], used = tonumber(found[2]), pool = pool}
-    end
-    rank = rank - counts[i]
-  end
-end
-
 local function names_node(list, node) return string.find(' ' .. list .. ' ', ' ' .. node .. ' ', 1, true) end
 
 local function choose_fresh(q, t, draw)
@@ -53,6 +34,14 @@ end
 
 local function choose_any(q)
   local enter_contest, winner = contest(q)
-  each_candidate(q, 1, enter_contest)
+  if not policies[q.policy].is_lowest then
+    each_candidate(q, 1, enter_contest)
+    return winner()
+  end
+  for _, position in ipairs(q.pools) do
+    local pool = A.pools[position]
+    local lowest = lowest_of(pool, index_of(pool, q.class))
+    if lowest and lowest.used + q.cost <= pool.slots then enter_contest(lowest) end
+  end
   return winner()
 end

@@ -5,9 +5,12 @@ local belonging, open_tasks = {}, {}
 local function count_tasks(queue, change) belonging[queue] = (belonging[queue] or 0) + change end
 
 local function count_open(t, change)
-  for _, field in ipairs({'all', 'class:' .. class_of(t.queue), 'tenant:' .. t.tenant}) do
-    open_tasks[field] = (open_tasks[field] or 0) + change
-  end
+  local mark = class_of(t.queue) .. t.tenant
+  open_tasks[mark] = (open_tasks[mark] or 0) + change
+end
+
+local function write_open(field, change)
+  if change ~= 0 and redis.call('HINCRBY', P .. 'open', field, change) <= 0 then redis.call('HDEL', P .. 'open', field) end
 end
 
 local function forget_queue(queue)
@@ -18,7 +21,9 @@ before_write[#before_write + 1] = function()
   for queue, change in pairs(belonging) do
     if change ~= 0 and redis.call('HINCRBY', P .. 'queues:tasks', queue, change) <= 0 then forget_queue(queue) end
   end
-  for field, change in pairs(open_tasks) do
-    if change ~= 0 and redis.call('HINCRBY', P .. 'open', field, change) <= 0 then redis.call('HDEL', P .. 'open', field) end
+  for mark, change in pairs(open_tasks) do
+    write_open('all', change)
+    write_open('class:' .. string.sub(mark, 1, 1), change)
+    write_open('tenant:' .. string.sub(mark, 2), change)
   end
 end

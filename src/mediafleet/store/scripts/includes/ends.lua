@@ -1,5 +1,5 @@
 -- What is known of a task's attempts that gave no result: "<ms>|<how>|<executor>" a line, the newest last.
--- How: failed · timed-out · rejected · stopped · unconfirmed · unlinked · goodbye · removed, and those of KILLS: while its
+-- How: failed · timed-out · stalled · rejected · stopped · unconfirmed · unlinked · goodbye · removed, and those of KILLS: while its
 -- node had it, the node fell silent for a lease, came back without it, or did not speak of it for a lease.
 local KILLS, MOST_ENDS = {['lease-ended'] = true, restarted = true, silent = true}, 16
 

@@ -11,7 +11,7 @@ handle['deadline'] = function(task, grant, result)
   local t = read_attempt(task, grant)
   if t.standing ~= 'running' then return end
   -- The node still works on it: its slots stay taken until it confirms that it stopped.
-  spend_try(t, {error = A.timeout_error, retryable = true, delays = A.delays, keep = true})
+  spend_try(t, {error = A.timeout_error, retryable = true, delays = A.delays, keep = true, end_as = 'timed-out'})
   result.stops[#result.stops + 1] = {task = task, grant = grant, executor = t.executor}
 end
 
@@ -24,7 +24,7 @@ end
 
 handle['hold'] = function(task)
   local t = read_task(task, {'state'})
-  if t.state == 'NEW' then enqueue(task, t.queue, t.tenant, t.score) end
+  if t.state == 'NEW' then enqueue(t) end
 end
 
 handle['node'] = function(node, _, result)

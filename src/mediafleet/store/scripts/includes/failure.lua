@@ -14,7 +14,8 @@ local function fail_for_good(t, failure)
   change(t, 'state', after(t.state, 'fail'))
   change(t, 'grant', '')
   save(t)
-  bury(t.id)
+  forget_limits(t)
+  bury(t.id, t.job, failure)
   -- Nodes that still run an older attempt are told at their next heartbeat.
   if tonumber(t.attempt or '0') > 1 then revoke_others(t.id, '', {}) end
   local j = read_job(t.job)
@@ -25,11 +26,11 @@ end
 
 -- An attempt failed through the task's own fault: one try is spent, and either it waits for the
 -- next, or the task fails for good. `failure.delays[n]` is the wait after try n, milliseconds;
--- `failure.keep` leaves its slots taken, because the node still has to stop it.
+-- `failure.keep` leaves its slots taken, because the node still has to stop it; `failure.end_as` as in ends.lua.
 local function spend_try(t, failure)
   if not failure.keep then release(t.executor, t.this, t) end
-  forget_timers(t.id, t.this)
-  note_end(t, failure.keep and 'timed-out' or 'failed')
+  forget_timers(t.id, t.this, t.limits)
+  note_end(t, failure.end_as or 'failed')
   mark(t, 'revoked')
   if failure.retryable then strike(t) end
   if t.grant ~= t.this then

@@ -30,6 +30,7 @@ local function begin_hold(q)
   local best
   for _, position in ipairs(q.pools) do
     local pool = A.pools[position]
+    settle_pool(pool)
     local found = redis.call('ZRANGE', index_of(pool, q.class), 0, 0, 'WITHSCORES')
     local missing = found[1] and tonumber(found[2]) + q.cost - pool.slots
     -- Where slots are kept for live work, batch may never have as many as it needs.
@@ -39,7 +40,6 @@ local function begin_hold(q)
   if not best then return end
   redis.call('ZREM', members_key(best.pool.id), best.executor)
   redis.call('ZREM', batch_key(best.pool.id), best.executor)
-  best.pool.lists = {}
   put(read_executor(best.executor), 'held_for', q.id)
   redis.call('HSET', P .. 'holds', q.id, best.executor)
   held[q.id] = best.executor

@@ -11,7 +11,7 @@ local function lose_with_node(t, standing, how)
   exclude(t)
   if count < A.max_kills then return lose(t, standing, 0, how) end
   release(t.executor, t.this, t)
-  forget_timers(t.id, t.this)
+  forget_timers(t.id, t.this, t.limits)
   note_end(t, how)
   mark(t, 'revoked')
   fail_for_good(t, A.poison_error)

@@ -2,6 +2,7 @@
 local function find_listed(q, executor)
   for _, position in ipairs(q.pools) do
     local pool = A.pools[position]
+    write_moved(pool.id)
     local used = redis.call('ZSCORE', index_of(pool, q.class), executor)
     if used then return {executor = executor, used = tonumber(used), pool = pool} end
   end

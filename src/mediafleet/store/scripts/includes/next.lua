@@ -1,10 +1,6 @@
 -- Which queue is next, and which executor its first task gets.
-local function forget_lists()
-  for _, pool in ipairs(A.pools) do pool.lists = {} end
-end
-
 local function open_queues()
-  forget_lists()
+  for _, pool in ipairs(A.pools) do pool.lists = {} end
   for _, q in ipairs(A.queues) do
     q.key, q.class = P .. 'queue:' .. q.id, class_of(q.id)
     q.lists = q.policy .. q.class .. q.cost .. ':'
@@ -36,10 +32,4 @@ local function still_waiting()
     if has_task(q) then list[#list + 1] = q.id end
   end
   return list
-end
-
-local function does_batch_wait()
-  for _, q in ipairs(A.queues) do
-    if q.class == 'b' and not q.is_blocked and has_task(q) then return true end
-  end
 end

@@ -11,11 +11,17 @@ local function goes_first(a, b)
   return goes_before(a.turn, b.turn) or (a.turn.vtime == b.turn.vtime and a.turn.tenant == b.turn.tenant and a.id < b.id)
 end
 
--- Notes what was placed; `batch_waits` tells whether a batch task was passed over.
-local function count_turn(q, batch_waits)
+local function does_batch_wait()
+  for _, q in ipairs(A.queues) do
+    if q.class == 'b' and not q.is_blocked and has_task(q) then return true end
+  end
+end
+
+-- Notes that a task of the queue was placed, and maybe a batch task passed over.
+local function count_turn(q)
   if q.class == 'b' then
     since_batch = 0
-  elseif batch_waits then
+  elseif does_batch_wait() then
     since_batch = since_batch + 1
   end
 end

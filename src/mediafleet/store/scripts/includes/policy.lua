@@ -5,11 +5,11 @@ local policies = {}
 
 local function lowest(key, _, _, count) return redis.call('ZRANGE', key, 0, count - 1, 'WITHSCORES') end
 
-policies.least_loaded = {list = lowest, rank = function(used, pool) return used / pool.slots end}
-policies.spread = {list = lowest, rank = function(used) return used end}
+policies.least_loaded = {is_lowest = true, list = lowest, rank = function(used, pool) return used / pool.slots end}
+policies.spread = {is_lowest = true, list = lowest, rank = function(used) return used end}
 
 -- Idle ones first, then the operator's word, which all executors of a pool have in common, then the least used.
-policies.priority = {list = lowest, rank = function(used, pool)
+policies.priority = {is_lowest = true, list = lowest, rank = function(used, pool)
   return (used > 0 and 2 ^ 40 or 0) - pool.priority * 2 ^ 20 + used
 end}
 
@@ -31,6 +31,7 @@ local function list_candidates(q, pool, count)
   local name = q.lists .. count
   local candidates = pool.lists[name]
   if candidates then return candidates end
+  settle_pool(pool)
   candidates = {}
   pool.lists[name] = candidates
   local found = policies[q.policy].list(index_of(pool, q.class), pool, q.cost, count)

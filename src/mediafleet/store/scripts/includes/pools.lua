@@ -33,8 +33,8 @@ local function list(id)
   local e = read_executor(id)
   if e.listed == '1' then return end
   put(e, 'listed', '1')
-  if redis.call('HSETNX', P .. 'pools', e.pool, e.pool_doc) == 1 then bump_pools() end
-  write_scores(e, 'NX')
+  if redis.call('HSETNX', P .. 'pools', e.pool, redis.call('HGET', e.key, 'pool_doc')) == 1 then bump_pools() end
+  write_scores({e}, 'NX')
   count_members(e.pool, 1)
 end
 

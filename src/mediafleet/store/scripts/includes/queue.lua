@@ -1,6 +1,6 @@
--- A queue holds tasks with one requirement, class and policy: tenants by virtual time, and for each tenant its
--- tasks by score. Fair share is start-time fair queuing (Goyal, Vin, Cheng 1996): a tenant enters at the later of its
--- own virtual time and its class's, so that it can neither save up turns nor gain by spreading tasks over queues.
+-- A queue holds tasks of one requirement, class and policy: tenants by virtual time, and each one's tasks by score. Fair
+-- share is start-time fair queuing (Goyal, Vin, Cheng 1996): a tenant enters at the later of its own virtual time and its
+-- class's, so that it can neither save up turns nor gain by spreading tasks over queues.
 local touched, entered, left = {}, {}, {}
 
 -- Queues that got a task, or whose tasks may be placed now; the caller places them in the same tick.
@@ -11,26 +11,24 @@ local function touched_queues()
 end
 
 local function enter(queue, tenant)
-  entered[tenant_key(queue, tenant)] = {queue = queue, tenant = tenant}
+  local key = tenant_key(queue, tenant)
+  if not entered[key] then entered[key] = {queue = queue, tenant = tenant} end
   touched[queue] = true
 end
 
-local function enqueue(id, queue, tenant, score)
-  set_score(tenant_key(queue, tenant), id, score)
-  drop_score(P .. 'due', 'hold|' .. id)
-  enter(queue, tenant)
+-- What waited for a time (an entry `hold` of `due`) is put in by the reaper, which has removed that entry.
+local function enqueue(t)
+  set_score(tenant_key(t.queue, t.tenant), t.id, t.score)
+  start_limit(t, 'queue', 'queued|' .. t.id)
+  enter(t.queue, t.tenant)
 end
 
-local function unqueue(id, queue, tenant)
-  drop_score(tenant_key(queue, tenant), id)
-  drop_score(P .. 'due', 'hold|' .. id)
-  left[tenant_key(queue, tenant)] = {queue = queue, tenant = tenant}
-end
-
-local function start_time(class, tenant)
-  local own = redis.call('GET', P .. 'vtime:' .. class .. ':' .. tenant)
-  local clock = redis.call('GET', P .. 'vclock:' .. class)
-  return math.max(tonumber(own or '0'), tonumber(clock or '0'))
+local function unqueue(t)
+  local key = tenant_key(t.queue, t.tenant)
+  drop_score(key, t.id)
+  drop_score(P .. 'due', 'hold|' .. t.id)
+  if t.limits ~= '' then drop_score(P .. 'due', 'queued|' .. t.id) end
+  left[key] = {queue = t.queue, tenant = t.tenant}
 end
 
 local function leave(queue, tenant)
@@ -39,6 +37,10 @@ local function leave(queue, tenant)
   if redis.call('EXISTS', tenants) == 1 then return end
   redis.call('ZREM', P .. 'waiting', queue)
   redis.call('INCR', P .. 'waiting:version')
+  -- Nobody is left to wait for what it kept free (hold.lua), and its next wait begins anew.
+  redis.call('HDEL', P .. 'blocked', queue)
+  local held = redis.call('HGET', P .. 'holds', queue)
+  if held then redis.call('ZADD', P .. 'due', NOW, 'hold-end|' .. held) end
 end
 
 before_write[#before_write + 1] = function()
@@ -54,7 +56,5 @@ before_write[#before_write + 1] = function()
 end
 
 after_write[#after_write + 1] = function()
-  for key, entry in pairs(left) do
-    if redis.call('EXISTS', key) == 0 then leave(entry.queue, entry.tenant) end
-  end
+  for key, entry in pairs(left) do if redis.call('EXISTS', key) == 0 then leave(entry.queue, entry.tenant) end end
 end

@@ -7,9 +7,7 @@ end
 
 local function change(record, field, value)
   record[field] = value
-  local changes = record.changes
-  changes[#changes + 1] = field
-  changes[#changes + 1] = value
+  add_pair(record.changes, field, value)
 end
 
 local function save(record)

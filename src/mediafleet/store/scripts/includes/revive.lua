@@ -31,6 +31,7 @@ local function revive(j, id)
   save(t)
   redis.call('HDEL', t.key, 'error')
   count_open(t, 1)
+  start_task_deadline(t, false)
   change(j, 'open', j.open + 1)
   if deps == 0 then admit(t) end
 end

@@ -1,56 +1,48 @@
 -- A task is created once: its id follows from its name, so a plan may name it again.
--- `t` = {id, name, job, queue, tenant, cost, score, doc, after, waits, not_before (ms), max_tries, total_ms, weight}
+-- `t` = {id, name, job, queue, tenant, cost, score, doc, after, waits, not_before (ms), max_tries, total_ms, weight,
+--   limits (rule.lua)}
 local created = {}
 
--- Notes what the task must wait for; returns how many things. What is named twice counts once.
-local function count_missing(id, after_ids, waits)
-  local missing, seen = 0, {}
-  for _, parent in ipairs(after_ids) do
-    if not seen[parent] and redis.call('HGET', P .. 'task:' .. parent, 'state') ~= 'DONE' then
-      redis.call('SADD', P .. 'task:' .. parent .. ':children', id)
-      missing = missing + 1
-    end
-    seen[parent] = true
-  end
-  for _, artifact in ipairs(waits) do
-    if not seen[artifact] and redis.call('HGET', P .. 'artifact:' .. artifact, 'state') == 'open' then
-      redis.call('SADD', P .. 'artifact:' .. artifact .. ':children', id)
-      missing = missing + 1
-    end
-    seen[artifact] = true
-  end
-  return missing
+-- Lists are often empty, and an empty one takes no field.
+local function add_list(fields, name, items)
+  if items[1] then add_pair(fields, name, table.concat(items, ' ')) end
 end
 
--- Returns whether it was not there before; the caller lists it in its job.
-local function create_task(t)
+-- Returns whether it was not there before; the caller lists it in its job. `is_known` = no such task can be there.
+local function create_task(t, is_known)
   local key = P .. 'task:' .. t.id
-  if created[t.id] or redis.call('EXISTS', key) == 1 then return false end
+  if created[t.id] or (not is_known and redis.call('EXISTS', key) == 1) then return false end
   created[t.id] = true
-  local deps = count_missing(t.id, t.after, t.waits)
-  redis.call('HSET', key, 'state', 'NEW', 'doc', t.doc, 'rule', pack_task_rule(t))
-  if deps > 0 then redis.call('HSET', key, 'deps', deps) end
-  for _, field in ipairs({'after', 'waits', 'near'}) do
-    if #t[field] > 0 then redis.call('HSET', key, field, table.concat(t[field], ' ')) end
+  local fields, deps = {'state', 'NEW', 'doc', t.doc, 'rule', pack_task_rule(t)}, 0
+  if t.after[1] or t.waits[1] then
+    deps = count_missing(t.id, t.after, t.waits)
+    if deps > 0 then add_pair(fields, 'deps', deps) end
+    add_list(fields, 'after', t.after)
+    add_list(fields, 'waits', t.waits)
   end
-  if t.not_before > 0 then redis.call('HSET', key, 'not_before', t.not_before) end
+  add_list(fields, 'near', t.near)
+  if t.not_before > 0 then add_pair(fields, 'not_before', t.not_before) end
+  redis.call('HSET', key, unpack(fields))
   count_tasks(t.queue, 1)
   count_open(t, 1)
+  start_task_deadline(t, true)
   if deps == 0 then admit(t) end
   return true
 end
 
--- Creates a job's tasks and lists them; returns how many are new, and their weight together.
-local function create_tasks(job, tasks)
-  local ids, weight = {}, 0
+-- Creates a job's tasks and lists them; returns how many are new, their weight together, and whether any waits for
+-- another. `is_new` = the job was not there before.
+local function create_tasks(job, tasks, is_new)
+  local ids, weight, is_graph = {}, 0, false
   for _, task in ipairs(tasks) do
-    if create_task(task) then
+    if create_task(task, is_new) then
       ids[#ids + 1] = task.id
       weight = weight + task.weight
+      is_graph = is_graph or task.after[1] ~= nil
     end
   end
   call_in_parts('RPUSH', P .. 'job:' .. job .. ':tasks', ids)
-  return #ids, weight
+  return #ids, weight, is_graph
 end
 
 local function create_queues()

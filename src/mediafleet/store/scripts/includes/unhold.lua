@@ -12,5 +12,5 @@ end
 -- Puts an executor that a queue held back into its pool's indexes, if it is still to be used.
 local function relist(id)
   local e = end_hold(id)
-  if e and e.listed == '1' then write_scores(e, 'NX') end
+  if e and e.listed == '1' then write_scores({e}, 'NX') end
 end

@@ -1,0 +1,441 @@
+"""Chains over a real store: laid out by the pools there are, anew when they change, once whoever decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from scheduler_parts import Parts
+from tests_support.speech_kind import KIND, MODULES
+from tests_support.store_driver import FADE_MS, LEASE_MS
+from tests_support.virtual_time import VirtualTime
+
+from mediafleet.domain.artifact import ArtifactRef
+from mediafleet.domain.frames import AttemptRef
+from mediafleet.domain.job import Job, JobView
+from mediafleet.domain.layout import FleetFacts
+from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
+from mediafleet.domain.modules import Request, make_chain
+from mediafleet.domain.plan import Complete, Expand, FinishedTask, NewTask, Step, TaskResult
+from mediafleet.kinds.chains import find_results
+from mediafleet.scheduler import chain_watch
+from mediafleet.scheduler.chain_watch import PRUNE_EVERY, ChainWatch
+from mediafleet.scheduler.chains import expand_chains, read_records
+from mediafleet.scheduler.explainer import Explainer
+from mediafleet.scheduler.facts import FactSource
+from mediafleet.scheduler.placer import in_order
+from mediafleet.scheduler.tasks import job_record
+from mediafleet.store import Store
+from mediafleet.store.records import NodeReport, PlacedTask
+
+PARAMS = {"source": "en", "to": "es", "feature": "synthesise", "gate": ""}
+HEARS, TRANSLATES, SPEAKS = "recognise:en", "mt:en>es", "tts:es"
+WHOLE = (HEARS, TRANSLATES, SPEAKS)
+OUTPUT = ArtifactRef("a0-out", "out.txt")
+
+
+class Fleet:
+    """One instance's planner and watch on a store, and nodes that do what their tasks ask."""
+
+    def __init__(self, store: Store, folder: Path, kind: Any = KIND) -> None:
+        self.store = store
+        self.kind = kind
+        self.parts = Parts(store, folder, kinds=[kind])
+        self.driver = self.parts.driver
+        self.watch = ChainWatch(store, self.parts.planner, FactSource(store))
+        self.given: dict[str, dict[str, Any]] = {}
+        """Specification of each task that was placed, by its name."""
+
+    async def join(self, node: str, *offers: str, **changes: Any) -> None:
+        """Let a node come that offers these things."""
+        await self.driver.join(f"n0-{node}-1", capabilities=(*offers, "kind:speech"), **changes)
+
+    async def submit(self, number: int = 0, **params: Any) -> str:
+        """Accept a job and plan it."""
+        given = PARAMS | params
+        job = Job(
+            f"j0-made{number}", "0", "default", "ann", "speech", 1, "", (), given, PriorityClass.BATCH, 1000 + number
+        )
+        record, queues = job_record(job, self.kind.plan(job, ()), self.kind, key="", waits=[], retention_ms=60_000)
+        await self.store.submit([record], queues)
+        await self.plan()
+        return job.id
+
+    async def plan(self) -> None:
+        """Work off what is dirty."""
+        self.parts.planner.ask()
+        await self.parts.planner.step()
+
+    async def look(self) -> bool:
+        """Look at what waits, and plan what has moved."""
+        has_moved = await self.watch.look()
+        if has_moved:
+            await self.plan()
+        return has_moved
+
+    async def tasks(self, job: str) -> dict[str, TaskState]:
+        """Return the tasks of a job by name."""
+        view = await self.view(job)
+        return {task.id.partition(".")[2]: task.state for task in view.tasks}
+
+    async def view(self, job: str) -> JobView:
+        """Return a job."""
+        return await self.parts.job(job)
+
+    async def place(self) -> list[PlacedTask]:
+        """Give what waits to whoever can do it, and let them confirm."""
+        specs = in_order((await self.store.read.queues()).values())
+        placed = (await self.driver.place(*specs)).assignments
+        await self.driver.ack(*placed)
+        self.given |= {one.task.partition(".")[2]: msgspec.json.decode(one.doc) for one in placed}
+        return placed
+
+    async def work(self) -> list[tuple[str, str]]:
+        """Run what can be run to its end; return which task ran where."""
+        ran: list[tuple[str, str]] = []
+        for one in await self.place():
+            name = one.task.partition(".")[2]
+            ran.append((name, one.executor.split("-")[1]))
+            await self.driver.finish(one, msgspec.json.encode(self.result(name)).decode())
+        await self.plan()
+        return ran
+
+    def result(self, name: str) -> TaskResult:
+        """Return what a task gives: each of its modules its own name."""
+        payload = self.given[name].get("payload", {})
+        if "parts" not in payload:
+            return TaskResult({"of": self.given[name]["step"]}, (OUTPUT,))
+        modules = [part["name"] for part in payload["parts"]]
+        last = modules[-1]
+        return TaskResult(
+            {one: {"result": {"of": one}, "outputs": int(one == last), "warnings": []} for one in modules}, (OUTPUT,)
+        )
+
+
+@pytest.fixture
+def fleet(store: Store, tmp_path: Path) -> Fleet:
+    """A fleet without nodes."""
+    return Fleet(store, tmp_path)
+
+
+async def test_a_chain_that_one_node_can_do_is_one_task(fleet: Fleet) -> None:
+    await fleet.join("part", HEARS)
+    await fleet.join("whole", *WHOLE)
+    job = await fleet.submit()
+    assert await fleet.work() == [("chain", "whole")]
+    view = await fleet.view(job)
+    assert (view.status, view.result, view.outputs) == (
+        JobStatus.COMPLETED,
+        {"synthesise": {"of": "synthesise"}},
+        (OUTPUT,),
+    )
+    assert await fleet.store.read.count_waiting_chains() == 0
+
+
+async def test_step_by_step_each_task_gets_the_results_of_those_before_and_stays_near(fleet: Fleet) -> None:
+    await fleet.join("ear", HEARS, slots=2)
+    await fleet.join("mid", TRANSLATES)
+    await fleet.join("mouth", SPEAKS)
+    job = await fleet.submit()
+    progress: list[float] = []
+    ran: list[tuple[str, str]] = []
+    while (view := await fleet.view(job)).status is not JobStatus.COMPLETED:
+        progress.append(view.progress)
+        ran += await fleet.work()
+    assert ran == [("chain_recognise", "ear"), ("chain_translate", "mid"), ("chain_synthesise", "mouth")]
+    # Weights 1, 1 and 2: it never goes back, whatever tasks are still to come.
+    assert progress == [0.0, 0.25, 0.5]
+    last = fleet.given["chain_synthesise"]
+    assert last["payload"]["results"] == {"translate": {"of": "translate"}}
+    assert [ref["id"] for ref in last["inputs"]] == ["a0-out"]
+    near = await fleet.driver.redis.hget(fleet.store.keys.task(f"{job}.chain_synthesise"), "near")
+    assert near == b"n0-mid-1"
+
+
+async def test_locality_takes_the_node_of_the_step_before_among_equals(fleet: Fleet) -> None:
+    for node in ("a", "b", "c"):
+        await fleet.join(node, HEARS, TRANSLATES)
+    await fleet.join("mouth", SPEAKS)
+    # Makes `c` the one that recognises: the others are busy.
+    for number in range(2):
+        await fleet.submit(number)
+    busy = await fleet.place()
+    await fleet.submit(2)
+    ((name, where),) = await fleet.work()
+    for one in busy:
+        await fleet.driver.finish(one, msgspec.json.encode(fleet.result("chain_recognise")).decode())
+    await fleet.plan()
+    placed = {one.task: one.executor.split("-")[1] for one in await fleet.place()}
+    assert (name, where) == ("chain_recognise", "c")
+    assert placed == {f"j0-made{n}.chain_translate": node for n, node in enumerate("abc")}
+
+
+async def test_a_chain_that_nobody_can_do_waits_whole_and_says_which_module_lacks_what(fleet: Fleet) -> None:
+    await fleet.join("ear", HEARS, TRANSLATES)
+    job = await fleet.submit()
+    assert await fleet.tasks(job) == {"chain": TaskState.NEW}
+    assert await fleet.work() == []
+    why = await Explainer(fleet.store).why(await fleet.view(job))
+    assert why.sentence == "No executor can do synthesise (the one that comes nearest lacks tts:es)."
+    assert [(one.module, one.state, one.missing) for one in why.modules] == [
+        ("recognise", "waiting", ()),
+        ("translate", "waiting", ()),
+        ("synthesise", "waiting", ("tts:es",)),
+    ]
+    assert why.modules[2].sentence == "No executor can do it: the one that comes nearest lacks tts:es."
+
+
+async def test_why_says_of_each_module_how_far_it_is(fleet: Fleet) -> None:
+    await fleet.join("ear", HEARS)
+    await fleet.join("mid", TRANSLATES)
+    await fleet.join("mouth", SPEAKS)
+    job = await fleet.submit()
+
+    async def told() -> list[str]:
+        why = await Explainer(fleet.store).why(await fleet.view(job))
+        return [f"{one.module}: {one.sentence}" for one in why.modules]
+
+    assert await told() == [
+        "recognise: It waits for an executor that can do it; none can do all that is left.",
+        "translate: It follows when recognise is done.",
+        "synthesise: It follows when translate is done.",
+    ]
+    (placed,) = await fleet.place()
+    assert (await told())[0] == "recognise: An executor has it."
+    await fleet.driver.finish(placed, msgspec.json.encode(fleet.result("chain_recognise")).decode())
+    await fleet.plan()
+    assert (await told())[0] == "recognise: It is done."
+    await fleet.store.cancel(job, cursor=0, sweep=False)
+    assert await told() == [], "of a job that has ended there is nothing to say"
+
+
+async def test_what_waits_is_laid_out_anew_when_a_node_that_can_do_all_joins(fleet: Fleet) -> None:
+    await fleet.join("ear", HEARS)
+    await fleet.join("mouth", TRANSLATES, SPEAKS)
+    job = await fleet.submit()
+    assert await fleet.tasks(job) == {"chain_recognise": TaskState.NEW}
+    assert not await fleet.look(), "nothing has changed"
+    await fleet.join("whole", *WHOLE)
+    assert await fleet.look()
+    assert await fleet.tasks(job) == {"chain": TaskState.NEW}
+    assert await fleet.work() == [("chain", "whole")]
+    view = await fleet.view(job)
+    assert (view.status, view.progress) == (JobStatus.COMPLETED, 1.0)
+
+
+async def test_what_was_to_run_on_one_node_is_split_when_that_node_is_gone_for_good(
+    fleet: Fleet, virtual_time: VirtualTime
+) -> None:
+    await fleet.join("whole", *WHOLE, slots=1)
+    await fleet.submit(7)
+    busy = await fleet.place()
+    job = await fleet.submit()
+    await fleet.join("ear", HEARS)
+    await fleet.join("mouth", TRANSLATES, SPEAKS)
+    await fleet.look()
+    assert await fleet.tasks(job) == {"chain": TaskState.NEW}, "one that can do all of it is busy, not gone"
+    await fleet.driver.finish(busy[0], msgspec.json.encode(fleet.result("chain")).decode())
+    await fleet.store.unlink("n0-whole-1", fleet.driver.epochs["n0-whole-1"], goodbye=True, retention_ms=1000)
+    await fleet.look()
+    assert await fleet.tasks(job) == {"chain": TaskState.NEW}, "it may come back within a minute"
+    virtual_time.advance(FADE_MS + 1)
+    await fleet.driver.reap()
+    assert await fleet.look()
+    assert await fleet.tasks(job) == {"chain_recognise": TaskState.NEW}
+
+
+async def test_what_has_begun_stays_where_it_is(fleet: Fleet) -> None:
+    await fleet.join("ear", HEARS)
+    await fleet.join("mouth", TRANSLATES, SPEAKS)
+    job = await fleet.submit()
+    (placed,) = await fleet.place()
+    await fleet.join("whole", *WHOLE)
+    await fleet.look()
+    assert await fleet.tasks(job) == {"chain_recognise": TaskState.ACKED}
+    await fleet.driver.finish(placed, msgspec.json.encode(fleet.result("chain_recognise")).decode())
+    await fleet.plan()
+    assert await fleet.tasks(job) == {"chain_recognise": TaskState.DONE, "chain_from_translate": TaskState.NEW}
+
+
+async def lose(fleet: Fleet, virtual_time: VirtualTime, node: str) -> None:
+    """Let a node fall silent for good, until its pool is gone as well; the others go on."""
+    virtual_time.advance(1000)
+    await fleet.driver.reap()
+    for _ in range((LEASE_MS + FADE_MS) // 2000 + 2):
+        virtual_time.advance(2000)
+        others = {name: epoch for name, epoch in fleet.driver.epochs.items() if name != node}
+        reports = [NodeReport(name, epoch, "{}", ()) for name, epoch in others.items()]
+        await fleet.store.renew(reports, lease_ms=LEASE_MS)
+        await fleet.driver.reap()
+
+
+async def test_a_chain_whose_only_node_died_goes_on_step_by_step_and_the_dead_ones_word_counts_no_more(
+    fleet: Fleet, virtual_time: VirtualTime
+) -> None:
+    await fleet.join("whole", *WHOLE)
+    job = await fleet.submit()
+    (lost,) = await fleet.place()
+    await fleet.join("ear", HEARS)
+    await fleet.join("mouth", TRANSLATES, SPEAKS)
+    await lose(fleet, virtual_time, "n0-whole-1")
+    assert await fleet.look()
+    # Another name: the node that was lost may still be at the first attempt of a task `chain`.
+    assert await fleet.tasks(job) == {"chain_recognise_1": TaskState.NEW}
+    assert await fleet.driver.finish(lost, '{"result":{}}') == ["stale"]
+    announced = (AttemptRef(lost.task, lost.grant),)
+    admitted = await fleet.driver.join("n0-whole-1", capabilities=(*WHOLE, "kind:speech"), announced=announced)
+    assert [ref.task for ref in admitted.drop] == [lost.task]
+    assert await fleet.driver.used("n0-whole-1/cpu") == 0
+    while (await fleet.view(job)).status is not JobStatus.COMPLETED:
+        assert await fleet.work()
+    assert (await fleet.view(job)).progress == 1.0
+
+
+async def test_a_node_that_comes_back_in_time_keeps_its_chain(fleet: Fleet, virtual_time: VirtualTime) -> None:
+    await fleet.join("whole", *WHOLE)
+    job = await fleet.submit()
+    (kept,) = await fleet.place()
+    await fleet.join("ear", HEARS)
+    await fleet.join("mouth", TRANSLATES, SPEAKS)
+    await fleet.look()
+    await fleet.join("whole", *WHOLE, announced=(AttemptRef(kept.task, kept.grant),))
+    await fleet.look()
+    assert await fleet.tasks(job) == {"chain": TaskState.ACKED}
+    assert await fleet.driver.finish(kept, msgspec.json.encode(fleet.result("chain")).decode()) == ["accepted"]
+
+
+async def test_of_two_instances_that_see_different_fleets_the_first_decides(fleet: Fleet) -> None:
+    await fleet.join("ear", HEARS)
+    await fleet.join("mouth", TRANSLATES, SPEAKS)
+    job = Job("j0-raced", "0", "default", "ann", "speech", 1, "", (), PARAMS, PriorityClass.BATCH, 1000)
+    record, queues = job_record(job, KIND.plan(job, ()), KIND, key="", waits=[], retention_ms=60_000)
+    await fleet.store.submit([record], queues)
+    state = await fleet.store.read.plan_state(job.id)
+    assert state is not None
+    step = KIND.plan(job, ())
+    assert isinstance(step, Expand)
+    steps = expand_chains(state, step, KIND, await FactSource(fleet.store).now())
+    await fleet.join("whole", *WHOLE)
+    whole = expand_chains(state, step, KIND, await FactSource(fleet.store).now())
+    assert steps[0].chains != whole[0].chains
+    assert (await fleet.store.expand(steps[0])).applied
+    assert not (await fleet.store.expand(whole[0])).applied
+    assert (await fleet.store.expand(steps[0])).applied, "said again it is the same"
+    assert await fleet.tasks(job.id) == {"chain_recognise": TaskState.NEW}
+    weight = await fleet.driver.redis.hget(fleet.store.keys.job(job.id), "weight")
+    assert float(weight) == 4.0, "counted once"
+
+
+async def test_a_task_that_is_placed_meanwhile_is_not_taken_back(fleet: Fleet) -> None:
+    await fleet.join("ear", HEARS)
+    await fleet.join("mouth", TRANSLATES, SPEAKS)
+    job = await fleet.submit()
+    state = await fleet.store.read.plan_state(job)
+    assert state is not None
+    await fleet.join("whole", *WHOLE)
+    step = KIND.plan(state.job, ())
+    assert isinstance(step, Expand)
+    pieces = expand_chains(state, step, KIND, await FactSource(fleet.store).now())
+    assert pieces[0].drop == [f"{job}.chain_recognise"]
+    await fleet.place()
+    assert not (await fleet.store.expand(pieces[0])).applied
+    assert await fleet.tasks(job) == {"chain_recognise": TaskState.ACKED}
+    await fleet.look()
+    assert await fleet.tasks(job) == {"chain_recognise": TaskState.ACKED}
+
+
+async def test_what_was_taken_back_leaves_nothing_behind(fleet: Fleet) -> None:
+    await fleet.join("ear", HEARS)
+    await fleet.join("mouth", TRANSLATES, SPEAKS)
+    job = await fleet.submit()
+    before = await fleet.driver.key_names()
+    await fleet.join("whole", *WHOLE)
+    await fleet.look()
+    after = await fleet.driver.key_names()
+    gone = {name.partition("}:")[2] for name in before - after}
+    assert f"task:{job}.chain_recognise" in gone
+    assert len(await fleet.store.read.queues()) == 1
+    assert await fleet.store.read.count_queued(list(await fleet.store.read.queues())) == 1
+    assert int(await fleet.driver.redis.hget(fleet.store.keys.open, "all")) == 1
+    assert int(await fleet.driver.redis.hget(fleet.store.keys.job(job), "open")) == 1
+
+
+async def test_a_retried_chain_is_laid_out_by_the_fleet_there_is_by_then(fleet: Fleet) -> None:
+    await fleet.join("whole", *WHOLE)
+    job = await fleet.submit()
+    (placed,) = await fleet.place()
+    await fleet.driver.fail(placed, retryable=False)
+    await fleet.plan()
+    view = await fleet.view(job)
+    assert view.status is JobStatus.FAILED
+    assert view.error is not None
+    assert view.error.message == "It failed."
+    assert (await fleet.store.retry(job, cursor=0)).cursor == 0
+    await fleet.plan()
+    assert await fleet.tasks(job) == {"chain": TaskState.NEW}
+    assert await fleet.store.read.count_waiting_chains() == 1
+    assert await fleet.work() == [("chain", "whole")]
+    assert (await fleet.view(job)).status is JobStatus.COMPLETED
+
+
+async def test_a_job_that_was_cancelled_while_its_chain_waited_is_taken_off_the_list(fleet: Fleet) -> None:
+    job = await fleet.submit()
+    assert await fleet.store.read.count_waiting_chains() == 1
+    await fleet.store.cancel(job, cursor=0, sweep=False)
+    for _ in range(PRUNE_EVERY):
+        assert not await fleet.look()
+    assert await fleet.store.read.count_waiting_chains() == 0
+
+
+async def test_jobs_that_ask_for_the_same_are_decided_about_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        await fleet.submit(number)
+    asked: list[str] = []
+    real = chain_watch.would_change
+
+    def note(text: str, facts: FleetFacts) -> bool:
+        asked.append(text)
+        return real(text, facts)
+
+    monkeypatch.setattr(chain_watch, "would_change", note)
+    await fleet.join("whole", *WHOLE)
+    # It would be the same task: nothing moves.
+    assert not await fleet.look()
+    assert len(asked) == 1
+
+
+def plan_two(job: Job, finished: Sequence[FinishedTask]) -> Step:
+    """A task before, then two chains at once, one a language."""
+    done = {task.name: task for task in finished}
+    first = NewTask("probe", "recognise")
+    if "probe" not in done:
+        return Expand((first,))
+    chains = tuple(
+        make_chain(MODULES, Request(("synthesise",), {**job.params, "to": to}, done["probe"].outputs, name=to))
+        for to in ("es", "de")
+    )
+    if all("synthesise" in find_results(chain, finished) for chain in chains):
+        return Complete({chain.name: find_results(chain, finished)["synthesise"].result for chain in chains})
+    return Expand((first,), chains=chains)
+
+
+async def test_a_job_may_have_several_chains_beside_tasks_of_its_own(store: Store, tmp_path: Path) -> None:
+    fleet = Fleet(store, tmp_path, replace(KIND, plan=plan_two))
+    await fleet.join("es", *WHOLE)
+    await fleet.join("de", HEARS, "mt:en>de", "tts:de")
+    job = await fleet.submit()
+    assert [name for name, _ in await fleet.work()] == ["probe"]
+    assert sorted(await fleet.work()) == [("de", "de"), ("es", "es")]
+    view = await fleet.view(job)
+    assert (view.status, view.result) == (
+        JobStatus.COMPLETED,
+        {"es": {"of": "synthesise"}, "de": {"of": "synthesise"}},
+    )
+    assert view.progress == 1.0
+    state = await store.read.plan_state(job)
+    assert state is not None
+    assert list(read_records(state.chains)) == ["es", "de"]

@@ -1,0 +1,127 @@
+"""What nodes say is counted once a batch, and told of in lines that say whose it was."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from recording_link import RecordingLink
+from scheduler_parts import NODE, Parts, assigned, refs
+from structlog.testing import capture_logs
+from tests_support.store_driver import DEFAULT_QUEUE
+
+from mediafleet.domain.errors import ErrorInfo
+from mediafleet.domain.frames import AttemptRef, Heartbeat, JobAck, JobReject, JobResults, Outcome
+from mediafleet.domain.insight import KindTally
+from mediafleet.domain.plan import TaskResult
+from mediafleet.ops import traces
+from mediafleet.scheduler import placer, settler
+
+BROKEN = ErrorInfo("task-failed", "It failed.", retryable=True)
+UNREADABLE = ErrorInfo("unreadable-media", "The file is no media.")
+
+
+def labelled(parts: Parts, name: str, **labels: str) -> float:
+    return parts.metrics.registry.get_sample_value(f"mediafleet_{name}", labels) or 0.0
+
+
+async def given_one(parts: Parts) -> tuple[RecordingLink, AttemptRef]:
+    """Return a node and the attempt that it was given."""
+    link = await parts.link()
+    await parts.driver.submit_one("only")
+    await parts.placer.sweep()
+    await parts.placer.step()
+    return link, refs(link)[-1]
+
+
+async def test_a_retry_and_a_dead_letter_are_counted_with_their_node(parts: Parts) -> None:
+    link, ref = await given_one(parts)
+    await parts.say(NODE, JobAck((ref,)), JobResults((Outcome(ref.task, ref.grant, error=BROKEN),)))
+    assert (parts.counted("retries"), labelled(parts, "dead_letters_total", reason="failed")) == (1, 0)
+    assert parts.metrics.by_node.worst(5, now_s=0) == {NODE: 1.0}
+    for _ in range(2):
+        await parts.driver.reap()
+    assert assigned(link)
+
+
+async def test_an_error_that_no_retry_can_help_makes_a_dead_letter(parts: Parts) -> None:
+    _, ref = await given_one(parts)
+    with capture_logs() as lines:
+        await parts.say(NODE, JobAck((ref,)), JobResults((Outcome(ref.task, ref.grant, error=UNREADABLE),)))
+    assert (parts.counted("retries"), labelled(parts, "dead_letters_total", reason="failed")) == (0, 1)
+    (line,) = [line for line in lines if line["event"] == "attempt ended without a result"]
+    assert (line["task"], line["job"], line["verdict"]) == (ref.task, ref.task.partition(".")[0], "failed")
+    assert (line["node"], line["reason"], line["grant"]) == (NODE, "unreadable-media", ref.grant)
+
+
+async def test_a_reject_is_told_with_what_the_node_lacks(parts: Parts) -> None:
+    _, ref = await given_one(parts)
+    with capture_logs() as lines:
+        await parts.say(NODE, JobReject(ref.task, ref.grant, "it lacks it", "encoder:av1"))
+    (line,) = [line for line in lines if line["event"] == "attempt ended without a result"]
+    assert (line["node"], line["reason"], line["verdict"]) == (NODE, "encoder:av1", "lost")
+
+
+async def test_each_task_is_told_of_once_somebody_wants_the_details(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with capture_logs() as lines:
+        _, ref = await given_one(parts)
+        assert lines == []
+        for module in (settler, placer):
+            monkeypatch.setattr(module._logger, "level", logging.DEBUG)
+            module._logger.manager._clear_cache()
+        parts.placer.ask([DEFAULT_QUEUE.id])
+        await parts.say(NODE, JobResults((Outcome(ref.task, ref.grant, TaskResult()),)))
+        await parts.driver.submit_one("next")
+        await parts.placer.sweep()
+        await parts.placer.step()
+    told = [(line["event"], line["task"].partition(".")[2]) for line in lines]
+    assert told == [("result", "only"), ("task placed", "next")]
+
+
+async def test_a_node_that_was_told_to_stop_is_not_reproached(parts: Parts) -> None:
+    _, ref = await given_one(parts)
+    await parts.say(NODE, JobResults((Outcome(ref.task, ref.grant, cancelled=True),)))
+    assert parts.metrics.by_node.read(now_s=0) == {}
+
+
+async def test_an_ack_for_what_is_not_the_nodes_is_a_conflict(parts: Parts) -> None:
+    await given_one(parts)
+    await parts.say(NODE, JobAck((AttemptRef("j0-none.only", "g"),)))
+    assert labelled(parts, "reserve_conflicts_total", reason="refused") == 1
+
+
+async def test_what_heartbeats_tell_of_runs_is_counted_even_of_those_that_a_later_one_replaces(parts: Parts) -> None:
+    await parts.link()
+    for runs in (2, 1):
+        frame = Heartbeat(ran={"noop": KindTally(runs, 0, 500 * runs)})
+        parts.settler.take(NODE, parts.driver.epochs[NODE], frame)
+    await parts.settler.step()
+    assert labelled(parts, "task_runs_total", kind="noop", outcome="done") == 3
+    assert labelled(parts, "task_seconds_total", kind="noop") == 1.5
+
+
+async def test_a_batch_is_one_turn_that_waited_once(parts: Parts) -> None:
+    await parts.link()
+    for _ in range(3):
+        parts.settler.take(NODE, parts.driver.epochs[NODE], Heartbeat())
+    await parts.settler.step()
+    assert labelled(parts, "section_seconds_count", section="settle") == 1
+    assert labelled(parts, "lock_wait_seconds_count", section="settle") == 1
+
+
+async def test_the_verdict_on_a_traced_outcome_becomes_a_span(parts: Parts) -> None:
+    _, ref = await given_one(parts)
+    exporter = InMemorySpanExporter()
+    traces.start("test", {}, exporter=exporter)
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    try:
+        await parts.say(NODE, JobResults((Outcome(ref.task, ref.grant, TaskResult(), traceparent=trace),)))
+        await parts.say(NODE, JobResults((Outcome(ref.task, ref.grant, TaskResult()),)))
+    finally:
+        traces.stop()
+    (span,) = exporter.get_finished_spans()
+    assert span.attributes is not None
+    assert (span.name, span.attributes["mediafleet.verdict"]) == ("accepted", "accepted")
