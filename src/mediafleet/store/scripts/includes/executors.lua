@@ -24,6 +24,8 @@ local function replace_executors(announced, is_new_process)
       count = count + lose_grants(executor, always, lose_removed)
       forget_health(read_executor(executor))
       redis.call('DEL', P .. 'executor:' .. executor)
+      -- Or what its attempts gave back would be written at the end.
+      executors[executor] = nil
       redis.call('SREM', P .. 'node:' .. A.node .. ':executors', executor)
     end
   end
