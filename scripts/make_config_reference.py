@@ -80,7 +80,7 @@ def _describe_type(kind: Any) -> str:
         return " or ".join(f"`{value}`" for value in get_args(kind))
     if get_origin(kind) is tuple:
         return "list of text"
-    return {str: "text", int: "whole number", Path: "path"}[kind]
+    return {str: "text", int: "whole number", bool: "true or false", Path: "path"}[kind]
 
 
 def _describe_default(item: Field[Any]) -> str:

@@ -25,6 +25,7 @@ from mediafleet.console import console_handlers
 from mediafleet.domain.addresses import AddressRing
 from mediafleet.domain.cells import cell_names
 from mediafleet.domain.clock import SystemClock
+from mediafleet.domain.health import parse_headroom
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
 from mediafleet.doors.http.application import Extras, build_application
 from mediafleet.doors.http.presence import Presence
@@ -63,6 +64,8 @@ RESTART_WAIT_S = 1.0
 NODE_STOP_S = 15.0
 """How long a node of `up` may take to end before it is killed."""
 ABORTED = 130
+OWN_MACHINE = {"cpu": 0, "memory": 5, "disk": 1}
+"""Per cent that must be free on the machine of `up` for new work; 0: look away."""
 
 log = structlog.get_logger(__name__)
 
@@ -393,9 +396,11 @@ async def _start_node(settings: Settings, number: int, instance: Serving) -> asy
 
 def _node_environment(settings: Settings, token: str) -> dict[str, str]:
     """Return the environment of a node: it must run with the settings of its parent, from wherever they came."""
+    # It is the user's own machine and often the only one: what else he does there must not keep his jobs waiting.
+    node = replace(settings.node, headroom=own_headroom(settings.node.headroom))
     values = {
         variable_of(f"{section}.{field.name}"): getattr(component, field.name)
-        for section, component in (("node", settings.node), ("log", settings.log))
+        for section, component in (("node", node), ("log", settings.log))
         for field in fields(component)
         if field.name != "scheduler"
     }
@@ -403,6 +408,14 @@ def _node_environment(settings: Settings, token: str) -> dict[str, str]:
     values[variable_of("node.listen")] = ""
     texts = {name: _as_variable(value) for name, value in values.items()}
     return {**os.environ, **texts, "MEDIAFLEET_STORE__CELL": settings.store.cell, "MEDIAFLEET_TOKEN": token}
+
+
+def own_headroom(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the headroom of a node on the machine of `up`: as given, and little of what is not."""
+    return (
+        *given,
+        *(f"{name}:{percent}" for name, percent in OWN_MACHINE.items() if name not in parse_headroom(given)),
+    )
 
 
 def _as_variable(value: str | int | tuple[str, ...]) -> str:

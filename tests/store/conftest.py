@@ -17,7 +17,7 @@ from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.rules import FleetRules, TenantShare
-from mediafleet.store import Store, cell_records, records
+from mediafleet.store import Store, cell_records, health, records
 from mediafleet.store.cell_store import check_cells
 from mediafleet.store.connection import connect
 from mediafleet.store.keys import Keys
@@ -84,7 +84,7 @@ class WholeLife:
 
     async def live(self) -> None:
         """Go through it."""
-        for step in (self._accept, self._work, self._end, self._share, self._plan, self._leave):
+        for step in (self._accept, self._work, self._end, self._share, self._plan, self._ail, self._leave):
             await step()
             await self._look()
 
@@ -168,6 +168,17 @@ class WholeLife:
         await self.driver.submit(planned)
         for task in await self.driver.place_all():
             await self.driver.finish(task)
+
+    async def _ail(self) -> None:
+        """An executor that lacks what it claimed, and a node that says anew what it has."""
+        node = "n0-d-1"
+        await self.driver.join(node, capabilities=("kind:fourth",))
+        await self.driver.submit_one("lacking", spec=spec("kind:fourth"))
+        (placed,) = (await self.driver.place(spec("kind:fourth"))).assignments
+        report = health.MissingReport(node, placed.task, placed.grant, "kind:fourth", "It is gone.")
+        await self.driver.store.withhold([report], span_ms=1000, longest_ms=1000)
+        await self._look()
+        await self.driver.change(node, ("kind:fifth",), state="degraded", reason="a fan")
 
     async def _leave(self) -> None:
         store = self.driver.store

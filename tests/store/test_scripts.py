@@ -13,10 +13,19 @@ import pytest
 from redis import exceptions
 
 from mediafleet.domain.lifecycle import FINAL_TASK_STATES, TRANSITIONS, TaskEvent, TaskState
+from mediafleet.domain.node import NODE_TRANSITIONS, NodeEvent, NodeState
 from mediafleet.domain.push import PushClaims
 from mediafleet.domain.rules import Membership
-from mediafleet.store import Store, cell_records, records
-from mediafleet.store.scripts import Script, as_text, from_fields, load_script, render_lifecycle, script_names
+from mediafleet.store import Store, cell_records, health, records
+from mediafleet.store.scripts import (
+    Script,
+    as_text,
+    from_fields,
+    load_script,
+    render_lifecycle,
+    render_node_states,
+    script_names,
+)
 
 if TYPE_CHECKING:
     from conftest import WholeLife
@@ -51,10 +60,12 @@ REPLIES: dict[str, Any] = {
     "recheck": records.Rechecked,
     "register": records.NodeAdmitted,
     "renew": records.Renewed,
+    "reshape": health.Reshaped,
     "retire": cell_records.Retired,
     "retry": records.RetryPiece,
     "submit": records.Submitted,
     "unlink": records.Unlinked,
+    "withhold": health.WithheldReply,
 }
 
 
@@ -131,7 +142,7 @@ def test_a_script_is_complete_when_it_is_loaded(name: str) -> None:
     assert "@include" not in load_script(name)
     wanted = included(name)
     assert len(set(wanted)) == len(wanted)
-    assert set(wanted) <= {*INCLUDES, "state"}
+    assert set(wanted) <= {*INCLUDES, "state", "nodestate"}
     assert wanted[0] == "base"
 
 
@@ -142,7 +153,7 @@ def test_a_script_can_be_read_on_one_screen(name: str) -> None:
 
 
 def test_every_shared_part_is_used_and_includes_no_other() -> None:
-    assert {part for name in NAMES for part in included(name)} == {*INCLUDES, "state"}
+    assert {part for name in NAMES for part in included(name)} == {*INCLUDES, "state", "nodestate"}
     assert not any("@include" in source(f"includes/{name}") for name in INCLUDES)
 
 
@@ -170,6 +181,14 @@ async def test_lua_knows_the_final_states_and_takes_a_missing_task_for_none(stor
     assert {name.decode() for name in await client.eval(render_lifecycle() + final, 0)} == FINAL_TASK_STATES
     assert await client.eval(render_lifecycle() + "return after(false, 'cancel')", 0) is None
     assert await client.eval(render_lifecycle() + "return after('UNHEARD-OF', 'cancel')", 0) is None
+
+
+async def test_the_table_of_a_nodes_states_is_the_same_in_lua(store: Store) -> None:
+    client: Any = store.redis
+    ask = render_node_states() + "local m = NODE_MOVES[ARGV[1]][ARGV[2]] return m and m[ARGV[3]] and 1 or 0"
+    for state, event, target in product(NodeState, NodeEvent, NodeState):
+        legal = target in NODE_TRANSITIONS.get((state, event), ())
+        assert await client.eval(ask, 0, state, event, target) == legal
 
 
 async def test_a_server_that_lost_its_scripts_gets_them_again(store: Store) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests_support.store_driver import DEFAULT_QUEUE, StoreDriver, spec
 
 from mediafleet.domain.errors import StoreUnavailable
-from mediafleet.domain.explanation import Absence, FleetSnapshot, JobWhy, Waiting
+from mediafleet.domain.explanation import Absence, FleetSnapshot, JobWhy, Verdict, Waiting
 from mediafleet.domain.lifecycle import TaskState
 from mediafleet.scheduler.explainer import SHOWN_TASKS, Explainer
-from mediafleet.store import Store
+from mediafleet.store import Store, health
 
 
 @pytest.fixture
@@ -156,3 +158,32 @@ async def test_a_pool_whose_executors_have_left_is_not_shown(driver: StoreDriver
     assert (pool.live_reserve, pool.priority) == (1, 3)
     await driver.store.drain("n0-a-1", draining=True)
     assert await driver.store.read.pools() == []
+
+
+@pytest.mark.parametrize(
+    ("standing", "absence", "reason"),
+    [
+        ({"pressed": "disk 99% in use"}, Absence.DEGRADED, "disk 99% in use"),
+        ({"warming": True}, Absence.WARMUP, "finding out"),
+    ],
+)
+async def test_a_snapshot_says_why_a_node_takes_nothing(
+    driver: StoreDriver, standing: dict[str, Any], absence: Absence, reason: str
+) -> None:
+    await driver.join("n0-a-1", **standing)
+    (one,) = (await driver.store.read.fleet_snapshot([DEFAULT_QUEUE.requirement])).absent
+    assert one.absence is absence
+    assert reason in one.reason
+
+
+async def test_a_job_says_what_an_executor_lacked_that_it_needs(driver: StoreDriver) -> None:
+    await driver.join("n0-a-1")
+    job = await driver.submit_one("run")
+    (placed,) = await driver.place_all()
+    await driver.fail(placed, how="lost")
+    report = health.MissingReport("n0-a-1", placed.task, placed.grant, "kind:noop", "No model.")
+    await driver.store.withhold([report], span_ms=1_000, longest_ms=1_000)
+    (task,) = (await why(driver, job)).tasks
+    assert task.explanation
+    (executor,) = task.explanation.executors
+    assert (executor.verdict, "No model" in executor.reason) == (Verdict.WITHHELD, True)

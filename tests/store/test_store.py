@@ -11,7 +11,7 @@ from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.errors import ConfigError, StoreUnavailable
 from mediafleet.domain.lifecycle import JobStatus
-from mediafleet.store import Store, records
+from mediafleet.store import Store, health, records
 from mediafleet.store.schema import SCHEMA
 from mediafleet.store.scripts import script_names
 from mediafleet.store.store import PIECE
@@ -22,6 +22,7 @@ PIECES: dict[Any, Any] = {
     records.ReapRules: RULES,
     records.PlaceRules: PLACE_RULES,
     records.PlaceRequest: records.PlaceRequest([], [], [], draw=0.5),
+    health.NodeChange: health.NodeChange("n0-a", 1, "ready", "", [], {}),
     records.ExpandPiece: records.ExpandPiece("j0-1", 0, "", [], last=True, queues={}),
     int: 1,
     bool: True,

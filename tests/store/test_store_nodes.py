@@ -8,7 +8,7 @@ from tests_support.store_driver import StoreDriver, announce
 from mediafleet.domain.frames import AttemptRef
 from mediafleet.domain.lifecycle import JobStatus, TaskState
 from mediafleet.domain.node import NodeState
-from mediafleet.store import Store
+from mediafleet.store import Store, records
 
 NODE, OTHER = "n0-a-1", "n0-b-2"
 
@@ -141,6 +141,19 @@ async def test_a_pool_counts_its_usable_executors(driver: StoreDriver) -> None:
     await driver.store.drain(OTHER, draining=True)
     assert await driver.store.read.pools() == []
     assert (await driver.store.read.pool_set())[0] == before
+
+
+async def test_nothing_is_left_of_an_executor_that_its_node_has_no_more(driver: StoreDriver) -> None:
+    await driver.join(NODE)
+    await driver.submit_one("noop")
+    (placed,) = await driver.place_all()
+    await driver.ack(placed)
+    again = records.NodeRecord(
+        NODE, "i-1", "later", "{}", draining=False, lease_ms=1000, executors=[], pools={}, announced=()
+    )
+    assert (await driver.store.register(again)).lost == 1
+    found = await driver.store.redis.exists(driver.store.keys.executor(f"{NODE}/cpu"))
+    assert found == 0
 
 
 async def test_a_node_may_come_back_with_other_capabilities(driver: StoreDriver) -> None:

@@ -84,8 +84,10 @@ def test_a_node_of_up_runs_with_the_settings_of_its_parent(tmp_path: Path) -> No
     assert environment["PATH"] == os.environ["PATH"]
     assert environment["MEDIAFLEET_TOKEN"] == "secret-of-twenty-signs"  # noqa: S105 - no password
     child = load_settings(environ=environment, flags={})
-    # It calls the scheduler that started it: of several nodes only one could listen there.
-    expected = replace(settings.node, scheduler=child.node.scheduler, listen="")
+    # It calls the scheduler that started it: of several nodes only one could listen there. What else its user does on
+    # his own machine keeps no work from it.
+    headroom = ("cpu:0", "memory:5", "disk:1")
+    expected = replace(settings.node, scheduler=child.node.scheduler, listen="", headroom=headroom)
     assert (child.node, child.log) == (expected, settings.log)
     assert (child.store.cell, child.server.token) == ("7", "secret-of-twenty-signs")
 
@@ -187,3 +189,8 @@ async def test_a_dismissed_fleet_goes_on_while_there_is_work_of_others(tmp_path:
     async with asyncio.timeout(DEADLINE_S):
         await ending
     assert signals.interrupted
+
+
+def test_a_headroom_of_ones_own_machine_is_kept_where_it_was_asked_for() -> None:
+    assert app.own_headroom(("cpu:10", "disk:5")) == ("cpu:10", "disk:5", "memory:5")
+    assert app.own_headroom(()) == ("cpu:0", "memory:5", "disk:1")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mediafleet.cli._text import duration_text, size_text
 from mediafleet.cli._values import value_lines
+from mediafleet.domain.node import LINKED_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +89,15 @@ def node_row(view: NodeView, *, now_ms: int) -> tuple[str, ...]:
     running = ", ".join(work.job for one in view.executors for work in one.running) or "–"
     seen = f"{duration_text(max(0, now_ms - view.seen_ms) / 1000)} ago"
     return (view.id, view.host, view.state, executors, running, seen)
+
+
+def node_notes(view: NodeView) -> list[str]:
+    """Return in sentences why a node, or an executor of it, takes no work, or not all that it could do."""
+    # Of one that is gone the state says it all, and it stays listed for days.
+    is_told = view.reason and view.state in LINKED_STATES
+    notes = [f"{view.host or view.id} is {view.state}: {view.reason}"] if is_told else []
+    notes += [f"{one.id}: {each.sentence}" for one in view.executors for each in one.withheld]
+    return notes
 
 
 def pool_row(view: PoolView) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -10,8 +11,9 @@ from mediafleet.cli._fleet import open_fleet
 from mediafleet.cli._options import ClientOptions
 from mediafleet.cli._output import Output
 from mediafleet.cli._run import run_client
-from mediafleet.cli._show import NODE_HEADER, POOL_HEADER, node_row, pool_row
+from mediafleet.cli._show import NODE_HEADER, POOL_HEADER, node_notes, node_row, pool_row
 from mediafleet.domain.clock import SystemClock
+from mediafleet.domain.node import parse_state
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,18 +23,22 @@ if TYPE_CHECKING:
 _NO_OPTIONS = ClientOptions()
 
 
-def nodes(*, options: ClientOptions = _NO_OPTIONS) -> int:
-    """List nodes, what they can do and what they run.
+def nodes(*, state: str = "", options: ClientOptions = _NO_OPTIONS) -> int:
+    """List nodes, what they can do, what they run, and why some take no work.
 
     Args:
+        state: Only nodes in this state; `unavailable`, as older fleets say, is `offline`.
         options: Shared options.
     """
 
     async def show(client: FleetClient, output: Output) -> None:
-        found = await client.nodes()
+        wanted = parse_state(state) if state else None
+        found = [one for one in await client.nodes() if wanted in {None, one.state}]
         output.document(found)
         now_ms = SystemClock().now_ms()
         output.table(NODE_HEADER, [node_row(one, now_ms=now_ms) for one in found], empty="The fleet has no nodes yet.")
+        for line in chain.from_iterable(map(node_notes, found)):
+            output.say(line)
 
     return _ask(show, options)
 

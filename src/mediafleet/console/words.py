@@ -23,7 +23,9 @@ STATUS_MEANINGS = {
     JobStatus.CANCELLED: "Ended by a person",
 }
 NODE_MEANINGS = {
+    NodeState.WARMUP: "Finds out what it can do, takes no work yet",
     NodeState.READY: "Takes work",
+    NodeState.DEGRADED: "Too little of it is free: goes on with what it runs, takes nothing new",
     NodeState.DRAINING: "Finishes what it runs, takes nothing new",
     NodeState.UNLINKED: "Its link is down; it may still be working",
     NodeState.OFFLINE: "Gone",

@@ -54,8 +54,9 @@ class Signature(msgspec.Struct, frozen=True):
     @property
     def pool(self) -> str:
         """Name of the pool: 16 hexadecimal digits of a hash of the signature."""
-        # Fields are written in the order of the class, so every instance finds the same name.
-        return hashlib.blake2b(msgspec.json.encode(self), digest_size=8).hexdigest()
+        # Fields are written in the order of the class, so every instance finds the same name. SHA-1 because scripts have
+        # no other hash, and they name pools as well (includes/shape.lua).
+        return hashlib.sha1(msgspec.json.encode(self), usedforsecurity=False).hexdigest()[:16]
 
 
 def is_covered(requirement: Requirement, signature: Signature) -> bool:

@@ -169,7 +169,8 @@ class CapabilityMissing(Unavailable):
     code = "capability-missing"
 
     def __init__(self, capability: str) -> None:
-        super().__init__(f"This node cannot provide {capability!r} at present.")
+        # As detail too: it is what the scheduler withholds from the executor for a while.
+        super().__init__(f"This node cannot provide {capability!r} at present.", detail=capability)
         self.capability = capability
 
 

@@ -24,6 +24,8 @@ class EventType(StrEnum):
     NODE_REGISTERED = "node.registered"
     NODE_UNLINKED = "node.unlinked"
     NODE_DRAINING = "node.draining"
+    NODE_CHANGED = "node.changed"
+    """Its state, or what one of its executors gets work for, is another now."""
     NODE_LOST = "node.lost"
     UNKNOWN = "unknown"
     """Stands for a type that only a newer version knows, while a fleet is updated; it is passed over and counted."""

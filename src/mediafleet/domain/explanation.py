@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from mediafleet.domain.capability import Requirement, Signature
+from mediafleet.domain.health import Withheld
 from mediafleet.domain.job import DEFAULT_TENANT
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
 from mediafleet.domain.placement import Policy
@@ -31,13 +32,17 @@ class Absence(StrEnum):
 
     HELD = "held"
     """It is kept for tasks that need many slots."""
+    WITHHELD = "withheld"
+    """It does without what the task needs for a while: it lacked it, or too many tasks failed on it."""
+    WARMUP = "warmup"
+    DEGRADED = "degraded"
     DRAINING = "draining"
     UNLINKED = "unlinked"
     OFFLINE = "offline"
 
 
 class AbsentExecutor(msgspec.Struct, frozen=True):
-    """An executor that is in no pool now."""
+    """An executor that is in no pool now, or in none for a task that needs all that it claims."""
 
     executor: str
     signature: Signature
@@ -47,6 +52,10 @@ class AbsentExecutor(msgspec.Struct, frozen=True):
     """Slots that batch work itself holds."""
     held_for: str = ""
     """The queue that holds it."""
+    reason: str = ""
+    """Why its node takes no new work, as a sentence."""
+    withheld: tuple[Withheld, ...] = ()
+    """What it does without for a while."""
 
 
 class FleetSnapshot(msgspec.Struct, frozen=True):
@@ -127,6 +136,9 @@ class Verdict(StrEnum):
     EXCLUDED = "excluded"
     """It has room, but the task failed on its node and another has room too."""
     HELD = "held"
+    WITHHELD = "withheld"
+    WARMUP = "warmup"
+    DEGRADED = "degraded"
     DRAINING = "draining"
     UNLINKED = "unlinked"
     OFFLINE = "offline"

@@ -54,6 +54,12 @@ class Register(msgspec.Struct, frozen=True, tag="register", tag_field="type"):
     """Attempts whose result waits in the node's outbox."""
     draining: bool = False
     facts: dict[str, Any] = {}
+    state: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    """What the node says of itself: `warmup` while it takes no work yet, `degraded`, `draining`; empty for ready."""
+    load: dict[str, float] = {}
+    """As in `heartbeat`: a machine that is over its limits gets no work from the first moment on."""
+    headroom: dict[str, int] = {}
+    """Per cent of a resource that must be free for new work, where the node differs from the fleet."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat", tag_field="type"):
@@ -61,7 +67,8 @@ class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat", tag_field="type"):
 
     running: tuple[AttemptRef, ...] = ()
     load: dict[str, float] = {}
-    """Shares 0..1 of the machine in use: `cpu`, `memory`, `disk`."""
+    """Shares 0..1 of the machine in use: `cpu` (with `cpu_own`, the part of the node's own work), `memory`, `disk`, `gpu`;
+    and `memory_free_gb`, `disk_free_gb`."""
     ran: dict[str, KindTally] = {}
     """What it ran to an end since the heartbeat before, by kind."""
 
@@ -129,10 +136,10 @@ class Misc(msgspec.Struct, frozen=True, tag="misc", tag_field="type"):
     """Everything else: log lines, changed capabilities, a goodbye."""
 
     event: str
-    """`log`, `executors` (capabilities changed), `draining`, `goodbye`."""
+    """`log`, `executors` (capabilities changed), `state` (of the node itself), `draining`, `goodbye`."""
     data: dict[str, Any] = {}
     executors: tuple[Executor, ...] = ()
-    """With `executors`: the whole new list."""
+    """With `executors`, and with a `state` that ends a warm-up: the whole new list."""
 
 
 NodeFrame = Register | Heartbeat | JobAck | JobReject | JobProgress | JobResults | Misc

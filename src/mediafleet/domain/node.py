@@ -1,4 +1,4 @@
-"""Nodes, their executors and pools."""
+"""Nodes, the states they go through, their executors and pools."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 from mediafleet.domain.capability import Signature, check_capabilities
 from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.health import Withheld
 from mediafleet.domain.ids import check_name
 
 MAX_SLOTS = 4096
@@ -16,15 +17,66 @@ MAX_SLOTS = 4096
 
 
 class NodeState(StrEnum):
-    """Whether a node takes work."""
+    """Whether a node takes work. Read in any case, and by the names of older fleets (`unavailable`)."""
 
+    WARMUP = "warmup"
+    """It finds out what it can do, or loads what it needs; takes no work yet."""
     READY = "ready"
+    DEGRADED = "degraded"
+    """Too little of the machine is free, or it says so itself: goes on with what it runs and takes nothing new."""
     DRAINING = "draining"
     """Finishes what it runs and takes nothing new."""
     UNLINKED = "unlinked"
     """Its link is down but its lease is not over: it may still be working."""
     OFFLINE = "offline"
     """Its lease has ended, or it said goodbye."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> NodeState | None:
+        name = str(value).strip().lower()
+        return _OLDER_NAMES.get(name) or next((state for state in cls if state.value == name), None)
+
+
+_OLDER_NAMES = {
+    "unavailable": NodeState.OFFLINE,
+    "available": NodeState.READY,
+}
+
+
+def parse_state(word: str) -> NodeState:
+    """Return the state of that name, in any case or as older fleets call it. Raises InvalidRequest."""
+    try:
+        return NodeState(word)
+    except ValueError:
+        raise InvalidRequest(f"{word[:40]!r} is no state of a node; it is one of {', '.join(NodeState)}.") from None
+
+
+class NodeEvent(StrEnum):
+    """What can happen to a node."""
+
+    REGISTER = "register"
+    """It is on a link; in which state follows from what is known of it."""
+    CHANGE = "change"
+    """Something of what is known of it changed: it is warm, over a limit, below it, drained or let back."""
+    UNLINK = "unlink"
+    LEAVE = "leave"
+    """A goodbye, or the end of its lease."""
+
+
+LINKED_STATES = frozenset({NodeState.WARMUP, NodeState.READY, NodeState.DEGRADED, NodeState.DRAINING})
+
+_WARMUP, _READY, _DEGRADED, _DRAINING, _UNLINKED, _OFFLINE = NodeState
+NODE_TRANSITIONS: dict[tuple[NodeState, NodeEvent], frozenset[NodeState]] = {
+    **{(state, NodeEvent.REGISTER): LINKED_STATES for state in NodeState},
+    (_WARMUP, NodeEvent.CHANGE): frozenset({_READY, _DEGRADED, _DRAINING}),
+    (_READY, NodeEvent.CHANGE): frozenset({_DEGRADED, _DRAINING}),
+    (_DEGRADED, NodeEvent.CHANGE): frozenset({_READY, _DRAINING}),
+    # An operator who lets a node work again finds it as it is by then.
+    (_DRAINING, NodeEvent.CHANGE): frozenset({_WARMUP, _READY, _DEGRADED}),
+    **{(state, NodeEvent.UNLINK): frozenset({_UNLINKED}) for state in LINKED_STATES},
+    **{(state, NodeEvent.LEAVE): frozenset({_OFFLINE}) for state in NodeState},
+}
+"""Where each event may lead. Nothing else changes the state of a node: the store's scripts are given this table."""
 
 
 class Executor(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
@@ -73,6 +125,8 @@ class ExecutorView(msgspec.Struct, frozen=True):
     used: int
     capabilities: tuple[str, ...]
     running: tuple[RunningView, ...] = ()
+    withheld: tuple[Withheld, ...] = ()
+    """Capabilities that it claims and gets no work for now, or lately did not."""
 
 
 class NodeView(msgspec.Struct, frozen=True):
@@ -89,6 +143,10 @@ class NodeView(msgspec.Struct, frozen=True):
     """What the node says of its machine: platform, cores, memory, FFmpeg version …"""
     instance: str = ""
     """The scheduler instance that has, or last had, its link."""
+    load: dict[str, float] = {}
+    """Shares 0..1 of its machine in use, as it said last: `cpu`, `memory`, `disk`, `gpu` …"""
+    reason: str = ""
+    """Why it takes no new work, where it does not."""
     link: str = "websocket"
     """What carries, or last carried, its link: `websocket`, where it dialled in, or `push`, where it is called."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import stamina
 import structlog
@@ -23,19 +23,15 @@ from mediafleet.domain.clock import Clock, SystemClock
 from mediafleet.domain.errors import MediafleetError, SchedulerUnavailable, Unavailable
 from mediafleet.domain.frames import PROTOCOL_VERSION, Misc, Register
 from mediafleet.domain.ids import DEFAULT_CELL
+from mediafleet.domain.node import NodeState
 from mediafleet.node.connection import Connection
 from mediafleet.node.context import Persistence
 from mediafleet.node.duty import Duty
-from mediafleet.node.executors import (
-    CapabilityMemory,
-    Offer,
-    build_executors,
-    count_cores,
-    describe_machine,
-    detect_offer,
-)
+from mediafleet.node.executors import CapabilityMemory, detect_offer
+from mediafleet.node.gauges import Cards, LoadGauges
 from mediafleet.node.guard import Guard, choose_guard
 from mediafleet.node.identity import Identity, claim_identity
+from mediafleet.node.machine import Machine
 from mediafleet.node.outbox import Outbox
 from mediafleet.node.processes import Launcher
 from mediafleet.node.progress import ProgressBoard
@@ -44,16 +40,13 @@ from mediafleet.node.state import AttemptTable
 from mediafleet.node.workspace import Workspaces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from mediafleet.domain.node import Executor
     from mediafleet.kinds.registry import KindRegistry
     from mediafleet.node.context import ArtifactTransfer
     from mediafleet.node.link import Dial
     from mediafleet.ops.settings import NodeSettings
-
-T = TypeVar("T")
 
 _DELIVER_S = 10.0
 """How long a drained node waits for its last results to be confirmed; the outbox keeps them anyway."""
@@ -97,6 +90,7 @@ class NodeAgent:
         self._around = surroundings
         self._host = settings.name or socket.gethostname()
         self._told = asyncio.Event()
+        self._look = asyncio.Event()
         self._is_draining = False
         self._is_aborting = False
         self._has_registered = False
@@ -112,6 +106,10 @@ class NodeAgent:
         """Stop what runs, clean up, and end."""
         self._is_aborting = True
         self._note_change()
+
+    def look_again(self) -> None:
+        """Find out anew what this machine can do, and tell the scheduler if that has changed; work goes on."""
+        self._look.set()
 
     def _note_change(self) -> None:
         self._told.set()
@@ -139,51 +137,84 @@ class NodeAgent:
             launcher = Launcher(
                 guard, environment=self._around.environment, grace_s=self._settings.stop_grace_ms / 1000
             )
-            # Detection may take minutes on a slow machine, and the loops
-            # that look at `drain` and `abort` do not run yet.
-            offer = await self._unless_told(
-                detect_offer(
-                    self._around.kinds,
-                    workspaces=workspaces,
-                    launcher=launcher,
-                    memory=CapabilityMemory(self._data / "capabilities.json"),
-                )
+            look = partial(
+                detect_offer,
+                self._around.kinds,
+                workspaces=workspaces,
+                launcher=launcher,
+                memory=CapabilityMemory(self._data / "capabilities.json"),
             )
-            if offer is None:
-                return Farewell.ABORTED if self._is_aborting else Farewell.DRAINED
-            return await self._work(identity, offer, workspaces=workspaces, launcher=launcher)
+            # A driver may take seconds to answer.
+            cards = await asyncio.to_thread(Cards)
+            with LoadGauges(self._data, cards) as gauges:
+                machine = Machine(self._settings, gauges, cards.names, look)
+                return await self._look_first(identity, machine, workspaces=workspaces, launcher=launcher)
 
-    async def _unless_told(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """Return what the work returns, or None if the agent is told to end first."""
-        working = asyncio.create_task(work, name="detect")
+    async def _look_first(
+        self, identity: Identity, machine: Machine, *, workspaces: Workspaces, launcher: Launcher
+    ) -> Farewell:
+        # Detection may take minutes on a slow machine, and the loops that look at `drain` and `abort` do not run yet.
+        looking = asyncio.create_task(machine.look(), name="detect")
         told = asyncio.create_task(self._told.wait(), name="told")
         try:
-            await asyncio.wait([working, told], return_when=asyncio.FIRST_COMPLETED)
-            return working.result() if working.done() else None
+            patience_s = self._settings.warmup_after_ms / 1000
+            await asyncio.wait([looking, told], timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+            if told.done() and not looking.done():
+                return Farewell.ABORTED if self._is_aborting else Farewell.DRAINED
+            await machine.wait_for_load()
+            return await self._work(identity, machine, looking, workspaces=workspaces, launcher=launcher)
         finally:
-            for task in (working, told):
+            for task in (looking, told):
                 task.cancel()
-            await asyncio.wait([working, told])
+            await asyncio.wait([looking, told])
 
-    async def _work(self, identity: Identity, offer: Offer, *, workspaces: Workspaces, launcher: Launcher) -> Farewell:
-        executors = build_executors(self._settings, offer.capabilities, cores=count_cores())
-        table = AttemptTable(executors, find_missing=partial(find_missing, self._around.kinds))
+    async def _work(
+        self,
+        identity: Identity,
+        machine: Machine,
+        looking: asyncio.Task[None],
+        *,
+        workspaces: Workspaces,
+        launcher: Launcher,
+    ) -> Farewell:
+        table = AttemptTable(machine.executors, find_missing=partial(find_missing, self._around.kinds))
         outbox = Outbox(self._data / "outbox")
         table.restore(outbox.load())
         runner = Runner(
             self._around.kinds, workspaces, launcher, self._around.artifacts, self._persistence(), ProgressBoard()
         )
-        introduce = partial(self._introduce, identity, executors, describe_machine(offer), table)
-        async with Duty(table, outbox=outbox, runner=runner, clock=self._around.clock, data=self._data) as duty:
+        introduce = partial(self._introduce, identity, machine, table)
+        async with Duty(table, outbox=outbox, runner=runner, clock=self._around.clock, load=machine.load) as duty:
             self._duty = duty
-            # A task of its own, because running work and a drain go on while no scheduler answers.
-            linking = asyncio.create_task(self._stay_linked(duty, introduce), name="link")
-            linking.add_done_callback(self._note_failure)
+            # Tasks of their own, because running work and a drain go on while no scheduler answers.
+            helpers = [
+                asyncio.create_task(self._stay_linked(duty, introduce), name="link"),
+                asyncio.create_task(self._follow_machine(duty, machine, looking), name="machine"),
+            ]
+            for helper in helpers:
+                helper.add_done_callback(self._note_failure)
             try:
                 return await self._until_told(duty)
             finally:
-                linking.cancel()
-                await asyncio.wait([linking])
+                for helper in helpers:
+                    helper.cancel()
+                await asyncio.wait(helpers)
+
+    async def _follow_machine(self, duty: Duty, machine: Machine, looking: asyncio.Task[None]) -> None:
+        """Tell what this machine can do once that is known, and again whenever it turns out to be something else."""
+        if not looking.done():
+            await looking
+            duty.table.offer(machine.executors)
+            # Where there is no link yet, the registration says it.
+            duty.post(machine.announcement("state"))
+        while True:
+            await self._look.wait()
+            self._look.clear()
+            before = machine.executors
+            await machine.look()
+            if machine.executors != before:
+                duty.table.offer(machine.executors)
+                duty.post(machine.announcement("executors"))
 
     def _note_failure(self, linking: asyncio.Task[None]) -> None:
         if not linking.cancelled() and (error := linking.exception()):
@@ -195,20 +226,21 @@ class NodeAgent:
     def _persistence(self) -> Persistence:
         return Persistence(self._settings.reconnect_min_ms / 1000, self._settings.reconnect_max_ms / 1000)
 
-    def _introduce(
-        self, identity: Identity, executors: tuple[Executor, ...], facts: dict[str, Any], table: AttemptTable
-    ) -> Register:
+    def _introduce(self, identity: Identity, machine: Machine, table: AttemptTable) -> Register:
         return Register(
             protocol=PROTOCOL_VERSION,
             node=identity.node,
             incarnation=identity.incarnation,
             host=self._host,
             version=version("mediafleet"),
-            executors=executors,
+            executors=machine.executors,
             running=table.running,
             holding=table.holding,
             draining=table.is_draining,
-            facts=facts,
+            facts=machine.facts,
+            state="" if machine.is_warm else NodeState.WARMUP,
+            load=machine.load(),
+            headroom=machine.headroom,
         )
 
     # --- the end ---

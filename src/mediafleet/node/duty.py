@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
-from mediafleet.node.executors import measure_load
 from mediafleet.node.runner import bind_attempt
 from mediafleet.node.state import AttemptTable, Ending, Forget, Instruction, Keep, Send, Start, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
-    from pathlib import Path
     from types import TracebackType
 
     from mediafleet.domain.clock import Clock
@@ -31,13 +29,15 @@ _log = structlog.get_logger(__name__)
 class Duty:
     """Attempts, outbox and link of one start. Leaving the block stops all work without reporting it."""
 
-    def __init__(self, table: AttemptTable, *, outbox: Outbox, runner: Runner, clock: Clock, data: Path) -> None:
+    def __init__(
+        self, table: AttemptTable, *, outbox: Outbox, runner: Runner, clock: Clock, load: Callable[[], dict[str, float]]
+    ) -> None:
         self.table = table
         self._outbox = outbox
         self._runner = runner
         self.board = runner.board
         self._clock = clock
-        self._data = data
+        self._load = load
         self._connection: Connection | None = None
         self._handlers: dict[str, asyncio.Task[Ending]] = {}
         self._owned: set[asyncio.Task[None]] = set()
@@ -67,7 +67,7 @@ class Duty:
 
     def beat(self) -> None:
         """Send the heartbeat that is due."""
-        self.apply(self.table.beat(now_s=self._clock.monotonic(), load=measure_load(self._data)))
+        self.apply(self.table.beat(now_s=self._clock.monotonic(), load=self._load()))
 
     def link(self, connection: Connection) -> None:
         """Begin to use a link that has just been registered."""

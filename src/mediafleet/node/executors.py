@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +125,7 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def describe_machine(offer: Offer) -> dict[str, Any]:
+def describe_machine(offer: Offer, gpus: Sequence[str] = ()) -> dict[str, Any]:
     """Return what `register` tells of the machine."""
     return {
         # First, so that no kind can overwrite what the machine says of itself.
@@ -137,14 +136,5 @@ def describe_machine(offer: Offer) -> dict[str, Any]:
         "cores": count_cores(),
         "memory_bytes": psutil.virtual_memory().total,
         "missing": offer.missing,
+        **({"gpus": list(gpus)} if gpus else {}),
     }
-
-
-def measure_load(data: Path) -> dict[str, float]:
-    """Return the shares 0..1 of processor, memory and the data directory's disk in use, cheaply."""
-    # Without an interval it is the share since the last call and blocks nobody; the first call therefore says 0.
-    load = {"cpu": psutil.cpu_percent(interval=None) / 100, "memory": psutil.virtual_memory().percent / 100}
-    # The disk may be gone for a moment (an unmounted share), and the heartbeat must go out all the same.
-    with suppress(OSError):
-        load["disk"] = psutil.disk_usage(str(data)).percent / 100
-    return load

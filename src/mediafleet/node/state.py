@@ -132,6 +132,10 @@ class AttemptTable:
         self._told_to_drain = False
         self._leaving = False
 
+    def offer(self, executors: Iterable[Executor]) -> None:
+        """Offer these executors from now on; what runs goes on, also on one that is not offered any more."""
+        self._slots = {executor.name: executor.slots for executor in executors}
+
     @property
     def running(self) -> tuple[AttemptRef, ...]:
         """Attempts that hold slots, in the order they came."""

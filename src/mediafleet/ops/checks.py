@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from mediafleet.domain.cells import MOST_CELLS
 from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.health import parse_headroom
 from mediafleet.domain.ids import DEFAULT_CELL
 from mediafleet.domain.push import parse_listen, parse_push_nodes
 from mediafleet.domain.rules import parse_tenants
@@ -32,6 +33,7 @@ LEAST_TOKEN_LENGTH = 16
 MOST_PLACE_BATCH = 64
 """Tasks; more would hold the store for too long in one script."""
 HIGHEST_PORT = 65_535
+MOST_PERCENT = 100
 
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _CELL = re.compile(r"[a-z0-9]{1,16}")
@@ -40,7 +42,9 @@ _REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"}) | {
     f"{scheme}+{kind}" for scheme in ("redis", "rediss") for kind in ("sentinel", "cluster")
 }
 
-_MAY_BE_ZERO = frozenset({"slots", "port", "drain_s", "stop_grace_ms", "max_kills"}) | {
+_MAY_BE_ZERO = frozenset(
+    {"slots", "port", "drain_s", "stop_grace_ms", "max_kills", "headroom_percent", "breaker_failures"}
+) | {
     "max_open",
     "max_open_per_tenant",
     "max_open_live",
@@ -66,6 +70,7 @@ def _check_all(settings: Settings) -> list[str]:
         *_check_numbers(settings),
         *_check_store(settings.store),
         *_check_times(settings.scheduler),
+        *_check_health(settings.scheduler),
         *_check_node(settings.node),
         *_check_server(settings.server),
         *_check_artifacts(settings.artifacts),
@@ -78,7 +83,8 @@ def _check_numbers(component: Any, prefix: str = "") -> Iterator[str]:
         value = getattr(component, item.name)
         if is_dataclass(value):
             yield from _check_numbers(value, f"{prefix}{item.name}.")
-        elif isinstance(value, int):
+        # A truth value is a number to Python.
+        elif isinstance(value, int) and not isinstance(value, bool):
             least = 0 if item.name in _MAY_BE_ZERO else 1
             if value < least:
                 yield f"{prefix}{item.name} is {value}; it must be {least} or more."
@@ -131,6 +137,17 @@ def _check_times(scheduler: SchedulerSettings) -> Iterator[str]:
         yield f"scheduler.place_batch is {scheduler.place_batch}; it must be 1 to {MOST_PLACE_BATCH}."
 
 
+def _check_health(scheduler: SchedulerSettings) -> Iterator[str]:
+    if scheduler.headroom_percent > MOST_PERCENT:
+        yield f"scheduler.headroom_percent is {scheduler.headroom_percent}; it must be 0 to {MOST_PERCENT}."
+    longest = scheduler.withheld_longest_ms
+    if longest < max(scheduler.breaker_cool_ms, scheduler.missing_ms):
+        yield (
+            f"scheduler.withheld_longest_ms is {longest}, less than scheduler.breaker_cool_ms, "
+            f"{scheduler.breaker_cool_ms}, or scheduler.missing_ms, {scheduler.missing_ms}."
+        )
+
+
 def _check_node(node: NodeSettings) -> Iterator[str]:
     addresses = [urlsplit(part.strip()) for part in node.scheduler.split(",")]
     if any(address.scheme not in {"http", "https"} or not address.hostname for address in addresses):
@@ -144,6 +161,10 @@ def _check_node(node: NodeSettings) -> Iterator[str]:
         yield f"node.listen: {error.message}"
     if node.reconnect_min_ms > node.reconnect_max_ms:
         yield f"node.reconnect_min_ms is {node.reconnect_min_ms}, more than node.reconnect_max_ms, {node.reconnect_max_ms}."
+    try:
+        parse_headroom(node.headroom)
+    except InvalidRequest as error:
+        yield f"node.headroom: {error.message}"
     for label in node.labels:
         if not _LABEL.fullmatch(label):
             yield f"node.labels has {label!r}; use 1 to 80 letters, digits and '_', '.', '>', '@', '/', '+', '-'."

@@ -38,6 +38,18 @@ class SchedulerSettings:
     """Life of a reservation that no ACK confirms, milliseconds."""
     heartbeat_ms: int = 5_000
     """How often a node reports, milliseconds."""
+    headroom_percent: int = 25
+    """A node gets new work only while so much of its processor, memory, disk and GPU is free, per cent; 0 to look away."""
+    require_gpu: bool = False
+    """Refuse nodes that offer no `hw:` capability, with the reason."""
+    breaker_failures: int = 5
+    """After so many failures in a row, each of another job, an executor gets no tasks of the kind; 0 for never."""
+    breaker_cool_ms: int = 30_000
+    """How long that is the first time, milliseconds; then one task decides, and each time that it fails doubles it."""
+    missing_ms: int = 30_000
+    """How long an executor does without a capability that its node lacked, milliseconds; doubled each time in a row."""
+    withheld_longest_ms: int = 600_000
+    """Longest of both, milliseconds."""
     node_lease_ms: int = 15_000
     """How long a silent node keeps its work, milliseconds; at least 2 heartbeats."""
     reap_ms: int = 500
@@ -90,6 +102,10 @@ class NodeSettings:
     """Shown name; the machine's host name where empty."""
     slots: int = 0
     """Slots of the `cpu` executor; 0 for one a core, but at most 4, since FFmpeg uses several cores itself."""
+    headroom: tuple[str, ...] = ()
+    """Per cent of this machine that must be free for new work, as `disk:10`, where it differs from the fleet's; 0: look away."""
+    warmup_after_ms: int = 3_000
+    """Where looking for what this machine can do takes longer, milliseconds, the node joins meanwhile, as `warmup`."""
     labels: tuple[str, ...] = ()
     """Words that become capabilities `label:<word>`."""
     reconnect_min_ms: int = 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,6 +32,8 @@ class LinkedNode:
     link: NodeLink
     epoch: int
     """Rises with each registration of the node; an older link changes nothing."""
+    headroom: dict[str, int] = field(default_factory=dict[str, int])
+    """Per cent of its machine that the node itself says must be free for new work, by resource."""
 
 
 class LinkTable:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mediafleet.domain.health import BreakerRules
 from mediafleet.domain.ids import job_of, node_of
 from mediafleet.domain.retry import back_off_table
 from mediafleet.domain.rules import FleetRules
@@ -45,6 +46,11 @@ LIMITS = {
 """Entries of `due` that are the time limits of a task, with the limit's name."""
 
 log = structlog.get_logger(__name__)
+
+
+def breaker_rules(settings: SchedulerSettings) -> BreakerRules:
+    """Return when an executor gets no more tasks of a kind."""
+    return BreakerRules(settings.breaker_failures, settings.breaker_cool_ms, settings.withheld_longest_ms)
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,9 @@ class Reaper:
                 self._metrics.limits_reached.labels(limit).inc(count)
             if what in {"reserve", "node", "deadline", "stalled", "idle"}:
                 self._metrics.attempts_lost.labels(what).inc(count)
+            # Executors came to pools that this instance may not know yet.
+            if what == "withheld":
+                self._placer.note_executors()
             if what in {"reserve", "deadline", "stalled", "idle"}:
                 log.warning("attempts ended without a result", reason=what, count=count)
 
@@ -139,4 +148,5 @@ class Reaper:
             queue_error=as_text(QUEUE_TIMEOUT),
             stalled_error=as_text(STALLED),
             task_deadline_error=as_text(TASK_DEADLINE_EXCEEDED),
+            breaker=breaker_rules(self._settings),
         )

@@ -16,12 +16,13 @@ from mediafleet import __version__
 from mediafleet.domain.cells import cell_names
 from mediafleet.domain.errors import Conflict, IllegalTransition, NotFound, QueueFull, StoreUnavailable
 from mediafleet.domain.frames import Drain, JobResults, Misc, Outcome, Registered
-from mediafleet.domain.ids import executor_id, is_id
+from mediafleet.domain.ids import is_id
 from mediafleet.domain.job import JobPage
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus
 from mediafleet.domain.rules import FleetRules, InstanceDocument, parse_tenants
 from mediafleet.ops.metrics import Metrics
 from mediafleet.scheduler.accept import Acceptor
+from mediafleet.scheduler.admission import check_register, node_record
 from mediafleet.scheduler.catalogue import CatalogueKeeper
 from mediafleet.scheduler.chain_watch import ChainWatch
 from mediafleet.scheduler.courier import Courier
@@ -33,20 +34,18 @@ from mediafleet.scheduler.insight import Insight
 from mediafleet.scheduler.links import LinkedNode, LinkTable
 from mediafleet.scheduler.loops import end_loops, keep_going
 from mediafleet.scheduler.membership import Duties, Member
-from mediafleet.scheduler.outcomes import poison_error
 from mediafleet.scheduler.placer import Placer
 from mediafleet.scheduler.planner import Planner
 from mediafleet.scheduler.reaper import NODE_RETENTION_MS, Reaper, Recovery
-from mediafleet.scheduler.registration import check_register
 from mediafleet.scheduler.retention import Retention
 from mediafleet.scheduler.settler import Settler
+from mediafleet.scheduler.standing import StandingDesk, settle_rules
 from mediafleet.scheduler.sweeper import Sweeper
 from mediafleet.scheduler.uploads import Uploads
 from mediafleet.scheduler.waiting import wait_final
 from mediafleet.store.inbox import Inbox
-from mediafleet.store.records import ExecutorRecord, NodeDocument, NodeRecord, PlaceRules
+from mediafleet.store.records import PlaceRules
 from mediafleet.store.schema import SCHEMA
-from mediafleet.store.scripts import as_text
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -99,8 +98,14 @@ class Scheduler:
         self.catalogue = CatalogueKeeper(settings.catalogue, resources.clock)
         facts = FactSource(store, lambda: self.catalogue.current)
         self._planner = Planner(store, kinds, self._placer, self._links, facts=facts, metrics=self.metrics)
+        self._standing = StandingDesk(store, self._links, self._placer, rules)
         self._settler = Settler(
-            store, self._links, self._placer, self.metrics, lease_ms=rules.node_lease_ms, on_final=self._planner.ask
+            store,
+            self._links,
+            self._placer,
+            self.metrics,
+            rules=settle_rules(rules, self._standing),
+            on_final=self._planner.ask,
         )
         retention = Retention(store, resources.blobs)
         self._uploads = Uploads(
@@ -150,6 +155,7 @@ class Scheduler:
             "catalogue": self.catalogue.step,
             "settler": self._settler.step,
             "acks": self._settler.ack_step,
+            "standing": self._standing.step,
             "events": self._hub.step,
             "reaper": self._reaper.step,
             "sweeper": self._sweeper.step,
@@ -337,12 +343,14 @@ class Scheduler:
     async def attach(self, link: NodeLink, frame: Register) -> Registered:
         """See `Fleet.attach`."""
         # The store first: it gives the epoch, from which on it refuses what the older link still says.
-        admitted = await self._store.register(self._node_record(frame, link.kind))
+        check_register(frame, self._store.keys.cell, self._cells)
+        record = node_record(frame, self.instance, self._rules, max_kills=self._fleet_rules.max_kills, link=link.kind)
+        admitted = await self._store.register(record)
         self.metrics.note_dead(admitted.dead)
         current = self._links.get(frame.node)
         if current and current.epoch > admitted.epoch:
             raise Conflict("The node registered on a newer link meanwhile.")
-        older = self._links.put(frame.node, LinkedNode(link, admitted.epoch))
+        older = self._links.put(frame.node, LinkedNode(link, admitted.epoch, frame.headroom))
         if older:
             older.close(4409, "the node registered on a newer link")
         # A node forgets a result that nobody wants without a word; one that it runs it confirms when stopped.
@@ -363,25 +371,6 @@ class Scheduler:
             draining=admitted.draining,
         )
 
-    def _node_record(self, frame: Register, link: str) -> NodeRecord:
-        check_register(frame, self._store.keys.cell, self._cells)
-        return NodeRecord(
-            node=frame.node,
-            instance=self.instance,
-            incarnation=frame.incarnation,
-            doc=as_text(NodeDocument(frame.host, frame.version, frame.facts, link)),
-            draining=frame.draining,
-            lease_ms=self._rules.node_lease_ms,
-            executors=[
-                ExecutorRecord(executor_id(frame.node, e.name), e.slots, e.signature.pool, e.live_reserve, as_text(e))
-                for e in frame.executors
-            ],
-            pools={e.signature.pool: as_text(e.signature) for e in frame.executors},
-            announced=(*frame.running, *frame.holding),
-            max_kills=self._fleet_rules.max_kills,
-            poison_error=as_text(poison_error(self._fleet_rules.max_kills)),
-        )
-
     async def receive(self, link: NodeLink, frame: NodeFrame) -> None:
         """See `Fleet.receive`."""
         # What a replaced link had under way still arrives; its node speaks over the newer one now.
@@ -400,6 +389,8 @@ class Scheduler:
             await self._store.drain(link.node, draining=True, lasting=False)
         elif frame.event == "goodbye":
             await self._unlink(link, linked, goodbye=True)
+        elif frame.event in {"executors", "state"}:
+            self._standing.note_change(link.node, linked.epoch, frame)
         elif frame.event == "log":
             log.info("node says", node=link.node, line=str(frame.data.get("line", ""))[:500])
 

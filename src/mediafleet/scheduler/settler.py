@@ -27,6 +27,7 @@ from mediafleet.domain.frames import (
     Outcome,
     Progress,
 )
+from mediafleet.domain.health import BreakerRules, judge_load
 from mediafleet.domain.ids import is_id, job_of
 from mediafleet.domain.insight import KindTally
 from mediafleet.domain.retry import back_off_table
@@ -66,6 +67,8 @@ class _Tick:
     made: list[Outcome] = field(default_factory=list[Outcome])
     """Results with outputs, which are not checked yet."""
     failures: list[FailureRecord] = field(default_factory=list[FailureRecord])
+    refusals: list[tuple[str, JobReject | Outcome]] = field(default_factory=list[tuple[str, JobReject | Outcome]])
+    """Attempts that their nodes refused, or ended without a result."""
     reports: dict[str, NodeReport] = field(default_factory=dict[str, NodeReport])
     progress: dict[str, ProgressRecord] = field(default_factory=dict[str, ProgressRecord])
     settled: dict[str, list[AttemptRef]] = field(default_factory=dict[str, list[AttemptRef]])
@@ -120,6 +123,25 @@ def unfinished(acks: Iterable[NodeAttempts], done: AbstractSet[str]) -> Iterator
             yield NodeAttempts(ack.node, ack.epoch, attempts)
 
 
+Refusals = Callable[[str, JobReject | Outcome], None]
+
+
+def _ignore(node: str, refusal: JobReject | Outcome) -> None:
+    """Do nothing about it."""
+
+
+@dataclass(frozen=True)
+class SettleRules:
+    """What a settler goes by."""
+
+    lease_ms: int
+    breaker: BreakerRules | None = None
+    headroom: int = 0
+    """Per cent of a machine that must be free for new work; 0 to look away."""
+    on_refusal: Refusals = _ignore
+    """Told of each attempt that a node refused, or that ended without a result."""
+
+
 class Settler:
     """Writes the frames of all nodes, oldest first: acks before results before progress of one tick."""
 
@@ -130,7 +152,7 @@ class Settler:
         placer: Placer,
         metrics: Metrics,
         *,
-        lease_ms: int,
+        rules: SettleRules,
         on_final: Callable[[], None],
     ) -> None:
         self._store = store
@@ -139,7 +161,7 @@ class Settler:
         self.ack_step = self._acks.step
         self._placer = placer
         self._metrics = metrics
-        self._lease_ms = lease_ms
+        self._rules = rules
         self._on_final = on_final
         self._batcher = Batcher[tuple[str, int, NodeFrame]](
             self._flush, limit=BATCH_FRAMES, let_go=self._let_go, on_wait=partial(metrics.note_wait, "settle")
@@ -171,7 +193,12 @@ class Settler:
     async def _settle(self, frames: Sequence[tuple[str, int, NodeFrame]]) -> None:
         tick = _Tick()
         for node, epoch, frame in frames:
-            _sort(tick, node, epoch, frame)
+            if isinstance(frame, Heartbeat):
+                tick.reports[node] = self._node_report(node, epoch, frame)
+                if frame.ran:
+                    tick.ran.append(frame.ran)
+            else:
+                _sort(tick, node, epoch, frame)
         # Acks before outcomes, so that a task that took less than a tick has a start. Progress comes last: what has
         # ended in the same tick is not shown as running once more.
         await self._check_outputs(tick)
@@ -196,6 +223,12 @@ class Settler:
         for grant, outcome in tick.traced.items():
             about = {"job": job_of(outcome.task), "task": outcome.task, "verdict": tick.verdicts.get(grant, "")}
             traces.note_accepted(outcome.traceparent, about, began_ns=tick.began_ns)
+
+    def _node_report(self, node: str, epoch: int, frame: Heartbeat) -> NodeReport:
+        linked = self._links.get(node)
+        own = linked.headroom if linked else {}
+        pressure = judge_load(frame.load, own, headroom=self._rules.headroom)
+        return NodeReport(node, epoch, as_text(frame.load), frame.running, pressure.reason, pressure.is_eased)
 
     async def _commit(self, tick: _Tick) -> None:
         # A result that is taken starts its job by itself; a failure does not, and is rare enough for a write more.
@@ -241,9 +274,11 @@ class Settler:
     async def _fail(self, tick: _Tick) -> None:
         if not tick.failures:
             return
-        failed = await self._store.fail(tick.failures)
+        failed = await self._store.fail(tick.failures, breaker=self._rules.breaker)
         _note_verdicts(tick, [record.grant for record in tick.failures], failed.verdicts)
         self._metrics.note_dead(failed.dead)
+        for node, refusal in tick.refusals:
+            self._rules.on_refusal(node, refusal)
         for record, verdict in zip(tick.failures, failed.verdicts, strict=True):
             if verdict == "stale":
                 self._metrics.stale_messages.labels("outcome").inc()
@@ -271,7 +306,10 @@ class Settler:
             stale = await self._store.report(list(tick.progress.values()))
             self._metrics.stale_messages.labels("progress").inc(stale)
         if tick.reports:
-            renewed = await self._store.renew(list(tick.reports.values()), lease_ms=self._lease_ms)
+            renewed = await self._store.renew(list(tick.reports.values()), lease_ms=self._rules.lease_ms)
+            # A node is well again; its pool may have faded meanwhile, so that nobody knows it.
+            if renewed.freed.pools:
+                self._placer.note_executors()
             self._links.cancel(renewed.stops, "the attempt was given to another node")
             for node in renewed.unknown:
                 linked = self._links.get(node)
@@ -291,10 +329,7 @@ def _sort(tick: _Tick, node: str, epoch: int, frame: NodeFrame) -> None:
     elif isinstance(frame, JobReject):
         tick.causes[frame.grant] = (node, frame.missing or frame.reason)
         tick.failures.append(FailureRecord(frame.task, frame.grant, "lost", delay_ms=REJECT_DELAY_MS))
-    elif isinstance(frame, Heartbeat):
-        tick.reports[node] = NodeReport(node, epoch, as_text(frame.load), frame.running)
-        if frame.ran:
-            tick.ran.append(frame.ran)
+        tick.refusals.append((node, frame))
 
 
 def _sort_outcomes(tick: _Tick, node: str, outcomes: Sequence[Outcome]) -> None:
@@ -308,6 +343,7 @@ def _sort_outcomes(tick: _Tick, node: str, outcomes: Sequence[Outcome]) -> None:
             cancelled += outcome.cancelled
             tick.causes[outcome.grant] = (node, outcome.error.code if outcome.error else "stopped")
             tick.failures.append(failure_of(outcome, draws=draw_delays()))
+            tick.refusals.append((node, outcome))
         elif outcome.result.outputs:
             tick.made.append(outcome)
         else:

@@ -6,7 +6,7 @@ The choice itself is that of domain/placement.py, which the placing script is he
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -94,7 +94,7 @@ def lack(requirement: Requirement, pool: PoolMembers) -> PoolLack:
 def pick(fleet: FleetSnapshot, ask: Ask, matching: Sequence[PoolMembers]) -> Choice:
     """Return which executor a task would get if it were its turn now."""
     seen = {candidate.executor: candidate for pool in matching for candidate in _candidates(pool, ask.priority)}
-    absent = {one.executor: one for one in fleet.absent if is_covered(ask.requirement, one.signature)}
+    absent = {one.executor: one for one in fleet.absent if _would_match(one, ask, seen)}
     # What its queue holds for it goes before the policy.
     held = next((one.executor for one in absent.values() if _is_ready_for(one, ask)), "")
     wish = Wish(ask.requirement.slots, ask.policy, ask.excluded, ask.near)
@@ -120,6 +120,11 @@ def pick(fleet: FleetSnapshot, ask: Ask, matching: Sequence[PoolMembers]) -> Cho
     found += [words.absent_why(one, ask, is_taken=one.executor == held) for one in absent.values()]
     found.sort(key=lambda one: (_IN_ORDER.index(one.verdict), one.used / one.slots, one.executor))
     return Choice(taken, tuple(found))
+
+
+def _would_match(one: AbsentExecutor, ask: Ask, seen: Collection[str]) -> bool:
+    # One that does without something else is in a pool that matches, and is looked at there.
+    return one.executor not in seen and is_covered(ask.requirement, one.signature)
 
 
 def _candidates(pool: PoolMembers, priority: PriorityClass) -> list[Candidate]:

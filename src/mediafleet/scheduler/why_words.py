@@ -25,6 +25,9 @@ POLICIES = {
 }
 _ABSENCES = {
     Absence.HELD: "It is held for other tasks, which need many slots.",
+    Absence.WITHHELD: "It does without something that the task needs for a while.",
+    Absence.WARMUP: "Its node is still finding out what it can do.",
+    Absence.DEGRADED: "Too little of its machine is free.",
     Absence.DRAINING: "Its node drains: it finishes what it runs and takes nothing new.",
     Absence.UNLINKED: "The link of its node is down.",
     Absence.OFFLINE: "Its node is offline.",
@@ -40,6 +43,9 @@ _COUNTED = {
     Verdict.FULL: "full",
     Verdict.LIVE_RESERVE: "kept for live work",
     Verdict.HELD: "held for other tasks",
+    Verdict.WITHHELD: "without what it needs for a while",
+    Verdict.WARMUP: "warming up",
+    Verdict.DEGRADED: "short of room on their machines",
     Verdict.DRAINING: "draining",
     Verdict.UNLINKED: "without a link",
     Verdict.OFFLINE: "offline",
@@ -64,6 +70,11 @@ def absent_why(one: AbsentExecutor, ask: Ask, *, is_taken: bool) -> ExecutorWhy:
     verdict, reason = Verdict(one.absence), _ABSENCES[one.absence]
     if is_taken:
         verdict, reason = Verdict.TAKEN, "It was held for tasks like this one, and has room by now."
+    elif one.absence is Absence.DEGRADED:
+        reason = f"Its node takes nothing new: {one.reason}" if one.reason else reason
+    elif one.absence is Absence.WITHHELD:
+        lacking = [found for found in one.withheld if found.capability in ask.requirement.capabilities]
+        reason = " ".join(found.sentence for found in lacking) or reason
     elif one.absence is Absence.HELD and ask.line and one.held_for == ask.line.queue:
         reason = "It is held for tasks like this one until enough of its slots are free."
     return ExecutorWhy(one.executor, one.signature.pool, verdict, reason, one.used, one.signature.slots)

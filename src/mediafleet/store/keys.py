@@ -178,6 +178,11 @@ class Keys:
         return f"{self.tag}holds"
 
     @property
+    def withheld(self) -> str:
+        """Set: executors that a capability is withheld from, or lately was."""
+        return f"{self.tag}withheld"
+
+    @property
     def waiting(self) -> str:
         """Sorted set: queues with waiting tasks by when they began to wait."""
         return f"{self.tag}waiting"

@@ -14,7 +14,7 @@ from mediafleet.domain.event import Event, event_position
 from mediafleet.domain.ids import job_of
 from mediafleet.domain.job import Job, JobView
 from mediafleet.domain.lifecycle import JobStatus
-from mediafleet.domain.node import NodeView, PoolView
+from mediafleet.domain.node import LINKED_STATES, NodeView, PoolView
 from mediafleet.domain.rules import ClusterView, FleetRules, InstanceDocument, InstanceView
 from mediafleet.store import snapshots, views
 from mediafleet.store.connection import translate_errors
@@ -371,7 +371,7 @@ class Reader:
         return [
             (node_id, int(fields["epoch"]))
             for node_id, fields in zip(ids, found, strict=True)
-            if fields.get("state") in {"ready", "draining"} and fields.get("instance") not in live
+            if fields.get("state") in LINKED_STATES and fields.get("instance") not in live
         ]
 
     async def events(self, after: str, *, block_ms: int, count: int = 500) -> list[Event]:

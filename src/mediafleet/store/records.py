@@ -10,6 +10,7 @@ import msgspec
 
 from mediafleet.domain.capability import Requirement
 from mediafleet.domain.frames import AttemptRef
+from mediafleet.domain.health import BreakerRules
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
 from mediafleet.domain.rules import TenantShare
 from mediafleet.store.cell_records import Full
@@ -274,6 +275,13 @@ class NodeRecord(msgspec.Struct, frozen=True):
     max_kills: int = 2
     """See `FleetRules`."""
     poison_error: str = "{}"
+    warming: bool = False
+    """It takes no work until it says that it is ready."""
+    pressed: str = ""
+    """What of its machine is over a limit, in words."""
+    ailing: str = ""
+    """What it says is wrong with it."""
+    load: str = "{}"
 
 
 class NodeAdmitted(msgspec.Struct, frozen=True):
@@ -297,6 +305,10 @@ class NodeReport(msgspec.Struct, frozen=True):
     epoch: int
     load: str
     running: tuple[AttemptRef, ...]
+    pressed: str = ""
+    """What of its machine is over a limit, in words."""
+    eased: bool = True
+    """All of it is well below its limits."""
 
 
 class Renewed(msgspec.Struct, frozen=True):
@@ -304,6 +316,7 @@ class Renewed(msgspec.Struct, frozen=True):
 
     unknown: list[str]
     stops: list[Stop]
+    freed: Freed
 
 
 class Unlinked(msgspec.Struct, frozen=True):
@@ -337,6 +350,7 @@ class ReapRules(msgspec.Struct, frozen=True):
     queue_error: str = "{}"
     stalled_error: str = "{}"
     task_deadline_error: str = "{}"
+    breaker: BreakerRules = BreakerRules()
     limit: int = 200
     retry_ms: int = 60_000
     """When retention that the caller did not finish is named again."""

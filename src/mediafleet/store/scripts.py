@@ -12,6 +12,7 @@ import msgspec
 from redis.exceptions import NoScriptError
 
 from mediafleet.domain.lifecycle import FINAL_TASK_STATES, TRANSITIONS, TaskState
+from mediafleet.domain.node import NODE_TRANSITIONS, NodeState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,20 @@ def render_lifecycle() -> str:
     )
 
 
+def render_node_states() -> str:
+    """Return the table of a node's states as Lua; `includes/stand.lua` changes a state through it."""
+    rows = {
+        state: ", ".join(
+            f"{event} = {{{', '.join(f'{after} = true' for after in sorted(states))}}}"
+            for (before, event), states in NODE_TRANSITIONS.items()
+            if before is state
+        )
+        for state in NodeState
+    }
+    table = ",\n  ".join(f"{state} = {{{moves}}}" for state, moves in rows.items())
+    return f"local NODE_MOVES = {{\n  {table}\n}}\n"
+
+
 def _folder() -> Traversable:
     return resources.files("mediafleet.store").joinpath("scripts")
 
@@ -57,6 +72,8 @@ def _include(match: re.Match[str]) -> str:
 def _included(name: str) -> str:
     if name == "state":
         return render_lifecycle()
+    if name == "nodestate":
+        return render_node_states()
     return _folder().joinpath("includes", f"{name}.lua").read_text("utf-8")
 
 

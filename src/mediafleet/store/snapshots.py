@@ -24,6 +24,7 @@ from mediafleet.domain.placement import Policy
 from mediafleet.domain.rules import FleetRules
 from mediafleet.store.connection import translate_errors
 from mediafleet.store.records import QueueSpec
+from mediafleet.store.views import node_reason, withheld_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -57,7 +58,9 @@ async def read_fleet(redis: Any, keys: Keys, requirements: Sequence[Requirement]
         held = {executor.decode() for executor in holds.values()}
         present = {node_of(executor) for pool in members for executor in pool.used}
         away = await _read_away(redis, keys, [name.decode() for name in nodes if name.decode() not in present])
-        absent = await _read_absent(redis, keys, {**dict.fromkeys(held, Absence.HELD), **away})
+        withheld = {name.decode(): Away(Absence.WITHHELD) for name in await redis.smembers(keys.withheld)}
+        # A node that is away says more than what its executors do without.
+        absent = await _read_absent(redis, keys, {**dict.fromkeys(held, Away(Absence.HELD)), **withheld, **away})
     specs = [msgspec.json.decode(queues[name], type=QueueSpec) for name in waiting if name in queues]
     return FleetSnapshot(
         now_ms=seconds * 1000 + micros // 1000,
@@ -89,13 +92,27 @@ def _scores(found: Iterable[tuple[bytes, float]]) -> dict[str, int]:
     return {name.decode(): int(score) for name, score in found}
 
 
-async def _read_away(redis: Any, keys: Keys, nodes: Sequence[str]) -> dict[str, Absence]:
+class Away(msgspec.Struct, frozen=True):
+    """Why an executor is in no pool."""
+
+    absence: Absence
+    reason: str = ""
+
+
+_STANDING: tuple[str, ...] = ("state", "pressed", "ailing", "drained")
+
+
+async def _read_away(redis: Any, keys: Keys, nodes: Sequence[str]) -> dict[str, Away]:
     """Return the executors of nodes that take no work, and why they do not."""
     pipeline = redis.pipeline(transaction=False)
     for node in nodes:
-        pipeline.hget(keys.node(node), "state")
-    states = [(state or b"").decode() for state in await pipeline.execute()]
-    away = [(node, Absence(state)) for node, state in zip(nodes, states, strict=True) if state in set(Absence)]
+        pipeline.hmget(keys.node(node), *_STANDING)
+    found = [dict(zip(_STANDING, map(_text, values), strict=True)) for values in await pipeline.execute()]
+    away = [
+        (node, Away(Absence(fields["state"]), node_reason(fields["state"], fields)))
+        for node, fields in zip(nodes, found, strict=True)
+        if fields["state"] in set(Absence)
+    ]
     for node, _ in away[:MOST_ABSENT]:
         pipeline.smembers(keys.node_executors(node))
     found = await pipeline.execute()
@@ -104,21 +121,23 @@ async def _read_away(redis: Any, keys: Keys, nodes: Sequence[str]) -> dict[str, 
     return {executor.decode(): absence for (_, absence), executors in pairs for executor in executors}
 
 
-async def _read_absent(redis: Any, keys: Keys, executors: dict[str, Absence]) -> list[AbsentExecutor]:
+async def _read_absent(redis: Any, keys: Keys, executors: dict[str, Away]) -> list[AbsentExecutor]:
     pipeline = redis.pipeline(transaction=False)
     for executor in executors:
-        pipeline.hmget(keys.executor(executor), "doc", "used", "batch_used", "held_for")
+        pipeline.hmget(keys.executor(executor), "doc", "used", "batch_used", "held_for", "health")
     found = zip(executors.items(), await pipeline.execute(), strict=True)
     return [
         AbsentExecutor(
             executor=executor,
             signature=msgspec.json.decode(doc, type=Executor).signature,
-            absence=absence,
+            absence=away.absence,
+            reason=away.reason,
+            withheld=tuple(one for one in withheld_of(_text(health)) if one.is_out),
             used=int(used or 0),
             batch_used=int(batch_used or 0),
             held_for=(held_for or b"").decode(),
         )
-        for (executor, absence), (doc, used, batch_used, held_for) in found
+        for (executor, away), (doc, used, batch_used, held_for, health) in found
         if doc
     ]
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from mediafleet.domain.health import BreakerRules
 from mediafleet.domain.ids import new_token
 from mediafleet.domain.push import PushClaim, PushClaims
 from mediafleet.domain.rules import FleetRules, Membership
-from mediafleet.store import cell_records, records, schema
+from mediafleet.store import cell_records, health, records, schema
 from mediafleet.store.connection import translate_errors
 from mediafleet.store.keys import Keys
 from mediafleet.store.reader import Reader
@@ -129,9 +130,11 @@ class Store:
         """Accept the first good result of each task. Safe to repeat."""
         return await self._run("finish", records.Finished, results=results)
 
-    async def fail(self, failures: Sequence[records.FailureRecord]) -> records.Failed:
-        """End attempts without a result. Safe to repeat."""
-        return await self._run("fail", records.Failed, failures=failures)
+    async def fail(
+        self, failures: Sequence[records.FailureRecord], *, breaker: BreakerRules | None = None
+    ) -> records.Failed:
+        """End attempts without a result; those that failed count against their executors. Safe to repeat."""
+        return await self._run("fail", records.Failed, failures=failures, breaker=breaker)
 
     async def report(self, updates: Sequence[records.ProgressRecord]) -> int:
         """Record progress; return how many updates were of attempts that are not current."""
@@ -144,6 +147,18 @@ class Store:
     async def renew(self, nodes: Sequence[records.NodeReport], *, lease_ms: int) -> records.Renewed:
         """Move node leases forward."""
         return await self._run("renew", records.Renewed, nodes=nodes, lease_ms=lease_ms)
+
+    async def reshape(self, change: health.NodeChange) -> health.Reshaped:
+        """Note what a linked node says anew of its executors or of itself. Safe to repeat."""
+        return await self._run("reshape", health.Reshaped, **msgspec.to_builtins(change))
+
+    async def withhold(
+        self, reports: Sequence[health.MissingReport], *, span_ms: int, longest_ms: int
+    ) -> health.WithheldReply:
+        """Take capabilities that nodes lack out of their executors' signatures for a while. Safe to repeat."""
+        return await self._run(
+            "withhold", health.WithheldReply, reports=reports, span_ms=span_ms, longest_ms=longest_ms
+        )
 
     async def unlink(self, node: str, epoch: int, *, goodbye: bool, retention_ms: int) -> records.Unlinked:
         """Note that a link closed; nothing happens if the node has a newer one."""

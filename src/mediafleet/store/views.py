@@ -10,6 +10,7 @@ import msgspec
 from mediafleet.domain.capability import Signature
 from mediafleet.domain.dead import DeadLetter, EndedAttempt
 from mediafleet.domain.errors import ErrorInfo
+from mediafleet.domain.health import Withheld
 from mediafleet.domain.ids import job_of, name_of, node_of
 from mediafleet.domain.job import Job, JobView, TaskSummary
 from mediafleet.domain.lifecycle import FINAL_TASK_STATES, JobStatus, TaskState
@@ -184,25 +185,53 @@ def executor_view(executor_id: str, fields: dict[str, str], grants: dict[str, st
         used=int(fields.get("used") or 0),
         capabilities=executor.capabilities,
         running=tuple(running),
+        withheld=withheld_of(fields.get("health", "")),
     )
+
+
+def withheld_of(health: str) -> tuple[Withheld, ...]:
+    """Return what is withheld from an executor, or lately was, by what scripts keep of its health."""
+    entries: dict[str, Any] = msgspec.json.decode(health)["withheld"] if health else {}
+    return tuple(msgspec.convert({**entries[name], "capability": name}, Withheld) for name in sorted(entries))
 
 
 def node_view(node_id: str, fields: dict[str, str], executors: list[ExecutorView]) -> NodeView:
     """Return a node as users see it."""
     document = msgspec.json.decode(fields["doc"], type=NodeDocument)
-    load: dict[str, Any] = msgspec.json.decode(fields["load"]) if fields.get("load") else {}
+    state = NodeState(fields["state"])
     return NodeView(
         id=node_id,
         host=document.host,
         version=document.version,
-        state=NodeState(fields["state"]),
+        state=state,
         registered_ms=int(fields["registered"]),
         seen_ms=int(fields["seen"]),
         executors=tuple(executors),
-        facts={**document.facts, **({"load": load} if load else {})},
+        facts=document.facts,
         instance=fields.get("instance", ""),
+        load=msgspec.json.decode(fields["load"], type=dict[str, float]) if fields.get("load") else {},
+        reason=node_reason(state, fields),
         link=document.link,
     )
+
+
+def node_reason(state: str, fields: dict[str, str]) -> str:
+    """Return in a sentence why a node takes no new work; empty where it does."""
+    match state:
+        case NodeState.WARMUP:
+            return "It is still finding out what it can do."
+        case NodeState.DEGRADED:
+            parts = [part for part in (fields.get("pressed"), fields.get("ailing")) if part]
+            return f"Too little of it is free or well: {'; '.join(parts)}."
+        case NodeState.DRAINING:
+            who = "An operator" if fields.get("drained") == "1" else "The node itself"
+            return f"{who} said that it takes nothing new."
+        case NodeState.UNLINKED:
+            return "Its link is down."
+        case NodeState.OFFLINE:
+            return "It is gone."
+        case _:
+            return ""
 
 
 def pool_view(pool: str, signature: Signature, members: list[tuple[bytes, float]]) -> PoolView:

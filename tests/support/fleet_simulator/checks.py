@@ -12,11 +12,11 @@ from fleet_simulator.world import World
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, FINAL_TASK_STATES
 from mediafleet.domain.rules import FleetRules
 
-AT_REST = {"job", "node", "fade", "forget-node"}
-"""What may be due in a world at rest: leases that go on, and retention."""
+AT_REST = {"job", "node", "fade", "withheld", "forget-node"}
+"""What may be due in a world at rest: leases and the health of executors that go on, and retention."""
 STANDING = {
     *("schema", "config", "leader", "leader:epoch", "instances", "events", "undelivered", "tick", "since-batch"),
-    *("nodes", "pools", "pools:version", "pools:sizes", "waiting:version", "due"),
+    *("nodes", "pools", "pools:version", "pools:sizes", "waiting:version", "due", "withheld"),
 }
 """Keys that stay without jobs; beside those of nodes, executors, pools, instances, classes."""
 STANDING_FAMILIES = ("node:", "executor:", "pool:", "instance:", "inbox:", "vclock:", "vtime:")

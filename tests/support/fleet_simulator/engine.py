@@ -1,7 +1,7 @@
 """Redis in memory: fakeredis runs the real scripts, on the time and the chance of the simulation.
 
-What is adapted of fakeredis: scripts are compiled once, `cmsgpack` is there, blocking reads return at once (the client
-waits in virtual time instead), and expiry and stream ids go by virtual time.
+What is adapted of fakeredis: scripts are compiled once, `cmsgpack` and `redis.sha1hex` are there, blocking reads return
+at once (the client waits in virtual time instead), and expiry and stream ids go by virtual time.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Engine:
         state: Any = self._server
         state.compiled = {}
         self._session = _Session(self._server, 0, client_class=Redis)
-        self._add_message_pack()
+        self._add_functions()
         self._old_times: list[Any] = []
 
     def __enter__(self) -> Self:
@@ -116,7 +116,7 @@ class Engine:
         item = self._server.dbs[0]._dict.get(key.encode())
         return item.value._last_id if item is not None else None
 
-    def _add_message_pack(self) -> None:
+    def _add_functions(self) -> None:
         lua = self._session._get_server_runtime(self._server)
         state: Any = self._server
 
@@ -126,7 +126,11 @@ class Engine:
         def pack(value: Any) -> bytes:
             return msgspec.msgpack.encode(_from_lua(value))
 
+        def sha1hex(text: bytes) -> bytes:
+            return hashlib.sha1(text).hexdigest().encode()  # noqa: S324 - a name
+
         lua.globals()[b"cmsgpack"] = lua.table_from({b"pack": pack, b"unpack": unpack})
+        lua.globals()[b"redis"][b"sha1hex"] = sha1hex
         state._lua_expected_globals.add(b"cmsgpack")
 
 

@@ -64,13 +64,6 @@ class SkewedClock:
         return self._loop.time() * self._rate
 
 
-class _Duty(Duty):
-    """A duty whose heartbeats say nothing of the machine that simulates it."""
-
-    def beat(self) -> None:
-        self.apply(self.table.beat(now_s=self._clock.monotonic(), load={}))
-
-
 class _Runner:
     """Works by waiting."""
 
@@ -154,7 +147,8 @@ class SimulatedNode:
                 PROTOCOL_VERSION, self.id, incarnation, self.id, "0", self.executors, table.running, table.holding
             )
 
-        async with _Duty(table, outbox=outbox, runner=runner, clock=clock, data=Path()) as duty:
+        # Heartbeats say nothing of the machine that simulates the node.
+        async with Duty(table, outbox=outbox, runner=runner, clock=clock, load=dict[str, float]) as duty:
             await agent._stay_linked(duty, introduce)
 
     async def _open(self) -> NodeEnd:

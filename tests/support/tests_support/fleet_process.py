@@ -32,6 +32,8 @@ SHORT_TIMES = {
     "MEDIAFLEET_SCHEDULER__BACKSTOP_MS": "500",
     "MEDIAFLEET_NODE__RECONNECT_MAX_MS": "500",
     "MEDIAFLEET_NODE__SLOTS": "1",
+    # What else runs on the machine of the tests must not keep work from their nodes.
+    "MEDIAFLEET_NODE__HEADROOM": "cpu:0,memory:0,disk:0,gpu:0",
 }
 
 
@@ -88,12 +90,17 @@ class FleetProcesses:
         wait_for(lambda: self.get("/ready", default=None), "the scheduler to be ready")
         return self.scheduler
 
-    def start_node(self, name: str, *, via: str = "", **environment: str) -> subprocess.Popen[bytes]:
-        """Start a node, and wait until it is ready; `via` is the address that it dials in place of the usual ones."""
+    def start_node(
+        self, name: str, *, until: str = "ready", via: str = "", **environment: str
+    ) -> subprocess.Popen[bytes]:
+        """Start a node with settings of its own, and wait until it is ready, or in another state.
+
+        `via` is the address that it dials in place of the usual ones.
+        """
         scheduler = via or self.node_scheduler
         words = ("node", "--scheduler", scheduler, "--data", str(self.folder / name), "--name", name)
         self.nodes[name] = self._start(name, *words, **environment)
-        wait_for(lambda: self.node_state(name) == "ready", f"node {name} to be ready")
+        wait_for(lambda: self.node_state(name) == until, f"node {name} to be {until}")
         return self.nodes[name]
 
     def _start(self, name: str, *words: str, **environment: str) -> subprocess.Popen[bytes]:

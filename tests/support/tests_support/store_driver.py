@@ -18,7 +18,7 @@ from mediafleet.domain.plan import TaskSpec
 from mediafleet.domain.rules import FleetRules, InstanceDocument, Membership
 from mediafleet.scheduler.matching import PoolMatcher
 from mediafleet.scheduler.placer import in_order
-from mediafleet.store import Store, records
+from mediafleet.store import Store, health, records
 from mediafleet.store.cell_records import Bounds
 from mediafleet.store.scripts import as_text
 
@@ -79,6 +79,7 @@ class StoreDriver:
     ) -> records.NodeAdmitted:
         """Register a node with one executor `cpu`, of which `changes` say more."""
         instance = changes.pop("instance", "i-1")
+        standing = {name: changes.pop(name) for name in ("warming", "pressed", "ailing") if name in changes}
         given: dict[str, Any] = {"capabilities": ("kind:noop",)} | changes
         executor = Executor("cpu", slots, **given)
         pool = executor.signature.pool
@@ -94,10 +95,24 @@ class StoreDriver:
             announced=announced,
             max_kills=self.max_kills,
             poison_error=POISON,
+            **standing,
         )
         admitted = await self.store.register(record)
         self.epochs[node] = admitted.epoch
         return admitted
+
+    async def change(
+        self, node: str, capabilities: tuple[str, ...] = (), *, slots: int = 1, state: str = "", **more: Any
+    ) -> health.Reshaped:
+        """Have a linked node say anew what its executor `cpu` can do, or how it is; what is left out is not said."""
+        executors = [Executor("cpu", slots, capabilities)] if capabilities else []
+        records_of = [
+            records.ExecutorRecord(f"{node}/{e.name}", e.slots, e.signature.pool, e.live_reserve, as_text(e))
+            for e in more.pop("executors", executors)
+        ]
+        pools = {e.signature.pool: as_text(e.signature) for e in executors}
+        given: dict[str, Any] = {"epoch": self.epochs[node], "reason": "", "pools": pools} | more
+        return await self.store.reshape(health.NodeChange(node=node, state=state, executors=records_of, **given))
 
     def job_record(self, names: dict[str, tuple[str, ...]], **changes: Any) -> records.JobRecord:
         """Return a job with these tasks (name → names it waits for); the last one's result is the job's."""

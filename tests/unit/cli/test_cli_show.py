@@ -9,9 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet.cli._show import JOB_HEADER, NODE_HEADER, POOL_HEADER, job_facts, job_row, node_row, pool_row
+from mediafleet.cli._show import (
+    JOB_HEADER,
+    NODE_HEADER,
+    POOL_HEADER,
+    job_facts,
+    job_row,
+    node_notes,
+    node_row,
+    pool_row,
+)
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import ErrorInfo
+from mediafleet.domain.health import Cause, Standing, Withheld
 from mediafleet.domain.job import JobView, TaskSummary
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
 from mediafleet.domain.node import ExecutorView, NodeState, NodeView, PoolView, RunningView
@@ -113,3 +123,15 @@ def test_a_node_that_runs_nothing_says_so(executors: tuple[ExecutorView, ...], s
 def test_a_pool_is_a_row_with_room_and_capabilities() -> None:
     pool = PoolView("f" * 16, ("encoder:libx264", "kind:transcode"), slots=8, executors=2, free=3)
     assert pool_row(pool) == ("f" * 16, "2", "8", "3", "encoder:libx264 kind:transcode")
+
+
+def test_a_node_that_takes_all_work_needs_no_words() -> None:
+    assert node_notes(NODE) == []
+    assert node_notes(msgspec.structs.replace(NODE, state=NodeState.OFFLINE, reason="It is gone.")) == []
+
+
+def test_a_node_says_why_it_takes_no_work_and_what_its_executors_do_without() -> None:
+    entry = Withheld("asr:vosk", Standing.OUT, Cause.MISSING, 1)
+    executors = (msgspec.structs.replace(GPU, withheld=(entry,)),)
+    view = msgspec.structs.replace(NODE, state=NodeState.DEGRADED, reason="Too little is free.", executors=executors)
+    assert node_notes(view) == ["studio is degraded: Too little is free.", f"{GPU.id}: {entry.sentence}"]

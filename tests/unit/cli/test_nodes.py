@@ -73,3 +73,9 @@ def test_a_scheduler_that_is_away_is_a_sentence(bare: RunCli, scheduler: FakeSch
     assert ran.code == 1
     assert ran.err.startswith("mediafleet: No scheduler answers")
     assert not ran.out
+
+
+def test_nodes_are_listed_by_state(cli: RunCli) -> None:
+    assert [node["id"] for node in cli("nodes", "--state", "ready", "--json").json] == [NODE.id]
+    assert cli("nodes", "--state", "Unavailable", "--json").json == []
+    assert cli("nodes", "--state", "sleepy").code != 0

@@ -51,6 +51,7 @@ def test_the_names_are_those_that_clients_listen_for() -> None:
         "node.registered",
         "node.unlinked",
         "node.draining",
+        "node.changed",
         "node.lost",
         "unknown",
     ]

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from mediafleet.domain.capability import Requirement, is_covered
 from mediafleet.domain.errors import InvalidRequest
-from mediafleet.domain.node import MAX_SLOTS, Executor, NodeState, NodeView
+from mediafleet.domain.node import (
+    LINKED_STATES,
+    MAX_SLOTS,
+    NODE_TRANSITIONS,
+    Executor,
+    NodeEvent,
+    NodeState,
+    NodeView,
+)
 
 words = st.lists(st.sampled_from(["lang:en", "lang:es", "hw:cuda"]))
 
@@ -70,3 +78,48 @@ def test_a_node_is_shown_in_each_of_its_states(state: NodeState) -> None:
     view = NodeView("n0-a", "host", "0", state, 1, 2, ())
     assert msgspec.json.decode(msgspec.json.encode(view), type=NodeView) == view
     assert msgspec.to_builtins(view)["facts"] == {}
+
+
+# --- states --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("ready", NodeState.READY),
+        ("READY", NodeState.READY),
+        ("Unavailable", NodeState.OFFLINE),
+        (" Warmup ", NodeState.WARMUP),
+    ],
+)
+def test_states_are_read_in_any_case_and_by_older_names(word: str, state: NodeState) -> None:
+    assert NodeState(word) is state
+    assert msgspec.convert(word, NodeState) is state
+
+
+@pytest.mark.parametrize("word", ["", "sleeping", "None"])
+def test_what_is_no_state_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match="NodeState"):
+        NodeState(word)
+
+
+def test_any_state_may_go_offline_and_come_back() -> None:
+    for state in NodeState:
+        assert NODE_TRANSITIONS[state, NodeEvent.LEAVE] == {NodeState.OFFLINE}
+        assert NODE_TRANSITIONS[state, NodeEvent.REGISTER] == LINKED_STATES
+
+
+def test_a_node_warms_up_once_and_then_goes_to_and_fro() -> None:
+    """`warmup → ready ⇄ degraded → draining → offline`."""
+    moves = {state: NODE_TRANSITIONS.get((state, NodeEvent.CHANGE), frozenset()) for state in NodeState}
+    assert NodeState.READY in moves[NodeState.WARMUP]
+    assert NodeState.WARMUP not in moves[NodeState.READY] | moves[NodeState.DEGRADED]
+    assert NodeState.DEGRADED in moves[NodeState.READY]
+    assert NodeState.READY in moves[NodeState.DEGRADED]
+    assert NodeState.DRAINING in moves[NodeState.DEGRADED]
+    assert not moves[NodeState.UNLINKED] | moves[NodeState.OFFLINE], "only a registration brings it back"
+
+
+def test_an_unlink_is_for_nodes_that_are_linked() -> None:
+    unlinked = {state for state in NodeState if (state, NodeEvent.UNLINK) in NODE_TRANSITIONS}
+    assert unlinked == LINKED_STATES

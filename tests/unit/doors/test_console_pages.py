@@ -6,6 +6,7 @@ import html
 import re
 
 import aiohttp
+import msgspec
 import pytest
 from fake_fleet import FAILED, NODE, FakeFleet
 from yarl import URL
@@ -13,8 +14,9 @@ from yarl import URL
 from mediafleet.console import rendering
 from mediafleet.console.pages import MOST_NODES
 from mediafleet.domain.artifact import ArtifactRef
+from mediafleet.domain.health import Cause, Standing, Withheld
 from mediafleet.domain.lifecycle import JobStatus
-from mediafleet.domain.node import RunningView
+from mediafleet.domain.node import NodeState, RunningView
 from mediafleet.kinds.noop import KIND as NOOP
 from mediafleet.kinds.registry import KindRegistry
 from mediafleet.kinds.seam import Kind
@@ -224,6 +226,27 @@ async def test_a_node_is_drained_and_taken_back(client: aiohttp.ClientSession, f
             assert f'class="pill {state}"' in await response.text()
     async with client.post(f"/console/nodes/{NODE}/drain", allow_redirects=False) as response:
         assert (response.status, response.headers["Location"]) == (303, "/")
+
+
+async def test_a_node_that_takes_no_work_says_why_and_how_full_it_is(
+    client: aiohttp.ClientSession, fleet: FakeFleet
+) -> None:
+    view = fleet.add_node()
+    entry = Withheld("asr:vosk", Standing.OUT, Cause.MISSING, 1)
+    fleet.node_views[NODE] = msgspec.structs.replace(
+        view,
+        state=NodeState.DEGRADED,
+        reason="Too little <is> free.",
+        load={"cpu": 0.5, "disk": 0.99, "cpu_own": 0.1},
+        executors=(msgspec.structs.replace(view.executors[0], withheld=(entry,)),),
+    )
+    async with client.get("/console/nodes") as response:
+        page = await response.text()
+    assert 'class="pill degraded"' in page
+    assert "Too little &lt;is&gt; free." in page
+    assert "cpu 50 % · disk 99 %" in " ".join(page.split())
+    assert "asr:vosk" in page
+    assert 'value="yes"' in page, "it may be drained as well"
 
 
 @pytest.mark.parametrize(

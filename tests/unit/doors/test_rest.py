@@ -265,6 +265,22 @@ async def test_the_schema_has_two_addresses(client: aiohttp.ClientSession) -> No
         assert await one.read() == await other.read()
 
 
+@pytest.mark.parametrize(("word", "count"), [("ready", 1), ("READY", 1), ("unavailable", 0), ("degraded", 0), ("", 1)])
+async def test_nodes_are_asked_for_by_state_in_any_case_and_by_older_names(
+    client: aiohttp.ClientSession, fleet: FakeFleet, word: str, count: int
+) -> None:
+    fleet.add_node()
+    async with client.get("/api/v1/nodes", params={"state": word}) as response:
+        assert len(await response.json()) == count
+
+
+async def test_what_is_no_state_of_a_node_is_named_with_those_that_are(client: aiohttp.ClientSession) -> None:
+    async with client.get("/api/v1/nodes", params={"state": "sleepy"}) as response:
+        problem = await read_problem(response, 400, "invalid-request")
+    assert "'sleepy'" in problem["detail"]
+    assert "degraded" in problem["detail"]
+
+
 async def test_metrics_are_there_as_text_and_as_data(client: aiohttp.ClientSession) -> None:
     async with client.get("/metrics") as answer:
         assert (answer.content_type, await answer.read()) == ("text/plain", b"fleet_up 1\n")

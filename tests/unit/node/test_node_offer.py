@@ -28,7 +28,6 @@ from mediafleet.node.executors import (
     count_cores,
     describe_machine,
     detect_offer,
-    measure_load,
 )
 from mediafleet.node.guard import choose_guard
 from mediafleet.node.patience import finish
@@ -179,12 +178,6 @@ def test_cores_are_those_that_this_process_may_use() -> None:
         os.sched_setaffinity(0, allowed)
 
 
-def test_load_is_told_as_shares(tmp_path: Path) -> None:
-    load = measure_load(tmp_path)
-    assert set(load) == {"cpu", "memory", "disk"}
-    assert all(0 <= share <= 1 for share in load.values())
-
-
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff"])
 def test_a_broken_memory_only_costs_time(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "capabilities.json"
@@ -201,7 +194,6 @@ def test_the_machine_is_described_with_what_kinds_found(tmp_path: Path) -> None:
     assert facts["missing"] == {"encoder:x": "No."}
     assert facts["cores"] >= 1
     assert facts["memory_bytes"] > 0
-    assert set(measure_load(tmp_path / "gone")) == {"cpu", "memory"}
 
 
 # --- progress ------------------------------------------------------------------------------

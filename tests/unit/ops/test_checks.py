@@ -32,6 +32,9 @@ def test_the_defaults_work() -> None:
         ("scheduler", {"push_nodes": ("a:1", "A:1:5")}, "named twice"),
         ("node", {"listen": "9000"}, "node.listen: '9000' is no address"),
         ("scheduler", {"place_batch": 0}, "1 or more"),
+        ("scheduler", {"headroom_percent": 101}, "0 to 100"),
+        ("scheduler", {"missing_ms": 700_000}, "less than scheduler.breaker_cool_ms"),
+        ("node", {"headroom": ("tape:5",)}, "node.headroom: 'tape:5'"),
         ("scheduler", {"job_retention_s": -1}, "scheduler.job_retention_s is -1"),
         ("store", {"prefix": ""}, "store.prefix"),
         ("store", {"prefix": "a{b}"}, "store.prefix"),
@@ -72,6 +75,8 @@ def test_each_problem_is_one_sentence(section: str, changes: dict[str, Any], wor
     [
         ("scheduler", {"node_lease_ms": 10_000}),
         ("scheduler", {"place_batch": 64, "max_kills": 0}),
+        ("scheduler", {"headroom_percent": 0, "breaker_failures": 0, "require_gpu": True}),
+        ("node", {"headroom": ("disk:0", "cpu:100")}),
         ("scheduler", {"push_nodes": ("studio:9000", "https://render.example:443:-2")}),
         ("node", {"listen": "[::]:0"}),
         ("store", {"redis_url": "unix:///run/redis.sock"}),

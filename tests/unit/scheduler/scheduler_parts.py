@@ -24,7 +24,7 @@ from mediafleet.scheduler.links import LinkedNode, LinkTable
 from mediafleet.scheduler.placer import Placer
 from mediafleet.scheduler.planner import Planner
 from mediafleet.scheduler.retention import Retention
-from mediafleet.scheduler.settler import Settler
+from mediafleet.scheduler.settler import Settler, SettleRules
 from mediafleet.scheduler.tasks import job_record
 from mediafleet.store import Store
 from mediafleet.store.scripts import as_text
@@ -54,7 +54,7 @@ class Parts:
         self.planner = Planner(store, self.kinds, self.placer, self.links)
         self.final = 0
         self.settler = Settler(
-            store, self.links, self.placer, self.metrics, lease_ms=LEASE_MS, on_final=self._note_final
+            store, self.links, self.placer, self.metrics, rules=SettleRules(LEASE_MS), on_final=self._note_final
         )
 
     def _note_final(self) -> None:

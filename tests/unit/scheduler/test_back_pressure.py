@@ -12,7 +12,8 @@ import pytest
 from mediafleet.domain.frames import Heartbeat
 from mediafleet.ops.metrics import Metrics
 from mediafleet.scheduler.links import LinkTable
-from mediafleet.scheduler.settler import MOST_WAITING_FRAMES, Settler
+from mediafleet.scheduler.settler import MOST_WAITING_FRAMES, Settler, SettleRules
+from mediafleet.store.records import Freed
 
 DEADLINE_S = 20.0
 NODE, OTHER = "n0-a-1", "n0-b-2"
@@ -28,7 +29,7 @@ class HangingStore:
     async def renew(self, reports: Sequence[Any], *, lease_ms: int) -> Any:
         await self.back.wait()
         self.renewed += [report.node for report in reports]
-        return SimpleNamespace(stops=[], unknown=[])
+        return SimpleNamespace(stops=[], unknown=[], freed=Freed([], -1))
 
 
 @pytest.fixture
@@ -41,7 +42,12 @@ def hanging() -> HangingStore:
 def settler(hanging: HangingStore) -> Settler:
     """A settler whose store hangs."""
     return Settler(
-        cast("Any", hanging), LinkTable(), cast("Any", None), Metrics(), lease_ms=1000, on_final=lambda: None
+        cast("Any", hanging),
+        LinkTable(),
+        cast("Any", None),
+        Metrics(),
+        rules=SettleRules(1000),
+        on_final=lambda: None,
     )
 
 

@@ -36,9 +36,10 @@ from mediafleet.domain.plan import TaskResult
 from mediafleet.kinds import KindRegistry
 from mediafleet.kinds.noop import KIND
 from mediafleet.ops.metrics import Metrics
+from mediafleet.scheduler.admission import check_register
 from mediafleet.scheduler.facade import OpenUpload, UploadAnnouncement
 from mediafleet.scheduler.loops import end_loops
-from mediafleet.scheduler.service import Resources, Scheduler, check_register
+from mediafleet.scheduler.service import Resources, Scheduler
 from mediafleet.store import Store
 from mediafleet.store.connection import connect
 from mediafleet.store.keys import Keys

@@ -34,7 +34,7 @@ from mediafleet.domain.retry import LONGEST_DELAY_MS, back_off_table
 from mediafleet.scheduler import settler
 from mediafleet.scheduler.links import LinkedNode
 from mediafleet.scheduler.settler import REJECT_DELAY_MS, failure_of, progress_record
-from mediafleet.store.records import FailureRecord, NodeAttempts, NodeReport, ResultRecord
+from mediafleet.store.records import FailureRecord, NodeAttempts, ResultRecord
 from mediafleet.store.scripts import as_text
 
 BROKEN = ErrorInfo("task-failed", "It failed.", retryable=True)
@@ -94,9 +94,14 @@ def test_of_many_words_on_one_attempt_in_a_tick_the_latest_counts() -> None:
     assert {grant: record.fraction for grant, record in tick.progress.items()} == {"g1": 0.9, "g2": 0.2}
 
 
-def test_of_many_heartbeats_in_a_tick_the_latest_counts() -> None:
-    tick = sorted_out(Heartbeat(load={"cpu": 0.1}), Heartbeat((AttemptRef("t", "g"),), {"cpu": 0.5}))
-    assert tick.reports == {NODE: NodeReport(NODE, 7, '{"cpu":0.5}', (AttemptRef("t", "g"),))}
+async def test_of_many_heartbeats_in_a_tick_the_latest_counts(parts: Parts) -> None:
+    await parts.link()
+    for cpu in (0.1, 0.5):
+        parts.settler.take(NODE, parts.driver.epochs[NODE], Heartbeat(load={"cpu": cpu}))
+    await parts.settler.step()
+    node = await parts.store.read.node(NODE)
+    assert node
+    assert node.load == {"cpu": 0.5}
 
 
 def test_an_ack_keeps_the_epoch_of_the_link_that_it_came_over() -> None:
@@ -352,7 +357,7 @@ async def test_a_heartbeat_keeps_the_node_and_its_work(parts: Parts, virtual_tim
         await parts.driver.reap()
     node = await parts.store.read.node(NODE)
     assert node
-    assert (node.state, node.seen_ms, node.facts) == ("ready", virtual_time.ms, {"load": {"cpu": 0.5}})
+    assert (node.state, node.seen_ms, node.load) == ("ready", virtual_time.ms, {"cpu": 0.5})
     assert (await parts.job(job)).tasks[0].attempt == 1
 
 

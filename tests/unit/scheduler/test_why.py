@@ -19,6 +19,7 @@ from mediafleet.domain.explanation import (
     Verdict,
     Waiting,
 )
+from mediafleet.domain.health import Cause, Standing, Withheld
 from mediafleet.domain.lifecycle import PriorityClass, TaskState
 from mediafleet.domain.placement import Policy
 from mediafleet.domain.rules import FleetRules, TenantShare
@@ -205,3 +206,39 @@ def test_a_large_fleet_is_shown_in_part_and_the_rest_is_counted() -> None:
 def test_a_task_that_does_not_wait_has_one_sentence(state: TaskState, words: str) -> None:
     task = waiting(executor="n0-a/cpu", attempt=2, error="It broke.")
     assert task_sentence(msgspec.structs.replace(task, state=state)) == words
+
+
+def test_an_executor_that_does_without_what_the_task_needs_says_what_and_why() -> None:
+    lacks = Withheld("kind:noop", Standing.OUT, Cause.FAILURES, 3_600_000)
+    other = Withheld("lang:en", Standing.OUT, Cause.MISSING, 1)
+    absent = AbsentExecutor(
+        "n0-a/cpu", Signature(("kind:noop", "lang:en"), 2), Absence.WITHHELD, withheld=(lacks, other)
+    )
+    found = explain(fleet(pool(capabilities=()), absent=(absent,)), ASK)
+    (executor,) = found.executors
+    assert (found.waits_for, executor.verdict) == (Waiting.ROOM, Verdict.WITHHELD)
+    assert executor.reason == lacks.sentence
+    assert any("1 without what it needs for a while" in sentence for sentence in found.words)
+
+
+def test_an_executor_that_does_without_something_else_is_looked_at_in_its_pool() -> None:
+    other = Withheld("lang:en", Standing.OUT, Cause.MISSING, 1)
+    absent = AbsentExecutor("n0-a/cpu", Signature(("kind:noop", "lang:en"), 2), Absence.WITHHELD, withheld=(other,))
+    found = explain(fleet(pool(a=0), absent=(absent,)), ASK)
+    assert verdicts(found) == {"n0-a/cpu": Verdict.TAKEN}
+
+
+@pytest.mark.parametrize(
+    ("absence", "reason", "words"),
+    [
+        (Absence.DEGRADED, "Too little of it is free or well: disk 99% in use.", "disk 99% in use"),
+        (Absence.DEGRADED, "", "Too little"),
+        (Absence.WARMUP, "", "finding out"),
+        (Absence.WITHHELD, "", "for a while"),
+    ],
+)
+def test_an_executor_whose_node_is_not_well_says_why(absence: Absence, reason: str, words: str) -> None:
+    absent = AbsentExecutor("n0-a/cpu", Signature(("kind:noop",), 2), absence, reason=reason)
+    (executor,) = explain(fleet(absent=(absent,)), ASK).executors
+    assert executor.verdict == Verdict(absence.value)
+    assert words in executor.reason

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
 
 import msgspec
 import pytest
@@ -178,10 +178,25 @@ def test_a_node_shows_its_machine_and_when_it_was_seen() -> None:
     assert node.facts == {"cores": 8}
 
 
-def test_the_load_of_the_last_heartbeat_is_one_of_the_facts() -> None:
-    facts: dict[str, Any] = views.node_view("n0-a", node_hash(load='{"cpu":0.5}'), []).facts
-    assert facts == {"cores": 8, "load": {"cpu": 0.5}}
-    assert "load" not in views.node_view("n0-a", node_hash(load="{}"), []).facts
+def test_a_node_shows_the_load_of_its_last_heartbeat() -> None:
+    assert views.node_view("n0-a", node_hash(load='{"cpu":0.5}'), []).load == {"cpu": 0.5}
+    assert views.node_view("n0-a", node_hash(), []).load == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"state": "ready", "pressed": ""}, "^$"),
+        ({"state": "warmup"}, "finding out"),
+        ({"state": "degraded", "pressed": "disk 99 % in use", "ailing": "a fan"}, "disk 99 % in use; a fan"),
+        ({"state": "draining", "drained": "1"}, "An operator"),
+        ({"state": "draining", "leaving": "1"}, "The node itself"),
+        ({"state": "unlinked"}, "link"),
+        ({"state": "offline"}, "gone"),
+    ],
+)
+def test_a_node_says_why_it_takes_no_new_work(changes: dict[str, str], words: str) -> None:
+    assert re.search(words, views.node_view("n0-a", node_hash(**changes), []).reason)
 
 
 @given(st.lists(st.integers(0, 8)))

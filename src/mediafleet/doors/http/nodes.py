@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 from litestar import Controller, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
-from mediafleet.domain.node import NodeView
+from mediafleet.domain.node import NodeView, parse_state
 from mediafleet.doors.http.context import InjectedFleet
+
+# Named apart, because the framework keeps the word `state` for itself.
+_StateQuery = Annotated[str, QueryParameter(name="state", description="Only nodes in this state.")]
 
 
 class DrainRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,9 +29,10 @@ class NodesController(Controller):
     tags = ("nodes",)
 
     @get()
-    async def all(self, fleet: InjectedFleet) -> list[NodeView]:
-        """Return all nodes."""
-        return await fleet.nodes()
+    async def all(self, fleet: InjectedFleet, in_state: _StateQuery = "") -> list[NodeView]:
+        """Return all nodes, or those in a state; states are read in any case, and by older names (`unavailable`)."""
+        wanted = parse_state(in_state) if in_state else None
+        return [node for node in await fleet.nodes() if wanted in {None, node.state}]
 
     @get("/{node_id:str}")
     async def show(self, fleet: InjectedFleet, node_id: FromPath[str]) -> NodeView:

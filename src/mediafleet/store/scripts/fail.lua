@@ -1,11 +1,12 @@
 -- Ends attempts that did not give a result.
--- A: failures = [{task, grant, how, error (JSON), retryable, delays = [ms after try 1, 2, …], delay_ms}]
+-- A: failures = [{task, grant, how, error (JSON), retryable, delays = [ms after try 1, 2, …], delay_ms}],
+--    breaker (see breaker.lua; nil where none is meant)
 --   how: 'failed' (the task's own fault: spends a try) · 'lost' (rejected or not delivered: spends none, waits delay_ms)
 --        'stopped' (the node confirms that it ended revoked work: frees its slots)
--- Returns {verdicts = ['retried' | 'failed' | 'lost' | 'released' | 'stale'], queues = [touched], freed (see capacity.lua),
+-- Returns {verdicts = ['retried' | 'failed' | 'lost' | 'released' | 'stale'], queues = [touched], freed (see freed.lua),
 --   dead = {code of the error: new dead letters}}.
 -- @include base events scores state record rule names queue counts job progress capacity freed grants share ends
--- @include attempt lose revoke dead failure
+-- @include attempt lose revoke dead unhold pools health shape breaker failure
 -- @include relief
 local function settle(item)
   local t = read_attempt(item.task, item.grant)

@@ -1,10 +1,10 @@
 -- Accepts results: the first of a grant that was not revoked, while the task is not final.
 -- A: results = [{task, grant, result (JSON), outputs = [artifact ids]}]
 -- Returns {verdicts = ['accepted' | 'duplicate' | 'stale'], stops = [{task, grant, executor}], queues = [touched],
---   freed (see capacity.lua)}.
+--   freed (see freed.lua)}.
 -- @include base events scores state record rule names queue admit counts job progress children outputs capacity freed
 -- @include grants share ends attempt
--- @include revoke
+-- @include revoke unhold pools health shape breaker
 local stops = {}
 
 local function accept(item)
@@ -24,6 +24,7 @@ local function accept(item)
   results[t.id] = item.result
   change(t, 'grant', item.grant)
   mark(t, 'won')
+  if is_ailing(read_executor(t.executor)) then forgive(t) end
   local j = read_job(t.job)
   -- A result may come in the same tick as its ack, which is then not written by itself.
   start_job(j)

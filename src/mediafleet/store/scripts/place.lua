@@ -9,7 +9,7 @@
 --   went to inboxes, waiting = [those of the queues that still have tasks], version = of the pool set}.
 -- @include base events scores state record rule names queue capacity freed grants share vtime turn peek ladder policy
 -- @include random choose near hold unhold head
--- @include order next
+-- @include order next pools health shape trial
 -- @include relief
 local GOLDEN = 0.6180339887498949
 local assignments, sent = {}, 0
@@ -32,6 +32,7 @@ local function assign(q, t, choice, grant)
   local e = read_executor(choice.executor)
   note_given(choice, e)
   if choice.held then relist(choice.executor) end
+  begin_trial(e, t, grant)
   if q.cost > 1 then redis.call('HDEL', P .. 'blocked', q.id) end
   local accept = limit_of(t, 'accept')
   set_score(P .. 'due', 'reserve|' .. t.id .. '|' .. grant, NOW + (accept > 0 and accept or A.reserve_ms))

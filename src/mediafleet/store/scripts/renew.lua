@@ -1,13 +1,23 @@
 -- Moves node leases forward and compares what the nodes run with what the store holds.
--- A: lease_ms, nodes = [{node, epoch, load (JSON), running = [{task, grant}]}]
+-- A: lease_ms, nodes = [{node, epoch, load (JSON), pressed (what is over a limit), eased, running = [{task, grant}]}]
 -- An attempt that its node leaves out of its report ends unless it comes back within a lease (reap).
--- Returns {unknown = [nodes that must register again], stops = [{task, grant, executor}]}.
--- @include base events scores
+-- Between its limits and some way below them (neither pressed nor eased) a node stays what it was.
+-- Returns {unknown = [nodes that must register again], stops = [{task, grant, executor}], freed (see freed.lua)}.
+-- @include base events scores nodestate record names queue capacity freed unhold pools stand
 -- @include relief
 local unknown, stops = {}, {}
 
-local function standing_of(task, grant)
+local function grant_standing(task, grant)
   return string.match(redis.call('HGET', P .. 'task:' .. task, 'grant:' .. grant) or '', '^%a+')
+end
+
+local function press(report, key, before)
+  local reason = report.pressed == '' and not report.eased and before or report.pressed
+  if reason == before then return end
+  redis.call('HSET', key, 'pressed', reason)
+  if stand(report.node, 'change') and reason == '' then
+    for _, id in ipairs(executors_of(report.node)) do freed[read_executor(id).pool] = true end
+  end
 end
 
 -- A result under way is the usual reason why a node leaves something out, so it gets time. A reservation
@@ -19,7 +29,7 @@ local function watch_executor(executor, told)
     local entry = 'idle|' .. task .. '|' .. grant
     if told[grant] then
       drop_score(P .. 'due', entry)
-    elseif standing_of(task, grant) ~= 'reserved' then
+    elseif grant_standing(task, grant) ~= 'reserved' then
       redis.call('ZADD', P .. 'due', 'NX', NOW + A.lease_ms, entry)
     end
   end
@@ -27,14 +37,15 @@ end
 
 local function renew(report)
   local key = P .. 'node:' .. report.node
-  local n = redis.call('HMGET', key, 'epoch', 'state')
+  local n = redis.call('HMGET', key, 'epoch', 'state', 'pressed')
   if n[1] ~= tostring(report.epoch) or n[2] == 'offline' or n[2] == 'unlinked' then return false end
   set_score(P .. 'due', 'node|' .. report.node, NOW + A.lease_ms)
   redis.call('HSET', key, 'seen', NOW, 'load', report.load)
+  press(report, key, n[3] or '')
   local told = {}
   for _, attempt in ipairs(report.running) do
     told[attempt.grant] = true
-    local standing = standing_of(attempt.task, attempt.grant)
+    local standing = grant_standing(attempt.task, attempt.grant)
     if standing ~= 'running' and standing ~= 'reserved' then
       stops[#stops + 1] = {task = attempt.task, grant = attempt.grant, executor = report.node .. '/'}
     end
@@ -46,4 +57,4 @@ end
 for _, report in ipairs(A.nodes) do
   if not renew(report) then unknown[#unknown + 1] = report.node end
 end
-return reply({unknown = unknown, stops = stops})
+return reply({unknown = unknown, stops = stops, freed = freed_capacity()})

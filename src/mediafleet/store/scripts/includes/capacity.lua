@@ -6,7 +6,7 @@ local function read_executor(id)
   local e = executors[id]
   if not e then
     e = read_record(P .. 'executor:' .. id,
-      {'slots', 'pool', 'reserve', 'used', 'batch_used', 'owner', 'listed', 'held_for'})
+      {'slots', 'pool', 'reserve', 'used', 'batch_used', 'owner', 'listed', 'held_for', 'health'})
     e.id, e.slots, e.reserve = id, tonumber(e.slots), tonumber(e.reserve or '0')
     e.used, e.batch_used = tonumber(e.used or '0'), tonumber(e.batch_used or '0')
     executors[id] = e

@@ -11,7 +11,7 @@ end
 
 -- Sets the executors of the node that registers (A.node) to A.executors. Attempts that it does not
 -- announce, or whose executor it no longer has, are revoked: nobody works on them.
-local function replace_executors(announced)
+local function replace_executors(announced, is_new_process)
   local wanted, count = {}, 0
   local function is_unknown(grant) return not announced[grant] end
   local function lose_forgotten(t) return lose_with_node(t, 'revoked', 'restarted') end
@@ -22,16 +22,23 @@ local function replace_executors(announced)
     count = count + lose_grants(executor, is_unknown, lose_forgotten)
     if not wanted[executor] then
       count = count + lose_grants(executor, always, lose_removed)
+      forget_health(read_executor(executor))
       redis.call('DEL', P .. 'executor:' .. executor)
+      -- Or what its attempts gave back would be written at the end.
+      executors[executor] = nil
       redis.call('SREM', P .. 'node:' .. A.node .. ':executors', executor)
     end
   end
   for _, e in ipairs(A.executors) do
     redis.call('HSET', P .. 'executor:' .. e.id, 'slots', e.slots, 'pool', e.pool, 'pool_doc', A.pools[e.pool],
-      'reserve', e.reserve, 'doc', e.doc, 'owner', A.instance)
+      'declared', A.pools[e.pool], 'reserve', e.reserve, 'doc', e.doc, 'owner', A.instance, 'left', '0')
     redis.call('SADD', P .. 'node:' .. A.node .. ':executors', e.id)
     executors[e.id] = nil
     count_used(e.id)
+    local fresh = read_executor(e.id)
+    -- A new process has looked anew at what it has.
+    if is_new_process then forget_health(fresh) end
+    if is_ailing(fresh) then reshape(fresh) end
   end
   return count
 end

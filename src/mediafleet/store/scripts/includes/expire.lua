@@ -46,7 +46,10 @@ handle['hold-end'] = function(executor) relist(executor) end
 handle['fade'] = function(pool) fade_pool(pool) end
 
 handle['forget-node'] = function(node)
-  for _, executor in ipairs(executors_of(node)) do redis.call('DEL', P .. 'executor:' .. executor) end
+  for _, executor in ipairs(executors_of(node)) do
+    forget_health(read_executor(executor))
+    redis.call('DEL', P .. 'executor:' .. executor)
+  end
   redis.call('DEL', P .. 'node:' .. node, P .. 'node:' .. node .. ':executors')
   redis.call('ZREM', P .. 'nodes', node)
 end

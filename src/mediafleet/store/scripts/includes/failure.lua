@@ -32,6 +32,7 @@ local function spend_try(t, failure)
   forget_timers(t.id, t.this, t.limits)
   note_end(t, failure.end_as or 'failed')
   mark(t, 'revoked')
+  if failure.retryable then strike(t) end
   if t.grant ~= t.this then
     save(t)
     return 'stale'

@@ -38,6 +38,10 @@ local function list(id)
   count_members(e.pool, 1)
 end
 
+-- One that its node has left out of its list since (declare.lua) stays out.
 local function list_executors(node, wanted)
-  for _, id in ipairs(executors_of(node)) do (wanted and list or unlist)(id) end
+  for _, id in ipairs(executors_of(node)) do
+    local is_left = wanted and redis.call('HGET', P .. 'executor:' .. id, 'left') == '1'
+    if not is_left then (wanted and list or unlist)(id) end
+  end
 end
