@@ -107,8 +107,8 @@ class SentinelServers:
         return int(found[1]) if found else 0
 
     def _online(self) -> int:
-        found: bytes = self.ask(self.servers[0], "INFO", "replication") or b""
-        return str(found).count("state=online")
+        found: dict[str, Any] = self.ask(self.servers[0], "INFO", "replication") or {}
+        return str(found).count("'state': 'online'")
 
     def _is_informed(self, port: int) -> bool:
         with self.client(port) as client:
