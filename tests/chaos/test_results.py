@@ -61,7 +61,8 @@ def stale_results(fleet: FleetProcesses) -> int:
     """Return how many results counted for nothing, as the metrics have it."""
     with urllib.request.urlopen(f"{fleet.url}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
-    return sum(int(float(line.split()[-1])) for line in lines if line.startswith("mediafleet_stale_messages_total"))
+    names = ("mediafleet_stale_messages_total", "mediafleet_duplicate_results_total")
+    return sum(int(float(line.split()[-1])) for line in lines if line.startswith(names))
 
 
 def test_only_the_first_of_a_result_that_comes_again_and_again_counts(shared: SharedFleet, node: RawNode) -> None:
