@@ -18,10 +18,13 @@ def quiet() -> Iterator[None]:
     structlog.reset_defaults()
 
 
+def _say_nothing(_: object) -> None: ...
+
+
 @pytest.fixture(autouse=True)
 def no_remains() -> Iterator[None]:
     """Let what killed processes left half done end here: Python complains of it, in whichever test it finds it."""
     yield
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    hook, sys.unraisablehook = sys.unraisablehook, _say_nothing
     gc.collect()
     sys.unraisablehook = hook
