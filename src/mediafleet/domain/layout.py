@@ -77,6 +77,8 @@ class FleetFacts:
     signatures: tuple[Signature, ...] = ()
     """Of the pools that exist."""
     catalogue: Catalogue = field(default_factory=Catalogue)
+    version: int = 0
+    """Of the pool set that they were read from."""
     _known: dict[tuple[Any, ...], Cover | None] = field(default_factory=dict[tuple[Any, ...], Any], compare=False)
 
     @cached_property

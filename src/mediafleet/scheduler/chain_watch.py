@@ -22,6 +22,8 @@ BACKSTOP_S = 1.0
 """How often it looks where nobody asks; where no chain waits that is one small read."""
 APART_S = 0.2
 """Least time between two looks: a whole fleet may register in a moment."""
+SETTLE_S = 1.0
+"""How long a node that registers waits at most for chains to be decided anew."""
 PRUNE_EVERY = 60
 """After so many of these looks, jobs that were cancelled while their chain waited are taken off the list."""
 
@@ -46,7 +48,7 @@ class ChainWatch:
         self._seen: FleetFacts | None = None
         self._wake = asyncio.Event()
         self._looks = 0
-        self._is_looking = False
+        self._one_look = asyncio.Lock()
 
     def ask(self) -> None:
         """Look soon: executors came or went."""
@@ -70,34 +72,36 @@ class ChainWatch:
         """
         self.ask()
         try:
-            if await self.look():
-                await self._planner.catch_up()
+            if await self._store.read.count_waiting_chains():
+                async with asyncio.timeout(SETTLE_S):
+                    await self.look()
+                    # Whatever has been found, and by whom: the loop may have looked already and not have planned yet.
+                    await self._planner.catch_up()
+        except TimeoutError:
+            log.info("chains are looked at later; there are many of them")
         except StoreUnavailable:
             log.warning("chains are looked at later; the store is away")
 
-    async def look(self) -> bool:
-        """Have the chains planned again that would be laid out another way by now; tell whether there are any.
+    async def look(self) -> None:
+        """Have the chains planned again that would be laid out another way by now. Cancelling this is safe.
 
         Raises:
             StoreUnavailable: Safe to repeat.
         """
         # Most fleets have no chain that waits, and their pools may be very many: those are then not read.
-        if self._is_looking or not await self._store.read.count_waiting_chains():
-            return False
-        self._is_looking = True
-        try:
+        if not await self._store.read.count_waiting_chains():
+            return
+        # Who comes while another looks goes by facts that may be newer; where they are not, there is nothing to walk.
+        async with self._one_look:
             facts = await self._facts.now()
             self._looks += 1
             is_new, prunes = facts is not self._seen, self._looks % PRUNE_EVERY == 0
-            has_moved = (is_new or prunes) and await self._walk(facts, prunes=prunes)
+            if is_new or prunes:
+                await self._walk(facts, prunes=prunes)
             # Only now: a walk that broke off is done again.
             self._seen = facts
-        finally:
-            self._is_looking = False
-        return has_moved
 
-    async def _walk(self, facts: FleetFacts, *, prunes: bool) -> bool:
-        has_moved = False
+    async def _walk(self, facts: FleetFacts, *, prunes: bool) -> None:
         # Very many jobs ask for the same; what is decided for one is known for all.
         known: dict[str, bool] = {}
         cursor = -1
@@ -107,13 +111,11 @@ class ChainWatch:
                 known[text] = would_change(text, facts)
             moved = [job for job, text in waiting.items() if known[text]]
             if moved and await self._store.recheck(moved, plan=True):
-                has_moved = True
                 self._planner.ask()
             if prunes and waiting:
                 await self._store.recheck(list(waiting), plan=False)
             # Other loops have their turn: decisions among very many pools take their time.
             await asyncio.sleep(0)
-        return has_moved
 
 
 def would_change(text: str, facts: FleetFacts) -> bool:

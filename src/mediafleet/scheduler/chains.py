@@ -242,6 +242,7 @@ def expand_chains(state: PlanState, step: Expand, kind: Kind, facts: FleetFacts)
             drop=[task_id(state.job.id, name) for name in laid.drop],
             more_weight=laid.weight,
             waits=laid.is_open,
+            pools=facts.version,
         )
         for piece in expand_pieces(state.job, state.version, plain, kind, known=known)
     ]

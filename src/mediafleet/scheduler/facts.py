@@ -28,7 +28,7 @@ class FactSource:
             self._version, pools = await self._store.read.pool_set()
             # In an order of its own: what is decided must not depend on that of a hash.
             signatures = tuple(pools[name] for name in sorted(pools))
-            self._facts = FleetFacts(signatures, catalogue)
+            self._facts = FleetFacts(signatures, catalogue, self._version)
         elif catalogue is not self._facts.catalogue:
-            self._facts = FleetFacts(self._facts.signatures, catalogue)
+            self._facts = FleetFacts(self._facts.signatures, catalogue, self._version)
         return self._facts

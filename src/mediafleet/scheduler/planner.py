@@ -102,7 +102,8 @@ class Planner:
         except MediafleetError as error:
             log.warning("plan failed", job=state.job.id, kind=state.job.kind, reason=error.message)
             # To raise would leave the job dirty: it would be planned in vain for ever, and hold up those behind it.
-            return [outcome_piece(state.job, state.version, Fail(error.info()))]
+            # With the chains that were seen, since they may have been decided anew while the state was read.
+            return [end_chains(outcome_piece(state.job, state.version, Fail(error.info())), state)]
 
     def _ask_kind(self, state: PlanState) -> Step:
         kind = self._kinds.get(state.job.kind)

@@ -404,6 +404,8 @@ class ExpandPiece(msgspec.Struct, frozen=True):
     """Beside the weights of the tasks that are new."""
     waits: bool = False
     """Whether any of it may be decided anew when the fleet changes."""
+    pools: int = 0
+    """Version of the pool set that chains were decided by; where it has moved on, they are decided once more."""
 
 
 class Rechecked(msgspec.Struct, frozen=True):

@@ -189,9 +189,8 @@ async def test_an_instance_that_need_not_look_by_itself_looks_when_asked(
     parts = Parts(store, tmp_path)
     watch = ChainWatch(store, parts.planner, FactSource(store), may_look=lambda: False)
 
-    async def note() -> bool:
+    async def note() -> None:
         looks.append("look")
-        return False
 
     monkeypatch.setattr(watch, "look", note)
     monkeypatch.setattr("mediafleet.scheduler.chain_watch.BACKSTOP_S", 0.001)

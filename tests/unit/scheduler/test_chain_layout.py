@@ -5,115 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-from scheduler_parts import Parts
+from chain_fleet import HEARS, OUTPUT, SPEAKS, TRANSLATES, WHOLE, Fleet
 from tests_support.speech_kind import KIND, MODULES
 from tests_support.store_driver import FADE_MS, LEASE_MS
 from tests_support.virtual_time import VirtualTime
 
-from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.frames import AttemptRef
-from mediafleet.domain.job import Job, JobView
+from mediafleet.domain.job import Job
 from mediafleet.domain.layout import FleetFacts
-from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
+from mediafleet.domain.lifecycle import JobStatus, TaskState
 from mediafleet.domain.modules import Request, make_chain
-from mediafleet.domain.plan import Complete, Expand, FinishedTask, NewTask, Step, TaskResult
+from mediafleet.domain.plan import Complete, Expand, FinishedTask, NewTask, Step
 from mediafleet.kinds.chains import find_results
 from mediafleet.scheduler import chain_watch
-from mediafleet.scheduler.chain_watch import PRUNE_EVERY, ChainWatch
-from mediafleet.scheduler.chains import expand_chains, read_records
+from mediafleet.scheduler.chain_watch import PRUNE_EVERY
+from mediafleet.scheduler.chains import read_records
 from mediafleet.scheduler.explainer import Explainer
-from mediafleet.scheduler.facts import FactSource
-from mediafleet.scheduler.placer import in_order
-from mediafleet.scheduler.tasks import job_record
 from mediafleet.store import Store
-from mediafleet.store.records import NodeReport, PlacedTask
-
-PARAMS = {"source": "en", "to": "es", "feature": "synthesise", "gate": ""}
-HEARS, TRANSLATES, SPEAKS = "recognise:en", "mt:en>es", "tts:es"
-WHOLE = (HEARS, TRANSLATES, SPEAKS)
-OUTPUT = ArtifactRef("a0-out", "out.txt")
-
-
-class Fleet:
-    """One instance's planner and watch on a store, and nodes that do what their tasks ask."""
-
-    def __init__(self, store: Store, folder: Path, kind: Any = KIND) -> None:
-        self.store = store
-        self.kind = kind
-        self.parts = Parts(store, folder, kinds=[kind])
-        self.driver = self.parts.driver
-        self.watch = ChainWatch(store, self.parts.planner, FactSource(store))
-        self.given: dict[str, dict[str, Any]] = {}
-        """Specification of each task that was placed, by its name."""
-
-    async def join(self, node: str, *offers: str, **changes: Any) -> None:
-        """Let a node come that offers these things."""
-        await self.driver.join(f"n0-{node}-1", capabilities=(*offers, "kind:speech"), **changes)
-
-    async def submit(self, number: int = 0, **params: Any) -> str:
-        """Accept a job and plan it."""
-        given = PARAMS | params
-        job = Job(
-            f"j0-made{number}", "0", "default", "ann", "speech", 1, "", (), given, PriorityClass.BATCH, 1000 + number
-        )
-        record, queues = job_record(job, self.kind.plan(job, ()), self.kind, key="", waits=[], retention_ms=60_000)
-        await self.store.submit([record], queues)
-        await self.plan()
-        return job.id
-
-    async def plan(self) -> None:
-        """Work off what is dirty."""
-        self.parts.planner.ask()
-        await self.parts.planner.step()
-
-    async def look(self) -> bool:
-        """Look at what waits, and plan what has moved."""
-        has_moved = await self.watch.look()
-        if has_moved:
-            await self.plan()
-        return has_moved
-
-    async def tasks(self, job: str) -> dict[str, TaskState]:
-        """Return the tasks of a job by name."""
-        view = await self.view(job)
-        return {task.id.partition(".")[2]: task.state for task in view.tasks}
-
-    async def view(self, job: str) -> JobView:
-        """Return a job."""
-        return await self.parts.job(job)
-
-    async def place(self) -> list[PlacedTask]:
-        """Give what waits to whoever can do it, and let them confirm."""
-        specs = in_order((await self.store.read.queues()).values())
-        placed = (await self.driver.place(*specs)).assignments
-        await self.driver.ack(*placed)
-        self.given |= {one.task.partition(".")[2]: msgspec.json.decode(one.doc) for one in placed}
-        return placed
-
-    async def work(self) -> list[tuple[str, str]]:
-        """Run what can be run to its end; return which task ran where."""
-        ran: list[tuple[str, str]] = []
-        for one in await self.place():
-            name = one.task.partition(".")[2]
-            ran.append((name, one.executor.split("-")[1]))
-            await self.driver.finish(one, msgspec.json.encode(self.result(name)).decode())
-        await self.plan()
-        return ran
-
-    def result(self, name: str) -> TaskResult:
-        """Return what a task gives: each of its modules its own name."""
-        payload = self.given[name].get("payload", {})
-        if "parts" not in payload:
-            return TaskResult({"of": self.given[name]["step"]}, (OUTPUT,))
-        modules = [part["name"] for part in payload["parts"]]
-        last = modules[-1]
-        return TaskResult(
-            {one: {"result": {"of": one}, "outputs": int(one == last), "warnings": []} for one in modules}, (OUTPUT,)
-        )
+from mediafleet.store.records import NodeReport
 
 
 @pytest.fixture
@@ -306,46 +218,6 @@ async def test_a_node_that_comes_back_in_time_keeps_its_chain(fleet: Fleet, virt
     await fleet.look()
     assert await fleet.tasks(job) == {"chain": TaskState.ACKED}
     assert await fleet.driver.finish(kept, msgspec.json.encode(fleet.result("chain")).decode()) == ["accepted"]
-
-
-async def test_of_two_instances_that_see_different_fleets_the_first_decides(fleet: Fleet) -> None:
-    await fleet.join("ear", HEARS)
-    await fleet.join("mouth", TRANSLATES, SPEAKS)
-    job = Job("j0-raced", "0", "default", "ann", "speech", 1, "", (), PARAMS, PriorityClass.BATCH, 1000)
-    record, queues = job_record(job, KIND.plan(job, ()), KIND, key="", waits=[], retention_ms=60_000)
-    await fleet.store.submit([record], queues)
-    state = await fleet.store.read.plan_state(job.id)
-    assert state is not None
-    step = KIND.plan(job, ())
-    assert isinstance(step, Expand)
-    steps = expand_chains(state, step, KIND, await FactSource(fleet.store).now())
-    await fleet.join("whole", *WHOLE)
-    whole = expand_chains(state, step, KIND, await FactSource(fleet.store).now())
-    assert steps[0].chains != whole[0].chains
-    assert (await fleet.store.expand(steps[0])).applied
-    assert not (await fleet.store.expand(whole[0])).applied
-    assert (await fleet.store.expand(steps[0])).applied, "said again it is the same"
-    assert await fleet.tasks(job.id) == {"chain_recognise": TaskState.NEW}
-    weight = await fleet.driver.redis.hget(fleet.store.keys.job(job.id), "weight")
-    assert float(weight) == 4.0, "counted once"
-
-
-async def test_a_task_that_is_placed_meanwhile_is_not_taken_back(fleet: Fleet) -> None:
-    await fleet.join("ear", HEARS)
-    await fleet.join("mouth", TRANSLATES, SPEAKS)
-    job = await fleet.submit()
-    state = await fleet.store.read.plan_state(job)
-    assert state is not None
-    await fleet.join("whole", *WHOLE)
-    step = KIND.plan(state.job, ())
-    assert isinstance(step, Expand)
-    pieces = expand_chains(state, step, KIND, await FactSource(fleet.store).now())
-    assert pieces[0].drop == [f"{job}.chain_recognise"]
-    await fleet.place()
-    assert not (await fleet.store.expand(pieces[0])).applied
-    assert await fleet.tasks(job) == {"chain_recognise": TaskState.ACKED}
-    await fleet.look()
-    assert await fleet.tasks(job) == {"chain_recognise": TaskState.ACKED}
 
 
 async def test_what_was_taken_back_leaves_nothing_behind(fleet: Fleet) -> None:

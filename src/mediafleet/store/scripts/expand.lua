@@ -2,7 +2,8 @@
 -- A: job, version, outcome_of, tasks = [see create_task] (at most 256), last = no further piece follows,
 --    outcome = {status, field, text, data, outputs} or nil, queues = {queue id: doc}, chains = what was decided about
 --    the job's chains ('' for none), seen = what was recorded when it was, drop = [ids of tasks that others stand for],
---    more_weight = beside that of new tasks, waits = chains are to be looked at when the fleet changes
+--    more_weight = beside that of new tasks, waits = chains are to be looked at when the fleet changes,
+--    pools = version of the pool set that they were decided by
 -- Returns {applied, queues = [touched]}.
 -- @include base events scores record rule names queue admit counts job missing task outputs taken
 -- @include relief
@@ -31,7 +32,12 @@ if A.last then
   if A.waits then redis.call('HSET', P .. 'chains', A.job, A.chains) end
   if recorded and not A.waits then redis.call('HDEL', P .. 'chains', A.job) end
   change(j, 'outcome_of', A.outcome_of)
-  drop_score(P .. 'dirty', A.job)
+  -- Whoever looks through the chains when the fleet changes may have been here before this was decided.
+  if A.waits and A.pools ~= tonumber(redis.call('GET', P .. 'pools:version') or '0') then
+    set_score(P .. 'dirty', A.job, NOW)
+  else
+    drop_score(P .. 'dirty', A.job)
+  end
   if A.outcome then
     bind_outputs(A.outcome.outputs, A.job)
     close_job(j, A.outcome.status, A.outcome.field, A.outcome.text, A.outcome.data)
