@@ -240,7 +240,42 @@ async def test_an_instance_lays_a_chain_out_as_soon_as_it_is_submitted(store: St
         assert (view.status, view.result) == (JobStatus.COMPLETED, {"synthesise": {"of": "synthesise"}})
 
 
-async def test_chains_are_decided_anew_before_a_node_that_joins_is_given_work(store: Store, tmp_path: Path) -> None:
+class PlacingGate:
+    """Lets the store be asked to place, or not: then nobody is given anything, however often it is asked."""
+
+    def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._is_open = asyncio.Event()
+        self._is_open.set()
+        self._place = store.place
+        self._under_way = 0
+        monkeypatch.setattr(store, "place", self._place_when_open)
+
+    async def _place_when_open(self, *args: Any) -> Any:
+        await self._is_open.wait()
+        self._under_way += 1
+        try:
+            return await self._place(*args)
+        finally:
+            self._under_way -= 1
+
+    async def close(self) -> None:
+        """Let nobody through any more, and wait for those that are."""
+        self._is_open.clear()
+
+        async def is_quiet() -> bool:
+            return not self._under_way
+
+        await until(is_quiet)
+
+    def open(self) -> None:
+        """Let all through."""
+        self._is_open.set()
+
+
+async def test_chains_are_decided_anew_before_a_node_that_joins_is_given_work(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = PlacingGate(store, monkeypatch)
     async with Speakers(tmp_path, store).start() as fleet:
         ear, mouth = RecordingLink("n0-ear-1"), RecordingLink("n0-mouth-1")
         await fleet.attach(ear, register("n0-ear-1", executors=(Executor("cpu", 1, SPEAKER.capabilities[:2]),)))
@@ -258,8 +293,12 @@ async def test_chains_are_decided_anew_before_a_node_that_joins_is_given_work(st
         # Confirmed, so that it stays taken however long the rest of this takes.
         await fleet.receive(ear, JobAck((AttemptRef(first.task, first.grant),)))
         (second,) = [job for job in jobs if job not in first.task]
+        # Whoever is placing in the very moment that a node joins may be faster, which costs a chain its one node only.
+        await gate.close()
         whole = RecordingLink("n0-whole-1")
         await fleet.attach(whole, register("n0-whole-1", executors=(SPEAKER,)))
+        assert [task.id for task in (await fleet.job(second)).tasks] == [f"{second}.chain"]
+        gate.open()
 
         async def is_given() -> bool:
             return bool(assigned(whole))
