@@ -19,7 +19,6 @@ from mediafleet.domain.frames import JobProgress, Progress, encode_frame
 from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import Wait
 from mediafleet.kinds.seam import DetectContext, Detected, Kind
-from mediafleet.node import executors
 from mediafleet.node.context import Persistence
 from mediafleet.node.executors import (
     CapabilityMemory,
@@ -123,15 +122,23 @@ async def test_a_kind_that_finds_it_cannot_run_here_is_not_offered(tmp_path: Pat
 async def test_a_detection_that_hangs_is_given_up_with_its_children(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executors, "_DETECT_S", 0.05)
     pids: list[int] = []
+    limits: list[asyncio.Timeout] = []
+    make_limit = asyncio.timeout
+
+    def note_limit(delay_s: float) -> asyncio.Timeout:
+        limits.append(make_limit(delay_s))
+        return limits[-1]
 
     async def hang(context: DetectContext) -> Detected:
         child = await context.start_process(["sleep", "1000"])
         pids.append(child.pid)
+        # The time is over now: a short limit might be over before the child is there.
+        limits[0].reschedule(asyncio.get_running_loop().time())
         await child.wait()
         return Detected()
 
+    monkeypatch.setattr(asyncio, "timeout", note_limit)
     offer = await detect(tmp_path, kind("slow", hang))
     assert offer.capabilities == set()
     assert "TimeoutError" in offer.missing["kind:slow"]
