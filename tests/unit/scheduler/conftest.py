@@ -13,7 +13,7 @@ from scheduler_parts import Parts
 from tests_support.redis_cluster import RedisCluster
 from tests_support.redis_server import RedisServer
 
-from mediafleet.scheduler import courier, events, loops
+from mediafleet.scheduler import courier, events, loops, membership
 from mediafleet.store import Store
 
 
@@ -24,11 +24,17 @@ def parts(store: Store, tmp_path: Path) -> Parts:
 
 
 @pytest.fixture
-def instances(redis: Redis, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instances:
-    """Whole instances on the store."""
-    monkeypatch.setattr(events, "BLOCK_MS", 20)
-    monkeypatch.setattr(courier, "BLOCK_MS", 20)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops that look often; an instance is missed as late as ever, since a busy machine may let it stand still."""
+    for module in (events, courier):
+        monkeypatch.setattr(module, "BLOCK_MS", 20)
     monkeypatch.setattr(loops, "CANCEL_AGAIN_S", 0.02)
+    monkeypatch.setattr(membership, "PRESENCE_TICKS", 250)
+
+
+@pytest.fixture
+def instances(redis: Redis, store: Store, tmp_path: Path, short_waits: None) -> Instances:
+    """Whole instances on the store."""
     # Its own clock and not virtual time: the loops of an instance go by the server's.
     return Instances(tmp_path, Store(redis, store.keys))
 
@@ -42,8 +48,6 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def cells(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cells:
-    for module in (events, courier):
-        monkeypatch.setattr(module, "BLOCK_MS", 20)
-    monkeypatch.setattr(loops, "CANCEL_AGAIN_S", 0.02)
+def cells(server: str, tmp_path: Path, short_waits: None) -> Cells:
+    """Instances of a fleet of two cells."""
     return Cells(server, tmp_path)

@@ -222,3 +222,17 @@ async def test_an_inbox_is_read_in_order_and_left_empty(instances: Instances, co
         assert [message.body for _, message in found] == bodies
         await inbox.acknowledge([position for position, _ in found])
         assert await instances.store.redis.xlen(instances.store.keys.inbox("i-1")) == 0
+
+
+async def test_an_inbox_that_another_has_just_removed_holds_nothing_to_take_over(
+    instances: Instances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second, third = Inbox(instances.store, "i-2"), Inbox(instances.store, "i-3")
+    opened = second._open
+
+    async def lose(instance: str) -> None:
+        await opened(instance)
+        await third.drop(instance)
+
+    monkeypatch.setattr(second, "_open", lose)
+    assert await second.claim("i-1", count=9) == []
