@@ -12,7 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mediafleet import app
+from mediafleet.app.local_nodes import node_environment, own_headroom
+from mediafleet.app.processes import dismissed
+from mediafleet.app.serving import Serving, complete_settings, fleet_record
+from mediafleet.app.signals import Signals, first_of, only_if_it_fails
 from mediafleet.doors.http.presence import Presence
 from mediafleet.ops.config import load_settings
 from mediafleet.ops.dismissal import DISMISSAL
@@ -22,7 +25,7 @@ DEADLINE_S = 20.0
 
 
 def test_on_loopback_no_token_is_asked_for_and_every_file_may_be_used(tmp_path: Path) -> None:
-    settings = app._complete(Settings(data=tmp_path))
+    settings = complete_settings(Settings(data=tmp_path))
     assert settings.server.token == ""
     assert settings.artifacts.file_roots == ("/",)
     assert os.listdir(tmp_path) == []
@@ -30,12 +33,12 @@ def test_on_loopback_no_token_is_asked_for_and_every_file_may_be_used(tmp_path: 
 
 def test_folders_that_were_named_stay_the_only_ones(tmp_path: Path) -> None:
     named = Settings(data=tmp_path, artifacts=ArtifactSettings(file_roots=("/media",)))
-    assert app._complete(named).artifacts.file_roots == ("/media",)
+    assert complete_settings(named).artifacts.file_roots == ("/media",)
 
 
 def test_off_loopback_a_token_is_made_told_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = Settings(data=tmp_path, server=ServerSettings(host="0.0.0.0"))  # noqa: S104 - never bound
-    first, again = app._complete(settings), app._complete(settings)
+    first, again = complete_settings(settings), complete_settings(settings)
     assert len(first.server.token) >= 20
     assert again.server.token == first.server.token
     told = capsys.readouterr().err
@@ -48,14 +51,14 @@ def test_a_token_that_was_given_is_neither_replaced_nor_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings(data=tmp_path, server=ServerSettings(host="0.0.0.0", token="mine"))  # noqa: S104, S106 - as above
-    assert app._complete(settings).server.token == "mine"  # noqa: S105 - as above
+    assert complete_settings(settings).server.token == "mine"  # noqa: S105 - as above
     assert capsys.readouterr().err == ""
 
 
 def test_clients_find_the_fleet_while_it_serves_and_nobody_else_reads_its_token(tmp_path: Path) -> None:
     record = tmp_path / "fleet.json"
     settings = Settings(data=tmp_path, server=ServerSettings(token="mine"))  # noqa: S106 - as above
-    with app._fleet_record(settings, "http://127.0.0.1:1"):
+    with fleet_record(settings, "http://127.0.0.1:1"):
         assert stat.S_IMODE(record.stat().st_mode) == 0o600
         assert msgspec.json.decode(record.read_bytes()) == {
             "url": "http://127.0.0.1:1",
@@ -69,7 +72,7 @@ def test_clients_find_the_fleet_while_it_serves_and_nobody_else_reads_its_token(
 def test_the_record_of_a_fleet_that_was_killed_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "fleet.json").write_text("old")
     (tmp_path / "fleet.tmp").write_text("half")
-    with app._fleet_record(Settings(data=tmp_path), "http://127.0.0.1:1"):
+    with fleet_record(Settings(data=tmp_path), "http://127.0.0.1:1"):
         assert b'"url"' in (tmp_path / "fleet.json").read_bytes()
 
 
@@ -80,7 +83,7 @@ def test_a_node_of_up_runs_with_the_settings_of_its_parent(tmp_path: Path) -> No
         node=NodeSettings(slots=3, labels=("a", "b"), name="box", listen="127.0.0.1:9000"),
         log=LogSettings(level="error"),
     )
-    environment = app._node_environment(settings, "secret-of-twenty-signs")
+    environment = node_environment(settings, "secret-of-twenty-signs")
     assert environment["PATH"] == os.environ["PATH"]
     assert environment["MEDIAFLEET_TOKEN"] == "secret-of-twenty-signs"  # noqa: S105 - no password
     child = load_settings(environ=environment, flags={})
@@ -102,7 +105,7 @@ async def test_the_first_of_several_waits_ends_the_others() -> None:
             cancelled.set()
 
     async with asyncio.timeout(DEADLINE_S):
-        await app._first_of(forever(), asyncio.sleep(0))
+        await first_of(forever(), asyncio.sleep(0))
     assert cancelled.is_set()
 
 
@@ -112,7 +115,7 @@ async def test_what_the_first_of_several_waits_raises_is_raised() -> None:
 
     async with asyncio.timeout(DEADLINE_S):
         with pytest.raises(ValueError, match="ours"):
-            await app._first_of(asyncio.Event().wait(), fails())
+            await first_of(asyncio.Event().wait(), fails())
 
 
 async def test_work_beside_the_fleet_goes_on_when_the_wait_for_it_is_cancelled() -> None:
@@ -123,7 +126,7 @@ async def test_work_beside_the_fleet_goes_on_when_the_wait_for_it_is_cancelled()
 
     running = asyncio.create_task(work())
     async with asyncio.timeout(DEADLINE_S):
-        await app._first_of(asyncio.sleep(0), app._only_if_it_fails(running))
+        await first_of(asyncio.sleep(0), only_if_it_fails(running))
         assert not running.done()
         go_on.set()
         await running
@@ -139,7 +142,7 @@ async def test_work_beside_the_fleet_goes_on_when_the_wait_for_it_is_cancelled()
     ],
 )
 async def test_one_sigterm_is_a_request_and_all_else_is_a_demand(sent: list[signal.Signals], interrupted: bool) -> None:  # noqa: FBT001 - a parameter
-    signals = app.Signals()
+    signals = Signals()
     async with asyncio.timeout(DEADLINE_S):
         for number in sent:
             signals._note(number)
@@ -151,7 +154,7 @@ async def test_one_sigterm_is_a_request_and_all_else_is_a_demand(sent: list[sign
 
 
 async def test_a_dismissal_is_no_request_to_end_by_itself() -> None:
-    signals = app.Signals()
+    signals = Signals()
     os.kill(os.getpid(), DISMISSAL)
     async with asyncio.timeout(DEADLINE_S):
         await signals.dismissal.wait()
@@ -160,7 +163,7 @@ async def test_a_dismissal_is_no_request_to_end_by_itself() -> None:
 
 
 async def test_a_signal_of_the_system_is_an_event_of_the_loop() -> None:
-    signals = app.Signals()
+    signals = Signals()
     os.kill(os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(DEADLINE_S):
         await signals.wait_first()
@@ -178,9 +181,9 @@ async def test_a_dismissed_fleet_goes_on_while_there_is_work_of_others(tmp_path:
     async def nobody(*_: object) -> None:
         """Serve nothing."""
 
-    signals = app.Signals()
-    fleet = app.Serving("", "", Presence(nobody), tmp_path, has_work=has_work)
-    ending = asyncio.create_task(app._dismissed(Settings(data=tmp_path), fleet, signals))
+    signals = Signals()
+    fleet = Serving("", "", Presence(nobody), tmp_path, has_work=has_work)
+    ending = asyncio.create_task(dismissed(Settings(data=tmp_path), fleet, signals))
     signals.dismissal.set()
     await asked.wait()
     assert not signals.interrupted
@@ -192,5 +195,5 @@ async def test_a_dismissed_fleet_goes_on_while_there_is_work_of_others(tmp_path:
 
 
 def test_a_headroom_of_ones_own_machine_is_kept_where_it_was_asked_for() -> None:
-    assert app.own_headroom(("cpu:10", "disk:5")) == ("cpu:10", "disk:5", "memory:5")
-    assert app.own_headroom(()) == ("cpu:0", "memory:5", "disk:1")
+    assert own_headroom(("cpu:10", "disk:5")) == ("cpu:10", "disk:5", "memory:5")
+    assert own_headroom(()) == ("cpu:0", "memory:5", "disk:1")

@@ -1,0 +1,74 @@
+"""One node process."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from mediafleet.app.serving import start_traces
+from mediafleet.app.signals import Signals
+from mediafleet.artifacts.transfer import ArtifactClient
+from mediafleet.domain.addresses import AddressRing
+from mediafleet.doors.push.node_api import listening
+from mediafleet.kinds import KindRegistry
+from mediafleet.node import Farewell, NodeAgent, Surroundings, WebSocketLink
+
+if TYPE_CHECKING:
+    from mediafleet.node.link import Dial
+    from mediafleet.ops.settings import Settings
+
+ABORTED = 130
+"""Exit code of a node that was made to leave its work."""
+
+
+async def serve_node(settings: Settings) -> int:
+    """Run one node until a signal ends it; return the exit code."""
+    signals = Signals()
+    data, node = settings.data, settings.node
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ring = AddressRing(node.scheduler)
+    async with AsyncExitStack() as stack:
+        start_traces("mediafleet-node", stack)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        dial, move_on = await stack.enter_async_context(_links(settings, ring))
+        agent = NodeAgent(
+            node,
+            data,
+            Surroundings(
+                kinds=KindRegistry.installed(),
+                dial=dial,
+                move_on=move_on,
+                artifacts=ArtifactClient(session, ring, settings.server.token),
+                cell=settings.store.cell,
+            ),
+        )
+        teller = asyncio.create_task(_tell(agent, signals), name="signals")
+        try:
+            farewell = await agent.run()
+        finally:
+            teller.cancel()
+    return 0 if farewell is Farewell.DRAINED else ABORTED
+
+
+@asynccontextmanager
+async def _links(settings: Settings, ring: AddressRing) -> AsyncGenerator[tuple[Dial, Callable[[], None]]]:
+    """Yield how a node gets its links, by calling or by being called, and what it does when one was not taken."""
+    token = settings.server.token
+    if not settings.node.listen:
+        yield lambda: WebSocketLink.open(ring.current, token=token), lambda: ring.move_on(ring.current)
+        return
+    async with listening(settings.node.listen, settings.server) as (listener, url):
+        print(f"mediafleet node listens at {url}", file=sys.stderr)
+        yield listener.accept, lambda: None
+
+
+async def _tell(agent: NodeAgent, signals: Signals) -> None:
+    await signals.wait_first()
+    agent.drain()
+    await signals.wait_interrupt()
+    agent.abort()
