@@ -11,14 +11,13 @@ from litestar import Litestar, Router
 from litestar.config.app import AppConfig
 from litestar.connection import ASGIConnection
 from litestar.di import Provide
-from litestar.exceptions import HTTPException, NotFoundException
+from litestar.exceptions import NotFoundException
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 import mediafleet
-from mediafleet.domain.errors import MediafleetError
 from mediafleet.doors.http.answers import AnswerCounter, CountAnswer
 from mediafleet.doors.http.artifacts import ArtifactsController
 from mediafleet.doors.http.bodies import StrictRequest, require_json
@@ -28,13 +27,7 @@ from mediafleet.doors.http.events import EventsController
 from mediafleet.doors.http.jobs import JobsController
 from mediafleet.doors.http.nodes import NodesController
 from mediafleet.doors.http.overview import HealthController, OverviewController
-from mediafleet.doors.http.problems import (
-    answer_framework,
-    answer_not_text,
-    answer_own,
-    answer_too_deep,
-    answer_unforeseen,
-)
+from mediafleet.doors.http.problems import PROBLEM_HANDLERS
 from mediafleet.doors.http.security import SecurityShell
 from mediafleet.doors.http.sse import StreamEnd
 from mediafleet.doors.http.why import WhyController
@@ -101,15 +94,7 @@ def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
             "fleet": provide(fleet),
             "end": provide(extras.end),
         },
-        exception_handlers={
-            MediafleetError: answer_own,
-            HTTPException: answer_framework,
-            # Both are raised by the decoder of JSON, though a client caused them: the last resort would answer 500
-            # and log them as our fault.
-            RecursionError: answer_too_deep,
-            UnicodeDecodeError: answer_not_text,
-            Exception: answer_unforeseen,
-        },
+        exception_handlers=PROBLEM_HANDLERS,
         openapi_config=_openapi(),
         request_max_body_size=MOST_JSON_BYTES,
         request_class=StrictRequest,

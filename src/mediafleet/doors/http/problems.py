@@ -117,6 +117,18 @@ def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Resp
     return respond(unforeseen_problem(reference))
 
 
+PROBLEM_HANDLERS: dict[int | type[Exception], Any] = {
+    MediafleetError: answer_own,
+    HTTPException: answer_framework,
+    # Both are raised by the decoder of JSON, though a client caused them: the last resort would answer 500 and log them
+    # as our fault.
+    RecursionError: answer_too_deep,
+    UnicodeDecodeError: answer_not_text,
+    Exception: answer_unforeseen,
+}
+"""What answers each error, for any application of ours."""
+
+
 def note_unforeseen(method: str, path: str, error: Exception) -> str:
     """Log an error that nobody foresaw in one line and return the reference to quote."""
     reference = secrets.token_hex(4)

@@ -14,19 +14,12 @@ import msgspec
 from litestar import Controller, Litestar, Response, get, post
 from litestar.config.app import AppConfig
 from litestar.di import NamedDependency, Provide
-from litestar.exceptions import HTTPException
 from litestar.params import FromPath, QueryParameter, SkipValidation
 
-from mediafleet.domain.errors import ConfigError, InvalidRequest, MediafleetError
+from mediafleet.domain.errors import ConfigError, InvalidRequest
 from mediafleet.domain.push import parse_listen
 from mediafleet.doors.http.context import AnyRequest
-from mediafleet.doors.http.problems import (
-    answer_framework,
-    answer_not_text,
-    answer_own,
-    answer_too_deep,
-    answer_unforeseen,
-)
+from mediafleet.doors.http.problems import PROBLEM_HANDLERS
 from mediafleet.doors.http.security import SecurityShell
 from mediafleet.doors.http.server import HttpServer
 from mediafleet.doors.push.listening import Listener
@@ -112,13 +105,7 @@ def build_node_application(
     config = AppConfig(
         route_handlers=[LinkController, *handlers],
         dependencies={"listener": Provide(lambda: listener, sync_to_thread=False, use_cache=True)},
-        exception_handlers={
-            MediafleetError: answer_own,
-            HTTPException: answer_framework,
-            RecursionError: answer_too_deep,
-            UnicodeDecodeError: answer_not_text,
-            Exception: answer_unforeseen,
-        },
+        exception_handlers=PROBLEM_HANDLERS,
         openapi_config=None,
         request_max_body_size=MOST_BODY_BYTES,
         logging_config=None,
