@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mediafleet.bench.figure import Figure
+from mediafleet.bench.instances import measure_instances
 from mediafleet.bench.noop import measure_noop, measure_noop_with_peers
 from mediafleet.bench.overhead import measure_batch_overhead, measure_overhead
 from mediafleet.bench.placement import measure_placement
@@ -51,6 +52,7 @@ BENCHES: dict[str, Bench] = {
     ),
     "transcode": Bench(measure_overhead, ("transcode_overhead_ratio", "transcode_overhead_s", "transcode_verify_s")),
     "batch": Bench(measure_batch_overhead, ("batch_overhead_ratio", "batch_verify_s")),
+    "instances": Bench(measure_instances, ("two_instances_cpu_ratio", "reservations_doubled", "reservations_leaked")),
     "placement": Bench(
         measure_placement,
         (

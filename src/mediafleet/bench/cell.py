@@ -126,6 +126,22 @@ class BenchCell:
         )
         return records.JobRecord(job_id, "noop", "", as_text(job), tenant, number, LEASE_MS, "noop", [], 1.0, [task])
 
+    async def look(self) -> None:
+        """Learn which pools there are and which nodes have them, where another process filled the cell."""
+        self._matcher.update(*await self.store.read.pool_set())
+        # Nobody registers twice here.
+        self._epochs = {node.id: 1 for node in await self.store.read.nodes()}
+
+    async def waits(self, queue: records.QueueSpec) -> bool:
+        """Tell whether the queue has tasks that wait."""
+        _, waiting = await self.store.read.waiting_queues()
+        return queue.id in waiting
+
+    async def count_grants(self) -> int:
+        """Return how many attempts hold slots."""
+        grants = [self.store.keys.executor_grants(f"{node}/cpu") for node in self._epochs]
+        return sum([await self._redis.hlen(name) for name in grants])
+
     # --- working ----------------------------------------------------------------------------------
 
     async def place(self, queues: Sequence[records.QueueSpec] = (PLAIN,), *, limit: int) -> list[records.PlacedTask]:

@@ -1,6 +1,6 @@
 """Nodes that do nothing, quickly: real WebSockets and the real protocol, in one process of their own.
 
-Run as `python -m mediafleet.bench.fake_nodes URL NODES SLOTS`; writes `ready` once all are registered.
+Run as `python -m mediafleet.bench.fake_nodes URL NODES SLOTS FIRST`, the number of the first; writes `ready` once all are registered.
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ async def _run_node(session: aiohttp.ClientSession, number: int, slots: int, reg
             beats.cancel()
 
 
-async def _run(url: str, nodes: int, slots: int) -> None:
+async def _run(url: str, nodes: int, slots: int, first: int) -> None:
     registered: asyncio.Queue[int] = asyncio.Queue()
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(url, connector=connector) as session, asyncio.TaskGroup() as group:
-        for number in range(nodes):
+        for number in range(first, first + nodes):
             group.create_task(_run_node(session, number, slots, registered))
         for _ in range(nodes):
             await registered.get()
@@ -89,4 +89,4 @@ async def _run(url: str, nodes: int, slots: int) -> None:
 
 if __name__ == "__main__":
     msgspec.json.encode(RESULT)
-    uvloop.run(_run(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    uvloop.run(_run(sys.argv[1], *map(int, sys.argv[2:5])))

@@ -35,8 +35,8 @@ class BenchFleet:
 
 
 @asynccontextmanager
-async def bench_fleet(*arguments: str) -> AsyncGenerator[BenchFleet]:
-    """Run `mediafleet <arguments>` (`scheduler`, or `up --nodes 1`) inside the block."""
+async def bench_fleet(*arguments: str, **environment: str) -> AsyncGenerator[BenchFleet]:
+    """Run `mediafleet <arguments>` (`scheduler`, or `up --nodes 1`) inside the block, with more environment variables."""
     data = Path(tempfile.mkdtemp(prefix="mediafleet-bench-"))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -44,7 +44,7 @@ async def bench_fleet(*arguments: str) -> AsyncGenerator[BenchFleet]:
         stdin=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
         # Lines of the log would cost time that is no part of what is measured.
-        env={**os.environ, "MEDIAFLEET_LOG__LEVEL": "error"},
+        env={**os.environ, "MEDIAFLEET_LOG__LEVEL": "error", **environment},
     )
     try:
         yield await _until_serving(data, process)

@@ -99,7 +99,7 @@ async def _measure_ours() -> _OwnRound:
     starts: list[float] = []
     async with (
         bench_fleet("scheduler") as fleet,
-        _fake_nodes(fleet.url),
+        fake_nodes(fleet.url),
         aiohttp.ClientSession(fleet.url) as session,
     ):
 
@@ -108,7 +108,7 @@ async def _measure_ours() -> _OwnRound:
             starts.extend(started for started, _ in pairs)
             return [finished for _, finished in pairs]
 
-        return _OwnRound(await measure_round(lambda count: _push(session, count), single), starts)
+        return _OwnRound(await measure_round(lambda count: push_jobs([session], count), single), starts)
 
 
 async def _add_round(rounds: list[MeasuredPeer], peer: InstalledPeer, turn: int) -> bool:
@@ -138,10 +138,15 @@ def _describe_store() -> str:
 
 
 @asynccontextmanager
-async def _fake_nodes(url: str) -> AsyncGenerator[int]:
+async def fake_nodes(url: str, nodes: int = NODES, *, first: int = 0) -> AsyncGenerator[int]:
+    """Run so many fake nodes, numbered from `first`, inside the block; yield the id of their process.
+
+    Raises:
+        SchedulerUnavailable: They did not join.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "mediafleet.bench.fake_nodes", url, str(NODES), str(SLOTS)),
+        *("-m", "mediafleet.bench.fake_nodes", url, str(nodes), str(SLOTS), str(first)),
         stdout=asyncio.subprocess.PIPE,
     )
     try:
@@ -156,19 +161,20 @@ async def _fake_nodes(url: str) -> AsyncGenerator[int]:
         await process.wait()
 
 
-async def _push(session: aiohttp.ClientSession, count: int) -> float:
-    """Submit so many jobs in bulk and wait until all are completed; return the seconds.
+async def push_jobs(sessions: Sequence[aiohttp.ClientSession], count: int) -> float:
+    """Submit so many jobs in bulk, at each instance in turn, and wait until all are completed; return the seconds.
 
     Raises:
         SchedulerUnavailable: They were not after `PUSH_LIMIT_S`.
     """
     # Counted from what is there, since the store keeps the completed jobs of the warm-up.
-    done = await _completed(session) + count
+    done = await _completed(sessions[0]) + count
     started = time.perf_counter()
-    for start in range(0, count, BULK):
+    for turn, start in enumerate(range(0, count, BULK)):
+        session = sessions[turn % len(sessions)]
         async with session.post("/api/v1/jobs", json=[{"kind": "noop"}] * min(BULK, count - start)) as response:
             response.raise_for_status()
-    while await _completed(session) < done:
+    while await _completed(sessions[0]) < done:
         await asyncio.sleep(POLL_S)
         if time.perf_counter() - started > PUSH_LIMIT_S:
             raise SchedulerUnavailable(

@@ -56,7 +56,7 @@ async def test_processor_time_counts_what_the_children_used() -> None:
 
 async def test_nodes_that_do_not_join_end_the_measurement_with_a_sentence(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SchedulerUnavailable, match="did not join"):
-        async with noop._fake_nodes("http://127.0.0.1:1"):
+        async with noop.fake_nodes("http://127.0.0.1:1"):
             pytest.fail("there are no nodes")
     assert "Traceback" in capfd.readouterr().err
 
@@ -67,4 +67,4 @@ async def test_a_bulk_that_nobody_works_on_ends_the_measurement_with_a_sentence(
     monkeypatch.setattr(noop, "PUSH_LIMIT_S", 0.0)
     async with bench_fleet("scheduler") as fleet, aiohttp.ClientSession(fleet.url) as session:
         with pytest.raises(SchedulerUnavailable, match="did not complete 3 jobs"):
-            await noop._push(session, 3)
+            await noop.push_jobs([session], 3)

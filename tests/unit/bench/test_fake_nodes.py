@@ -128,7 +128,7 @@ async def test_frames_that_ask_for_no_work_are_passed_over() -> None:
 
 async def test_the_process_says_ready_once_every_node_is_registered() -> None:
     async with open_door() as door:
-        command = [sys.executable, "-m", "mediafleet.bench.fake_nodes", door.url, "2", "1"]
+        command = [sys.executable, "-m", "mediafleet.bench.fake_nodes", door.url, "2", "1", "0"]
         process = await asyncio.create_subprocess_exec(*command, stdout=-1, stderr=-1)
         assert process.stdout
         try:
@@ -153,7 +153,7 @@ async def answer_each(links: list[tuple[ServerConnection, Register]], claim: Cal
 
 
 async def test_nodes_without_a_scheduler_end_and_say_nothing() -> None:
-    command = [sys.executable, "-m", "mediafleet.bench.fake_nodes", "http://127.0.0.1:1", "1", "1"]
+    command = [sys.executable, "-m", "mediafleet.bench.fake_nodes", "http://127.0.0.1:1", "1", "1", "0"]
     process = await asyncio.create_subprocess_exec(*command, stdout=-1, stderr=-1)
     said, _ = await process.communicate()
     assert not said
