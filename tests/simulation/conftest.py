@@ -8,6 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from tests_support.measuring import unmeasured_children
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unmeasured() -> Iterator[None]:
+    """Leave simulators with a process of their own out of the report: what they run is measured elsewhere."""
+    with unmeasured_children():
+        yield
 
 
 @pytest.fixture(autouse=True)
