@@ -30,7 +30,7 @@ demo: $(VENV)/.has-package $(VENV)/.has-console
 	@$(BIN)/mediafleet demo $${INPUT:+--input="$$INPUT"}
 
 test: $(VENV)/.has-test $(VENV)/.has-test-packages $(VENV)/.has-console
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 $(or $(ARGS),--cov --cov-report=term)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(or $(ARGS),--cov --cov-report=term)
 
 check: $(VENV)/.has-test $(VENV)/.has-test-packages $(VENV)/.has-check $(if $(HAS_NODE),,$(VENV)/.has-assets)
 	$(BIN)/ruff format --check

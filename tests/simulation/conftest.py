@@ -8,11 +8,19 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from tests_support.measuring import unmeasured_children
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unmeasured() -> Iterator[None]:
+    """Leave simulators with a process of their own out of the report: what they run is measured elsewhere."""
+    with unmeasured_children():
+        yield
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Log nothing below critical."""
+def quiet(no_cover: None) -> Iterator[None]:
+    """Log nothing below critical, and measure nothing in this process either."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     yield
     structlog.reset_defaults()

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 from tests_support.store_driver import PLACE_RULES, StoreDriver, announce, spec
@@ -203,6 +204,7 @@ HELD = Case(
 )
 
 
+@pytest.mark.no_cover  # hundreds of stories through what other tests measure
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
