@@ -24,6 +24,22 @@ async def test_a_reservation_that_nobody_confirms_ends(clockwork: Clockwork) -> 
     assert len(await clockwork.driver.place_all()) == 1
 
 
+async def test_a_reservation_that_another_result_made_needless_gives_its_slots_back_in_its_time(
+    clockwork: Clockwork,
+) -> None:
+    """The node may never have got it, and then has nothing to say of it; and it may be silent for long."""
+    await clockwork.driver.join(NODE)
+    await clockwork.driver.submit_one("noop")
+    (lost,) = await clockwork.driver.place_all()
+    await clockwork.pass_ms(RESERVE_MS + TICK_MS)
+    (again,) = await clockwork.driver.place_all()
+    # The first was given to a node after all, which has done it.
+    assert await clockwork.driver.finish(lost) == ["accepted"]
+    assert await clockwork.driver.used(again.executor) == 1, "it may be on its way"
+    await clockwork.pass_ms(RESERVE_MS + TICK_MS)
+    assert await clockwork.driver.used(again.executor) == 0
+
+
 async def test_a_silent_node_loses_its_work_and_its_place(clockwork: Clockwork) -> None:
     await clockwork.driver.join(NODE)
     job = await clockwork.driver.submit_one("noop")

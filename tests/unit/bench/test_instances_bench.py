@@ -19,7 +19,15 @@ EXECUTOR = Executor("cpu", 1, ("kind:noop",))
 @pytest.fixture
 def small_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure little."""
-    for name, value in {"ROUNDS": 1, "JOBS": 60, "WARM_UP": 20, "RESERVATIONS": 400, "EXECUTORS": 6, "NODES": 4, "RESERVERS": 2}.items():
+    for name, value in {
+        "ROUNDS": 1,
+        "JOBS": 60,
+        "WARM_UP": 20,
+        "RESERVATIONS": 400,
+        "EXECUTORS": 6,
+        "NODES": 4,
+        "RESERVERS": 2,
+    }.items():
         monkeypatch.setattr(instances, name, value)
     monkeypatch.setattr(noop, "BULK", 10)
 
