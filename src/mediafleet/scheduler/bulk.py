@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mediafleet.store.cell_records import Bounds
     from mediafleet.store.records import JobRecord, SubmittedJob
 
-PIECE_JOBS = 250
-PIECE_TASKS = 500
+PIECE_JOBS = 200
+PIECE_TASKS = 400
 PIECE_BYTES = 1024 * 1024
 """Most of one script call, of whichever there is too much first: some milliseconds of the server's time."""
 

@@ -4,11 +4,9 @@ local first_of = {}
 -- A job of this call that stands for an earlier one, by its idempotency key, is that one for those that wait for it.
 local function resolve_after(known)
   local any = false
-  for position, job in ipairs(A.jobs) do
-    first_of[job.id] = known[position] or job.id
-    any = any or job.after[1] ~= nil
-  end
+  for _, job in ipairs(A.jobs) do any = any or job.after[1] ~= nil end
   if not any then return end
+  for position, job in ipairs(A.jobs) do first_of[job.id] = known[position] or job.id end
   for _, job in ipairs(A.jobs) do
     for i, other in ipairs(job.after) do job.after[i] = first_of[other] or other end
   end
