@@ -121,6 +121,35 @@ def test_the_same_key_returns_the_same_job(fleet: FleetProcesses) -> None:
     assert first["id"] == second["id"]
 
 
+def test_a_job_begins_after_those_that_it_waits_for_and_fails_with_them(fleet: FleetProcesses, tmp_path: Path) -> None:
+    gate, body = tmp_path / "gate", {"text": "ab", "parts": 1, "gate": str(tmp_path / "gate")}
+    first, second, third = (
+        view["id"]
+        for view in fleet.post(
+            "/api/v1/jobs",
+            [
+                {"kind": "relay", "params": body},
+                {"kind": "noop", "after": [0]},
+                {"kind": "noop", "after": [0, 1]},
+            ],
+        )
+    )
+    assert fleet.job(third)["waits_for"] == [first, second]
+    assert fleet.get(f"/api/v1/jobs/{second}/why")["sentence"] == f"The job waits for the job {first} to complete."
+    gate.touch()
+    ended = [fleet.wait_status(job, "completed", "failed") for job in (first, second, third)]
+    assert [view["status"] for view in ended] == ["completed"] * 3
+    assert ended[0]["finished_ms"] <= ended[1]["started_ms"] <= ended[1]["finished_ms"] <= ended[2]["started_ms"]
+    gate.unlink()
+    first = fleet.post("/api/v1/jobs", {"kind": "relay", "params": body})["id"]
+    second = fleet.post("/api/v1/jobs", {"kind": "noop", "after": [first]})["id"]
+    assert fleet.delete(f"/api/v1/jobs/{first}") == 202
+    view = fleet.wait_status(second, "completed", "failed")
+    assert (view["status"], view["error"]["code"]) == ("failed", "dependency-failed")
+    assert refused(fleet, "/api/v1/jobs", {"kind": "noop", "after": ["j0-none"]})[0] == 422
+    fleet.wait_idle()
+
+
 def test_an_upload_may_be_named_before_it_is_complete(fleet: FleetProcesses, clip: Path) -> None:
     content = clip.read_bytes()
     upload = fleet.post("/api/v1/artifacts", {"name": "late.mp4", "size": len(content)})["id"]
@@ -134,6 +163,20 @@ def test_an_upload_may_be_named_before_it_is_complete(fleet: FleetProcesses, cli
     (output,) = view["outputs"]
     assert output["name"] == "late.mp4"
     assert len(fleet.download(output["id"])) == output["size"] > 0
+
+
+def test_a_job_waits_on_over_the_death_of_its_scheduler(short_folder: Path) -> None:
+    with running_fleet(short_folder) as fleet:
+        wishes = [{"kind": "noop"}, {"kind": "noop", "after": [0], "idempotency_key": "second"}]
+        first, second = (view["id"] for view in fleet.post("/api/v1/jobs", wishes))
+        wait_for(lambda: fleet.job(second)["waits_for"] == [first], "the job to wait")
+        fleet.kill_scheduler()
+        fleet.start_scheduler()
+        assert fleet.job(second)["waits_for"] == [first]
+        fleet.start_node("one")
+        ended = [fleet.wait_status(job, "completed", "failed") for job in (first, second)]
+        assert [view["status"] for view in ended] == ["completed"] * 2
+        assert ended[0]["finished_ms"] <= ended[1]["started_ms"]
 
 
 def test_a_node_drained_by_a_signal_ends_its_work_and_takes_more_after_its_return(
@@ -167,7 +210,7 @@ def test_a_job_without_a_plan_a_kind_or_an_input_is_refused_with_a_sentence(flee
     assert (status, "upload" in sentence) == (422, True)
     status, sentence, _ = refused(fleet, "/api/v1/jobs", {"kind": "transcode", "input": "file:///no/such/file.mp4"})
     assert (status, "cannot see" in sentence) == (422, True)
-    assert refused(fleet, "/api/v1/jobs", [{"kind": "noop"}] * 1001)[0] in {400, 413, 422}
+    assert refused(fleet, "/api/v1/jobs", [{"kind": "noop"}] * 10_001)[0] in {400, 413, 422}
 
 
 def test_who_comes_back_with_a_position_gets_the_rest_and_nothing_twice(fleet: FleetProcesses) -> None:

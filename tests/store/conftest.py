@@ -112,6 +112,8 @@ class WholeLife:
         await store.open_artifact("a0-out", doc="{}", state="complete", retention_ms=RETENTION_MS)
         await self.driver.submit(self.driver.job_record({"a": (), "b": ("a",)}, key="once"))
         await self.driver.submit_one("noop", inputs=["a0-up"])
+        first = await self.driver.submit_one("first", spec=spec("kind:none"))
+        await self.driver.submit_one("second", spec=spec("kind:none"), after=[first])
         await self.driver.submit_one("late", spec=spec("kind:late"), deadline=4_000_000_000_000, not_before=1)
 
     async def _work(self) -> None:

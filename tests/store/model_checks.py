@@ -46,6 +46,8 @@ class Model:
     final: dict[str, str] = field(default_factory=dict[str, str])
     counted: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Job → the counts of open tasks that it is a part of."""
+    after: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    """Job → jobs that must have completed before it begins."""
     leader: str = ""
     epoch: int = 0
     version: int = 0
@@ -182,6 +184,22 @@ def check_jobs(dump: StoreDump, model: Model) -> None:
     for task, grant in model.accepted.items():
         assert tasks[task]["state"] == "DONE", f"the result of {task} was forgotten"
         assert tasks[task][f"grant:{grant}"].startswith("won|")
+
+
+def check_waits(dump: StoreDump, model: Model) -> None:
+    """No task is begun before all that its job waits for completed; whoever waits is known to what it waits for."""
+    begun = {task.partition(".")[0] for task, fields in tasks_of(dump).items() if fields.get("attempt")}
+    due = dump.scores("due")
+    for job, parents in model.after.items():
+        statuses = {parent: dump.hash(f"job:{parent}")["status"] for parent in parents}
+        missing = {parent for parent, status in statuses.items() if status != "completed"}
+        assert job not in begun or not missing, f"{job} was begun before {missing} completed"
+        fields = dump.hash(f"job:{job}")
+        awaits = set(fields.get("awaits", "").split())
+        assert missing <= awaits, f"{job} forgot that it waits for {missing - awaits}"
+        for parent in awaits if fields["status"] not in FINAL_JOB_STATUSES else ():
+            assert job in dump.items(f"job:{parent}:followers"), f"{parent} does not know that {job} waits for it"
+            assert statuses[parent] not in FINAL_JOB_STATUSES or f"follow|{parent}" in due, f"nobody wakes {job}"
 
 
 def check_leader(dump: StoreDump, model: Model) -> None:

@@ -99,7 +99,7 @@ class Story(RuleBasedStateMachine):
         for node, instance in zip(NODES[:2], INSTANCES, strict=False):
             self.join(node, instance, after="cut")
         for shape in SHAPES:
-            self.submit(shape, 2, QUEUES[0], "default", hurry="")
+            self.submit(shape, 2, QUEUES[0], "default", hurry="", after=[])
         self.place("i-1", arrives="at once", confirmed=True)
 
     @rule(node=nodes, instance=instances, after=st.sampled_from(["cut", "restart", "restart with outbox"]))
@@ -160,17 +160,24 @@ class Story(RuleBasedStateMachine):
         queue=st.sampled_from(QUEUES),
         tenant=st.sampled_from(["default", "capped"]),
         hurry=st.sampled_from(["", "", "deadline", "not before", "time limit"]),
+        after=st.lists(picks, max_size=2),
     )
-    def submit(self, shape: str, tries: int, queue: records.QueueSpec, tenant: str, hurry: str) -> None:
+    def submit(
+        self, shape: str, tries: int, queue: records.QueueSpec, tenant: str, hurry: str, after: list[int]
+    ) -> None:
+        """A job comes, maybe to wait for others, in whatever state those are."""
+        jobs = sorted(self.model.counted)
+        parents = sorted({jobs[pick % len(jobs)] for pick in after}) if jobs else []
         times = {
             "deadline": {"deadline": self.time() + 8_000},
             "not before": {"not_before": self.time() + 3_000},
             "time limit": {"total_ms": 2_000},
         }
         record = self.driver.job_record(
-            SHAPES[shape], max_tries=tries, spec=queue, tenant=tenant, **times.get(hurry, {})
+            SHAPES[shape], max_tries=tries, spec=queue, tenant=tenant, after=parents, **times.get(hurry, {})
         )
         job = self.do(self.driver.submit(record)).jobs[0].id
+        self.model.after[job] = parents
         self.model.counted[job] = ("all", f"class:{queue.priority[0]}", f"tenant:{tenant}")
 
     @rule(instance=instances, arrives=st.sampled_from(["at once", "at once", "never"]), confirmed=st.booleans())
@@ -387,6 +394,7 @@ class Story(RuleBasedStateMachine):
         checks.check_turns(dump, self.time(), QUEUES[1].id)
         checks.check_tasks(dump, self.model)
         checks.check_jobs(dump, self.model)
+        checks.check_waits(dump, self.model)
         checks.check_leader(dump, self.model)
         self.is_over = False
 

@@ -33,6 +33,8 @@ ARGUMENTS: dict[str, Any] = {
     "cursor": 0,
     "field": "version",
     "job_id": "j0-1",
+    "job_ids": ["j0-1"],
+    "keys": [("default", "k")],
     "limit": 1,
     "node_id": "n0-a",
     "offset": 0,
@@ -80,7 +82,9 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
         # It tells the time; tests/store/test_snapshots.py looks at the rest.
         "fleet_snapshot": ANY,
         "instances": {},
+        "job_views": {},
         "jobs": ([], 0),
+        "keyed_jobs": [False],
         "artifacts": {},
         "last_event_id": "0-0",
         "pool_set": (0, {}),
@@ -88,6 +92,7 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
         "queues": {},
         "schema_field": SCHEMA,
         "task_belongings": (frozenset(), frozenset()),
+        "unknown_jobs": ["j0-1"],
         "waiting_queues": (0, []),
     }
     single = {"artifact", "dead_letter", "job", "job_document", "node", "ping", "plan_state"}

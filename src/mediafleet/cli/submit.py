@@ -56,6 +56,7 @@ def submit(  # noqa: PLR0913 - a submission has as many parts
     key: Annotated[str, Parameter(show_default=False)] = "",
     not_before: Annotated[str, Parameter(show_default=False, metavar="TIME")] = "",
     deadline: Annotated[str, Parameter(show_default=False, metavar="TIME")] = "",
+    after: Annotated[tuple[str, ...], Parameter(negative="", show_default=False, metavar="ID")] = (),
     limit: Annotated[tuple[str, ...], Parameter(negative="", show_default=False, metavar="NAME=TIME")] = (),
     options: ClientOptions = _NO_OPTIONS,
 ) -> int:
@@ -75,6 +76,7 @@ def submit(  # noqa: PLR0913 - a submission has as many parts
         key: Idempotency key: a second submission with the same key returns the first job.
         not_before: Nothing of it begins sooner: 2030-01-31T18:00, with an offset or in local time, or milliseconds since 1970.
         deadline: The job fails if it has not ended by then.
+        after: A job that must have completed before this one begins; if it fails, so does this one. Can be repeated.
         limit: How long its tasks may take, as queue=10m (the wait for a node), accept, progress, total, or tries=5. Can be repeated.
         options: Shared options.
     """
@@ -91,6 +93,7 @@ def submit(  # noqa: PLR0913 - a submission has as many parts
             not_before=read_moment(not_before, "--not-before"),
             deadline=read_moment(deadline, "--deadline"),
             limits=read_limits(limit),
+            after=[utf8(one) for one in after],
         )
         afterwards = Afterwards(wait or out is not None, out, force)
         return run_client(_submit(draft, (inputs, afterwards), options, output), output, debug=options.debug)

@@ -89,7 +89,10 @@ class FleetClient:
         return await self._transport.ask("POST", "/api/v1/jobs", JobView, body=submission, repeat=repeat)
 
     async def submit_many(self, submissions: Sequence[Submission]) -> list[JobView]:
-        """Hand in up to 1,000 jobs, all or none; the answers are in the same order."""
+        """Hand in up to 10,000 jobs, all or none; the answers are in the same order.
+
+        Should it break off, call it again with the same idempotency keys: what was accepted is found, the rest is new.
+        """
         # With keys a repeat finds the first jobs again; one submission without would be a second job.
         repeat = all(submission.idempotency_key for submission in submissions)
         return await self._transport.ask("POST", "/api/v1/jobs", list[JobView], body=list(submissions), repeat=repeat)

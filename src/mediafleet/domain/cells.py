@@ -7,12 +7,12 @@ comes with a key at most: their homes are found by a hash, which is the same on 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
 from mediafleet.domain.capability import Requirement, Signature, is_covered
-from mediafleet.domain.ids import DEFAULT_CELL, cell_of
+from mediafleet.domain.ids import DEFAULT_CELL, cell_of, is_id
 
 MOST_CELLS = 64
 """A position in the events of all cells names each of them: beyond that it would not fit into a header."""
@@ -90,3 +90,43 @@ def cell_of_grant(grant: str) -> str:
     """Return the cell of the attempt with that grant."""
     # The random part of a grant has no dots.
     return grant.rpartition(".")[0] or DEFAULT_CELL
+
+
+class Group(msgspec.Struct):
+    """Submissions of one call that wait for each other, and so go to one cell."""
+
+    members: list[int]
+    cells: set[str]
+    """Of the jobs, outside of the call or known by their keys, that they wait for."""
+    is_settled: bool = False
+    """Its cell is fixed by what is there already."""
+
+
+def group_by_waits(after: Sequence[Sequence[str | int]], known: Mapping[int, str]) -> list[Group]:
+    """Return the group of each submission; those that wait for nothing are groups of their own.
+
+    Args:
+        after: What each submission waits for: ids of jobs, or numbers of earlier submissions.
+        known: The cells of submissions whose job is there already; those wait for nothing any more.
+    """
+    groups: list[Group] = []
+    for number, names in enumerate(after):
+        own = Group([number], {known[number]} if number in known else set())
+        groups.append(own)
+        for name in names if number not in known else ():
+            if isinstance(name, str):
+                own.cells |= {cell_of(name)} if is_id(name, "j") else set()
+            # What names no earlier one is refused when it is checked.
+            elif 0 <= name < number and groups[name] is not own:
+                own = _join(groups, groups[name], own)
+    return groups
+
+
+def _join(groups: list[Group], one: Group, other: Group) -> Group:
+    # The smaller joins the larger, so that a call of thousands costs no more than n log n.
+    large, small = (one, other) if len(one.members) >= len(other.members) else (other, one)
+    large.members += small.members
+    large.cells |= small.cells
+    for member in small.members:
+        groups[member] = large
+    return large

@@ -116,6 +116,8 @@ class TaskSnapshot(msgspec.Struct, frozen=True):
     """Artifacts that are not complete yet."""
     held_until_ms: int | None = None
     """A back-off ends then."""
+    jobs: tuple[str, ...] = ()
+    """Jobs that its job waits for."""
     is_parked: bool = False
     """Its tenant was at its cap when its turn came."""
 
@@ -191,6 +193,8 @@ class Waiting(StrEnum):
     POOL = "pool"
     """No pool matches."""
     TENANT_CAP = "tenant_cap"
+    JOB = "job"
+    """Its job waits for other jobs."""
     TASK = "task"
     UPLOAD = "upload"
     BACK_OFF = "back_off"

@@ -12,6 +12,8 @@ from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
 from mediafleet.domain.limits import NO_WISH, LimitWish
 
 DEFAULT_TENANT = "default"
+MOST_SUBMISSIONS = 10_000
+"""Jobs that one call may hand in."""
 LOCAL_PRINCIPAL = "local"
 """Who acts where no credential is asked for: anybody on this machine."""
 
@@ -36,6 +38,8 @@ class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """It fails if it has not ended by then; as `not_before`, 0 for none."""
     limits: LimitWish = NO_WISH
     """How long its tasks may wait, stand still and run, within what the kind allows."""
+    after: list[str | int] = []
+    """Jobs that must have completed before it begins: ids, or in a list of submissions places of earlier ones, from 0."""
     webhook: str = ""
     name: str = ""
     """A word for people; the input's file name where it is empty."""
@@ -114,6 +118,10 @@ class JobView(msgspec.Struct, frozen=True):
     """Its tasks begin no sooner."""
     deadline_ms: int | None = None
     """It fails if it has not ended by then."""
+    after: tuple[str, ...] = ()
+    """Jobs that it was to wait for."""
+    waits_for: tuple[str, ...] = ()
+    """Those of them that have not completed; it begins when none is left."""
     tasks: tuple[TaskSummary, ...] = ()
     """Only where a single job is asked for."""
 

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.clock import parse_moment
 from mediafleet.domain.errors import InputError, InvalidParams, InvalidRequest, MediafleetError, NotFound
 from mediafleet.domain.ids import new_job_id
-from mediafleet.domain.job import Job, Submission
+from mediafleet.domain.job import MOST_SUBMISSIONS, Job, Submission
 from mediafleet.domain.limits import check_wish
 from mediafleet.domain.plan import Step
 from mediafleet.domain.rules import FleetRules
 from mediafleet.ops import traces
-from mediafleet.scheduler.bounds import bounds_of, queue_full
+from mediafleet.scheduler.bounds import bounds_of
+from mediafleet.scheduler.bulk import BulkWriter
+from mediafleet.scheduler.dependencies import named_jobs
 from mediafleet.scheduler.facade import Accepted
 from mediafleet.scheduler.tasks import fresh_view, job_record
 from mediafleet.store.records import JobRecord
 
 if TYPE_CHECKING:
     from mediafleet.domain.clock import Clock
+    from mediafleet.domain.job import JobView
     from mediafleet.kinds import Kind, KindRegistry
     from mediafleet.scheduler.placer import Placer
     from mediafleet.scheduler.uploads import Uploads
     from mediafleet.store import Store
 
-MAX_BULK = 1_000
+BREATH = 100
+"""Submissions that are checked in one go; then others of this process have their turn."""
 # A tenant stands inside key names, before other words: a colon in it could make the key of another tenant.
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _KEY = re.compile(r"[\x21-\x7e]{0,200}")
@@ -68,6 +75,12 @@ def check_times(submission: Submission, *, now_ms: int) -> tuple[int, int]:
     return not_before, deadline
 
 
+def check_count(submissions: Sequence[Submission]) -> None:
+    """Raise InvalidRequest unless one call takes so many."""
+    if not 1 <= len(submissions) <= MOST_SUBMISSIONS:
+        raise InvalidRequest(f"One call takes 1 to {MOST_SUBMISSIONS} jobs; {len(submissions)} were given.")
+
+
 def first_step(kind: Kind, job: Job) -> Step:
     """Ask the plan for its first step; its faults become the submitter's answer. Raises MediafleetError."""
     try:
@@ -104,10 +117,10 @@ class Acceptor:
         self._store = store
         self._kinds = kinds
         self._uploads = uploads
-        self._placer = placer
         self._clock = clock
         self._retention_ms = retention_ms
         self._bounds = bounds_of(FleetRules())
+        self.bulk = BulkWriter(store, on_queues=placer.ask)
         self.on_dirty: Callable[[], None] = lambda: None
         """Called when a job begins without tasks: its plan is to be asked at once."""
 
@@ -121,46 +134,52 @@ class Acceptor:
 
     async def prepare(self, submissions: Sequence[Submission], *, principal: str) -> Prepared:
         """Check and plan submissions; none is accepted before `store`. Raises as `accept`."""
-        if not 1 <= len(submissions) <= MAX_BULK:
-            raise InvalidRequest(f"One call takes 1 to {MAX_BULK} jobs; {len(submissions)} were given.")
+        check_count(submissions)
         # All are checked and planned before any is stored: a wrong job among a thousand keeps all of them out. Records
         # of files that were looked at for nothing stay behind; nobody uses them, so they end by themselves.
         jobs: list[Job] = []
+        ids: list[str] = []
         job_records: list[JobRecord] = []
         queues: dict[str, str] = {}
         with traces.submitting() as begin_trace:
             for submission in submissions:
                 job = await self._job(submission, principal=principal, begin_trace=begin_trace)
                 record, needed = self._record(job, submission)
+                if submission.after:
+                    record = msgspec.structs.replace(record, after=named_jobs(submission, ids))
+                if len(jobs) % BREATH == BREATH - 1:
+                    await asyncio.sleep(0)
                 jobs.append(job)
+                ids.append(job.id)
                 job_records.append(record)
                 queues |= needed
         return Prepared(jobs, job_records, queues)
 
     async def store(self, prepared: Prepared) -> list[Accepted]:
-        """Accept what was prepared: all or none. Raises NotFound, StoreUnavailable."""
-        submitted = await self._store.submit(prepared.records, prepared.queues, self._bounds)
-        if submitted.full:
-            raise queue_full(submitted.full)
-        # Retention may have taken an artifact since it was resolved; the script looks in the step that binds it.
-        if submitted.missing:
-            raise NotFound(f"There is no artifact {submitted.missing!r} any more; upload the file again.")
-        self._placer.ask(submitted.queues)
+        """Accept what was prepared: all or none. Raises NotFound, InputError, QueueFull, StoreUnavailable."""
+        answers = await self.bulk.write(prepared.records, prepared.queues, self._bounds)
         if not all(record.tasks for record in prepared.records):
             self.on_dirty()
+        firsts = await self._firsts([answer.id for answer in answers if not answer.created])
         return [
             # A new job is not read back: how it looks is known, and reading would cost each job a round trip.
-            Accepted(fresh_view(job, uploading=_is_open(job.inputs)), created=True)
+            Accepted(fresh_view(job, answer, uploading=_is_open(job.inputs)), created=True)
             if answer.created
-            else await self._first(answer.id)
-            for job, answer in zip(prepared.jobs, submitted.jobs, strict=True)
+            else Accepted(firsts[answer.id], created=False)
+            for job, answer in zip(prepared.jobs, answers, strict=True)
         ]
 
-    async def _first(self, job_id: str) -> Accepted:
-        view = await self._store.read.job(job_id)
-        if view is None:
-            raise NotFound(f"The job {job_id} of this idempotency key has just passed its retention; submit again.")
-        return Accepted(view, created=False)
+    async def _firsts(self, job_ids: Sequence[str]) -> dict[str, JobView]:
+        """Return the first jobs of idempotency keys; a single one with its tasks, as if it was asked for."""
+        if len(job_ids) == 1:
+            view = await self._store.read.job(job_ids[0])
+            views = {view.id: view} if view else {}
+        else:
+            views = await self._store.read.job_views(job_ids)
+        for job_id in job_ids:
+            if job_id not in views:
+                raise NotFound(f"The job {job_id} of this idempotency key has just passed its retention; submit again.")
+        return views
 
     async def _job(self, submission: Submission, *, principal: str, begin_trace: traces.BeginTrace) -> Job:
         kind = self._kinds.get(submission.kind)

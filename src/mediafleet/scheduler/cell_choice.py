@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.capability import Requirement
-from mediafleet.domain.cells import CellLoad, choose_cell, home_of_key, matches
-from mediafleet.domain.errors import MediafleetError
+from mediafleet.domain.cells import CellLoad, Group, choose_cell, group_by_waits, home_of_key, matches
+from mediafleet.domain.errors import InputError, MediafleetError
 from mediafleet.domain.job import Job
 from mediafleet.domain.plan import Expand
-from mediafleet.scheduler.accept import first_step
+from mediafleet.scheduler.accept import BREATH, first_step
 from mediafleet.scheduler.tasks import requirement_of
 
 if TYPE_CHECKING:
@@ -81,8 +81,13 @@ class CellChooser:
 
         Raises:
             StoreUnavailable: A cell does not say what it has.
+            InputError: One waits for jobs of different cells.
         """
-        wishes = {number: wishes_of(one, self._kinds) for number, one in enumerate(submissions)}
+        wishes: dict[int, frozenset[Requirement]] = {}
+        for number, one in enumerate(submissions):
+            wishes[number] = wishes_of(one, self._kinds)
+            if number % BREATH == BREATH - 1:
+                await asyncio.sleep(0)
         if not all(self._is_known(wish) for wish in wishes.values()):
             # Nodes may have come since: a job in a cell without any for it would wait for as long as that has none.
             await self.look()
@@ -92,8 +97,12 @@ class CellChooser:
             chosen = dict.fromkeys(wishes, self._draw(together))
         else:
             chosen = {number: self._draw(wish) for number, wish in wishes.items()}
-        keyed = [number for number, one in enumerate(submissions) if one.idempotency_key]
-        chosen |= await self._find_homes({number: submissions[number] for number in keyed}, chosen)
+        known = await self._find_known(submissions)
+        chosen |= known
+        groups = group_by_waits([one.after for one in submissions], known)
+        for group in {id(group): group for group in groups}.values():
+            self._settle(group, chosen, known)
+        await self._claim_homes(submissions, groups, chosen, known)
         for number, cell in chosen.items():
             self._count(cell, len(wishes[number]) or 1)
         return [chosen[number] for number in wishes]
@@ -109,22 +118,55 @@ class CellChooser:
         load = self._loads[cell]
         self._loads[cell] = CellLoad(cell, load.pools, load.slots, load.tasks + tasks)
 
-    async def _find_homes(self, keyed: Mapping[int, Submission], chosen: Mapping[int, str]) -> dict[int, str]:
-        """Return where the jobs of idempotency keys are, or go now if they are new."""
+    def _settle(self, group: Group, chosen: dict[int, str], known: Mapping[int, str]) -> None:
+        """Send all of a group to the cell of what it waits for, or where its first goes. Raises InputError."""
+        # Of a cell that the fleet does not have there is no job: whichever cell gets it says so.
+        cells = sorted(group.cells & self._stores.keys())
+        if len(cells) > 1:
+            raise _apart(cells)
+        group.is_settled = bool(cells)
+        cell = cells[0] if cells else chosen[min(group.members)]
+        chosen |= {number: cell for number in group.members if number not in known}
+
+    async def _find_known(self, submissions: Sequence[Submission]) -> dict[int, str]:
+        """Return where the jobs are whose idempotency keys are known."""
+        keyed = [number for number, one in enumerate(submissions) if one.idempotency_key]
         if not keyed:
             return {}
-        keys = [(one.tenant, one.idempotency_key) for one in keyed.values()]
+        keys = [(submissions[number].tenant, submissions[number].idempotency_key) for number in keyed]
         answers = await asyncio.gather(*(store.read.keyed_jobs(keys) for store in self._stores.values()))
-        homes = {
+        return {
             number: cell
             for cell, has in zip(self._stores, answers, strict=True)
             for number, there in zip(keyed, has, strict=True)
             if there
         }
+
+    async def _claim_homes(
+        self,
+        submissions: Sequence[Submission],
+        groups: Sequence[Group],
+        chosen: dict[int, str],
+        known: Mapping[int, str],
+    ) -> None:
+        """Agree on where the jobs of new idempotency keys go. Raises InputError."""
         # Two instances may get the same new key at once: its home cell knows which choice was first. Whoever was too
         # late to see the job goes where that one goes, and its script finds the key.
-        for number, one in keyed.items():
-            if number not in homes:
-                home = self._stores[home_of_key(one.tenant, one.idempotency_key, list(self._stores))]
-                homes[number] = await home.claim_home(one.tenant, one.idempotency_key, chosen[number])
-        return homes
+        for number, one in enumerate(submissions):
+            if not one.idempotency_key or number in known:
+                continue
+            home = self._stores[home_of_key(one.tenant, one.idempotency_key, list(self._stores))]
+            cell = await home.claim_home(one.tenant, one.idempotency_key, chosen[number])
+            group = groups[number]
+            if cell != chosen[number]:
+                if (group.is_settled and len(group.members) > 1) or group.cells:
+                    raise _apart(sorted({cell, chosen[number]}))
+                chosen |= dict.fromkeys(group.members, cell)
+            group.is_settled = True
+
+
+def _apart(cells: Sequence[str]) -> InputError:
+    return InputError(
+        f"The jobs that it is to wait for are in different cells ({', '.join(cells)}) than each other or than the first job "
+        "of its idempotency key; a job can wait only for jobs of its own cell. Name others, or leave after out."
+    )

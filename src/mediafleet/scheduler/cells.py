@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
 import structlog
 
 from mediafleet.artifacts.blobs import BlobStore
@@ -19,8 +20,8 @@ from mediafleet.domain.cells import cell_names, cell_of_grant, home_of_node
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.errors import Conflict, InvalidRequest, MediafleetError
 from mediafleet.domain.ids import cell_of, is_id, job_of
-from mediafleet.domain.job import JobPage
-from mediafleet.scheduler.accept import MAX_BULK
+from mediafleet.domain.job import MOST_SUBMISSIONS, JobPage
+from mediafleet.scheduler.accept import check_count
 from mediafleet.scheduler.cell_choice import CellChooser
 from mediafleet.scheduler.cell_events import merge_events
 from mediafleet.scheduler.cell_views import best_explanation, merge_clusters, merge_pools, split_position
@@ -146,14 +147,13 @@ class CellFleet:
         All parts are checked and planned before the first is stored; if one cannot be stored then, new jobs of the
         others are cancelled.
         """
-        if not 1 <= len(submissions) <= MAX_BULK:
-            raise InvalidRequest(f"One call takes 1 to {MAX_BULK} jobs; {len(submissions)} were given.")
+        check_count(submissions)
         cells = await self._chooser.choose(submissions)
         if len(set(cells)) == 1:
             return await self._cells[cells[0]].submit(submissions, principal=principal)
         parts: dict[str, Prepared] = {}
         for cell in dict.fromkeys(cells):
-            mine = [one for one, chosen in zip(submissions, cells, strict=True) if chosen == cell]
+            mine = part_of(submissions, [number for number, chosen in enumerate(cells) if chosen == cell])
             parts[cell] = await self._cells[cell].acceptor.prepare(mine, principal=principal)
         stored = await self._store_parts(parts)
         answers = {cell: iter(part) for cell, part in stored.items()}
@@ -315,6 +315,23 @@ class CellFleet:
     async def detach(self, link: NodeLink) -> None:
         """See `Fleet.detach`."""
         await self._home(link.node).detach(link)
+
+
+def part_of(submissions: Sequence[Submission], numbers: Sequence[int]) -> list[Submission]:
+    """Return some submissions of a call as a call of its own: they name each other by their places in it."""
+    places = {number: place for place, number in enumerate(numbers)}
+
+    def moved(number: int) -> Submission:
+        one = submissions[number]
+        if not one.after:
+            return one
+        # Only a job that is there already has been parted from one it names; what it waits for does not matter any more.
+        kept = [item for item in one.after if isinstance(item, str) or item in places or not 0 <= item < number]
+        # What names no earlier submission of the call is left to be refused: no call is that long.
+        after = [item if isinstance(item, str) else places.get(item, MOST_SUBMISSIONS) for item in kept]
+        return msgspec.structs.replace(one, after=after)
+
+    return list(map(moved, numbers))
 
 
 class CellDeadLetters:

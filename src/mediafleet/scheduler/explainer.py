@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mediafleet.domain.capability import Requirement, check_capabilities
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.explanation import Ask, Explanation, JobWhy, ModuleWhy, TaskWhy
@@ -37,6 +39,8 @@ class Explainer:
         order = sorted(job.tasks, key=lambda task: task.state is not TaskState.NEW)
         tasks = await self._store.read.task_snapshots([task.id for task in order[:SHOWN_TASKS]])
         is_over = job.status in FINAL_JOB_STATUSES
+        if job.waits_for:
+            tasks = [msgspec.structs.replace(task, jobs=job.waits_for) for task in tasks]
         waiting = [task.ask.requirement for task in tasks if task.state is TaskState.NEW and not is_over]
         # A fleet need not be read to say what has begun or ended.
         fleet = await self._store.read.fleet_snapshot(waiting) if waiting else None

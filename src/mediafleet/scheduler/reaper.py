@@ -13,6 +13,7 @@ from mediafleet.domain.health import BreakerRules
 from mediafleet.domain.ids import job_of, node_of
 from mediafleet.domain.retry import back_off_table
 from mediafleet.domain.rules import FleetRules
+from mediafleet.scheduler.dependencies import DEPENDENCY_FAILED
 from mediafleet.scheduler.outcomes import (
     DEADLINE_EXCEEDED,
     QUEUE_TIMEOUT,
@@ -148,5 +149,6 @@ class Reaper:
             queue_error=as_text(QUEUE_TIMEOUT),
             stalled_error=as_text(STALLED),
             task_deadline_error=as_text(TASK_DEADLINE_EXCEEDED),
+            dependency_error=as_text(DEPENDENCY_FAILED),
             breaker=breaker_rules(self._settings),
         )

@@ -226,7 +226,7 @@ def job_record(
     return record, queues
 
 
-def fresh_view(job: Job, *, uploading: bool) -> JobView:
+def fresh_view(job: Job, submitted: records.SubmittedJob, *, uploading: bool) -> JobView:
     """Return a job just accepted as users see it."""
     return JobView(
         id=job.id,
@@ -243,6 +243,8 @@ def fresh_view(job: Job, *, uploading: bool) -> JobView:
         params=job.params,
         not_before_ms=job.not_before_ms or None,
         deadline_ms=job.deadline_ms or None,
+        after=tuple(submitted.after.split()),
+        waits_for=tuple(submitted.awaits.split()),
     )
 
 

@@ -190,6 +190,8 @@ def _waits_for(fleet: FleetSnapshot, ask: Ask, choice: Choice, turn: Turn | None
 def _before_placing(task: TaskSnapshot | None) -> Waiting | None:
     if task is None:
         return None
+    if task.jobs:
+        return Waiting.JOB
     if task.parents:
         return Waiting.TASK
     if task.uploads:

@@ -32,7 +32,7 @@ _ABSENCES = {
     Absence.UNLINKED: "The link of its node is down.",
     Absence.OFFLINE: "Its node is offline.",
 }
-_BEFORE_PLACING = {Waiting.TASK, Waiting.UPLOAD, Waiting.BACK_OFF}
+_BEFORE_PLACING = {Waiting.JOB, Waiting.TASK, Waiting.UPLOAD, Waiting.BACK_OFF}
 _CAUSES = {
     Waiting.ROOM: "No executor that can do it takes it now.",
     Waiting.TURN: "There is room, but others have their turn first.",
@@ -99,6 +99,8 @@ def _cause(found: Explanation, ask: Ask, *, task: TaskSnapshot | None, fleet: Fl
 
 
 def _before_placing(waits_for: Waiting, task: TaskSnapshot) -> str:
+    if waits_for is Waiting.JOB:
+        return f"It waits for {_jobs(task.jobs)} to complete."
     if waits_for is Waiting.TASK:
         return f"It waits for {_list(task.parents)} to be done."
     if waits_for is Waiting.UPLOAD:
@@ -170,7 +172,7 @@ def _start(found: Explanation, task: TaskSnapshot | None) -> str:
             return "It starts when a node joins that can do it; when that is cannot be known."
         case Waiting.UPLOAD:
             return "It starts when all bytes are there; when that is cannot be known."
-        case Waiting.TASK:
+        case Waiting.JOB | Waiting.TASK:
             return "It starts after those; when they end cannot be known."
         case _:
             return "It starts when slots become free and it is its turn; when running tasks end cannot be known."
@@ -197,6 +199,8 @@ def job_sentence(job: JobView, tasks: tuple[TaskWhy, ...]) -> str:
     """Return in one sentence how a job stands."""
     if job.status in FINAL_JOB_STATUSES:
         return f"The job is {job.status}." + (f" {job.error.message}" if job.error else "")
+    if job.waits_for:
+        return f"The job waits for {_jobs(job.waits_for)} to complete."
     waiting = next((task for task in tasks if task.explanation), None)
     if waiting and waiting.explanation:
         return f"The task {waiting.task.partition('.')[2]} waits: {waiting.sentence}"
@@ -209,6 +213,10 @@ def _slots(count: int) -> str:
 
 def _count(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _jobs(ids: tuple[str, ...]) -> str:
+    return f"the job{'s' if len(ids) > 1 else ''} {_list(ids)}"
 
 
 def _list(names: tuple[str, ...] | list[str]) -> str:

@@ -21,7 +21,6 @@ from mediafleet.store.scripts import as_text
 from mediafleet.store.store import Store
 
 if TYPE_CHECKING:
-    from mediafleet.domain.job import JobView
     from mediafleet.domain.lifecycle import JobStatus
 
 
@@ -63,10 +62,6 @@ class CellReader(Reader):
             found = await self._redis.zrevrange(index, 0, limit - 1, withscores=True)
         return [(int(score), name.decode()) for name, score in found], total
 
-    async def job_views(self, job_ids: Sequence[str]) -> dict[str, JobView]:
-        """Return jobs without their tasks, by id."""
-        return {view.id: view for view in await self._views(job_ids)}
-
     async def load(self) -> tuple[int, dict[str, int]]:
         """Return how many tasks are not final, and how many executors may be used, by pool."""
         _, pools = await self.pool_set()
@@ -77,14 +72,6 @@ class CellReader(Reader):
                 pipeline.zcard(self._keys.pool_members(pool))
             tasks, *members = await pipeline.execute()
         return int(tasks or 0), dict(zip(pools, map(int, members), strict=True))
-
-    async def keyed_jobs(self, keys: Sequence[tuple[str, str]]) -> list[bool]:
-        """Tell of each (tenant, idempotency key) whether a job of this cell has it."""
-        with translate_errors():
-            pipeline = self._redis.pipeline(transaction=False)
-            for tenant, key in keys:
-                pipeline.exists(self._keys.idempotency(tenant, key))
-            return [bool(there) for there in await pipeline.execute()]
 
 
 class CellStore(Store):
@@ -119,19 +106,23 @@ class CellStore(Store):
     # --- submissions -----------------------------------------------------------------------
 
     async def submit(
-        self, jobs: Sequence[records.JobRecord], queues: dict[str, str], bounds: cell_records.Bounds | None = None
+        self,
+        jobs: Sequence[records.JobRecord],
+        queues: dict[str, str],
+        bounds: cell_records.Bounds | None = None,
+        coming: dict[str, int] | None = None,
     ) -> records.Submitted:
         """Accept jobs; artifacts of other cells that they name are borrowed before."""
         inputs = {name for job in jobs for name in job.inputs}
         for name in sorted(inputs):
             if cell_of(name) != self.keys.cell:
                 await self._borrow(name)
-        submitted = await super().submit(jobs, queues, bounds)
+        submitted = await super().submit(jobs, queues, bounds, coming)
         # One of this cell may be left in another one only; one that was borrowed may have gone again.
         for _ in inputs:
             if not submitted.missing or not await self._borrow(submitted.missing):
                 break
-            submitted = await super().submit(jobs, queues, bounds)
+            submitted = await super().submit(jobs, queues, bounds, coming)
         return submitted
 
     # --- artifacts -------------------------------------------------------------------------

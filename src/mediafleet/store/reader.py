@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mediafleet.store.keys import Keys
 
 CHAINS_AT_ONCE = 256
+VIEWS_AT_ONCE = 500
 SHOWN_TASKS = 500
 """Most tasks that a job is shown with: each one is a hash to read, and nobody reads more of them on a page."""
 
@@ -91,6 +92,29 @@ class Reader:
                 total = int(await self._redis.zcard(index))
                 ids = [name.decode() for name in await self._redis.zrevrange(index, offset, offset + limit - 1)]
         return await self._views(ids), total
+
+    async def job_views(self, job_ids: Sequence[str]) -> dict[str, JobView]:
+        """Return jobs without their tasks, by id."""
+        # In parts: thousands of hashes in one answer would hold up whatever else is asked of the server.
+        parts = [job_ids[start : start + VIEWS_AT_ONCE] for start in range(0, len(job_ids), VIEWS_AT_ONCE)]
+        return {view.id: view for part in parts for view in await self._views(part)}
+
+    async def keyed_jobs(self, keys: Sequence[tuple[str, str]]) -> list[bool]:
+        """Tell of each (tenant, idempotency key) whether a job has it."""
+        with translate_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for tenant, key in keys:
+                pipeline.exists(self._keys.idempotency(tenant, key))
+            return [bool(there) for there in await pipeline.execute()]
+
+    async def unknown_jobs(self, job_ids: Sequence[str]) -> list[str]:
+        """Return those of the ids that no job has."""
+        with translate_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for job_id in job_ids:
+                pipeline.exists(self._keys.job(job_id))
+            found = await pipeline.execute()
+        return [job_id for job_id, is_there in zip(job_ids, found, strict=True) if not is_there]
 
     async def _views(self, job_ids: Sequence[str]) -> list[JobView]:
         found = await self._hashes([self._keys.job(job_id) for job_id in job_ids])

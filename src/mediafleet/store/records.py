@@ -81,13 +81,19 @@ class JobRecord(msgspec.Struct, frozen=True):
     tasks: list[TaskRecord]
     deadline: int = 0
     """Milliseconds since 1970, 0 for none: it fails if it has not ended by then."""
+    after: list[str] = []
+    """Ids of jobs that must have completed first; those of the same call stand before it."""
 
 
-class SubmittedJob(msgspec.Struct, frozen=True):
+class SubmittedJob(msgspec.Struct, frozen=True, omit_defaults=True):
     """One answer of `submit`."""
 
     id: str
     created: bool
+    after: str = ""
+    """Ids of the jobs that it was to wait for, with spaces between them."""
+    awaits: str = ""
+    """Those of them that have not completed."""
 
 
 class Freed(msgspec.Struct, frozen=True):
@@ -104,6 +110,9 @@ class Submitted(msgspec.Struct, frozen=True):
     jobs: list[SubmittedJob]
     queues: list[str]
     missing: str = ""
+    """An artifact that a job names and that is not there."""
+    unknown: str = ""
+    """A job that one of them is to wait for and that is not there."""
     full: Full | None = None
 
 
@@ -350,6 +359,8 @@ class ReapRules(msgspec.Struct, frozen=True):
     queue_error: str = "{}"
     stalled_error: str = "{}"
     task_deadline_error: str = "{}"
+    dependency_error: str = "{}"
+    """With {job} and {how} to be filled in."""
     breaker: BreakerRules = BreakerRules()
     limit: int = 200
     retry_ms: int = 60_000

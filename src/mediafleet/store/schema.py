@@ -13,7 +13,8 @@ from mediafleet.store.cell_records import SchemaAdopted
 SCHEMA = 2
 """Version of the stored shapes that this program writes.
 
-1: the first one. 2: limits of tasks inside their rule, counts of open tasks, marks of artifact roots.
+1: the first one. 2: limits of tasks inside their rule, counts of open tasks, marks of artifact roots, jobs that wait for
+jobs.
 """
 OLDEST_READER = 2
 """Least `SCHEMA` of a program that understands them: version 1 cannot read the rule of a task with limits."""

@@ -101,10 +101,20 @@ class Store:
         schema.check_adopted(found)
 
     async def submit(
-        self, jobs: Sequence[records.JobRecord], queues: dict[str, str], bounds: cell_records.Bounds | None = None
+        self,
+        jobs: Sequence[records.JobRecord],
+        queues: dict[str, str],
+        bounds: cell_records.Bounds | None = None,
+        coming: dict[str, int] | None = None,
     ) -> records.Submitted:
-        """Accept jobs: all, or none if an artifact is missing or they are too many. Safe to repeat with idempotency keys."""
-        return await self._run("submit", records.Submitted, jobs=jobs, queues=queues, bounds=bounds)
+        """Accept jobs: all, or none if what they name is missing or they are too many; safe to repeat with keys.
+
+        Args:
+            coming: Tasks that further calls will bring and that must fit as well, by class and tenant.
+        """
+        return await self._run(
+            "submit", records.Submitted, jobs=jobs, queues=queues, bounds=bounds, coming=coming or {}
+        )
 
     async def claim_home(self, tenant: str, key: str, cell: str) -> str:
         """Remember that the job of a new idempotency key goes to a cell; return the one that was first."""

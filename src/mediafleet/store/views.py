@@ -13,7 +13,7 @@ from mediafleet.domain.errors import ErrorInfo
 from mediafleet.domain.health import Withheld
 from mediafleet.domain.ids import job_of, name_of, node_of
 from mediafleet.domain.job import Job, JobView, TaskSummary
-from mediafleet.domain.lifecycle import FINAL_TASK_STATES, JobStatus, TaskState
+from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, FINAL_TASK_STATES, JobStatus, TaskState
 from mediafleet.domain.node import Executor, ExecutorView, NodeState, NodeView, PoolView, RunningView
 from mediafleet.domain.plan import FinishedTask, TaskResult, TaskSpec
 from mediafleet.store.records import NodeDocument
@@ -52,11 +52,12 @@ def job_view(fields: dict[str, str], tasks: dict[str, dict[str, str]] | None = N
     """Return a job as users see it."""
     job = _job(fields["doc"])
     result = _result(fields["result"]) if fields.get("result") else None
+    status = JobStatus(fields["status"])
     return JobView(
         id=job.id,
         kind=job.kind,
         name=job.name,
-        status=JobStatus(fields["status"]),
+        status=status,
         # The sum of many tasks' shares is off by rounding errors.
         progress=min(1.0, max(0.0, float(fields.get("progress") or 0))),
         stage=fields.get("stage", ""),
@@ -77,6 +78,9 @@ def job_view(fields: dict[str, str], tasks: dict[str, dict[str, str]] | None = N
         not_before_ms=job.not_before_ms or None,
         # Of the record and not of the document: a retry after it has passed goes on without one.
         deadline_ms=_number(fields, "deadline"),
+        after=tuple(fields.get("after", "").split()),
+        # One that has ended keeps them for a retry, but waits for nothing now.
+        waits_for=() if status in FINAL_JOB_STATUSES else tuple(fields.get("awaits", "").split()),
         # A task may be forgotten between the reading of the list and that of its hash.
         tasks=tuple(task_summary(name, task) for name, task in (tasks or {}).items() if task),
     )

@@ -39,6 +39,7 @@ RULES = records.ReapRules(
     queue_error='{"code":"queue-timeout","message":"m"}',
     stalled_error='{"code":"stalled","message":"m"}',
     task_deadline_error='{"code":"deadline-exceeded","message":"m"}',
+    dependency_error='{"code":"dependency-failed","message":"{job} {how}"}',
 )
 PLACE_RULES = records.PlaceRules("i-1", RESERVE_MS)
 
@@ -154,6 +155,7 @@ class StoreDriver:
             weight=float(len(names)),
             tasks=tasks,
             deadline=changes.get("deadline", 0),
+            after=changes.get("after", []),
         )
 
     async def submit(self, *jobs: records.JobRecord, bounds: Bounds | None = None) -> records.Submitted:

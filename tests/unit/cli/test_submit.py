@@ -135,3 +135,9 @@ def test_a_job_without_results_says_so(cli: RunCli, scheduler: FakeScheduler) ->
     scheduler.holding = True
     running = cli("submit", "noop").out.strip()
     assert "has no results" in cli("get", running).err
+
+
+def test_after_names_the_jobs_to_wait_for(cli: RunCli, scheduler: FakeScheduler) -> None:
+    assert cli("submit", "noop", "--after", "j0-a", "--after", "j0-b").code == 0
+    assert cli("submit", "noop").code == 0
+    assert [one.after for one in scheduler.submissions] == [["j0-a", "j0-b"], []]

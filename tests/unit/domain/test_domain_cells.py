@@ -18,6 +18,7 @@ from mediafleet.domain.cells import (
     cell_of_grant,
     choose_cell,
     grant_prefix,
+    group_by_waits,
     home_of_key,
     home_of_node,
     matches,
@@ -110,3 +111,36 @@ def test_two_different_cells_are_compared_and_not_all() -> None:
 def test_cell_without_slots_counts_as_full_as_it_has_tasks() -> None:
     assert CellLoad("0", tasks=3).pressure == 3
     assert CellLoad("0", slots=6, tasks=3).pressure == 0.5
+
+
+def test_submissions_that_wait_for_each_other_are_one_group() -> None:
+    groups = group_by_waits([[], [0], [], [2, "j7-x"], [1, 3], []], {})
+    assert groups[0] is groups[1] is groups[2] is groups[3] is groups[4]
+    assert (sorted(groups[0].members), groups[0].cells) == ([0, 1, 2, 3, 4], {"7"})
+    assert (groups[5].members, groups[5].cells) == ([5], set())
+
+
+def test_what_is_there_already_waits_for_nothing_and_says_where_it_is() -> None:
+    groups = group_by_waits([["j1-a"], [0, "j2-b"], [1]], {1: "3"})
+    assert groups[0] is not groups[1]
+    assert (groups[0].cells, groups[1].cells) == ({"1"}, {"3"})
+    assert groups[1] is groups[2]
+
+
+def test_what_names_no_earlier_submission_or_no_job_binds_nothing() -> None:
+    groups = group_by_waits([[0, 1, -1, "n0-a", ""], []], {})
+    assert (groups[0].members, groups[0].cells, groups[1].members) == ([0], set(), [1])
+
+
+@given(st.lists(st.lists(st.integers(0, 30), max_size=3), max_size=30))
+def test_groups_are_what_can_be_reached_by_waiting(after: list[list[int]]) -> None:
+    groups = group_by_waits(after, {})
+    reached = [{number} for number in range(len(after))]
+    for _ in after:
+        for number, names in enumerate(after):
+            for name in names:
+                if name < number:
+                    both = reached[number] | reached[name]
+                    for member in both:
+                        reached[member] |= both
+    assert [set(group.members) for group in groups] == reached

@@ -70,10 +70,10 @@ async def test_a_bad_submission_is_refused_with_a_sentence(
         await read_problem(response, status, code)
 
 
-async def test_a_thousand_and_one_submissions_are_too_many(client: aiohttp.ClientSession) -> None:
-    async with client.post("/api/v1/jobs", json=[{"kind": "noop"}] * 1001) as response:
+async def test_more_than_ten_thousand_submissions_are_too_many(client: aiohttp.ClientSession) -> None:
+    async with client.post("/api/v1/jobs", json=[{"kind": "noop"}] * 10_001) as response:
         problem = await read_problem(response, 400, "invalid-request")
-    assert "1000" in problem["detail"]
+    assert "10000" in problem["detail"]
 
 
 async def test_a_body_beyond_the_limit_is_refused(client: aiohttp.ClientSession) -> None:

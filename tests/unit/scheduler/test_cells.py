@@ -376,3 +376,64 @@ async def test_no_job_is_lost_between_cells_while_instances_come_and_go(cells: C
         await until(all_have_ended)
         assert {job.id for job in (await first.jobs(limit=100)).jobs} == set(made)
         assert (await first.stats())["slots"] == {"total": 8, "used": 0}
+
+
+# --- jobs that wait for jobs ---------------------------------------------------------------
+
+
+async def test_job_goes_to_the_cell_of_what_it_waits_for_and_begins_after_it(fleet: CellFleet) -> None:
+    links = {cell: await join(fleet, cell) for cell in CELLS}
+    for cell, link in links.items():
+        first = await in_cell(fleet, cell)
+        others = [(await submit(fleet, after=[first.id]))[0] for _ in range(6)]
+        assert {cell_of(job.id) for job in others} == {cell}
+        assert {job.waits_for for job in others} == {(first.id,)}
+        done: set[str] = set()
+        for _ in (first, *others):
+            await until(lambda link=link, done=done: _has_work(link, done))
+            await work(fleet, link, done)
+        for job in others:
+            assert (await ended(fleet, job.id)).status is JobStatus.COMPLETED
+
+
+async def test_submissions_that_wait_for_each_other_go_to_one_cell(fleet: CellFleet) -> None:
+    """Also where the kinds of a call divide it, and where the call is repeated with more."""
+    await join(fleet, "0", "kind:noop")
+    await join(fleet, "1", "kind:files")
+    wanted = [
+        Submission("noop", idempotency_key="a"),
+        Submission("files", idempotency_key="b"),
+        Submission("files", after=[0], idempotency_key="c"),
+        Submission("noop", after=[2]),
+    ]
+    accepted = [one.job for one in await fleet.submit(wanted, principal="ann")]
+    assert [cell_of(job.id) for job in accepted] == ["0", "1", "0", "0"]
+    assert [job.waits_for for job in accepted] == [(), (), (accepted[0].id,), (accepted[2].id,)]
+    again = await fleet.submit([*wanted[:3], Submission("files", after=[1, 1])], principal="ann")
+    assert [one.job.id for one in again][:3] == [job.id for job in accepted[:3]]
+    assert again[3].job.waits_for == (accepted[1].id,)
+
+
+async def test_job_cannot_wait_for_jobs_of_two_cells(fleet: CellFleet) -> None:
+    first, second = [await in_cell(fleet, cell) for cell in CELLS]
+    with pytest.raises(InputError, match=r"are in different cells \(0, 1\)"):
+        await submit(fleet, after=[first.id, second.id])
+    elsewhere = f"j7-{first.id[3:]}"
+    with pytest.raises(InputError, match=f"There is no job '{elsewhere}' to wait for"):
+        await submit(fleet, after=[elsewhere])
+    assert (await fleet.jobs()).total == 2
+
+
+async def test_one_chain_at_two_instances_at_once_is_one_chain(cells: Cells) -> None:
+    async with cells.run("i-1") as one, cells.run("i-2") as other:
+        for number in range(10):
+            names = [f"{number}-{place}" for place in range(3)]
+            wanted = [
+                Submission("noop", idempotency_key=name, after=[place - 1] if place else [])
+                for place, name in enumerate(names)
+            ]
+            both = await asyncio.gather(*(fleet.submit(wanted, principal="ann") for fleet in (one, other)))
+            ids = [[answer.job.id for answer in answers] for answers in both]
+            assert ids[0] == ids[1]
+            assert len({cell_of(job) for job in ids[0]}) == 1
+        assert (await one.jobs(limit=100)).total == 30

@@ -18,14 +18,14 @@ from tests_support.redis_server import RedisServer
 
 from mediafleet.domain.clock import SystemClock
 from mediafleet.domain.errors import InputError, InvalidParams, InvalidRequest, NotFound, UnknownKind
-from mediafleet.domain.job import Job, Submission
+from mediafleet.domain.job import MOST_SUBMISSIONS, Job, Submission
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
 from mediafleet.domain.limits import KindLimits, LimitWish, TaskLimits
 from mediafleet.domain.plan import Expand, FinishedTask, NewTask, Step, TaskSpec
 from mediafleet.kinds import Kind
 from mediafleet.kinds.noop import KIND
 from mediafleet.ops.settings import ArtifactSettings
-from mediafleet.scheduler.accept import MAX_BULK, Acceptor, check_submission, first_step
+from mediafleet.scheduler.accept import Acceptor, check_submission, first_step
 from mediafleet.scheduler.facade import UploadAnnouncement
 from mediafleet.scheduler.uploads import Uploads
 from mediafleet.store import Store
@@ -167,9 +167,9 @@ async def test_many_jobs_are_answered_in_their_order(desk: Desk) -> None:
     assert [answer.job.name for answer in accepted] == [wish.name for wish in wishes]
 
 
-@pytest.mark.parametrize("count", [0, MAX_BULK + 1])
+@pytest.mark.parametrize("count", [0, MOST_SUBMISSIONS + 1])
 async def test_a_call_takes_neither_none_nor_too_many(desk: Desk, count: int) -> None:
-    match = f"One call takes 1 to {MAX_BULK} jobs; {count} were given"
+    match = f"One call takes 1 to {MOST_SUBMISSIONS} jobs; {count} were given"
     await desk.refused(*[NOOP] * count, error=InvalidRequest, match=match)
 
 

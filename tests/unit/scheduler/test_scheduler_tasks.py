@@ -19,7 +19,7 @@ from mediafleet.domain.plan import Complete, Expand, Fail, NewTask, Step, TaskLi
 from mediafleet.kinds.noop import KIND
 from mediafleet.scheduler import tasks
 from mediafleet.scheduler.tasks import MAX_TASK_BYTES, MAX_TASKS, PIECE
-from mediafleet.store.records import JobRecord, QueueSpec
+from mediafleet.store.records import JobRecord, QueueSpec, SubmittedJob
 
 INPUT = ArtifactRef("a0-in", "in.mkv", "file:///in.mkv", 5)
 JOB = Job("j0-x", "0", "ann", "local", "noop", 1, "clip", (INPUT,), {"echo": "hi"}, PriorityClass.INTERACTIVE, 7_000)
@@ -188,10 +188,10 @@ def test_a_step_that_no_handler_has_is_found_when_the_job_is_submitted() -> None
 
 
 def test_a_job_just_accepted_is_shown_before_the_store_is_read() -> None:
-    view = tasks.fresh_view(JOB, uploading=False)
+    view = tasks.fresh_view(JOB, SubmittedJob(JOB.id, created=True), uploading=False)
     assert (view.status, view.progress, view.version, view.name) == (JobStatus.PENDING, 0.0, 1, "clip")
     assert (view.inputs, view.params, view.tenant, view.created_ms) == ((INPUT,), {"echo": "hi"}, "ann", 7_000)
-    assert tasks.fresh_view(JOB, uploading=True).status is JobStatus.UPLOADING
+    assert tasks.fresh_view(JOB, SubmittedJob(JOB.id, created=True), uploading=True).status is JobStatus.UPLOADING
 
 
 def test_a_result_is_kept_as_it_came_with_the_ids_of_its_artifacts() -> None:

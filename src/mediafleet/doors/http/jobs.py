@@ -8,7 +8,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 
 from mediafleet.domain.errors import InvalidRequest
-from mediafleet.domain.job import JobPage, JobView, Submission
+from mediafleet.domain.job import MOST_SUBMISSIONS, JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.doors.http.context import (
     AnyRequest,
@@ -21,9 +21,6 @@ from mediafleet.doors.http.context import (
 from mediafleet.doors.http.events import EVENT_STREAM, STREAM_HEADERS, After, LastEventId, choose_position
 from mediafleet.doors.http.sse import follow_job
 from mediafleet.doors.http.waiting import WaitS, check_wait, wait_for_job
-
-MOST_SUBMISSIONS = 1_000
-"""In one request: accepted whole or not at all, in one step of the store."""
 
 
 class JobsController(Controller):
@@ -41,7 +38,7 @@ class JobsController(Controller):
         data: JSONBody[Submission | list[Submission]],
         wait_s: WaitS = 0,
     ) -> Response[JobView | list[JobView]]:
-        """Submit one job, or a list of up to 1,000 that is accepted whole or not at all."""
+        """Submit one job, or a list of up to 10,000 that is accepted whole or not at all."""
         if check_wait(wait_s) and isinstance(data, list):
             raise InvalidRequest("wait_s is for one job; follow /api/v1/events to see the end of many.")
         submissions = data if isinstance(data, list) else [data]

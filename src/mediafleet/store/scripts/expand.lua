@@ -5,8 +5,8 @@
 --    more_weight = beside that of new tasks, waits = chains are to be looked at when the fleet changes,
 --    pools = version of the pool set that they were decided by
 -- Returns {applied, queues = [touched]}.
--- @include base events scores record rule names queue admit counts job missing task outputs taken
--- @include relief
+-- @include base events scores record rule names queue admit counts job settle missing task outputs taken
+-- @include children followers relief
 local j = read_job(A.job)
 local recorded = A.chains ~= '' and (redis.call('HGET', j.key, 'chains') or '')
 -- What a plan names follows from its version, but where chains run from the fleet as well: of two instances that saw
@@ -15,6 +15,11 @@ local decides = recorded == A.seen
 local differs = recorded and not decides and recorded ~= A.chains
 if j.version ~= A.version or not j.status or FINAL_STATUS[j.status] or differs or (decides and not may_take_back(A.drop)) then
   return cmsgpack.pack({applied = false, queues = {}})
+end
+-- What waits for other jobs is planned when it goes on; until then only its failure counts.
+if (redis.call('HGET', j.key, 'awaits') or '') ~= '' and (A.outcome and A.outcome.status) ~= 'failed' then
+  drop_score(P .. 'dirty', A.job)
+  return reply({applied = false, queues = {}})
 end
 create_queues()
 if decides then
@@ -46,4 +51,5 @@ if A.last then
   end
 end
 save(j)
+follow_ups()
 return reply({applied = true, queues = touched_queues})

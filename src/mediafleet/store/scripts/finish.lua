@@ -2,9 +2,9 @@
 -- A: results = [{task, grant, result (JSON), outputs = [artifact ids]}]
 -- Returns {verdicts = ['accepted' | 'duplicate' | 'stale'], stops = [{task, grant, executor}], queues = [touched],
 --   freed (see freed.lua)}.
--- @include base events scores state record rule names queue admit counts job progress children outputs capacity freed
+-- @include base events scores state record rule names queue admit counts job settle progress children outputs capacity freed
 -- @include grants share ends attempt
--- @include revoke unhold pools health shape breaker
+-- @include revoke unhold pools health shape breaker followers
 local stops = {}
 
 local function accept(item)
@@ -40,4 +40,5 @@ end
 
 local verdicts = {}
 for position, item in ipairs(A.results) do verdicts[position] = accept(item) end
+follow_ups()
 return reply({verdicts = verdicts, stops = stops, queues = touched_queues, freed = freed_capacity()})

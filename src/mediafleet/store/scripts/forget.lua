@@ -7,6 +7,8 @@ local key = P .. 'job:' .. A.job
 local j = read_job(A.job)
 if not j.status then drop_score(P .. 'due', 'job|' .. A.job) end
 if not FINAL_STATUS[j.status] or j.open > 0 then return reply({done = true}) end
+-- Nor does one go before all that waited for it know how it ended.
+if j.followed and redis.call('EXISTS', key .. ':followers') == 1 then return reply({done = true}) end
 
 local function holds_slots(task)
   local fields = redis.call('HGETALL', P .. 'task:' .. task)

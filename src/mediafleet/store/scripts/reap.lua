@@ -3,13 +3,13 @@
 -- ends for grace_ms after it, so that nodes have time to come back. What is no lease goes on.
 -- A: limit, gap_ms, grace_ms, retry_ms (for the caller's part of retention), retention_ms (of nodes),
 --    timeout_error (JSON), delays (ms), max_kills, poison_error (see kill.lua), deadline_error, queue_error, stalled_error,
---    task_deadline_error (JSON), breaker (see breaker.lua)
+--    task_deadline_error (JSON), dependency_error (see followers.lua), breaker (see breaker.lua)
 -- Returns {grace, stops = [{task, grant, executor}], jobs = [past retention], artifacts, nodes = [lost],
 --   expired = {what: count}, queues = [touched], freed (see freed.lua), more = call again at once,
 --   dead = {code of the error: new dead letters}}.
--- @include base events scores state record rule names queue admit counts job progress children missing revive
+-- @include base events scores state record rule names queue admit counts job settle progress children missing revive
 -- @include capacity freed grants share ends attempt lose
--- @include revoke dead unhold pools health shape breaker failure kill node expire restore overdue retention
+-- @include revoke dead unhold pools health shape breaker failure kill node followers expire restore overdue retention
 -- @include relief
 local result = {grace = false, stops = {}, jobs = {}, artifacts = {}, nodes = {}, expired = {}, more = false}
 local last = redis.call('HMGET', P .. 'tick', 'at', 'grace_until')

@@ -1,7 +1,7 @@
 -- Gives a failed or cancelled job another go: what is DONE stays, the rest begins anew.
 -- A: job, cursor (0 to begin), piece
 -- Returns {status = before, cursor = of the next piece, 0 at the end, queues = [touched]}.
--- @include base events scores state record rule names queue admit counts job progress missing revive deadline
+-- @include base events scores state record rule names queue admit counts job progress missing revive deadline follow
 local j = read_job(A.job)
 local status = j.status or ''
 local begins = A.cursor == 0
@@ -16,6 +16,9 @@ if begins then
   change(j, 'version', j.version + 1)
   drop_score(P .. 'due', 'job|' .. A.job)
   renew_deadline(j)
+  local awaits = redis.call('HGET', j.key, 'awaits')
+  if awaits and awaits ~= '' then change(j, 'awaits', follow(A.job, words(awaits))) end
+  save(j)
   emit('job.revived', 'job', A.job, '{"status":"' .. j.status .. '"}')
 end
 local cursor = revive_piece(j, A.cursor, A.piece)

@@ -1,6 +1,7 @@
 -- Bounds of what is accepted: open tasks of all, of each class and of each tenant. A submission fits whole or not at all.
 -- What is known already is not counted, nor is what plans of accepted jobs add later: only a new job is ever refused.
--- A.bounds = {all, tenant, class = {l, i, b}}, 0 for none
+-- A.bounds = {all, tenant, class = {l, i, b}}, 0 for none; A.coming = what further calls of the same submission bring and
+-- are not asked about, as {class and tenant: tasks}
 
 -- Jobs that are there already, or stand earlier in this call, by position: their idempotency keys say so.
 local function find_known()
@@ -30,6 +31,7 @@ local function count_asked(known)
       marks[mark] = (marks[mark] or 0) + math.max(1, #job.tasks)
     end
   end
+  for mark, count in pairs(A.coming or {}) do marks[mark] = (marks[mark] or 0) + count end
   for mark, count in pairs(marks) do
     for _, field in ipairs({'all', 'tenant:' .. string.sub(mark, 2), 'class:' .. string.sub(mark, 1, 1)}) do
       if (bound_of(field) or 0) > 0 then asked[field] = (asked[field] or 0) + count end

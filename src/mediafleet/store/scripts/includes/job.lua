@@ -1,13 +1,12 @@
 -- A job's status is mirrored in one index a status, by time of creation.
 local FINAL_STATUS = {completed = true, failed = true, cancelled = true}
-local NO_RESULT = '{"code":"no-result","message":"The plan named a task for the job\'s result that did not give one."}'
 
--- Of tasks that finish in this call.
-local results = {}
+-- Jobs that end in this call and that others wait for: followers.lua, in this call or in the reaper's next.
+local followed = {}
 
 local function read_job(id)
   local j = read_record(P .. 'job:' .. id, {'status', 'rule', 'open', 'version', 'outcome_of', 'weight', 'done_weight',
-    'reviving', 'started', 'uploads', 'deadline', 'graph', 'stage'})
+    'reviving', 'started', 'uploads', 'deadline', 'graph', 'stage', 'followed'})
   read_job_rule(j)
   j.id, j.open, j.version = id, tonumber(j.open or '0'), tonumber(j.version or '0')
   return j
@@ -33,28 +32,9 @@ local function close_job(j, status, field, text, data)
   end
   set_score(P .. 'due', 'job|' .. j.id, NOW + tonumber(j.retention_ms or '0'))
   set_score(P .. 'dirty', j.id, j.open > 0 and NOW)
-  emit('job.' .. status, 'job', j.id, data or text)
-end
-
--- A job that named the task of its outcome ends with it as soon as no task is open.
-local function settle_job(j)
-  if FINAL_STATUS[j.status] or j.open > 0 or j.reviving or not j.outcome_of or j.outcome_of == '' then return end
-  local task = j.id .. '.' .. j.outcome_of
-  local result = results[task] or redis.call('HGET', P .. 'task:' .. task, 'result')
-  if result then return close_job(j, 'completed', 'result', result) end
-  close_job(j, 'failed', 'error', NO_RESULT)
-end
-
--- A task became final: its job's plan must look again, unless the job closes by itself.
-local function count_down(j, failure)
-  change(j, 'open', j.open - 1)
-  change(j, 'version', j.version + 1)
-  if not j.status or FINAL_STATUS[j.status] then return end
-  if j.outcome_of == '' then
-    set_score(P .. 'dirty', j.id, NOW)
-  elseif failure then
-    close_job(j, 'failed', 'error', failure)
-  else
-    settle_job(j)
+  if j.followed then
+    followed[#followed + 1] = j.id
+    set_score(P .. 'due', 'follow|' .. j.id, NOW)
   end
+  emit('job.' .. status, 'job', j.id, data or text)
 end

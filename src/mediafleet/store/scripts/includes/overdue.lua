@@ -33,3 +33,8 @@ handle['task-deadline'] = function(task, _, result)
   if t.attempt then revoke_others(task, '', result.stops) end
   fail_for_good(t, A.task_deadline_error)
 end
+
+-- Those that fail for this may be waited for as well.
+handle['follow'] = function(job, _, result)
+  if follow_up(job) or #followed > 0 then result.more = true end
+end

@@ -9,18 +9,19 @@ local function words(text)
 end
 
 -- A task that nobody has swept yet may wait for an upload that was given up: nothing would wake it.
-local function recount(t)
+local function recount(t, gate)
   if t.state ~= 'NEW' or tonumber(t.deps) == 0 then return end
-  change(t, 'deps', count_missing(t.id, words(t.after), words(t.waits)))
+  change(t, 'deps', count_missing(t.id, words(t.after), words(t.waits)) + gate)
   save(t)
   if t.deps == 0 then admit(t) end
 end
 
-local function revive(j, id)
+-- `gate` = 1 while its job waits for other jobs (follow.lua), else 0.
+local function revive(j, id, gate)
   local t = read_task(id, {'state', 'after', 'waits', 'deps', 'fraction', 'not_before'})
   local state = after(t.state, 'revive')
-  if not state then return recount(t) end
-  local deps = count_missing(id, words(t.after), words(t.waits))
+  if not state then return recount(t, gate) end
+  local deps = count_missing(id, words(t.after), words(t.waits)) + gate
   change(t, 'state', state)
   change(t, 'tries', 0)
   change(t, 'excluded', '')
@@ -39,7 +40,8 @@ end
 -- Returns the cursor of the next piece, 0 at the end.
 local function revive_piece(j, cursor, piece)
   local ids = redis.call('LRANGE', j.key .. ':tasks', cursor, cursor + piece - 1)
-  for _, id in ipairs(ids) do revive(j, id) end
+  local gate = (redis.call('HGET', j.key, 'awaits') or '') ~= '' and 1 or 0
+  for _, id in ipairs(ids) do revive(j, id, gate) end
   if #ids == piece then
     change(j, 'reviving', cursor + piece)
     set_score(P .. 'due', 'revive|' .. j.id, NOW + GO_ON_MS)

@@ -8,14 +8,15 @@ local function add_list(fields, name, items)
   if items[1] then add_pair(fields, name, table.concat(items, ' ')) end
 end
 
--- Returns whether it was not there before; the caller lists it in its job. `is_known` = no such task can be there.
-local function create_task(t, is_known)
+-- Returns whether it was not there before; the caller lists it in its job. `is_known` = no such task can be there;
+-- `gate` = its job waits for other jobs (follow.lua).
+local function create_task(t, is_known, gate)
   local key = P .. 'task:' .. t.id
   if created[t.id] or (not is_known and redis.call('EXISTS', key) == 1) then return false end
   created[t.id] = true
   local fields, deps = {'state', 'NEW', 'doc', t.doc, 'rule', pack_task_rule(t)}, 0
-  if t.after[1] or t.waits[1] then
-    deps = count_missing(t.id, t.after, t.waits)
+  if t.after[1] or t.waits[1] or gate then
+    deps = count_missing(t.id, t.after, t.waits) + (gate and 1 or 0)
     if deps > 0 then add_pair(fields, 'deps', deps) end
     add_list(fields, 'after', t.after)
     add_list(fields, 'waits', t.waits)
@@ -32,10 +33,10 @@ end
 
 -- Creates a job's tasks and lists them; returns how many are new, their weight together, and whether any waits for
 -- another. `is_new` = the job was not there before.
-local function create_tasks(job, tasks, is_new)
+local function create_tasks(job, tasks, is_new, gate)
   local ids, weight, is_graph = {}, 0, false
   for _, task in ipairs(tasks) do
-    if create_task(task, is_new) then
+    if create_task(task, is_new, gate) then
       ids[#ids + 1] = task.id
       weight = weight + task.weight
       is_graph = is_graph or task.after[1] ~= nil

@@ -1,0 +1,156 @@
+"""Thousands of jobs in one call: in pieces, yet all or none, and safe to repeat when it breaks off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scheduler_parts import Parts
+
+from mediafleet.domain.clock import SystemClock
+from mediafleet.domain.errors import InputError, QueueFull, StoreUnavailable
+from mediafleet.domain.job import Submission
+from mediafleet.domain.lifecycle import JobStatus
+from mediafleet.domain.rules import FleetRules
+from mediafleet.ops.settings import ArtifactSettings
+from mediafleet.scheduler.accept import Acceptor
+from mediafleet.scheduler.bulk import PIECE_BYTES, PIECE_JOBS, PIECE_TASKS, count_coming, cut
+from mediafleet.scheduler.uploads import Uploads
+from mediafleet.store import Store
+from mediafleet.store.records import JobRecord, TaskRecord
+
+MANY = 2 * PIECE_JOBS + 10
+"""Of three pieces."""
+
+
+def task(size: int) -> TaskRecord:
+    return TaskRecord("j0-a.t", "t", "j0-a", "b-q", "default", 1, 0, "x" * size, [], [], 1, 0, 1.0)
+
+
+def record(tasks: int, size: int = 0, tenant: str = "default") -> JobRecord:
+    return JobRecord("j0-a", "noop", "", "", tenant, 1, 1, "", [], 1.0, [task(size)] * tasks)
+
+
+@given(st.lists(st.tuples(st.integers(0, 256), st.sampled_from([0, 300, 600_000])), max_size=600))
+def test_pieces_are_all_jobs_in_order_and_none_is_too_large(shapes: list[tuple[int, int]]) -> None:
+    jobs = [record(tasks, size // max(1, tasks)) for tasks, size in shapes]
+    pieces = cut(jobs)
+    assert [job for piece in pieces for job in piece] == jobs
+    for piece in pieces:
+        assert 1 <= len(piece) <= PIECE_JOBS
+        # One job is never divided, whatever it brings.
+        if len(piece) > 1:
+            assert sum(len(job.tasks) for job in piece) <= PIECE_TASKS
+            assert sum(len(one.doc) for job in piece for one in job.tasks) <= PIECE_BYTES
+
+
+def test_what_is_still_to_come_is_counted_by_class_and_tenant() -> None:
+    jobs = [record(2), record(3, tenant="a"), record(0), record(1)]
+    assert count_coming(jobs) == {"bdefault": 3, "ba": 3, "-default": 1}
+
+
+class Desk:
+    """An acceptor whose store may be away from some piece on."""
+
+    def __init__(self, parts: Parts, folder: Path) -> None:
+        settings, clock = ArtifactSettings(file_roots=(str(folder),)), SystemClock()
+        uploads = Uploads(parts.store, parts.blobs, clock, settings, retention=parts.retention, keep_ms=60_000)
+        self.parts = parts
+        self.acceptor = Acceptor(parts.store, parts.kinds, uploads, parts.placer, clock, retention_ms=60_000)
+        self.acceptor.bulk.withdraw = parts.planner.cancel
+        self.pieces: list[int] = []
+
+    async def accept(self, wishes: Sequence[Submission]) -> list[tuple[str, bool]]:
+        accepted = await self.acceptor.accept(wishes, principal="ann")
+        return [(one.job.id, one.created) for one in accepted]
+
+    async def count(self, status: JobStatus | None = None) -> int:
+        return (await self.parts.store.read.jobs(status=status, offset=0, limit=1))[1]
+
+    def watch(self, monkeypatch: pytest.MonkeyPatch, *, breaks_at: int = 0, error: Exception | None = None) -> None:
+        """Note how large the pieces are; fail instead of sending one of them."""
+        submit: Any = self.parts.store.submit
+        self.pieces = []
+
+        async def noted(jobs: Sequence[JobRecord], *arguments: Any) -> Any:
+            self.pieces.append(len(jobs))
+            if len(self.pieces) == breaks_at and error:
+                raise error
+            return await submit(jobs, *arguments)
+
+        monkeypatch.setattr(self.parts.store, "submit", noted)
+
+
+@pytest.fixture
+def desk(store: Store, tmp_path: Path) -> Desk:
+    return Desk(Parts(store, tmp_path / "blobs"), tmp_path)
+
+
+def keyed(count: int) -> list[Submission]:
+    return [Submission("noop", idempotency_key=f"k{number}") for number in range(count)]
+
+
+async def test_a_call_of_many_is_accepted_in_bounded_steps(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.watch(monkeypatch)
+    accepted = await desk.accept([Submission("noop")] * MANY)
+    assert desk.pieces == [PIECE_JOBS, PIECE_JOBS, 10]
+    assert len({job for job, _ in accepted}) == await desk.count() == MANY
+
+
+async def test_a_call_that_broke_off_goes_on_where_it_was(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where jobs of the rest wait for jobs that are found again."""
+    wishes = keyed(MANY)
+    wishes[-1] = msgspec.structs.replace(wishes[-1], after=[0, MANY - 2])
+    with monkeypatch.context() as away:
+        desk.watch(away, breaks_at=3, error=StoreUnavailable("The store is away."))
+        with pytest.raises(
+            StoreUnavailable, match=rf"^The store is away\. At least {2 * PIECE_JOBS} of the {MANY} jobs"
+        ):
+            await desk.accept(wishes)
+    assert await desk.count() == 2 * PIECE_JOBS
+    accepted = await desk.accept(wishes)
+    assert [created for _, created in accepted] == [False] * 2 * PIECE_JOBS + [True] * 10
+    assert await desk.count() == MANY
+    last = await desk.parts.job(accepted[-1][0])
+    assert last.waits_for == (accepted[0][0], accepted[-2][0])
+    assert await desk.accept(wishes) == [(job, False) for job, _ in accepted]
+
+
+async def test_nothing_is_said_of_what_was_accepted_where_nothing_was(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.watch(monkeypatch, breaks_at=1, error=StoreUnavailable("The store is away."))
+    with pytest.raises(StoreUnavailable, match=r"^The store is away\.$"):
+        await desk.accept(keyed(MANY))
+
+
+async def test_bounds_hold_for_the_whole_call_before_its_first_job(desk: Desk) -> None:
+    desk.acceptor.follow(FleetRules(max_open=MANY - 1))
+    with pytest.raises(QueueFull, match=f"{MANY} in one submission are more than that"):
+        await desk.accept([Submission("noop")] * MANY)
+    assert await desk.count() == 0
+    desk.acceptor.follow(FleetRules(max_open=MANY))
+    accepted = await desk.accept(keyed(MANY))
+    # A repeat is answered however full it is.
+    assert await desk.accept(keyed(MANY)) == [(job, False) for job, _ in accepted]
+
+
+async def test_a_wrong_job_at_the_end_keeps_thousands_out(desk: Desk) -> None:
+    with pytest.raises(InputError, match="no job 'j0-none' to wait for"):
+        await desk.accept([*[Submission("noop")] * MANY, Submission("noop", after=["j0-none"])])
+    assert await desk.count() == 0
+
+
+async def test_jobs_of_a_call_that_is_refused_half_way_are_cancelled(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a job names may go in the middle of a call; nobody should have to find out which half was taken."""
+    desk.watch(monkeypatch, breaks_at=2, error=InputError("It has gone."))
+    with pytest.raises(InputError, match="It has gone"):
+        await desk.accept([Submission("noop")] * MANY)
+    assert await desk.count(JobStatus.CANCELLED) == await desk.count() == PIECE_JOBS
