@@ -187,7 +187,13 @@ class Scheduler:
     async def _adopt_orphans(self) -> None:
         """Nodes whose instance is gone have no link: their executors leave the pools until they come back."""
         for node, epoch in await self._store.read.nodes_without_instance():
-            await self._store.unlink(node, epoch, goodbye=False, retention_ms=NODE_RETENTION_MS)
+            await self._store.unlink(
+                node,
+                epoch,
+                goodbye=False,
+                retention_ms=NODE_RETENTION_MS,
+                live_grace_ms=self._reaper.live_grace_ms,
+            )
 
     async def _bury(self, dead: str) -> None:
         """Take over what an instance that is gone has left. Raises StoreUnavailable; safe to repeat."""
@@ -402,8 +408,9 @@ class Scheduler:
 
     async def _unlink(self, link: NodeLink, linked: LinkedNode, *, goodbye: bool) -> None:
         try:
+            grace_ms = self._reaper.live_grace_ms
             unlinked = await self._store.unlink(
-                link.node, linked.epoch, goodbye=goodbye, retention_ms=NODE_RETENTION_MS
+                link.node, linked.epoch, goodbye=goodbye, retention_ms=NODE_RETENTION_MS, live_grace_ms=grace_ms
             )
         except StoreUnavailable as error:
             log.warning("a link closed; the node's lease will end it", node=link.node, reason=error.message)
@@ -411,6 +418,7 @@ class Scheduler:
         if unlinked.current:
             log.info("node left" if goodbye else "node link closed", node=link.node, lost=unlinked.lost)
         self._placer.ask(unlinked.queues)
+        self._reaper.ask(in_s=grace_ms / 1000)
 
 
 def place_rules(instance: str, rules: SchedulerSettings) -> PlaceRules:
