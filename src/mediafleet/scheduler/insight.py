@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,13 @@ class Insight:
         self._looked_s = 0.0
         self._fresh_s = 0.0
         self._lag_s = 0.0
+        self._followers: list[Callable[[dict[str, str]], None]] = []
+        self.levels: dict[str, str] = {}
+        """The log levels that are in force here, by module."""
+
+    def follow_with(self, tell: Callable[[dict[str, str]], None]) -> None:
+        """Have somebody told whenever other log levels are in force."""
+        self._followers.append(tell)
 
     async def render(self) -> bytes:
         """Return the metrics in the Prometheus text format; also while the store is away."""
@@ -122,6 +129,11 @@ class Insight:
         levels = await self._store.read.log_levels()
         if apply_levels(levels):
             log.info("log levels changed", levels=levels)
+        # Compared here as well: beside another instance of its process this one finds the levels as they are to be.
+        if levels != self.levels:
+            self.levels = levels
+            for tell in self._followers:
+                tell(levels)
 
     # --- the store ---
 

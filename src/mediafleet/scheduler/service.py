@@ -15,7 +15,7 @@ import structlog
 from mediafleet import __version__
 from mediafleet.domain.cells import cell_names
 from mediafleet.domain.errors import Conflict, IllegalTransition, NotFound, QueueFull, StoreUnavailable
-from mediafleet.domain.frames import Drain, JobResults, Misc, Outcome, Registered
+from mediafleet.domain.frames import Drain, JobResults, Misc, Outcome, Registered, SetLogLevels
 from mediafleet.domain.ids import is_id
 from mediafleet.domain.job import JobPage
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus
@@ -137,6 +137,7 @@ class Scheduler:
         self._hub = EventHub(store, on_unknown=self.metrics.unknown_events.inc)
         self.insight = resources.insight or Insight(instance, [store], self.metrics)
         self._looks_after_insight = resources.insight is None
+        self.insight.follow_with(lambda levels: self._links.tell_all(SetLogLevels(levels)))
         self.dead = DeadLetterBox(store, self.retry)
         self._explainer = Explainer(store, facts)
         self._loops: list[asyncio.Task[None]] = []
@@ -375,6 +376,7 @@ class Scheduler:
             keep=admitted.keep,
             drop=admitted.drop,
             draining=admitted.draining,
+            log_levels=self.insight.levels,
         )
 
     async def receive(self, link: NodeLink, frame: NodeFrame) -> None:
