@@ -319,6 +319,10 @@ async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:
         task.result()
 
 
+LOOK_AGAIN = signal.SIGUSR2
+"""Sent to a node whose machine has changed."""
+
+
 class Signals:
     """SIGTERM, SIGINT and the dismissal of this process, as events of its loop."""
 
@@ -454,6 +458,8 @@ async def _node(settings: Settings) -> int:
                 cell=settings.store.cell,
             ),
         )
+        # Models are installed and cards are plugged in while a node runs.
+        asyncio.get_running_loop().add_signal_handler(LOOK_AGAIN, agent.look_again)
         teller = asyncio.create_task(_tell(agent, signals), name="signals")
         try:
             farewell = await agent.run()
