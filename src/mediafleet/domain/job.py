@@ -78,6 +78,8 @@ class TaskSummary(msgspec.Struct, frozen=True):
     tries: int = 0
     executor: str = ""
     error: ErrorInfo | None = None
+    limits: dict[str, int] = {}
+    """Those that hold for it, by name as in `TaskLimits`."""
 
 
 # Nothing is left out of it: a client finds every field, and null where there is nothing to say.
@@ -114,6 +116,8 @@ class JobView(msgspec.Struct, frozen=True):
     """Its tasks begin no sooner."""
     deadline_ms: int | None = None
     """It fails if it has not ended by then."""
+    limits: dict[str, int] = {}
+    """What its submission asked for in place of its kind's limits, 0 for what the kind says; what holds is each task's."""
     tasks: tuple[TaskSummary, ...] = ()
     """Only where a single job is asked for."""
 

@@ -19,6 +19,7 @@ from mediafleet.domain.insight import FleetGauges, LogLevels, MetricView, merge_
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.rates import RateMeter
 from mediafleet.ops.log_levels import apply_levels, check_request, default_level
+from mediafleet.scheduler.bounds import describe_bounds
 
 if TYPE_CHECKING:
     from mediafleet.ops.metrics import Metrics
@@ -79,6 +80,7 @@ class Insight:
         for store in self._stores:
             jobs.update(await store.read.count_jobs())
         gauges = await self._look()
+        _, rules = await self._store.read.config()
         executors = [executor for node in nodes for executor in node.executors]
         now_s = monotonic()
         return {
@@ -87,6 +89,7 @@ class Insight:
             "slots": {"total": sum(e.slots for e in executors), "used": sum(e.used for e in executors)},
             "queued_tasks": sum(depth.tasks for depth in gauges.queues.values()),
             "queues": {priority: msgspec.to_builtins(depth) for priority, depth in gauges.queues.items()},
+            "bounds": describe_bounds(rules, gauges.open, cells=len(self._stores)),
             "dead_letters": gauges.dead_letters,
             "instance": self._instance,
             "rates_per_s": self._rates.read(),

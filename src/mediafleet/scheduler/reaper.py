@@ -134,6 +134,7 @@ class Reaper:
         expired = reaped.expired if isinstance(reaped.expired, dict) else {}
         dead = reaped.dead if isinstance(reaped.dead, dict) else {}
         self._metrics.note_dead(dead)
+        self._metrics.note_breakers(reaped.opened)
         self._metrics.ack_timeouts.inc(expired.get("reserve", 0))
         # Those that ended for good were the last try of their task.
         self._metrics.retries.inc(max(0, expired.get("deadline", 0) - dead.get(TIMED_OUT.code, 0)))

@@ -16,7 +16,7 @@ from mediafleet.domain.frames import utf8_length
 from mediafleet.domain.ids import check_name, task_id
 from mediafleet.domain.job import Job, JobView
 from mediafleet.domain.lifecycle import JobStatus
-from mediafleet.domain.limits import check_limits, effective_limits, encode_limits
+from mediafleet.domain.limits import check_limits, effective_limits, encode_limits, show_limits
 from mediafleet.domain.node import MAX_SLOTS
 from mediafleet.domain.plan import Complete, Expand, Fail, NewTask, Step, TaskResult, TaskSpec
 from mediafleet.domain.retry import score_ms
@@ -243,6 +243,7 @@ def fresh_view(job: Job, *, uploading: bool) -> JobView:
         params=job.params,
         not_before_ms=job.not_before_ms or None,
         deadline_ms=job.deadline_ms or None,
+        limits=show_limits(job.limits),
     )
 
 
