@@ -15,8 +15,8 @@ from tests_support.proxy import Proxy, Verdict, Way, running_proxy
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
-CALM = {"MEDIAFLEET_SCHEDULER__HEARTBEAT_MS": "5000", "MEDIAFLEET_SCHEDULER__NODE_LEASE_MS": "15000"}
-"""The defaults: a lease is three heartbeats."""
+CALM = {"MEDIAFLEET_SCHEDULER__HEARTBEAT_MS": "1000", "MEDIAFLEET_SCHEDULER__NODE_LEASE_MS": "3000"}
+"""A lease of three heartbeats, as by default, and shorter than any pace that is not theirs."""
 
 
 class Line:

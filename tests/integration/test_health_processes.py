@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -37,7 +38,8 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def detect(context):
     while os.environ.get("FICKLE_GATE") and not (FOLDER / "gate").exists():
         await asyncio.sleep(0.02)
-    return Detected(capabilities=frozenset({"model:fickle"}))
+    extra = {"model:extra"} if (FOLDER / "extra").exists() else set()
+    return Detected(capabilities=frozenset({"model:fickle"} | extra))
 
 
 def plan(job, finished):
@@ -115,6 +117,19 @@ def alone(fickle: FickleFleet) -> Iterator[None]:
     fickle.fleet.nodes.clear()
     for path in fickle.folder.iterdir():
         path.unlink()
+
+
+def test_a_node_that_is_told_so_looks_again_at_what_its_machine_can_do(fickle: FickleFleet) -> None:
+    def offered() -> list[str]:
+        return fickle.node("grows")["executors"][0]["capabilities"]
+
+    process = fickle.fleet.start_node("grows")
+    assert "model:fickle" in offered()
+    assert "model:extra" not in offered()
+    fickle.put("extra")
+    process.send_signal(signal.SIGUSR2)
+    wait_for(lambda: "model:extra" in offered(), "the node to offer what was installed")
+    assert fickle.fleet.node_state("grows") == "ready"
 
 
 def test_a_node_whose_limits_cannot_be_met_gets_no_work_and_says_why(fickle: FickleFleet) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from link_parts import LinkedFleet, LostAcks, link_kinds, linked_fleet, until
 from redis.asyncio import Redis
 
-from mediafleet.node import Farewell
+from mediafleet.node import Farewell, duty
 from mediafleet.store import Store
 from mediafleet.store.keys import Keys
 
@@ -164,6 +164,39 @@ async def test_a_node_that_drains_says_goodbye(fleet: LinkedFleet) -> None:
         assert await fleet.running is Farewell.DRAINED
     assert (await fleet.ended(job)).status == "completed"
     await fleet.in_state("offline")
+
+
+async def test_log_levels_that_are_set_reach_the_node_now_and_over_a_new_link(
+    fleet: LinkedFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Both ends are one process here, which has one set of levels.
+    heard: list[dict[str, str]] = []
+
+    def note(levels: dict[str, str]) -> None:
+        heard.append(levels)
+
+    monkeypatch.setattr(duty, "apply_levels", note)
+    debug = {"mediafleet.node.agent": "debug"}
+    try:
+        assert (await fleet.scheduler.insight.set_log_level("node.agent", "debug")).levels == debug
+        await until(_holds(lambda: heard == [debug]))
+        fleet.proxy.freeze()
+        await fleet.in_state("unlinked", "offline")
+        fleet.proxy.thaw()
+        await until(_holds(lambda: heard == [debug, debug]))
+    finally:
+        await fleet.scheduler.insight.set_log_level("node.agent", "default")
+    await until(_holds(lambda: heard[-1] == {}))
+    # What nobody has changed is not said again.
+    await fleet.scheduler.insight.follow_levels()
+    assert heard[2:] == [{}]
+
+
+def _holds(claim: Callable[[], bool]) -> Callable[[], Coroutine[Any, Any, bool]]:
+    async def ask() -> bool:
+        return claim()
+
+    return ask
 
 
 async def test_a_link_needs_the_token_of_the_fleet_on_both_ends(kind: str, real_store: Store, tmp_path: Path) -> None:

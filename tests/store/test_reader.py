@@ -15,7 +15,8 @@ from tests_support.virtual_time import VirtualTime
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
 from mediafleet.domain.errors import StoreUnavailable
 from mediafleet.domain.event import EventType
-from mediafleet.domain.insight import FleetGauges, QueueDepth
+from mediafleet.domain.health import Cause
+from mediafleet.domain.insight import FleetGauges, OpenTasks, QueueDepth
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
 from mediafleet.domain.node import NodeState
 from mediafleet.domain.rules import ClusterView, FleetRules
@@ -77,7 +78,13 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
         "count_waiting_chains": 0,
         "dead_letters": ([], 0),
         "first_event_id": "0-0",
-        "gauges": FleetGauges(dict.fromkeys(PriorityClass, QueueDepth()), dict.fromkeys(NodeState, 0), 0),
+        "gauges": FleetGauges(
+            dict.fromkeys(PriorityClass, QueueDepth()),
+            dict.fromkeys(NodeState, 0),
+            0,
+            dict.fromkeys(Cause, 0),
+            OpenTasks(0, dict.fromkeys(PriorityClass, 0)),
+        ),
         "log_levels": {},
         # It tells the time; tests/store/test_snapshots.py looks at the rest.
         "fleet_snapshot": ANY,

@@ -10,7 +10,7 @@ from tests_support.clockwork import TICK_MS, Clockwork
 from tests_support.store_driver import DEFAULT_QUEUE, LEASE_MS, RESERVE_MS, StoreDriver
 
 from mediafleet.domain.lifecycle import JobStatus, TaskState
-from mediafleet.domain.limits import TaskLimits, encode_limits
+from mediafleet.domain.limits import USUAL, TaskLimits, encode_limits, show_limits
 from mediafleet.store import Store, records
 
 NODE, OTHER = "n0-a-1", "n0-b-1"
@@ -270,3 +270,15 @@ async def test_limits_are_read_back_as_they_were_written(clockwork: Clockwork) -
     assert score == clockwork.time() + 1_000 != clockwork.time() + RESERVE_MS
     assert placed.job == job
     assert msgspec.json.decode(placed.doc)["name"] == "noop"
+
+
+async def test_a_job_shows_the_limits_that_hold_for_each_of_its_tasks(clockwork: Clockwork) -> None:
+    limits = TaskLimits(max_tries=2, total_ms=60_000, queue_ms=9_000)
+    job = await clockwork.driver.submit_one("noop", limits=limits, max_tries=2, total_ms=60_000)
+    plain = await clockwork.driver.submit_one("noop")
+    shown: list[dict[str, int]] = []
+    for one in (job, plain):
+        view = await clockwork.store.read.job(one)
+        assert view is not None
+        shown.append(view.tasks[0].limits)
+    assert shown == [show_limits(limits), show_limits(USUAL)]

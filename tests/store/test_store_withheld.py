@@ -282,6 +282,33 @@ async def test_failures_in_a_row_take_the_kind_from_the_executor(driver: StoreDr
     assert (await place_one(driver, spec("kind:other"))).executor == EXECUTOR
 
 
+async def test_an_opened_breaker_is_told_once_and_counted_as_long_as_it_is_open(
+    driver: StoreDriver, virtual_time: VirtualTime
+) -> None:
+    async def out() -> dict[Cause, int]:
+        return dict((await driver.store.read.gauges()).withheld)
+
+    await driver.join(NODE, capabilities=("kind:noop", "kind:other"))
+    told: list[object] = []
+    for _ in range(BREAKER.failures):
+        placed = await place_one(driver, spec(), max_tries=1)
+        await driver.ack(placed)
+        record = records.FailureRecord(placed.task, placed.grant, "failed", "{}", retryable=True, delays=[0])
+        told.append((await driver.store.fail([record], breaker=BREAKER)).opened)
+    assert [one for one in told if one] == [{"kind:noop": 1}]
+    assert told[-1] == {"kind:noop": 1}
+    assert await out() == {Cause.MISSING: 0, Cause.FAILURES: 1}
+    await pass_time(driver, virtual_time, SPAN)
+    assert await out() == {Cause.MISSING: 0, Cause.FAILURES: 0}, "it gets a task, which decides"
+
+
+async def test_what_a_node_lacks_is_counted_by_its_reason(driver: StoreDriver) -> None:
+    await join_asr(driver)
+    placed = await place_one(driver, ASR)
+    assert await lack(driver, placed, "asr:vosk") == 1
+    assert (await driver.store.read.gauges()).withheld == {Cause.MISSING: 1, Cause.FAILURES: 0}
+
+
 async def test_a_success_ends_the_row(driver: StoreDriver) -> None:
     await driver.join(NODE)
     for _ in range(3):
@@ -391,11 +418,13 @@ async def test_time_limits_that_pass_count_as_failures(driver: StoreDriver, virt
     # Past the grace that follows the first tick of all.
     virtual_time.advance(LEASE_MS)
     await driver.join(NODE, slots=BREAKER.failures)
+    told: list[object] = []
     for _ in range(BREAKER.failures):
         placed = await place_one(driver, spec(), max_tries=1, total_ms=500)
         await driver.ack(placed)
-        await pass_time(driver, virtual_time, 500)
+        told.append((await pass_time(driver, virtual_time, 500)).opened)
     assert [entry.cause for entry in await withheld(driver)] == [Cause.FAILURES]
+    assert [one for one in told if one] == [{"kind:noop": 1}]
 
 
 async def test_a_node_that_is_forgotten_leaves_no_trace(driver: StoreDriver, virtual_time: VirtualTime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from mediafleet.node.link import Dial
     from mediafleet.ops.settings import Settings
 
+LOOK_AGAIN = signal.SIGUSR2
+"""Sent to a node whose machine has changed."""
 ABORTED = 130
 """Exit code of a node that was made to leave its work."""
 
@@ -47,6 +50,8 @@ async def serve_node(settings: Settings) -> int:
                 cell=settings.store.cell,
             ),
         )
+        # Models are installed and cards are plugged in while a node runs.
+        asyncio.get_running_loop().add_signal_handler(LOOK_AGAIN, agent.look_again)
         teller = asyncio.create_task(_tell(agent, signals), name="signals")
         try:
             farewell = await agent.run()

@@ -22,6 +22,7 @@ from mediafleet.bench.instances import measure_instances
 from mediafleet.bench.noop import measure_noop, measure_noop_with_peers
 from mediafleet.bench.overhead import measure_batch_overhead, measure_overhead
 from mediafleet.bench.placement import measure_placement
+from mediafleet.bench.recovery import measure_recovery
 from mediafleet.domain.errors import InvalidRequest
 
 
@@ -53,6 +54,10 @@ BENCHES: dict[str, Bench] = {
     "transcode": Bench(measure_overhead, ("transcode_overhead_ratio", "transcode_overhead_s", "transcode_verify_s")),
     "batch": Bench(measure_batch_overhead, ("batch_overhead_ratio", "batch_verify_s")),
     "instances": Bench(measure_instances, ("two_instances_cpu_ratio", "reservations_doubled", "reservations_leaked")),
+    "recovery": Bench(
+        measure_recovery,
+        ("recovery_instance_kill_max_s", "recovery_live_closed_max_s", "recovery_live_silent_max_beats"),
+    ),
     "placement": Bench(
         measure_placement,
         (

@@ -117,7 +117,7 @@ _add("catalogue", "catalogue:catalogue", OPERATE, "List the services and models 
     ("mediafleet catalogue", "where the list comes from, and the newest of each first"),
     ("mediafleet catalogue --json", "the CatalogueView of the API"),
 ])  # fmt: skip
-_add("log-level", "log_level:log_level", OPERATE, "Show or set which lines the scheduler instances write.", [
+_add("log-level", "log_level:log_level", OPERATE, "Show or set which lines scheduler instances and nodes write.", [
     ("mediafleet log-level", "what is in force"),
     ("mediafleet log-level scheduler.placer debug", "on all instances, within seconds"),
     ("mediafleet log-level scheduler.placer default", "as it was"),

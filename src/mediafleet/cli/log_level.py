@@ -26,7 +26,7 @@ def log_level(
     *,
     options: ClientOptions = _NO_OPTIONS,
 ) -> int:
-    """Show or set which lines the scheduler instances write.
+    """Show or set which lines the scheduler instances and their nodes write.
 
     Args:
         module: A part of mediafleet (scheduler, scheduler.placer), root for everything, or the logger of a library.

@@ -79,6 +79,7 @@ def node(
     """Run one node: this machine works for a fleet.
 
     SIGTERM drains it: running work is finished first. Ctrl-C or a second signal aborts; other nodes go on with its work.
+    SIGUSR2 has it look again at what the machine can do, after a model was installed or a card was added.
 
     Args:
         scheduler: Address of a scheduler (default http://127.0.0.1:8000).

@@ -158,6 +158,8 @@ class Registered(msgspec.Struct, frozen=True, tag="registered", tag_field="type"
     drop: tuple[AttemptRef, ...] = ()
     """Stop these, or forget their result: they were revoked or somebody else's result was accepted."""
     draining: bool = False
+    log_levels: dict[str, str] = {}
+    """As in `log_levels`."""
 
 
 class Assignment(msgspec.Struct, frozen=True):
@@ -204,7 +206,14 @@ class Ping(msgspec.Struct, frozen=True, tag="ping", tag_field="type"):
     """Ask for a heartbeat now."""
 
 
-SchedulerFrame = Registered | JobAssign | JobCancel | JobResultAck | Drain | Ping
+class SetLogLevels(msgspec.Struct, frozen=True, tag="log_levels", tag_field="type"):
+    """Write the lines of modules from these levels on, and of all others as at the start."""
+
+    levels: dict[str, str]
+    """`debug`, `info`, `warning` or `error` by the full name of a module; all that was set, not only what is new."""
+
+
+SchedulerFrame = Registered | JobAssign | JobCancel | JobResultAck | Drain | Ping | SetLogLevels
 
 # Made once: a decoder for a union of types takes longer to build than to use.
 decode_node_frame = msgspec.json.Decoder(NodeFrame).decode

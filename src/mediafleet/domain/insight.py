@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from mediafleet.domain.health import Cause
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.node import NodeState
 
@@ -64,12 +65,25 @@ class QueueDepth(msgspec.Struct, frozen=True):
     """There are more queues than one look reads: it is at least so much."""
 
 
+class OpenTasks(msgspec.Struct, frozen=True):
+    """Tasks that are not final: what bounds of open tasks are held against."""
+
+    all: int = 0
+    by_class: Mapping[PriorityClass, int] = {}
+    tenant: str = ""
+    """The one that has most of them in one cell."""
+    of_tenant: int = 0
+
+
 class FleetGauges(msgspec.Struct, frozen=True):
     """What is read from the store when somebody looks, and never counted along."""
 
     queues: Mapping[PriorityClass, QueueDepth]
     nodes: Mapping[NodeState, int]
     dead_letters: int
+    withheld: Mapping[Cause, int] = {}
+    """Capabilities that executors claim and are in no pool with, by why."""
+    open: OpenTasks = OpenTasks()
 
 
 def merge_gauges(cells: Sequence[FleetGauges]) -> FleetGauges:
@@ -85,7 +99,19 @@ def merge_gauges(cells: Sequence[FleetGauges]) -> FleetGauges:
             queues[priority] = QueueDepth(
                 known.tasks + depth.tasks, max(known.oldest_ms, depth.oldest_ms), known.is_cut or depth.is_cut
             )
-    return FleetGauges(queues, nodes, sum(cell.dead_letters for cell in cells))
+    withheld = Counter[Cause]()
+    for cell in cells:
+        withheld.update(cell.withheld)
+    return FleetGauges(queues, nodes, sum(cell.dead_letters for cell in cells), withheld, _merge_open(cells))
+
+
+def _merge_open(cells: Sequence[FleetGauges]) -> OpenTasks:
+    by_class = Counter[PriorityClass]()
+    for cell in cells:
+        by_class.update(cell.open.by_class)
+    # Each cell holds a tenant to the bound by itself.
+    fullest = max((cell.open for cell in cells), key=lambda found: found.of_tenant)
+    return OpenTasks(sum(cell.open.all for cell in cells), by_class, fullest.tenant, fullest.of_tenant)
 
 
 class KindTally(msgspec.Struct, frozen=True, omit_defaults=True):

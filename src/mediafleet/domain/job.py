@@ -82,6 +82,8 @@ class TaskSummary(msgspec.Struct, frozen=True):
     tries: int = 0
     executor: str = ""
     error: ErrorInfo | None = None
+    limits: dict[str, int] = {}
+    """Those that hold for it, by name as in `TaskLimits`."""
 
 
 # Nothing is left out of it: a client finds every field, and null where there is nothing to say.
@@ -122,6 +124,8 @@ class JobView(msgspec.Struct, frozen=True):
     """Jobs that it was to wait for."""
     waits_for: tuple[str, ...] = ()
     """Those of them that have not completed; it begins when none is left."""
+    limits: dict[str, int] = {}
+    """What its submission asked for in place of its kind's limits, 0 for what the kind says; what holds is each task's."""
     tasks: tuple[TaskSummary, ...] = ()
     """Only where a single job is asked for."""
 

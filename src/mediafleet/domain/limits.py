@@ -50,6 +50,11 @@ class LimitWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 NO_WISH = LimitWish()
 
 
+def show_limits(limits: TaskLimits | LimitWish) -> dict[str, int]:
+    """Return all limits by name, for people: the usual ones too."""
+    return msgspec.structs.asdict(limits)
+
+
 class KindLimits(msgspec.Struct, frozen=True):
     """What a kind says of the limits of its tasks."""
 
@@ -57,6 +62,15 @@ class KindLimits(msgspec.Struct, frozen=True):
     """For what a plan leaves open."""
     most: LimitWish = NO_WISH
     """The largest that a submission may ask for; 0 for `LONGEST_MS`, and for `MOST_TRIES` tries."""
+
+
+def largest_wish(kind: KindLimits) -> LimitWish:
+    """Return the largest limits that a submission of the kind may ask for."""
+    return LimitWish(*(getattr(kind.most, name) or _ceiling(name) for name in LimitWish.__struct_fields__))
+
+
+def _ceiling(name: str) -> int:
+    return MOST_TRIES if name == "max_tries" else LONGEST_MS
 
 
 def check_wish(wish: LimitWish, kind: KindLimits) -> None:
@@ -67,10 +81,11 @@ def check_wish(wish: LimitWish, kind: KindLimits) -> None:
     """
     if wish == NO_WISH:
         return
+    largest = largest_wish(kind)
     for name in LimitWish.__struct_fields__:
         value: int = getattr(wish, name)
-        least, longest = (1, MOST_TRIES) if name == "max_tries" else (SHORTEST_MS, LONGEST_MS)
-        most = getattr(kind.most, name) or longest
+        least = 1 if name == "max_tries" else SHORTEST_MS
+        most: int = getattr(largest, name)
         if value and not least <= value <= most:
             raise InvalidRequest(f"limits.{name} is {value}; this kind allows {least} to {most}, and 0 for its own.")
 
@@ -98,6 +113,15 @@ def check_limits(limits: TaskLimits, name: str) -> None:
         # The store's scripts count in doubles; what is larger would be rounded, or refused half-way.
         if not (1 if field == "max_tries" else 0) <= value <= 2**53:
             raise InvalidRequest(f"The task {name!r} has the limit {field} = {value}, which cannot be.")
+
+
+def limits_of_rule(rule: str) -> TaskLimits:
+    """Return the limits of a task as the store's scripts keep them: `…|max_tries|total_ms|weight[|encoded limits]`."""
+    _, _, _, _, tries, total_ms, _, *rest = rule.split("|")
+    accept, queue, progress, deadline = (rest[0] if rest and rest[0] else "0,0,0,0").split(",")
+    # Lua may write a whole number with a point or an exponent.
+    numbers = [int(float(text)) for text in (tries, total_ms, accept, queue, progress, deadline)]
+    return TaskLimits(*numbers)
 
 
 def encode_limits(limits: TaskLimits) -> str:

@@ -212,6 +212,7 @@ class NodeAgent:
             self._look.clear()
             before = machine.executors
             await machine.look()
+            _log.info("looked again at what this machine can do", changed=machine.executors != before)
             if machine.executors != before:
                 duty.table.offer(machine.executors)
                 duty.post(machine.announcement("executors"))

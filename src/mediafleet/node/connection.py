@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _REGISTER_S = 10.0
 """How long the scheduler may take to answer `register`."""
 _SHORTEST_BEAT_S = 0.05
+_ANSWER_BEATS = 1.5
+"""How long the scheduler may take to show that it is there, in heartbeats; with the one between two questions 2.5."""
 _MOST_QUEUED = 10_000
 """Frames that wait for a peer which does not read; then the link is given up, and the next one tells all anew."""
 
@@ -86,6 +88,7 @@ class Connection:
             for name, work in {
                 "send": self._send_all,
                 "beat": lambda: self._beat(beat),
+                "probe": self._probe,
                 "progress": lambda: self._report(board),
             }.items()
         ]
@@ -117,12 +120,21 @@ class Connection:
 
     async def _beat(self, beat: Callable[[], None]) -> None:
         while True:
-            # The scheduler names the pace; a nought from it must not make this a busy loop.
-            await asyncio.sleep(max(_SHORTEST_BEAT_S, self.registered.heartbeat_ms / 1000))
+            await asyncio.sleep(self._beat_s)
             beat()
             if self._has_gap:
                 _log.warning("the scheduler does not read what this node sends; the link is given up")
                 await self._link.close()
+
+    async def _probe(self) -> None:
+        while True:
+            await asyncio.sleep(self._beat_s)
+            await self._link.probe(within_s=_ANSWER_BEATS * self._beat_s)
+
+    @property
+    def _beat_s(self) -> float:
+        # The scheduler names the pace; a nought from it must not make a busy loop.
+        return max(_SHORTEST_BEAT_S, self.registered.heartbeat_ms / 1000)
 
     async def _report(self, board: ProgressBoard) -> None:
         # The other end may be another instance of the scheduler, which has seen none of it.

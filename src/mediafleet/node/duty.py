@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
+from mediafleet.domain.frames import Registered, SetLogLevels
 from mediafleet.node.runner import bind_attempt
 from mediafleet.node.state import AttemptTable, Ending, Forget, Instruction, Keep, Send, Start, Stop
+from mediafleet.ops.log_levels import apply_levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -63,6 +65,14 @@ class Duty:
 
     def handle(self, frame: SchedulerFrame) -> None:
         """Do what a frame asks for."""
+        match frame:
+            case Registered():
+                # A scheduler may have set or taken back levels while there was no link.
+                _follow_levels(frame.log_levels)
+            case SetLogLevels():
+                _follow_levels(frame.levels)
+            case _:
+                pass
         self.apply(self.table.handle(frame, now_s=self._clock.monotonic()))
 
     def beat(self) -> None:
@@ -161,3 +171,8 @@ class Duty:
         self.board.forget(grant)
         ending = None if handler.cancelled() else handler.result()
         self.apply(self.table.finish(grant, ending, now_s=self._clock.monotonic()))
+
+
+def _follow_levels(levels: dict[str, str]) -> None:
+    if apply_levels(levels):
+        _log.info("log levels changed", levels=levels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -51,9 +52,6 @@ _CLOSE_ERRORS: dict[int, tuple[type[MediafleetError], str]] = {
     ),
 }
 
-# Together below two heartbeats of 5 s; the library's own 10 s of close_timeout would double it.
-_PING_S = 4.0
-_PONG_S = 4.0
 _CLOSE_S = 1.0
 _OPEN_S = 10.0
 
@@ -76,6 +74,14 @@ class Link(Protocol):
 
         Raises:
             MediafleetError: The link is down; the class and sentence say why.
+        """
+        ...
+
+    async def probe(self, *, within_s: float) -> None:
+        """Return once the other end has shown that it is there; a link that finds silence by itself returns at once.
+
+        Raises:
+            SchedulerUnavailable: It did not in time; the link is down now.
         """
         ...
 
@@ -103,6 +109,7 @@ class WebSocketLink:
     def __init__(self, socket: ClientConnection, address: str) -> None:
         self._socket = socket
         self._address = address
+        self._is_silent = False
 
     @classmethod
     async def open(cls, scheduler: str, *, token: str = "") -> WebSocketLink:
@@ -123,10 +130,8 @@ class WebSocketLink:
                 # which knows nothing of a scheduler on the local network.
                 proxy=None,
                 open_timeout=_OPEN_S,
-                # Without pings a link whose other end lost its power looks
-                # open until TCP gives up, which takes minutes.
-                ping_interval=_PING_S,
-                ping_timeout=_PONG_S,
+                # `probe` asks, at the pace of the scheduler's heartbeats, which only the registration tells.
+                ping_interval=None,
                 close_timeout=_CLOSE_S,
                 max_size=MAX_FRAME_BYTES,
             )
@@ -153,7 +158,25 @@ class WebSocketLink:
                 if frame := read_frame(message):
                     yield frame
         except ConnectionClosed as error:
+            if self._is_silent:
+                raise self._silence() from error
             raise explain_close(self._address, error) from error
+
+    async def probe(self, *, within_s: float) -> None:
+        """Return once the scheduler has answered a ping."""
+        try:
+            async with asyncio.timeout(within_s):
+                await (await self._socket.ping())
+        except ConnectionClosed as error:
+            raise explain_close(self._address, error) from error
+        except TimeoutError:
+            # Not closed: a close frame to nobody would be waited for.
+            self._is_silent = True
+            self._socket.transport.abort()
+            raise self._silence() from None
+
+    def _silence(self) -> SchedulerUnavailable:
+        return SchedulerUnavailable(f"The scheduler at {self._address} went silent.")
 
     async def close(self) -> None:
         """Close it; safe to repeat."""

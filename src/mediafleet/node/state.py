@@ -30,6 +30,7 @@ from mediafleet.domain.frames import (
     Ping,
     Registered,
     SchedulerFrame,
+    SetLogLevels,
     encode_frame,
 )
 from mediafleet.domain.insight import KindTally
@@ -176,8 +177,9 @@ class AttemptTable:
             case Drain():
                 self._told_to_drain = frame.draining
                 return []
-            case Ping():
-                return self.beat(now_s=now_s, load={})
+            case Ping() | SetLogLevels():
+                # Levels are the process's and not of its work: `Duty` sees to them.
+                return self.beat(now_s=now_s, load={}) if isinstance(frame, Ping) else []
 
     def lose_link(self) -> None:
         """Note that nothing sent can be relied on any more."""

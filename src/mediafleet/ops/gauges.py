@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from mediafleet.domain.health import Cause
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.node import NodeState
 
@@ -35,6 +36,11 @@ class FleetCollector(Collector):
         )
         nodes = GaugeMetricFamily("mediafleet_nodes", "Nodes by state.", labels=["state"])
         dead = GaugeMetricFamily("mediafleet_dead_letters_kept", "Dead letters that nobody has dealt with.")
+        withheld = GaugeMetricFamily(
+            "mediafleet_withheld_capabilities",
+            "Capabilities that executors claim and get no work for at present.",
+            labels=["reason"],
+        )
         failing = GaugeMetricFamily(
             "mediafleet_node_failure_rate",
             "Share of failed outcomes, 0 to 1, of the nodes of this instance that fail most.",
@@ -49,6 +55,8 @@ class FleetCollector(Collector):
             for state in NodeState:
                 nodes.add_metric([state.value], seen.nodes.get(state, 0))
             dead.add_metric([], seen.dead_letters)
+            for cause in Cause:
+                withheld.add_metric([cause.value], seen.withheld.get(cause, 0))
         for node, rate in self.failing.items():
             failing.add_metric([node], rate)
-        yield from (up, queued, age, nodes, dead, failing)
+        yield from (up, queued, age, nodes, dead, withheld, failing)

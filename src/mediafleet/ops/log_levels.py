@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
 from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mediafleet.domain.errors import InvalidRequest
@@ -52,8 +53,15 @@ def full_name(module: str) -> str:
 
 def known_modules() -> set[str]:
     """Return the names that a level can be set for."""
-    own = {name for name in sys.modules if name == _PACKAGE or name.startswith(f"{_PACKAGE}.")}
-    return {ROOT, *own, *logging.Logger.manager.loggerDict}
+    return {ROOT, *_own_modules(), *logging.Logger.manager.loggerDict}
+
+
+@cache
+def _own_modules() -> frozenset[str]:
+    # By their files and not by what was imported: levels are for nodes as well, whose modules no scheduler has loaded.
+    root = Path(__file__).parents[1]
+    paths = [path.relative_to(root.parent).with_suffix("") for path in root.rglob("*.py")]
+    return frozenset(".".join(path.parts).removesuffix(".__init__") for path in paths)
 
 
 def apply_levels(levels: Mapping[str, str]) -> bool:

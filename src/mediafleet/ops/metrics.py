@@ -97,6 +97,9 @@ class Metrics:
         )
 
     def _make_task_counters(self) -> None:
+        self.breakers_opened = self._counter(
+            "breakers_opened", "Executors that get no tasks of a kind for a while, since too many failed there.", "kind"
+        )
         self.tasks_placed = self._counter("tasks_placed", "Attempts that got an executor.")
         self.reserve_conflicts = self._counter(
             "reserve_conflicts", "Placing calls and reservations that something else had overtaken.", "reason"
@@ -136,6 +139,11 @@ class Metrics:
         # Codes are the kinds' own, without a bound: a label takes only those that are ours.
         for code, count in codes.items() if isinstance(codes, dict) else ():
             self.dead_letters.labels(_DEAD_REASONS.get(code, "failed")).inc(count)
+
+    def note_breakers(self, opened: dict[str, int] | list[int]) -> None:
+        """Count circuit breakers that opened, by the capability that they took away: `kind:<name>`."""
+        for capability, count in opened.items() if isinstance(opened, dict) else ():
+            self.breakers_opened.labels(self._kind_label(capability.removeprefix("kind:"))).inc(count)
 
     def note_outcomes(self, node: str, *, done: int, failed: int) -> None:
         """Count how attempts of a node ended; those that it was told to stop are neither."""

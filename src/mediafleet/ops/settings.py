@@ -52,6 +52,8 @@ class SchedulerSettings:
     """Longest of both, milliseconds."""
     node_lease_ms: int = 15_000
     """How long a silent node keeps its work, milliseconds; at least 2 heartbeats."""
+    live_grace_ms: int = 400
+    """How long a node whose link closed has to come back before its live work goes elsewhere, milliseconds."""
     reap_ms: int = 500
     """How often ended leases, timers and retention are looked for, milliseconds."""
     outage_gap_ms: int = 3_000

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mediafleet.domain.errors import QueueFull
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.store.cell_records import Bounds
 
 if TYPE_CHECKING:
+    from mediafleet.domain.insight import OpenTasks
     from mediafleet.domain.rules import FleetRules
     from mediafleet.store.cell_records import Full
 
@@ -25,6 +26,24 @@ def bounds_of(rules: FleetRules) -> Bounds:
     return Bounds(
         rules.max_open, rules.max_open_per_tenant, {priority.value[0]: most for priority, most in by_class.items()}
     )
+
+
+def describe_bounds(rules: FleetRules, found: OpenTasks, *, cells: int = 1) -> dict[str, Any]:
+    """Return each bound with what counts against it; `most` is 0 where there is none. Each cell has the same bounds."""
+    bounds = bounds_of(rules)
+    by_class = {
+        priority.value: {
+            "open": found.by_class.get(priority, 0),
+            "most": bounds.by_class.get(priority.value[0], 0) * cells,
+        }
+        for priority in PriorityClass
+    }
+    return {
+        "all": {"open": found.all, "most": bounds.all * cells},
+        # One cell's: a tenant is refused where its jobs go, whatever room the others have.
+        "tenant": {"open": found.of_tenant, "most": bounds.tenant, "fullest": found.tenant},
+        "class": by_class,
+    }
 
 
 def queue_full(full: Full) -> QueueFull:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from mediafleet.domain.insight import FleetGauges, LogLevels, MetricView, merge_
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.rates import RateMeter
 from mediafleet.ops.log_levels import apply_levels, check_request, default_level
+from mediafleet.scheduler.bounds import describe_bounds
 
 if TYPE_CHECKING:
     from mediafleet.ops.metrics import Metrics
@@ -54,6 +55,13 @@ class Insight:
         self._looked_s = 0.0
         self._fresh_s = 0.0
         self._lag_s = 0.0
+        self._followers: list[Callable[[dict[str, str]], None]] = []
+        self.levels: dict[str, str] = {}
+        """The log levels that are in force here, by module."""
+
+    def follow_with(self, tell: Callable[[dict[str, str]], None]) -> None:
+        """Have somebody told whenever other log levels are in force."""
+        self._followers.append(tell)
 
     async def render(self) -> bytes:
         """Return the metrics in the Prometheus text format; also while the store is away."""
@@ -72,6 +80,7 @@ class Insight:
         for store in self._stores:
             jobs.update(await store.read.count_jobs())
         gauges = await self._look()
+        _, rules = await self._store.read.config()
         executors = [executor for node in nodes for executor in node.executors]
         now_s = monotonic()
         return {
@@ -80,6 +89,7 @@ class Insight:
             "slots": {"total": sum(e.slots for e in executors), "used": sum(e.used for e in executors)},
             "queued_tasks": sum(depth.tasks for depth in gauges.queues.values()),
             "queues": {priority: msgspec.to_builtins(depth) for priority, depth in gauges.queues.items()},
+            "bounds": describe_bounds(rules, gauges.open, cells=len(self._stores)),
             "dead_letters": gauges.dead_letters,
             "instance": self._instance,
             "rates_per_s": self._rates.read(),
@@ -122,6 +132,11 @@ class Insight:
         levels = await self._store.read.log_levels()
         if apply_levels(levels):
             log.info("log levels changed", levels=levels)
+        # Compared here as well: beside another instance of its process this one finds the levels as they are to be.
+        if levels != self.levels:
+            self.levels = levels
+            for tell in self._followers:
+                tell(levels)
 
     # --- the store ---
 

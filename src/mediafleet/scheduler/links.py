@@ -77,6 +77,11 @@ class LinkTable:
         linked = self._linked.get(node)
         return linked is not None and linked.link.send(frame)
 
+    def tell_all(self, frame: SchedulerFrame) -> None:
+        """Send a frame to all nodes of this instance."""
+        for linked in list(self._linked.values()):
+            linked.link.send(frame)
+
     def tell(self, node: str, frame: SchedulerFrame) -> None:
         """Send a frame to a node, through another instance if that has its link. It may get lost on the way."""
         if not self.send(node, frame):

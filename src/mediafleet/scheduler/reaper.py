@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,13 @@ class Reaper:
         self._placer, self._planner = recovery.placer, recovery.planner
         self._links, self._metrics = recovery.links, recovery.metrics
         self._sweep_in_ms = 0
+        self._asked = asyncio.Event()
         self._max_kills = FleetRules().max_kills
+
+    @property
+    def live_grace_ms(self) -> int:
+        """How long live work waits for a node whose link closed; of two silent heartbeats nothing is left to wait for."""
+        return min(self._settings.live_grace_ms, self._settings.heartbeat_ms // 4)
 
     def follow(self, rules: FleetRules) -> None:
         """End what is due by these rules from now on."""
@@ -89,7 +96,14 @@ class Reaper:
             await self._placer.sweep()
             # Instances that were started together would otherwise all sweep in the same moment.
             self._sweep_in_ms = int(self._settings.backstop_ms * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-        await asyncio.sleep(self._settings.reap_ms / 1000)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.reap_ms / 1000):
+                await self._asked.wait()
+        self._asked.clear()
+
+    def ask(self, *, in_s: float) -> None:
+        """Tick soon, because something is known to be due by then: live work does not wait for the next tick."""
+        asyncio.get_running_loop().call_later(in_s, self._asked.set)
 
     async def tick(self) -> None:
         """Do once what is due now. Raises StoreUnavailable."""
@@ -121,6 +135,7 @@ class Reaper:
         expired = reaped.expired if isinstance(reaped.expired, dict) else {}
         dead = reaped.dead if isinstance(reaped.dead, dict) else {}
         self._metrics.note_dead(dead)
+        self._metrics.note_breakers(reaped.opened)
         self._metrics.ack_timeouts.inc(expired.get("reserve", 0))
         # Those that ended for good were the last try of their task.
         self._metrics.retries.inc(max(0, expired.get("deadline", 0) - dead.get(TIMED_OUT.code, 0)))
@@ -128,12 +143,12 @@ class Reaper:
             # Only these are attempts that gave slots back; what timers let go is in the queues.
             if limit := LIMITS.get(what):
                 self._metrics.limits_reached.labels(limit).inc(count)
-            if what in {"reserve", "node", "deadline", "stalled", "idle"}:
+            if what in {"reserve", "node", "live", "deadline", "stalled", "idle"}:
                 self._metrics.attempts_lost.labels(what).inc(count)
             # Executors came to pools that this instance may not know yet.
             if what == "withheld":
                 self._placer.note_executors()
-            if what in {"reserve", "deadline", "stalled", "idle"}:
+            if what in {"reserve", "live", "deadline", "stalled", "idle"}:
                 log.warning("attempts ended without a result", reason=what, count=count)
 
     def _rules(self) -> ReapRules:

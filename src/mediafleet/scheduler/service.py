@@ -15,7 +15,7 @@ import structlog
 from mediafleet import __version__
 from mediafleet.domain.cells import cell_names
 from mediafleet.domain.errors import Conflict, IllegalTransition, NotFound, QueueFull, StoreUnavailable
-from mediafleet.domain.frames import Drain, JobResults, Misc, Outcome, Registered
+from mediafleet.domain.frames import Drain, JobResults, Misc, Outcome, Registered, SetLogLevels
 from mediafleet.domain.ids import is_id
 from mediafleet.domain.job import JobPage
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus
@@ -138,6 +138,7 @@ class Scheduler:
         self._hub = EventHub(store, on_unknown=self.metrics.unknown_events.inc)
         self.insight = resources.insight or Insight(instance, [store], self.metrics)
         self._looks_after_insight = resources.insight is None
+        self.insight.follow_with(lambda levels: self._links.tell_all(SetLogLevels(levels)))
         self.dead = DeadLetterBox(store, self.retry)
         self._explainer = Explainer(store, facts)
         self._loops: list[asyncio.Task[None]] = []
@@ -188,7 +189,13 @@ class Scheduler:
     async def _adopt_orphans(self) -> None:
         """Nodes whose instance is gone have no link: their executors leave the pools until they come back."""
         for node, epoch in await self._store.read.nodes_without_instance():
-            await self._store.unlink(node, epoch, goodbye=False, retention_ms=NODE_RETENTION_MS)
+            await self._store.unlink(
+                node,
+                epoch,
+                goodbye=False,
+                retention_ms=NODE_RETENTION_MS,
+                live_grace_ms=self._reaper.live_grace_ms,
+            )
 
     async def _bury(self, dead: str) -> None:
         """Take over what an instance that is gone has left. Raises StoreUnavailable; safe to repeat."""
@@ -370,6 +377,7 @@ class Scheduler:
             keep=admitted.keep,
             drop=admitted.drop,
             draining=admitted.draining,
+            log_levels=self.insight.levels,
         )
 
     async def receive(self, link: NodeLink, frame: NodeFrame) -> None:
@@ -403,8 +411,9 @@ class Scheduler:
 
     async def _unlink(self, link: NodeLink, linked: LinkedNode, *, goodbye: bool) -> None:
         try:
+            grace_ms = self._reaper.live_grace_ms
             unlinked = await self._store.unlink(
-                link.node, linked.epoch, goodbye=goodbye, retention_ms=NODE_RETENTION_MS
+                link.node, linked.epoch, goodbye=goodbye, retention_ms=NODE_RETENTION_MS, live_grace_ms=grace_ms
             )
         except StoreUnavailable as error:
             log.warning("a link closed; the node's lease will end it", node=link.node, reason=error.message)
@@ -412,6 +421,7 @@ class Scheduler:
         if unlinked.current:
             log.info("node left" if goodbye else "node link closed", node=link.node, lost=unlinked.lost)
         self._placer.ask(unlinked.queues)
+        self._reaper.ask(in_s=grace_ms / 1000)
 
 
 def place_rules(instance: str, rules: SchedulerSettings) -> PlaceRules:

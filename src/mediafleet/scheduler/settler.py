@@ -277,6 +277,7 @@ class Settler:
         failed = await self._store.fail(tick.failures, breaker=self._rules.breaker)
         _note_verdicts(tick, [record.grant for record in tick.failures], failed.verdicts)
         self._metrics.note_dead(failed.dead)
+        self._metrics.note_breakers(failed.opened)
         for node, refusal in tick.refusals:
             self._rules.on_refusal(node, refusal)
         for record, verdict in zip(tick.failures, failed.verdicts, strict=True):

@@ -16,7 +16,7 @@ from mediafleet.domain.frames import utf8_length
 from mediafleet.domain.ids import check_name, task_id
 from mediafleet.domain.job import Job, JobView
 from mediafleet.domain.lifecycle import JobStatus
-from mediafleet.domain.limits import check_limits, effective_limits, encode_limits
+from mediafleet.domain.limits import check_limits, effective_limits, encode_limits, show_limits
 from mediafleet.domain.node import MAX_SLOTS
 from mediafleet.domain.plan import Complete, Expand, Fail, NewTask, Step, TaskResult, TaskSpec
 from mediafleet.domain.retry import score_ms
@@ -245,6 +245,7 @@ def fresh_view(job: Job, submitted: records.SubmittedJob, *, uploading: bool) ->
         deadline_ms=job.deadline_ms or None,
         after=tuple(submitted.after.split()),
         waits_for=tuple(submitted.awaits.split()),
+        limits=show_limits(job.limits),
     )
 
 

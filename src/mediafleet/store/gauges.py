@@ -7,10 +7,13 @@ from itertools import islice
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from mediafleet.domain.insight import FleetGauges, QueueDepth
+from mediafleet.domain.health import Cause
+from mediafleet.domain.insight import FleetGauges, OpenTasks, QueueDepth
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.node import NodeState
 from mediafleet.store.connection import translate_errors
+from mediafleet.store.scripts import from_fields
+from mediafleet.store.views import withheld_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +37,13 @@ async def read_gauges(redis: Any, keys: Keys, *, most: int = MOST_LINES) -> Flee
         lines, is_cut = await _lines(redis, keys, most)
         # Jobs are dated by the clocks of instances, so their age is told by one as well, and not by the server's.
         queues = _depths(lines, await _measure(redis, keys, lines), time_ns() // 1_000_000, is_cut=is_cut)
-        return FleetGauges(queues, await _node_states(redis, keys), int(await redis.zcard(keys.dead)))
+        return FleetGauges(
+            queues,
+            await _node_states(redis, keys),
+            int(await redis.zcard(keys.dead)),
+            await _withheld(redis, keys),
+            _open_tasks(from_fields(await redis.hgetall(keys.open))),
+        )
 
 
 async def _lines(redis: Any, keys: Keys, most: int) -> tuple[list[Line], bool]:
@@ -76,6 +85,21 @@ async def _node_states(redis: Any, keys: Keys) -> dict[NodeState, int]:
     states = await _ask(redis, "hget", [keys.node(name) for name in names], "state")
     counts = Counter(state.decode() for state in states if state)
     return {state: counts[state.value] for state in NodeState}
+
+
+async def _withheld(redis: Any, keys: Keys) -> dict[Cause, int]:
+    names = _texts(await redis.smembers(keys.withheld))
+    healths = await _ask(redis, "hget", [keys.executor(name) for name in names], "health")
+    entries = [entry for health in healths if health for entry in withheld_of(health.decode())]
+    counts = Counter(entry.cause for entry in entries if entry.is_out)
+    return {cause: counts[cause] for cause in Cause}
+
+
+def _open_tasks(counts: dict[str, str]) -> OpenTasks:
+    tenants = {name.removeprefix("tenant:"): int(count) for name, count in counts.items() if name.startswith("tenant:")}
+    fullest = max(tenants, key=tenants.__getitem__, default="")
+    by_class = {priority: int(counts.get(f"class:{letter}", 0)) for letter, priority in _CLASSES.items()}
+    return OpenTasks(int(counts.get("all", 0)), by_class, fullest, tenants.get(fullest, 0))
 
 
 async def _ask(redis: Any, command: str, names: Sequence[str], *arguments: Any, **options: Any) -> list[Any]:

@@ -245,6 +245,8 @@ class Failed(msgspec.Struct, frozen=True):
     queues: list[str]
     freed: Freed
     dead: Counts = {}
+    opened: Counts = {}
+    """Circuit breakers that opened, by the capability that they took away."""
     """New dead letters by the code of their error."""
 
 
@@ -382,6 +384,8 @@ class Reaped(msgspec.Struct, frozen=True):
     nodes: list[str] = []
     """Nodes whose lease ended."""
     dead: Counts = {}
+    opened: Counts = {}
+    """Circuit breakers that opened, by the capability that they took away."""
     """As of `Failed`."""
 
 

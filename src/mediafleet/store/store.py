@@ -170,10 +170,18 @@ class Store:
             "withhold", health.WithheldReply, reports=reports, span_ms=span_ms, longest_ms=longest_ms
         )
 
-    async def unlink(self, node: str, epoch: int, *, goodbye: bool, retention_ms: int) -> records.Unlinked:
+    async def unlink(
+        self, node: str, epoch: int, *, goodbye: bool, retention_ms: int, live_grace_ms: int = 0
+    ) -> records.Unlinked:
         """Note that a link closed; nothing happens if the node has a newer one."""
         return await self._run(
-            "unlink", records.Unlinked, node=node, epoch=epoch, goodbye=goodbye, retention_ms=retention_ms
+            "unlink",
+            records.Unlinked,
+            node=node,
+            epoch=epoch,
+            goodbye=goodbye,
+            retention_ms=retention_ms,
+            live_grace_ms=live_grace_ms,
         )
 
     async def drain(self, node: str, *, draining: bool, lasting: bool = True) -> records.Drained:

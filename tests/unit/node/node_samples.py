@@ -100,6 +100,8 @@ class ScriptedLink:
         self.sent: asyncio.Queue[NodeFrame] = asyncio.Queue()
         self.is_closed = False
         self.fails = False
+        self.is_silent = False
+        self.probes = asyncio.Queue[float]()
         self.end: Exception = LINK_END
         """Why the link ends once it was closed."""
         for frame in incoming:
@@ -116,6 +118,12 @@ class ScriptedLink:
         while frame := await self.incoming.get():
             yield frame
         raise self.end
+
+    async def probe(self, *, within_s: float) -> None:
+        """Show that the other side is there; if it is not, end the link after the time."""
+        self.probes.put_nowait(within_s)
+        if self.is_silent:
+            raise SchedulerUnavailable("The link went silent.")
 
     async def close(self) -> None:
         """End the link."""

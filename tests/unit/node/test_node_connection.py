@@ -207,3 +207,25 @@ async def test_a_link_ends_with_the_reason_that_its_scheduler_gave() -> None:
     with pytest.raises(MediafleetError, match="A newer link took over") as end:
         await connection.serve(handle=lambda _: None, beat=lambda: None, board=ProgressBoard())
     assert end.type is Conflict
+
+
+async def test_a_scheduler_that_shows_no_sign_ends_the_link_before_three_heartbeats() -> None:
+    link = ScriptedLink(REGISTERED)
+    connection = await Connection.register(link, REGISTER)
+    link.is_silent = True
+    await serving(connection)
+    assert link.is_closed
+    beat_s = module._SHORTEST_BEAT_S
+    assert REGISTERED.heartbeat_ms / 1000 < beat_s
+    assert link.probes.get_nowait() + beat_s < 3 * beat_s
+
+
+async def test_a_scheduler_that_answers_is_asked_again_and_again() -> None:
+    link = ScriptedLink(REGISTERED)
+    serve_task = asyncio.create_task(serving(await Connection.register(link, REGISTER)))
+    async with asyncio.timeout(DEADLINE_S):
+        for _ in range(3):
+            await link.probes.get()
+    assert not link.is_closed
+    await link.close()
+    await serve_task

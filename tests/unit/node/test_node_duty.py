@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from node_samples import DEADLINE_S, REGISTER, REGISTERED, ScriptedLink, assignment, kind_of, runner_for
 from structlog.testing import capture_logs
 
@@ -23,6 +25,7 @@ from mediafleet.domain.frames import (
     Outcome,
     Ping,
     Progress,
+    SetLogLevels,
 )
 from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import TaskResult
@@ -32,6 +35,7 @@ from mediafleet.node.duty import Duty
 from mediafleet.node.outbox import Outbox
 from mediafleet.node.progress import ProgressBoard
 from mediafleet.node.state import AttemptTable
+from mediafleet.ops.log_levels import apply_levels, forget_levels
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -298,3 +302,19 @@ async def test_a_disk_that_refuses_does_not_keep_an_outcome_from_its_scheduler(t
             assert [one.grant for one in (await link.expect(JobResults)).outcomes] == ["g1"]
             await work.duty.until(lambda: not work.duty._owned, seconds=DEADLINE_S)
         assert [line["task"] for line in said if "outbox" in line["event"]] == ["j0-x.g1"]
+
+
+async def test_log_levels_follow_what_the_scheduler_says(tmp_path: Path) -> None:
+    logger = logging.getLogger("mediafleet.node.agent")
+    try:
+        async with on_duty(tmp_path) as work:
+            work.duty.handle(SetLogLevels({logger.name: "debug"}))
+            assert logger.level == logging.DEBUG
+            # While there was no link, they were set back.
+            work.duty.handle(REGISTERED)
+            assert logger.level == logging.NOTSET
+            work.duty.handle(msgspec.structs.replace(REGISTERED, log_levels={logger.name: "error"}))
+            assert logger.level == logging.ERROR
+    finally:
+        apply_levels({})
+        forget_levels()

@@ -142,3 +142,39 @@ async def test_a_frame_above_the_limit_ends_the_link() -> None:
         link = await WebSocketLink.open(address)
         with pytest.raises(SchedulerUnavailable):
             await anext(link.receive())
+
+
+async def test_a_scheduler_that_is_there_answers_a_probe() -> None:
+    async with listening(idle) as address:
+        link = await WebSocketLink.open(address)
+        await link.probe(within_s=20)
+        await link.probe(within_s=20)
+        await link.close()
+
+
+async def test_a_scheduler_that_does_not_answer_a_probe_is_given_up_at_once() -> None:
+    """Nobody waits for a close frame of one that is not there, and the link says why it ended."""
+
+    async def turn_deaf(socket: ServerConnection) -> None:
+        socket.transport.pause_reading()
+        await socket.wait_closed()
+
+    async with listening(turn_deaf) as address:
+        link = await WebSocketLink.open(address)
+        with pytest.raises(SchedulerUnavailable, match="went silent"):
+            await link.probe(within_s=0.05)
+        with pytest.raises(SchedulerUnavailable, match="went silent"):
+            await anext(link.receive())
+        await link.close()
+
+
+async def test_a_probe_of_a_link_that_has_ended_says_why() -> None:
+    async def leave(socket: ServerConnection) -> None:
+        await socket.close(4409, "a newer link")
+
+    async with listening(leave) as address:
+        link = await WebSocketLink.open(address)
+        with pytest.raises(Conflict, match="a newer link"):
+            await anext(link.receive())
+        with pytest.raises(Conflict, match="a newer link"):
+            await link.probe(within_s=20)

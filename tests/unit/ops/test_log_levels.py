@@ -111,6 +111,8 @@ def test_logs_that_are_set_up_anew_begin_with_their_own_level(stream: io.StringI
         (PLACER, PLACER),
         ("scheduler", "mediafleet.scheduler"),
         ("mediafleet", "mediafleet"),
+        # Which no scheduler has loaded.
+        ("node._watchdog", "mediafleet.node._watchdog"),
         ("root", "root"),
         ("asyncio", "asyncio"),
     ],

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from mediafleet.domain.health import Cause
 from mediafleet.domain.insight import FleetGauges, KindTally, MetricValue, QueueDepth
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.node import NodeState
@@ -113,6 +115,7 @@ def test_what_can_fall_is_a_gauge_and_what_only_rises_a_counter() -> None:
         "queue_age_seconds",
         "queued_tasks",
         "store_up",
+        "withheld_capabilities",
     }
     assert set(kinds.values()) == {"counter", "gauge", "histogram"}
 
@@ -227,3 +230,20 @@ def test_the_examples_for_collectors_ask_for_metrics_that_there_are() -> None:
     asked = {name.removesuffix("_bucket") for name in re.findall(r"mediafleet_[a-z_]+", page)}
     assert asked
     assert asked <= {view.name for view in Metrics().views()}
+
+
+def test_withheld_capabilities_are_told_by_their_reason_and_zero_where_there_are_none() -> None:
+    metrics = Metrics()
+    metrics.fleet.seen = msgspec.structs.replace(seen(), withheld={Cause.FAILURES: 2})
+    assert sample(metrics, "mediafleet_withheld_capabilities", reason="failures") == 2
+    assert sample(metrics, "mediafleet_withheld_capabilities", reason="missing") == 0
+
+
+def test_breakers_are_counted_by_kind() -> None:
+    metrics = Metrics()
+    metrics.note_breakers({"kind:clip": 2, "kind:noop": 1})
+    metrics.note_breakers({"kind:clip": 1})
+    # As the scripts say nothing.
+    metrics.note_breakers([])
+    assert sample(metrics, "mediafleet_breakers_opened_total", kind="clip") == 3
+    assert metrics.total("breakers_opened") == 4

@@ -7,10 +7,12 @@ from running_instances import Instances
 from tests_support.store_driver import StoreDriver
 
 from mediafleet.domain.errors import QueueFull
+from mediafleet.domain.insight import OpenTasks
 from mediafleet.domain.job import Submission
+from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.rules import FleetRules
 from mediafleet.ops.settings import SchedulerSettings
-from mediafleet.scheduler.bounds import bounds_of, queue_full
+from mediafleet.scheduler.bounds import bounds_of, describe_bounds, queue_full
 from mediafleet.scheduler.service import fleet_rules
 from mediafleet.store.cell_records import Bounds, Full
 
@@ -51,3 +53,16 @@ async def test_an_instance_refuses_by_the_leaders_rules_and_counts_it(instances:
         assert (await fleet.jobs()).total == 2
         assert fleet.metrics.registry.get_sample_value("mediafleet_submissions_refused_total", {"reason": "all"}) == 1
         await fleet.submit(batch[:1], principal="ann")
+
+
+def test_each_bound_is_shown_with_what_counts_against_it() -> None:
+    rules = FleetRules(max_open=100, max_open_per_tenant=10, max_open_live=7)
+    found = OpenTasks(9, {PriorityClass.LIVE: 3, PriorityClass.BATCH: 6}, "ann", 6)
+    shown = describe_bounds(rules, found, cells=2)
+    assert shown["all"] == {"open": 9, "most": 200}
+    assert shown["tenant"] == {"open": 6, "most": 10, "fullest": "ann"}
+    assert shown["class"] == {
+        "live": {"open": 3, "most": 14},
+        "interactive": {"open": 0, "most": 0},
+        "batch": {"open": 6, "most": 0},
+    }

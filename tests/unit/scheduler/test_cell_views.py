@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import msgspec
 import pytest
 
 from mediafleet.domain.errors import InvalidRequest, StoreUnavailable
 from mediafleet.domain.event import Event, EventType
 from mediafleet.domain.explanation import Explanation, Waiting
-from mediafleet.domain.insight import FleetGauges, QueueDepth, merge_gauges
+from mediafleet.domain.health import Cause
+from mediafleet.domain.insight import FleetGauges, OpenTasks, QueueDepth, merge_gauges
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.node import NodeState, PoolView
 from mediafleet.scheduler.cell_events import merge_events
@@ -29,12 +31,27 @@ def explanation(waits_for: Waiting, *pools: str) -> Explanation:
 
 
 def test_what_waits_in_all_cells_waits_as_long_as_the_oldest() -> None:
-    one = FleetGauges({PriorityClass.LIVE: QueueDepth(1, 50)}, {NodeState.READY: 2}, 3)
-    two = FleetGauges({PriorityClass.LIVE: QueueDepth(2, 90, is_cut=True)}, {NodeState.OFFLINE: 1}, 4)
+    one = FleetGauges({PriorityClass.LIVE: QueueDepth(1, 50)}, {NodeState.READY: 2}, 3, {Cause.MISSING: 1})
+    two = FleetGauges(
+        {PriorityClass.LIVE: QueueDepth(2, 90, is_cut=True)},
+        {NodeState.OFFLINE: 1},
+        4,
+        {Cause.MISSING: 2, Cause.FAILURES: 1},
+    )
     merged = merge_gauges([one, two])
     assert merged.queues == {PriorityClass.LIVE: QueueDepth(3, 90, is_cut=True)}
     assert (dict(merged.nodes), merged.dead_letters) == ({NodeState.READY: 2, NodeState.OFFLINE: 1}, 7)
+    assert dict(merged.withheld) == {Cause.MISSING: 3, Cause.FAILURES: 1}
     assert merge_gauges([one]) is one
+
+
+def test_open_tasks_are_those_of_all_cells_and_a_tenants_those_of_one() -> None:
+    none = FleetGauges({}, {}, 0)
+    one = msgspec.structs.replace(none, open=OpenTasks(5, {PriorityClass.LIVE: 5}, "ann", 5))
+    two = msgspec.structs.replace(none, open=OpenTasks(8, {PriorityClass.LIVE: 1, PriorityClass.BATCH: 7}, "bob", 7))
+    merged = merge_gauges([one, two]).open
+    assert (merged.all, merged.tenant, merged.of_tenant) == (13, "bob", 7)
+    assert dict(merged.by_class) == {PriorityClass.LIVE: 6, PriorityClass.BATCH: 7}
 
 
 def test_pools_of_one_signature_are_one() -> None:

@@ -121,6 +121,9 @@ async def test_the_summary_has_what_it_had_and_what_is_new(parts: Parts, insight
     assert stats["nodes"] == {"ready": 1}
     assert stats["queued_tasks"] == 1
     assert stats["queues"][DEFAULT_QUEUE.priority]["tasks"] == 1
+    assert stats["bounds"]["all"] == {"open": 1, "most": 1_000_000}
+    assert stats["bounds"]["tenant"] == {"open": 1, "most": 200_000, "fullest": "default"}
+    assert stats["bounds"]["class"]["batch"] == {"open": 1, "most": 0}
     assert stats["kinds"]["noop"]["mean_ms"] == 200
     assert stats["node_outcomes"][NODE]["failure_rate"] == 0.25
     assert (stats["dead_letters"], stats["instance"]) == (0, "i-1")

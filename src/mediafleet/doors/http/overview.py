@@ -9,6 +9,7 @@ from litestar import Controller, Response, get, put
 from litestar.params import JSONBody
 
 from mediafleet.domain.insight import LevelRequest, LogLevels, MetricView
+from mediafleet.domain.limits import largest_wish, show_limits
 from mediafleet.domain.node import PoolView
 from mediafleet.doors.http.context import InjectedFleet
 from mediafleet.kinds.seam import Kind
@@ -26,11 +27,14 @@ class KindView(msgspec.Struct, frozen=True):
     """Fewest and most inputs; None for any number."""
     params: dict[str, Any]
     """JSON schema of the params."""
+    limits: dict[str, dict[str, int]]
+    """`usual`: what holds for tasks that say nothing else; `most`: the largest that a submission may ask for."""
 
 
 def describe_kind(kind: Kind) -> KindView:
     """Return what a client needs to offer a kind."""
-    return KindView(kind.name, kind.version, kind.summary, kind.inputs, msgspec.json.schema(kind.params))
+    limits = {"usual": show_limits(kind.limits.usual), "most": show_limits(largest_wish(kind.limits))}
+    return KindView(kind.name, kind.version, kind.summary, kind.inputs, msgspec.json.schema(kind.params), limits)
 
 
 class OverviewController(Controller):

@@ -81,6 +81,9 @@ class ListeningLink:
             else:
                 await self._changes.until(lambda: self._inbox or self._ended, within_s=left_s)
 
+    async def probe(self, *, within_s: float) -> None:
+        """Return at once: `receive` ends a link whose scheduler is silent."""
+
     async def close(self) -> None:
         """End it once its last frames were fetched, or nobody fetches them; safe to repeat."""
         if self._ended is None:

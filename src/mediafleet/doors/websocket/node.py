@@ -17,6 +17,7 @@ from litestar import asgi
 from mediafleet.domain.errors import InputError, MediafleetError, Unauthorized, Unavailable
 from mediafleet.domain.frames import PROTOCOL_VERSION, NodeFrame, Register, decode_node_frame
 from mediafleet.doors.websocket.link import CODE_GOING_AWAY, SocketLink
+from mediafleet.doors.websocket.silence import Silence
 from mediafleet.scheduler.facade import Fleet
 
 REGISTER_WITHIN_S = 10.0
@@ -31,8 +32,11 @@ CODE_TRY_LATER = 1013
 CODE_MALFORMED = 4400
 CODE_UNAUTHORIZED = 4401
 CODE_NOT_REGISTERED = 4408
+CODE_SILENT = 4408
 CODE_REFUSED = 4409
 CODE_UNSUPPORTED = 4426
+
+SILENT = "Nothing was heard of the node for two heartbeats."
 
 _logger = structlog.get_logger(__name__)
 
@@ -90,17 +94,29 @@ class NodeDoor:
         # A server that stops still lets in who was connecting; `close_all` has run by then and comes only once.
         if self._stopping:
             link.close(CODE_GOING_AWAY, "The scheduler is stopping; come back soon.")
-        reader = asyncio.create_task(self._read(link, receive), name="node-link-reader")
+        silence = Silence()
+        reader = asyncio.create_task(self._read(link, receive, silence), name="node-link-reader")
         writer = asyncio.create_task(link.write(), name="node-link-writer")
         try:
-            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reader, writer, silence.found}, return_when=asyncio.FIRST_COMPLETED)
+            if silence.found.done():
+                await self._give_up(link, writer)
             await self._finish(link, reader, writer)
         finally:
+            silence.end()
             reader.cancel()
             writer.cancel()
             await asyncio.gather(reader, writer, return_exceptions=True)
             self._links.discard(link)
             await self._detach(link)
+
+    async def _give_up(self, link: SocketLink, writer: asyncio.Task[None]) -> None:
+        """End the link of a node that is not heard any more."""
+        _logger.warning("node link is silent", node=link.node, reason=SILENT)
+        # First, because a close frame to nobody takes its time, and live work is to go elsewhere now.
+        await self._detach(link)
+        link.close(CODE_SILENT, SILENT)
+        await asyncio.wait({writer}, timeout=CLOSE_WITHIN_S)
 
     async def _finish(self, link: SocketLink, reader: asyncio.Task[None], writer: asyncio.Task[None]) -> None:
         """Say why the link ends, if the node is still there to hear it."""
@@ -118,15 +134,19 @@ class NodeDoor:
         link.close(code, reason)
         await asyncio.wait({writer}, timeout=CLOSE_WITHIN_S)
 
-    async def _read(self, link: SocketLink, receive: Any) -> None:
+    async def _read(self, link: SocketLink, receive: Any, silence: Silence) -> None:
         fleet_receive = self._fleet.receive
-        await self._register(link, receive)
+        silence.watch(await self._register(link, receive))
         while True:
+            message = await receive()
+            silence.heard = silence.busy = True
             # One after another, never as tasks: the order of a node's frames means something, and a node that sends too
             # much is slowed down by its own connection.
-            await fleet_receive(link, _decode(await receive()))
+            await fleet_receive(link, _decode(message))
+            silence.busy = False
 
-    async def _register(self, link: SocketLink, receive: Any) -> None:
+    async def _register(self, link: SocketLink, receive: Any) -> int:
+        """Take a node's first frame; return how often it is to be heard from now on, milliseconds."""
         try:
             async with asyncio.timeout(self._register_within_s):
                 message = await receive()
@@ -142,7 +162,9 @@ class NodeDoor:
             )
         # Set before the fleet knows: where attaching breaks off halfway, detaching still has to name the node.
         link.node = frame.node
-        link.greet(await self._fleet.attach(link, frame))
+        registered = await self._fleet.attach(link, frame)
+        link.greet(registered)
+        return registered.heartbeat_ms
 
     async def _detach(self, link: SocketLink) -> None:
         if not link.node:

@@ -4,7 +4,7 @@
 --   how: 'failed' (the task's own fault: spends a try) · 'lost' (rejected or not delivered: spends none, waits delay_ms)
 --        'stopped' (the node confirms that it ended revoked work: frees its slots)
 -- Returns {verdicts = ['retried' | 'failed' | 'lost' | 'released' | 'stale'], queues = [touched], freed (see freed.lua),
---   dead = {code of the error: new dead letters}}.
+--   dead = {code of the error: new dead letters}, opened = {capability: breakers}}.
 -- @include base events scores state record rule names queue counts job settle progress capacity freed grants share ends
 -- @include attempt lose revoke dead unhold pools health shape breaker failure
 -- @include relief
@@ -21,4 +21,5 @@ end
 
 local verdicts = {}
 for position, item in ipairs(A.failures) do verdicts[position] = settle(item) end
-return reply({verdicts = verdicts, queues = touched_queues, freed = freed_capacity(), dead = dead_codes})
+return reply({verdicts = verdicts, queues = touched_queues, freed = freed_capacity(), dead = dead_codes,
+  opened = breakers_opened})

@@ -6,10 +6,10 @@
 --    task_deadline_error (JSON), dependency_error (see followers.lua), breaker (see breaker.lua)
 -- Returns {grace, stops = [{task, grant, executor}], jobs = [past retention], artifacts, nodes = [lost],
 --   expired = {what: count}, queues = [touched], freed (see freed.lua), more = call again at once,
---   dead = {code of the error: new dead letters}}.
+--   dead = {code of the error: new dead letters}, opened = {capability: breakers}}.
 -- @include base events scores state record rule names queue admit counts job settle progress children missing revive
 -- @include capacity freed grants share ends attempt lose
--- @include revoke dead unhold pools health shape breaker failure kill node followers expire restore overdue retention
+-- @include revoke dead unhold pools health shape breaker failure kill node followers expire live restore overdue retention
 -- @include relief
 local result = {grace = false, stops = {}, jobs = {}, artifacts = {}, nodes = {}, expired = {}, more = false}
 local last = redis.call('HMGET', P .. 'tick', 'at', 'grace_until')
@@ -43,4 +43,5 @@ for _, entry in ipairs(entries) do
 end
 result.more = result.more or #entries == A.limit
 result.queues, result.freed, result.dead = touched_queues, freed_capacity(), dead_codes
+result.opened = breakers_opened
 return reply(result)

@@ -1,6 +1,7 @@
 -- A node's link is closed. Its executors leave their pools at once; its lease goes on, so that what it
--- runs stays its own until it comes back or the lease ends. A goodbye ends the lease now.
--- A: node, epoch, goodbye, retention_ms
+-- runs stays its own until it comes back or the lease ends; live work only until live_grace_ms have passed (live.lua).
+-- A goodbye ends the lease now.
+-- A: node, epoch, goodbye, retention_ms, live_grace_ms
 -- Returns {current = the epoch was the latest one, lost = count, queues = [touched]}.
 -- @include base events scores state record rule names queue counts job progress capacity freed grants share ends
 -- @include attempt lose unhold pools node
@@ -28,6 +29,7 @@ else
   redis.call('HSET', key, 'state', 'unlinked')
   list_executors(A.node, false)
   for _, executor in ipairs(executors_of(A.node)) do lose_reserved(executor) end
+  set_score(P .. 'due', 'live|' .. A.node, NOW + A.live_grace_ms)
   emit('node.unlinked', 'node', A.node)
 end
 return reply({current = true, lost = lost, queues = touched_queues})

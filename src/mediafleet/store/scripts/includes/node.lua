@@ -26,6 +26,7 @@ local function drop_node(node, retention_ms, lose_one)
   list_executors(node, false)
   redis.call('HSET', P .. 'node:' .. node, 'state', 'offline')
   drop_score(P .. 'due', 'node|' .. node)
+  drop_score(P .. 'due', 'live|' .. node)
   set_score(P .. 'due', 'forget-node|' .. node, NOW + retention_ms)
   emit('node.lost', 'node', node, '{"lost":' .. count .. '}')
   return count
