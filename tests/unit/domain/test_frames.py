@@ -88,9 +88,10 @@ FROM_SCHEDULER: list[Any] = [
     frames.JobResultAck((REF,)),
     frames.Drain(),
     frames.Ping(),
+    frames.SetLogLevels({"mediafleet.node": "debug"}),
 ]
 TYPES_FROM_NODE = ["register", "heartbeat", "job_ack", "job_reject", "job_progress", "job_result", "misc"]
-TYPES_FROM_SCHEDULER = ["registered", "job_cancel", "job_result_ack", "drain", "ping"]
+TYPES_FROM_SCHEDULER = ["registered", "job_cancel", "job_result_ack", "drain", "ping", "log_levels"]
 
 
 @pytest.mark.parametrize("frame", FROM_NODE)
