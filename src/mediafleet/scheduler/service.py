@@ -108,14 +108,7 @@ class Scheduler:
             on_final=self._planner.ask,
         )
         retention = Retention(store, resources.blobs)
-        self._uploads = Uploads(
-            store,
-            resources.blobs,
-            resources.clock,
-            settings.artifacts,
-            retention=retention,
-            keep_ms=rules.upload_retention_s * 1000,
-        )
+        self._uploads = _uploads(settings, resources, retention)
         self.acceptor = Acceptor(
             store, kinds, self._uploads, self._placer, resources.clock, retention_ms=rules.job_retention_s * 1000
         )
@@ -125,14 +118,7 @@ class Scheduler:
         self._reaper = Reaper(store, rules, retention=retention, recovery=recovery)
         self._courier = Courier(store, Inbox(store, instance), self._links, self._placer, self.metrics)
         self._links.forward = self._courier.send
-        self._member = Member(
-            instance,
-            store,
-            Duties(self._follow, self._bury),
-            document=InstanceDocument(__version__, platform.node(), os.getpid(), SCHEMA),
-            rules=fleet_rules(rules),
-            every_ms=rules.reap_ms,
-        )
+        self._member = _member(instance, store, Duties(self._follow, self._bury), rules)
         self._chains = ChainWatch(store, self._planner, facts, may_look=lambda: self._member.leads)
         self._sweeper = Sweeper(store, resources.blobs, resources.clock, keep_ms=rules.upload_retention_s * 1000)
         self._hub = EventHub(store, on_unknown=self.metrics.unknown_events.inc)
@@ -422,6 +408,28 @@ class Scheduler:
             log.info("node left" if goodbye else "node link closed", node=link.node, lost=unlinked.lost)
         self._placer.ask(unlinked.queues)
         self._reaper.ask(in_s=grace_ms / 1000)
+
+
+def _uploads(settings: Settings, resources: Resources, retention: Retention) -> Uploads:
+    return Uploads(
+        resources.store,
+        resources.blobs,
+        resources.clock,
+        settings.artifacts,
+        retention=retention,
+        keep_ms=settings.scheduler.upload_retention_s * 1000,
+    )
+
+
+def _member(instance: str, store: Store, duties: Duties, rules: SchedulerSettings) -> Member:
+    return Member(
+        instance,
+        store,
+        duties,
+        document=InstanceDocument(__version__, platform.node(), os.getpid(), SCHEMA),
+        rules=fleet_rules(rules),
+        every_ms=rules.reap_ms,
+    )
 
 
 def place_rules(instance: str, rules: SchedulerSettings) -> PlaceRules:
