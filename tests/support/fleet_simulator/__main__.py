@@ -102,5 +102,11 @@ def _read_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _say_nothing(_: object) -> None: ...
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    # What killed processes left half done is thrown away with the interpreter, and it would complain of each.
+    sys.unraisablehook = _say_nothing
+    sys.exit(code)
