@@ -106,7 +106,6 @@ def _say_nothing(_: object) -> None: ...
 
 
 if __name__ == "__main__":
-    code = main()
-    # What killed processes left half done is thrown away with the interpreter, and it would complain of each.
+    # What killed processes left half done is thrown away some time, and the interpreter would complain of each.
     sys.unraisablehook = _say_nothing
-    sys.exit(code)
+    sys.exit(main())

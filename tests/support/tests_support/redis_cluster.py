@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import threading
@@ -160,15 +161,17 @@ def _text(reply: Any) -> str:
 
 
 def _free_port() -> int:
-    """Return a port that is free together with the one that the cluster's own connections take."""
+    """Return a port that is free together with the one that the cluster's own connections take.
+
+    Both are below those that systems give to outgoing connections, one of which might take them before the server does.
+    """
     for _ in range(1000):
+        port = random.SystemRandom().randrange(11_000, 22_000)
         with socket.socket() as probe, socket.socket() as bus:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-            if port + BUS_OFFSET < 1 << 16:
-                try:
-                    bus.bind(("127.0.0.1", port + BUS_OFFSET))
-                except OSError:
-                    continue
-                return port
+            try:
+                probe.bind(("127.0.0.1", port))
+                bus.bind(("127.0.0.1", port + BUS_OFFSET))
+            except OSError:
+                continue
+            return port
     raise AssertionError("no two ports are free")

@@ -12,7 +12,7 @@ local function settle(item)
   local t = read_attempt(item.task, item.grant)
   if not t.standing then return 'stale' end
   if t.standing == 'revoked' or t.standing == 'won' then
-    return release(t.executor, item.grant, t) and 'released' or 'stale'
+    return let_go(t) and 'released' or 'stale'
   end
   if item.how == 'failed' then return spend_try(t, item) end
   if item.how == 'lost' then exclude(t) end

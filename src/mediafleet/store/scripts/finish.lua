@@ -14,6 +14,7 @@ local function accept(item)
   release(t.executor, item.grant, t)
   if t.standing == 'won' then return 'duplicate' end
   local state = after(t.state, 'finish')
+  if t.standing == 'revoked' then let_go(t) end
   if t.standing == 'revoked' or not state then return 'stale' end
   end_timers(t)
   forget_limits(t)

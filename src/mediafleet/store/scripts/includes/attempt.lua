@@ -28,6 +28,12 @@ local function end_timers(t)
   if t.limits ~= '' then drop_score(P .. 'due', 'stalled|' .. t.id .. '|' .. t.this) end
 end
 
+-- What was revoked gives its slots back, and needs no end any more (revoke.lua).
+local function let_go(t)
+  drop_score(P .. 'due', 'idle|' .. t.id .. '|' .. t.this)
+  return release(t.executor, t.this, t)
+end
+
 -- The node has the attempt: its lease holds the slots from now on.
 local function start_attempt(t, state)
   change(t, 'state', state)

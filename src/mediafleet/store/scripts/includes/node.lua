@@ -11,6 +11,7 @@ local function lose_grants(executor, chosen, lose_one)
         if lose_one(t) then count = count + 1 end
       else
         release(executor, grant, t)
+        drop_score(P .. 'due', 'idle|' .. task .. '|' .. grant)
       end
     end
   end
