@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -99,7 +99,8 @@ class Planner:
             return expand_pieces(state.job, state.version, step, kind, known=state.names)
         except StoreUnavailable:
             raise
-        except MediafleetError as error:
+        except Exception as fault:  # noqa: BLE001 - plug-in boundary: what a kind returned may be anything
+            error = fault if isinstance(fault, MediafleetError) else _unfit(state.job.kind, fault)
             log.warning("plan failed", job=state.job.id, kind=state.job.kind, reason=error.message)
             # To raise would leave the job dirty: it would be planned in vain for ever, and hold up those behind it.
             # With the chains that were seen, since they may have been decided anew while the state was read.
@@ -109,7 +110,8 @@ class Planner:
         kind = self._kinds.get(state.job.kind)
         try:
             finished = by_module(state.finished, read_records(state.chains)) if state.chains else state.finished
-            step = kind.plan(state.job, finished)
+            # Of a third party's kind nobody knows what it returns.
+            step: Any = kind.plan(state.job, finished)
         except MediafleetError:
             raise
         except Exception as error:
@@ -117,6 +119,8 @@ class Planner:
             log.exception("plan raised", job=state.job.id, kind=kind.name)
             raise MediafleetError(f"The plan of the job kind {kind.name!r} failed: {error!r}.") from error
         # Plans are asked when a task becomes final, so this one would never be asked again.
+        if not isinstance(step, Step):
+            raise _unfit(kind.name, TypeError(f"it returned {step!r}, which is no step"))
         if isinstance(step, Wait) and not state.runnable:
             return Fail(ErrorInfo("stuck", f"The plan of {kind.name!r} waits, but no task of the job is left to run."))
         return step
@@ -140,3 +144,8 @@ class Planner:
             cursor = piece.cursor
             if not cursor:
                 return
+
+
+def _unfit(kind: str, fault: Exception) -> MediafleetError:
+    """Return the error for what a kind, maybe a third party's, returned and nobody can carry out."""
+    return MediafleetError(f"The plan of the job kind {kind!r} cannot be carried out: {repr(fault)[:200]}.")

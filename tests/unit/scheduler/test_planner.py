@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import pytest
 import redis
 from scheduler_parts import NODE, Parts, Plan, assigned, is_asked, kind_with, refs
 from tests_support.redis_server import RedisServer
@@ -110,6 +112,36 @@ async def test_a_plan_that_raises_ends_its_job_and_the_next_job_goes_on(store: S
     assert error
     assert error.message == "The plan of the job kind 'bad' failed: KeyError('width')."
     assert (await parts.job(good)).status is JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (None, "it returned None, which is no step"),
+        (Complete({"at": object()}), "Encoding objects of type object is unsupported"),
+        (Expand((NewTask("two", "noop", payload={"at": object()}),)), "Encoding objects of type object is unsupported"),
+    ],
+)
+async def test_a_plan_that_nobody_can_carry_out_ends_its_job_and_the_next_job_goes_on(
+    store: Store, tmp_path: Path, step: Any, said: str
+) -> None:
+    def plan(job: Job, finished: Sequence[FinishedTask]) -> Step:
+        if not finished:
+            return steps("first")
+        return step if job.id == "j0-made0" else Complete({})
+
+    parts = parts_with(store, tmp_path, plan)
+    await parts.link(slots=4)
+    bad, good = await parts.submit(number=0), await parts.submit(number=1)
+    await plan_all(parts)
+    await run_all(parts)
+    await plan_all(parts)
+    view = await parts.job(bad)
+    assert view.status is JobStatus.FAILED
+    assert view.error is not None
+    assert said in view.error.message
+    assert (await parts.job(good)).status is JobStatus.COMPLETED
+    assert await store.read.dirty_jobs(9) == []
 
 
 async def test_a_sentence_that_a_plan_raises_reaches_the_user(store: Store, tmp_path: Path) -> None:

@@ -2,22 +2,13 @@
 -- A job with open tasks, or with revoked work that no node has confirmed to have stopped, stays: the reaper names it again.
 -- A: job, inputs = [artifact ids], piece
 -- Returns {done}: false if the caller must call again.
--- @include base events scores record rule names queue counts job
+-- @include base events scores record rule names queue counts job holds
 local key = P .. 'job:' .. A.job
 local j = read_job(A.job)
 if not j.status then drop_score(P .. 'due', 'job|' .. A.job) end
 if not FINAL_STATUS[j.status] or j.open > 0 then return reply({done = true}) end
 -- Nor does one go before all that waited for it know how it ended.
 if j.followed and redis.call('EXISTS', key .. ':followers') == 1 then return reply({done = true}) end
-
-local function holds_slots(task)
-  local fields = redis.call('HGETALL', P .. 'task:' .. task)
-  for i = 1, #fields, 2 do
-    local grant, executor = string.match(fields[i], '^grant:(.+)$'), string.match(fields[i + 1], '|(.*)$')
-    if grant and redis.call('HEXISTS', P .. 'executor:' .. executor .. ':grants', grant) == 1 then return true end
-  end
-  return false
-end
 
 for _ = 1, A.piece do
   local task = redis.call('LINDEX', key .. ':tasks', 0)
