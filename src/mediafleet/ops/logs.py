@@ -7,6 +7,7 @@ Parts log through `structlog.get_logger()` with ids as fields; what libraries wr
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import TYPE_CHECKING, TextIO
 
@@ -16,12 +17,13 @@ import structlog
 from mediafleet.ops.log_levels import forget_levels
 
 if TYPE_CHECKING:
-    from structlog.typing import Processor
+    from structlog.typing import EventDict, Processor
 
     from mediafleet.ops.settings import LogSettings
 
 _QUIET_LIBRARIES = ("asyncio", "websockets", "uvicorn.access")
 """They report at `info` what our own lines and metrics say already; their warnings stay."""
+_CREDENTIALS = re.compile(r"(?i)((?:authorization|cookie)['\"]?\s*[:=,])[^\r\n]*")
 UNNOTICED_S = 0.1
 """Waits before a retry that nobody notices, as those for a server that is only just starting."""
 
@@ -47,7 +49,7 @@ def configure_logs(settings: LogSettings, *, stream: TextIO | None = None) -> No
     handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[_hide_credentials, *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *_renderers(target, as_text=as_text),
@@ -78,6 +80,12 @@ def configure_logs(settings: LogSettings, *, stream: TextIO | None = None) -> No
 def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:
     write = _log.debug if details.wait_for < UNNOTICED_S else _log.warning
     write("trying again", reason=str(details.caused_by), retry=details.retry_num, wait_s=round(details.wait_for, 3))
+
+
+def _hide_credentials(_: object, __: str, event: EventDict) -> EventDict:
+    # Libraries write the headers of requests at `debug`, which may be set while the process runs.
+    event["event"] = _CREDENTIALS.sub(r"\1 (hidden)", str(event["event"]))
+    return event
 
 
 def _renderers(target: TextIO, *, as_text: bool) -> list[Processor]:

@@ -58,10 +58,15 @@ class Courier:
     async def _deliver(self, messages: Sequence[Message]) -> None:
         assigned: list[PlacedTask] = []
         for message in messages:
-            if message.kind == "assign":
-                assigned.append(msgspec.json.decode(message.body, type=PlacedTask))
-            elif not self._links.send(message.node, decode_scheduler_frame(message.body)):
-                log.debug("message not delivered", node=message.node, reason="no link")
+            try:
+                if message.kind == "assign":
+                    assigned.append(msgspec.json.decode(message.body, type=PlacedTask))
+                elif not self._links.send(message.node, decode_scheduler_frame(message.body)):
+                    log.debug("message not delivered", node=message.node, reason="no link")
+            except msgspec.DecodeError as error:
+                # An instance of another version wrote it; those behind it must not wait for what nobody here can read.
+                self._metrics.messages_undelivered.inc()
+                log.warning("message not delivered", node=message.node, reason=str(error))
         if assigned:
             await self._placer.deliver(assigned)
 

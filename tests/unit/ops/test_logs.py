@@ -88,6 +88,25 @@ def test_what_a_library_writes_has_the_same_form() -> None:
     assert (line["event"], line["level"], line["logger"]) == ("it broke", "error", "library")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "> Authorization: Bearer sekrit-token",
+        "< authorization: Basic sekrit-token",
+        "headers [(b'authorization', b'Bearer sekrit-token')]",
+        "< Cookie: session=sekrit-token; theme=dark",
+        "< Set-Cookie: session=sekrit-token",
+    ],
+)
+def test_what_a_library_writes_of_credentials_is_hidden(line: str) -> None:
+    stream = io.StringIO()
+    configure_logs(LogSettings(level="debug"), stream=stream)
+    logging.getLogger("websockets.client").setLevel(logging.DEBUG)
+    logging.getLogger("websockets.client").debug("%s", line)
+    assert "sekrit" not in stream.getvalue()
+    assert "(hidden)" in stream.getvalue()
+
+
 def test_an_exception_is_part_of_its_line() -> None:
     stream = io.StringIO()
     configure_logs(LogSettings(), stream=stream)

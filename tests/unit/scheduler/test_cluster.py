@@ -236,3 +236,19 @@ async def test_an_inbox_that_another_has_just_removed_holds_nothing_to_take_over
 
     monkeypatch.setattr(second, "_open", lose)
     assert await second.claim("i-1", count=9) == []
+
+
+async def test_a_message_that_nobody_here_can_read_holds_up_no_other(instances: Instances) -> None:
+    await announce(instances.store, "i-3")
+    async with instances.run("i-1") as first:
+        link = await join(first)
+        good = encode_frame(Drain(draining=True)).decode()
+        bodies = ['{"type":"of-a-newer-version"}', good]
+        messages = [Message(NODE, "frame", body) for body in bodies]
+        assert (await instances.store.forward(messages, instance="i-3")).sent == 2
+        assert await until_sent(link, Drain) == Drain(draining=True)
+
+        async def is_empty() -> bool:
+            return await instances.store.redis.xlen(instances.store.keys.inbox("i-1")) == 0
+
+        await until(is_empty)
