@@ -25,11 +25,13 @@ from mediafleet.cli.results import fetch_results
 from mediafleet.domain.errors import InvalidRequest, MediafleetError
 from mediafleet.domain.job import DEFAULT_TENANT, JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
+from mediafleet.domain.placement import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _NO_OPTIONS = ClientOptions()
+_PolicyName = Literal["least_loaded", "random", "priority", "spread", "pack"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ def submit(  # noqa: PLR0913 - a submission has as many parts
     out: Annotated[Path | None, Parameter(metavar="DIR")] = None,
     force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     priority: Literal["live", "interactive", "batch"] = "batch",
+    policy: Annotated[_PolicyName | None, Parameter(show_default=False)] = None,
+    urgency: int = 0,
     tenant: str = DEFAULT_TENANT,
     name: Annotated[str, Parameter(show_default=False)] = "",
     key: Annotated[str, Parameter(show_default=False)] = "",
@@ -71,6 +75,8 @@ def submit(  # noqa: PLR0913 - a submission has as many parts
         out: With --wait: folder for the results.
         force: Replace files that exist there.
         priority: Which work goes first when there is more than the fleet can do at once.
+        policy: Which node with room its tasks get; what the kind says where not given.
+        urgency: Among your own work: one more goes before what you handed in up to a minute earlier.
         tenant: On whose behalf.
         name: A word for people; the input's file name where not given.
         key: Idempotency key: a second submission with the same key returns the first job.
@@ -87,6 +93,8 @@ def submit(  # noqa: PLR0913 - a submission has as many parts
             kind,
             params=read_params(param, params),
             priority=PriorityClass(priority),
+            policy=Policy(policy) if policy else None,
+            urgency=urgency,
             tenant=utf8(tenant),
             name=utf8(name),
             idempotency_key=utf8(key),

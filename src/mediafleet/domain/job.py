@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -10,10 +10,12 @@ from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import ErrorInfo
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
 from mediafleet.domain.limits import NO_WISH, LimitWish
+from mediafleet.domain.placement import Policy
 
 DEFAULT_TENANT = "default"
 MOST_SUBMISSIONS = 10_000
 """Jobs that one call may hand in."""
+Urgency = Annotated[int, msgspec.Meta(ge=-1_000, le=1_000)]
 LOCAL_PRINCIPAL = "local"
 """Who acts where no credential is asked for: anybody on this machine."""
 
@@ -29,6 +31,10 @@ class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     params: dict[str, Any] = {}
     """Checked against the params type of the kind."""
     priority: PriorityClass = PriorityClass.BATCH
+    policy: Policy | None = None
+    """Which executor with room its tasks get; None for what the kind says."""
+    urgency: Urgency = 0
+    """Among the work of its tenant and class: one more goes before what came in up to a minute earlier."""
     tenant: str = DEFAULT_TENANT
     idempotency_key: str = ""
     """A second submission of the tenant with the same key returns the first job."""
@@ -69,6 +75,9 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     not_before_ms: int = 0
     deadline_ms: int = 0
     limits: LimitWish = NO_WISH
+    policy: Policy = Policy.LEAST_LOADED
+    """Of the submission, or else of its kind."""
+    urgency: int = 0
     traceparent: str = ""
     """Its trace (W3C Trace Context), where spans are made."""
 
@@ -126,6 +135,9 @@ class JobView(msgspec.Struct, frozen=True):
     """Those of them that have not completed; it begins when none is left."""
     limits: dict[str, int] = {}
     """What its submission asked for in place of its kind's limits, 0 for what the kind says; what holds is each task's."""
+    policy: Policy = Policy.LEAST_LOADED
+    """Which executor with room its tasks get."""
+    urgency: int = 0
     tasks: tuple[TaskSummary, ...] = ()
     """Only where a single job is asked for."""
 

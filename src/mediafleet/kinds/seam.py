@@ -16,6 +16,7 @@ from mediafleet.domain.chain import CHAIN_STEP
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.limits import KindLimits
 from mediafleet.domain.modules import Module, check_modules
+from mediafleet.domain.placement import Policy
 from mediafleet.domain.plan import FinishedTask, Step, TaskResult, TaskSpec
 from mediafleet.kinds.chains import run_parts
 
@@ -165,6 +166,8 @@ class Kind:
     detect: Callable[[DetectContext], Awaitable[Detected]] = field(default=detect_nothing)
     limits: KindLimits = field(default_factory=KindLimits)
     """How long its tasks may take where plan and submission say nothing, and how much a submission may ask for."""
+    policy: Policy = Policy.LEAST_LOADED
+    """Which executor with room its tasks get where a submission says nothing."""
     modules: tuple[Module, ...] = ()
     """What it can do in steps that need each other; each has a handler of its name. Its plan makes chains of them with
     `mediafleet.domain.modules.make_chain`."""

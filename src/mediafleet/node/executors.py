@@ -112,11 +112,14 @@ def build_executors(settings: NodeSettings, capabilities: Iterable[str], *, core
     """Return the node's executors: for now one, `cpu`, that also offers what hardware encoders were proven.
 
     Raises:
-        InvalidRequest: A label cannot be a capability.
+        InvalidRequest: A label cannot be a capability, or more slots are reserved than there are.
     """
     slots = settings.slots or min(MOST_DEFAULT_SLOTS, max(1, cores))
     labels = (f"label:{label}" for label in settings.labels)
-    return (Executor("cpu", slots, check_capabilities([*capabilities, *labels])),)
+    offered = check_capabilities([*capabilities, *labels])
+    executor = Executor("cpu", slots, offered, live_reserve=settings.live_reserve, priority=settings.priority)
+    executor.check()
+    return (executor,)
 
 
 def count_cores() -> int:

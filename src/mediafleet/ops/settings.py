@@ -104,6 +104,10 @@ class NodeSettings:
     """Shown name; the machine's host name where empty."""
     slots: int = 0
     """Slots of the `cpu` executor; 0 for one a core, but at most 4, since FFmpeg uses several cores itself."""
+    live_reserve: int = 0
+    """Slots of those that batch work may not take."""
+    priority: int = 0
+    """Larger goes first for jobs of the policy `priority`."""
     headroom: tuple[str, ...] = ()
     """Per cent of this machine that must be free for new work, as `disk:10`, where it differs from the fleet's; 0: look away."""
     warmup_after_ms: int = 3_000

@@ -203,6 +203,8 @@ class Acceptor:
             not_before_ms=not_before_ms,
             deadline_ms=deadline_ms,
             limits=submission.limits,
+            policy=submission.policy or kind.policy,
+            urgency=submission.urgency,
             traceparent=begin_trace(job_id, kind.name, submission.tenant),
         )
 

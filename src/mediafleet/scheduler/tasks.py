@@ -94,7 +94,7 @@ def task_record(
     job: Job, task: NewTask, kind: Kind, *, waits: Sequence[str]
 ) -> tuple[records.TaskRecord, records.QueueSpec]:
     """Return the record of a task and the queue that it waits in."""
-    queue = records.QueueSpec(requirement_of(task, kind), job.priority)
+    queue = records.QueueSpec(requirement_of(task, kind), job.priority, job.policy)
     limits = effective_limits(task.limits, kind.limits, job.limits)
     spec = TaskSpec(
         kind=job.kind,
@@ -126,7 +126,7 @@ def task_record(
         tenant=job.tenant,
         cost=queue.requirement.slots,
         # The age of the job and not of the task: later stages of an old job go before the first ones of a new job.
-        score=score_ms(job.created_ms),
+        score=score_ms(job.created_ms, urgency=job.urgency),
         doc=doc,
         after=[task_id(job.id, name) for name in task.after],
         # A task that does not read an upload need not wait for it.
@@ -246,6 +246,8 @@ def fresh_view(job: Job, submitted: records.SubmittedJob, *, uploading: bool) ->
         after=tuple(submitted.after.split()),
         waits_for=tuple(submitted.awaits.split()),
         limits=show_limits(job.limits),
+        policy=job.policy,
+        urgency=job.urgency,
     )
 
 

@@ -83,6 +83,8 @@ def job_view(fields: dict[str, str], tasks: dict[str, dict[str, str]] | None = N
         # One that has ended keeps them for a retry, but waits for nothing now.
         waits_for=() if status in FINAL_JOB_STATUSES else tuple(fields.get("awaits", "").split()),
         limits=show_limits(job.limits),
+        policy=job.policy,
+        urgency=job.urgency,
         # A task may be forgotten between the reading of the list and that of its hash.
         tasks=tuple(task_summary(name, task) for name, task in (tasks or {}).items() if task),
     )

@@ -141,3 +141,15 @@ def test_after_names_the_jobs_to_wait_for(cli: RunCli, scheduler: FakeScheduler)
     assert cli("submit", "noop", "--after", "j0-a", "--after", "j0-b").code == 0
     assert cli("submit", "noop").code == 0
     assert [one.after for one in scheduler.submissions] == [["j0-a", "j0-b"], []]
+
+
+def test_policy_and_urgency_are_handed_on(cli: RunCli, scheduler: FakeScheduler) -> None:
+    assert cli("submit", "noop", "--policy", "pack", "--urgency", "3").code == 0
+    assert cli("submit", "noop").code == 0
+    assert [(one.policy, one.urgency) for one in scheduler.submissions] == [("pack", 3), (None, 0)]
+
+
+def test_a_policy_that_is_none_is_refused_with_those_there_are(cli: RunCli) -> None:
+    refused = cli("submit", "noop", "--policy", "fastest")
+    assert refused.code == 2
+    assert "least_loaded" in refused.err

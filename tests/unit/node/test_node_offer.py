@@ -72,6 +72,16 @@ def test_an_executor_offers_what_was_found_and_the_labels() -> None:
     assert offered == (Executor("cpu", 1, ("hw:cuda", "kind:a", "kind:b", "label:studio-b")),)
 
 
+def test_the_operators_word_on_a_node_is_that_of_its_executor() -> None:
+    (cpu,) = build_executors(NodeSettings(slots=4, live_reserve=1, priority=7), [], cores=1)
+    assert (cpu.live_reserve, cpu.priority) == (1, 7)
+
+
+def test_more_slots_cannot_be_reserved_than_there_are() -> None:
+    with pytest.raises(InvalidRequest, match="has 2 slots, 3 reserved"):
+        build_executors(NodeSettings(live_reserve=3), [], cores=2)
+
+
 def test_a_label_that_cannot_be_one_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="label:two words"):
         build_executors(NodeSettings(labels=("two words",)), [], cores=1)
