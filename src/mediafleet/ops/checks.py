@@ -43,7 +43,17 @@ _REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"}) | {
 }
 
 _MAY_BE_ZERO = frozenset(
-    {"slots", "port", "drain_s", "stop_grace_ms", "max_kills", "headroom_percent", "breaker_failures"}
+    {
+        "slots",
+        "live_reserve",
+        "priority",
+        "port",
+        "drain_s",
+        "stop_grace_ms",
+        "max_kills",
+        "headroom_percent",
+        "breaker_failures",
+    }
 ) | {
     "max_open",
     "max_open_per_tenant",
