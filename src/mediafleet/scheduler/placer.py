@@ -14,9 +14,9 @@ import structlog
 
 from mediafleet.domain.cells import grant_prefix
 from mediafleet.domain.ids import new_token, node_of
-from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.ops import traces
 from mediafleet.scheduler.matching import PoolMatcher
+from mediafleet.scheduler.turns import choose_group, in_order
 from mediafleet.store.records import FailureRecord, PlaceRequest
 
 if TYPE_CHECKING:
@@ -28,16 +28,9 @@ if TYPE_CHECKING:
 
 MAX_QUEUES = 16
 """Most queues that one script call looks at, so that its time stays bounded."""
-CLASS_ORDER = tuple(PriorityClass)
-"""Live before interactive before batch."""
 
 log = structlog.get_logger(__name__)
 _logger = logging.getLogger(__name__)
-
-
-def in_order(specs: Iterable[QueueSpec]) -> list[QueueSpec]:
-    """Return queues by class, and inside a class in an order that is the same everywhere."""
-    return sorted(specs, key=lambda spec: (CLASS_ORDER.index(spec.priority), spec.id))
 
 
 class Placer:
@@ -138,39 +131,50 @@ class Placer:
         # Another instance may have made a queue since the last look; once there, a queue never changes.
         if not queues <= self._queues.keys():
             self._queues = await self._store.read.queues()
-        specs = in_order(self._queues[queue] for queue in queues if queue in self._queues)
+        left = {queue: self._queues[queue] for queue in queues if queue in self._queues}
         placed = 0
-        for start in range(0, len(specs), MAX_QUEUES):
-            placed += await self._place(specs[start : start + MAX_QUEUES])
+        while left and (group := await self._next_group(left)):
+            for spec in group:
+                del left[spec.id]
+            count, again = await self._place(group)
+            placed += count
+            left |= {spec.id: spec for spec in again}
         return placed
 
-    async def _place(self, specs: list[QueueSpec]) -> int:
-        count = 0
-        while specs:
-            turns, pools = self._matcher.offer(specs, freed=self._freed)
-            self._freed.difference_update(pool.id for pool in pools)
-            request = PlaceRequest(turns, pools, self._take_grants(), random.random())  # noqa: S311 - a policy, no secret
-            with self._metrics.section("place", queues=len(turns), pools=len(pools)):
-                placed = await self._store.place(request, self._rules)
-                taken = len(placed.assignments) + placed.sent
-                # Taken from the front. Those of a call that failed may have been given, and are not used again.
-                self._grants = request.grants[taken:]
-                waiting = set(placed.waiting)
-                self._waiting.difference_update(spec.id for spec in specs)
-                self._waiting.update(waiting)
-                await self._dispatch(placed)
-            count += taken
-            # The call went by pools that have changed meanwhile, so it is repeated. Otherwise a full batch says that
-            # there may be more, a smaller one that the executors are full: tasks then wait until slots are freed.
-            if placed.version != self._matcher.version:
-                # The first call of an instance knows no pools yet, which is no conflict.
-                self._metrics.reserve_conflicts.labels("pools-changed").inc(self._matcher.version >= 0)
-                self._matcher.update(*await self._store.read.pool_set())
-            elif taken < self._batch:
-                self._note_blocked(turns, waiting)
-                return count
-            specs = [spec for spec in specs if spec.id in waiting]
-        return count
+    async def _next_group(self, left: dict[str, QueueSpec]) -> list[QueueSpec]:
+        """Return the queues of the next call; takes those that nothing waits in off the others."""
+        if len(left) <= MAX_QUEUES:
+            return in_order(left.values())
+        heads = await self._store.read.queue_heads(list(left))
+        for queue in left.keys() - heads.keys():
+            self._waiting.discard(queue)
+            del left[queue]
+        return choose_group(list(left.values()), heads, most=MAX_QUEUES)
+
+    async def _place(self, specs: list[QueueSpec]) -> tuple[int, list[QueueSpec]]:
+        """Make one call; return how many tasks it placed, and the queues that another call is to look at again."""
+        turns, pools = self._matcher.offer(specs, freed=self._freed)
+        self._freed.difference_update(pool.id for pool in pools)
+        request = PlaceRequest(turns, pools, self._take_grants(), random.random())  # noqa: S311 - a policy, no secret
+        with self._metrics.section("place", queues=len(turns), pools=len(pools)):
+            placed = await self._store.place(request, self._rules)
+            taken = len(placed.assignments) + placed.sent
+            # Taken from the front. Those of a call that failed may have been given, and are not used again.
+            self._grants = request.grants[taken:]
+            waiting = set(placed.waiting)
+            self._waiting.difference_update(spec.id for spec in specs)
+            self._waiting.update(waiting)
+            await self._dispatch(placed)
+        # The call went by pools that have changed meanwhile, so it is repeated. Otherwise a full batch says that
+        # there may be more, a smaller one that the executors are full: tasks then wait until slots are freed.
+        if placed.version != self._matcher.version:
+            # The first call of an instance knows no pools yet, which is no conflict.
+            self._metrics.reserve_conflicts.labels("pools-changed").inc(self._matcher.version >= 0)
+            self._matcher.update(*await self._store.read.pool_set())
+        elif taken < self._batch:
+            self._note_blocked(turns, waiting)
+            return taken, []
+        return taken, [spec for spec in specs if spec.id in waiting]
 
     def _note_blocked(self, turns: Sequence[QueueTurn], waiting: Collection[str]) -> None:
         for turn in turns:

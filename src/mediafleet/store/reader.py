@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from mediafleet.store.keys import Keys
 
 CHAINS_AT_ONCE = 256
+HEADS_OF_QUEUE = 4
+"""Tenants of a queue that are looked at: scores may be old, and the first of them may have had its turn elsewhere."""
 VIEWS_AT_ONCE = 500
 SHOWN_TASKS = 500
 """Most tasks that a job is shown with: each one is a hash to read, and nobody reads more of them on a page."""
@@ -310,6 +312,24 @@ class Reader:
             pipeline.zrange(self._keys.waiting, 0, -1)
             version, found = await pipeline.execute()
         return int(version or 0), [name.decode() for name in found]
+
+    async def queue_heads(self, queues: Sequence[str]) -> dict[str, float]:
+        """Return the least virtual time of the tenants that wait in each of these queues; nothing of one without any."""
+        with translate_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for queue in queues:
+                pipeline.zrange(self._keys.queue_tenants(queue), 0, HEADS_OF_QUEUE - 1, withscores=True)
+            found: dict[str, list[tuple[bytes, float]]] = dict(zip(queues, await pipeline.execute(), strict=True))
+            # A score is as old as the tenant's last turn in that queue; what it had in others since stands beside it.
+            shares = sorted({(queue[0], tenant.decode()) for queue in queues for tenant, _ in found[queue]})
+            for priority, tenant in shares:
+                pipeline.get(self._keys.virtual_time(priority, tenant))
+            times = dict(zip(shares, await pipeline.execute(), strict=True)) if shares else {}
+        return {
+            queue: min(max(score, float(times[queue[0], tenant.decode()] or 0)) for tenant, score in tenants)
+            for queue, tenants in found.items()
+            if tenants
+        }
 
     async def artifact(self, artifact_id: str) -> Artifact | None:
         """Return an artifact's record."""

@@ -17,7 +17,7 @@ from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import TaskSpec
 from mediafleet.domain.rules import FleetRules, InstanceDocument, Membership
 from mediafleet.scheduler.matching import PoolMatcher
-from mediafleet.scheduler.placer import in_order
+from mediafleet.scheduler.turns import in_order
 from mediafleet.store import Store, health, records
 from mediafleet.store.cell_records import Bounds
 from mediafleet.store.scripts import as_text

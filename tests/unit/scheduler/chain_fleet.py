@@ -15,8 +15,8 @@ from mediafleet.domain.lifecycle import PriorityClass, TaskState
 from mediafleet.domain.plan import TaskResult
 from mediafleet.scheduler.chain_watch import ChainWatch
 from mediafleet.scheduler.facts import FactSource
-from mediafleet.scheduler.placer import in_order
 from mediafleet.scheduler.tasks import job_record
+from mediafleet.scheduler.turns import in_order
 from mediafleet.store import Store
 from mediafleet.store.records import PlacedTask
 

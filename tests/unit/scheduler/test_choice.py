@@ -13,7 +13,7 @@ from mediafleet.domain.ids import node_of
 from mediafleet.domain.job import Submission
 from mediafleet.domain.placement import Policy
 from mediafleet.kinds.noop import KIND
-from mediafleet.scheduler.placer import in_order
+from mediafleet.scheduler.turns import in_order
 from mediafleet.store import Store
 from mediafleet.store.records import PlacedTask
 

@@ -9,7 +9,7 @@ from tests_support.store_driver import spec
 from mediafleet.domain.capability import Signature
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.scheduler.matching import MAX_POOLS, PoolMatcher
-from mediafleet.scheduler.placer import in_order
+from mediafleet.scheduler.turns import in_order
 from mediafleet.store.records import PoolShare, QueueSpec, QueueTurn
 
 POOLS = {
