@@ -23,7 +23,9 @@ def queue(number: int, priority: PriorityClass = PriorityClass.BATCH) -> QueueSp
     )
 
 
-queues = st.lists(st.builds(queue, st.integers(0, 49), st.sampled_from(PriorityClass)), unique=True, min_size=1)
+queues = st.lists(
+    st.builds(queue, st.integers(0, 49), st.sampled_from(PriorityClass)), unique=True, min_size=MAX_QUEUES + 1
+)
 
 
 @given(queues, st.data())
