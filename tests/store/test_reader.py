@@ -95,6 +95,7 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
         "artifacts": {},
         "last_event_id": "0-0",
         "pool_set": (0, {}),
+        "queue_heads": {},
         "pools_version": 0,
         "queues": {},
         "schema_field": SCHEMA,
