@@ -64,6 +64,7 @@ def test_clients_find_the_fleet_while_it_serves_and_nobody_else_reads_its_token(
             "url": "http://127.0.0.1:1",
             "pid": os.getpid(),
             "token": "mine",
+            "lingers": False,
         }
         assert os.listdir(tmp_path) == ["fleet.json"]
     assert os.listdir(tmp_path) == []

@@ -51,7 +51,7 @@ async def _serve_until(
     linger_s: float | None = None,
 ) -> int:
     signals = Signals()
-    async with serving(settings) as instance:
+    async with serving(settings, lingers=linger_s is not None) as instance:
         calm_collector()
         print(f"mediafleet serves at {instance.url}", file=sys.stderr)
         tell(instance)

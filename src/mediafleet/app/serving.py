@@ -66,8 +66,11 @@ Tell = Callable[[Serving], None]
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncGenerator[Serving]:
+async def serving(settings: Settings, *, lingers: bool = False) -> AsyncGenerator[Serving]:
     """Serve as one scheduler instance inside the block.
+
+    Args:
+        lingers: It ends by itself when nobody needs it, and may be told so.
 
     Raises:
         DataDirectoryInUse: Another process runs on the data directory.
@@ -95,7 +98,7 @@ async def serving(settings: Settings) -> AsyncGenerator[Serving]:
         server = HttpServer(replace(application, shell=presence), host=settings.server.host, port=settings.server.port)
         await stack.enter_async_context(server)
         # Last: who reads it calls at once, and must find somebody who answers.
-        stack.enter_context(fleet_record(settings, server.url))
+        stack.enter_context(fleet_record(settings, server.url, lingers=lingers))
         token = settings.server.token
         yield Serving(
             server.url,
@@ -191,11 +194,11 @@ async def _embedded_redis(settings: Settings, stack: AsyncExitStack) -> str:
 
 
 @contextmanager
-def fleet_record(settings: Settings, url: str) -> Generator[None]:
+def fleet_record(settings: Settings, url: str, *, lingers: bool = False) -> Generator[None]:
     """Tell client commands on this machine where the fleet is; readable by its owner only."""
     path = record_path(settings)
     draft = path.with_suffix(".tmp")
-    record = {"url": url, "pid": os.getpid(), "token": settings.server.token}
+    record = {"url": url, "pid": os.getpid(), "token": settings.server.token, "lingers": lingers}
     # Made with its mode and not changed afterwards, since it holds the token; renamed into place, so that no client
     # reads half of it.
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

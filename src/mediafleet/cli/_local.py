@@ -50,6 +50,8 @@ class FleetRecord(msgspec.Struct, frozen=True):
     url: str
     pid: int
     token: str = ""
+    lingers: bool = False
+    """A command started it: it ends by itself when nobody needs it, and may be told so."""
 
     @property
     def is_running(self) -> bool:
@@ -138,6 +140,15 @@ async def dismiss_fleet(data: Path, record: FleetRecord) -> None:
                 os.kill(record.pid, DISMISSAL)
             if await _turns(lambda: read_record(data) != record, 2 * DISMISS_WITHIN_S):
                 await _turns(lambda: not record.is_running, LEAVE_S)
+
+
+async def replace_lingering(data: Path) -> None:
+    """Have a fleet that a command left behind in the data directory make room for one that is to stay.
+
+    One that another client uses, or that has work, stays nevertheless; so does one that somebody started to stay.
+    """
+    if (record := read_record(data)) and record.lingers:
+        await dismiss_fleet(data, record)
 
 
 async def _turns(claim: Callable[[], bool], patience_s: float) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from mediafleet.cli._local import replace_lingering
 from mediafleet.cli._options import CONNECTION, NodeOptions, ServerOptions
 from mediafleet.cli._output import Output
 from mediafleet.cli._run import guard
@@ -46,6 +48,7 @@ def up(
 
         if not 1 <= nodes <= _MOST_NODES:
             raise InvalidRequest(f"--nodes goes from 1 to {_MOST_NODES}.")
+        _make_room(settings)
         return app.run_up(settings, nodes=nodes, linger_s=linger, tell=_teller(output))
 
     return _run(serve, options.settings, output, debug=options.debug)
@@ -62,6 +65,7 @@ def scheduler(*, options: ServerOptions = _NO_OPTIONS) -> int:
     def serve(settings: Settings) -> int:
         from mediafleet import app  # noqa: PLC0415 - as above
 
+        _make_room(settings)
         return app.run_scheduler(settings, tell=_teller(output))
 
     return _run(serve, options.settings, output, debug=options.debug)
@@ -106,6 +110,12 @@ def node(
         "node.labels": list(label) or None,
     }
     return _run(work, lambda: options.settings(given), output, debug=options.debug)
+
+
+def _make_room(settings: Settings) -> None:
+    """Who lists jobs and then starts a fleet must not have to wait until the fleet of the list has ended."""
+    if not settings.store.redis_url:
+        asyncio.run(replace_lingering(settings.data))
 
 
 def _teller(output: Output) -> Callable[[Serving], None]:

@@ -9,13 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests_support.command_line import RunCli
 from tests_support.fake_scheduler import NODE, FakeScheduler
 
 from mediafleet.cli import _local
 from mediafleet.cli._fleet import Fleet
-from mediafleet.cli._local import FleetRecord, dismiss_fleet, end_fleet, find_fleet, read_record
+from mediafleet.cli._local import FleetRecord, dismiss_fleet, end_fleet, find_fleet, read_record, replace_lingering
 from mediafleet.client import FleetClient
 from mediafleet.domain.errors import SchedulerUnavailable
 
@@ -153,3 +154,23 @@ async def test_a_fleet_that_is_told_to_end_is_gone_afterwards() -> None:
     await end_fleet(record)
     assert not record.is_running
     await process.communicate()
+
+
+@pytest.mark.parametrize(("lingers", "stays"), [(True, False), (False, True)])
+async def test_only_a_fleet_that_lingers_makes_room_for_one_that_is_to_stay(
+    data: Path, *, lingers: bool, stays: bool
+) -> None:
+    process = await start_script(LEAVES, data)
+    record = read_record(data)
+    assert record
+    (data / "fleet.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(record, lingers=lingers)))
+    await replace_lingering(data)
+    assert record.is_running is stays
+    if stays:
+        process.kill()
+    await process.communicate()
+
+
+async def test_where_no_fleet_is_nobody_has_to_make_room(data: Path) -> None:
+    await replace_lingering(data)
+    assert read_record(data) is None
