@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import structlog
@@ -24,21 +24,44 @@ if TYPE_CHECKING:
 PIECE_JOBS = 200
 PIECE_TASKS = 400
 PIECE_BYTES = 1024 * 1024
-"""Most of one script call, of whichever there is too much first: some milliseconds of the server's time."""
+PIECE_NAMES = 2000
+"""Most of one script call, of whichever there is too much first: some milliseconds of the server's time.
+
+Names are those of what jobs and tasks wait for or use: each is looked at."""
 
 log = structlog.get_logger(__name__)
+
+
+class _Size(NamedTuple):
+    """What a piece may have only so much of."""
+
+    jobs: int = 0
+    tasks: int = 0
+    bytes: int = 0
+    names: int = 0
+
+    def with_job(self, job: JobRecord) -> _Size:
+        return _Size(
+            self.jobs + 1,
+            self.tasks + len(job.tasks),
+            self.bytes + len(job.doc) + sum(len(task.doc) for task in job.tasks),
+            self.names + len(job.after) + len(job.inputs) + sum(len(t.after) + len(t.waits) for t in job.tasks),
+        )
+
+    def fits(self) -> bool:
+        most = (PIECE_JOBS, PIECE_TASKS, PIECE_BYTES, PIECE_NAMES)
+        return all(size <= bound for size, bound in zip(self, most, strict=True))
 
 
 def cut(jobs: Sequence[JobRecord]) -> list[list[JobRecord]]:
     """Return the jobs, in order, as pieces that one script call takes; one job is never divided."""
     pieces: list[list[JobRecord]] = []
-    tasks = size = 0
+    size = _Size()
     for job in jobs:
-        own_size = len(job.doc) + sum(len(task.doc) for task in job.tasks)
-        tasks, size = tasks + len(job.tasks), size + own_size
-        if not pieces or len(pieces[-1]) == PIECE_JOBS or tasks > PIECE_TASKS or size > PIECE_BYTES:
+        size = size.with_job(job)
+        if not pieces or not size.fits():
             pieces.append([])
-            tasks, size = len(job.tasks), own_size
+            size = _Size().with_job(job)
         pieces[-1].append(job)
     return pieces
 

@@ -37,6 +37,7 @@ CHAINS_AT_ONCE = 256
 HEADS_OF_QUEUE = 4
 """Tenants of a queue that are looked at: scores may be old, and the first of them may have had its turn elsewhere."""
 VIEWS_AT_ONCE = 500
+NAMES_AT_ONCE = 1000
 SHOWN_TASKS = 500
 """Most tasks that a job is shown with: each one is a hash to read, and nobody reads more of them on a page."""
 
@@ -103,20 +104,24 @@ class Reader:
 
     async def keyed_jobs(self, keys: Sequence[tuple[str, str]]) -> list[bool]:
         """Tell of each (tenant, idempotency key) whether a job has it."""
-        with translate_errors():
-            pipeline = self._redis.pipeline(transaction=False)
-            for tenant, key in keys:
-                pipeline.exists(self._keys.idempotency(tenant, key))
-            return [bool(there) for there in await pipeline.execute()]
+        return await self._are_there([self._keys.idempotency(*key) for key in keys])
 
     async def unknown_jobs(self, job_ids: Sequence[str]) -> list[str]:
         """Return those of the ids that no job has."""
-        with translate_errors():
-            pipeline = self._redis.pipeline(transaction=False)
-            for job_id in job_ids:
-                pipeline.exists(self._keys.job(job_id))
-            found = await pipeline.execute()
+        found = await self._are_there([self._keys.job(job_id) for job_id in job_ids])
         return [job_id for job_id, is_there in zip(job_ids, found, strict=True) if not is_there]
+
+    async def _are_there(self, names: Sequence[str]) -> list[bool]:
+        """Tell of each key whether it exists."""
+        found: list[bool] = []
+        # In parts: there may be hundreds of thousands, and whatever else is asked waits for the answers.
+        for start in range(0, len(names), NAMES_AT_ONCE):
+            with translate_errors():
+                pipeline = self._redis.pipeline(transaction=False)
+                for name in names[start : start + NAMES_AT_ONCE]:
+                    pipeline.exists(name)
+                found += map(bool, await pipeline.execute())
+        return found
 
     async def _views(self, job_ids: Sequence[str]) -> list[JobView]:
         found = await self._hashes([self._keys.job(job_id) for job_id in job_ids])

@@ -19,7 +19,7 @@ from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.rules import FleetRules
 from mediafleet.ops.settings import ArtifactSettings
 from mediafleet.scheduler.accept import Acceptor
-from mediafleet.scheduler.bulk import PIECE_BYTES, PIECE_JOBS, PIECE_TASKS, count_coming, cut
+from mediafleet.scheduler.bulk import PIECE_BYTES, PIECE_JOBS, PIECE_NAMES, PIECE_TASKS, count_coming, cut
 from mediafleet.scheduler.uploads import Uploads
 from mediafleet.store import Store
 from mediafleet.store.records import JobRecord, TaskRecord
@@ -32,13 +32,18 @@ def task(size: int) -> TaskRecord:
     return TaskRecord("j0-a.t", "t", "j0-a", "b-q", "default", 1, 0, "x" * size, [], [], 1, 0, 1.0)
 
 
-def record(tasks: int, size: int = 0, tenant: str = "default") -> JobRecord:
-    return JobRecord("j0-a", "noop", "", "", tenant, 1, 1, "", [], 1.0, [task(size)] * tasks)
+def record(tasks: int, size: int = 0, tenant: str = "default", names: int = 0) -> JobRecord:
+    after = ["j0-b"] * names
+    return JobRecord("j0-a", "noop", "", "", tenant, 1, 1, "", [], 1.0, [task(size)] * tasks, after=after)
 
 
-@given(st.lists(st.tuples(st.integers(0, 256), st.sampled_from([0, 300, 600_000])), max_size=600))
-def test_pieces_are_all_jobs_in_order_and_none_is_too_large(shapes: list[tuple[int, int]]) -> None:
-    jobs = [record(tasks, size // max(1, tasks)) for tasks, size in shapes]
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 256), st.sampled_from([0, 300, 600_000]), st.sampled_from([0, 3, 100])), max_size=600
+    )
+)
+def test_pieces_are_all_jobs_in_order_and_none_is_too_large(shapes: list[tuple[int, int, int]]) -> None:
+    jobs = [record(tasks, size // max(1, tasks), names=names) for tasks, size, names in shapes]
     pieces = cut(jobs)
     assert [job for piece in pieces for job in piece] == jobs
     for piece in pieces:
@@ -47,6 +52,13 @@ def test_pieces_are_all_jobs_in_order_and_none_is_too_large(shapes: list[tuple[i
         if len(piece) > 1:
             assert sum(len(job.tasks) for job in piece) <= PIECE_TASKS
             assert sum(len(one.doc) for job in piece for one in job.tasks) <= PIECE_BYTES
+            assert sum(len(job.after) for job in piece) <= PIECE_NAMES
+
+
+def test_what_tasks_wait_for_counts_in_the_size_of_a_piece() -> None:
+    waiting = msgspec.structs.replace(task(0), waits=["a0-a"] * 100, after=["one"] * 100)
+    job = msgspec.structs.replace(record(0), tasks=[waiting] * 10, inputs=["a0-a"] * 100)
+    assert [len(piece) for piece in cut([job] * 3)] == [1, 1, 1]
 
 
 def test_what_is_still_to_come_is_counted_by_class_and_tenant() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from scheduler_parts import NODE, Parts, assigned, is_asked, kind_with, refs
+from scheduler_parts import DEADLINE_S, NODE, Parts, assigned, is_asked, kind_with, refs
 from structlog.testing import capture_logs
 from tests_support.store_driver import LEASE_MS, RESERVE_MS, RETENTION_MS
 from tests_support.virtual_time import VirtualTime
@@ -178,6 +179,26 @@ async def test_more_than_one_call_ends_is_ended_in_one_tick(parts: Parts, passin
         record = Artifact(ArtifactRef(f"a0-late{number}", "x"), ArtifactState.OPEN, "0", "default", "local", 1)
         await parts.store.open_artifact(record.ref.id, doc=as_text(record), state="open", retention_ms=500)
     await passing(1_000)
+    assert [name for name in await parts.driver.key_names() if "late" in name] == []
+
+
+async def test_very_much_that_is_due_is_left_to_the_next_step_which_comes_at_once(
+    parts: Parts, passing: Passing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The looks at queues and plans that a step makes as well are not put off until all has ended."""
+    monkeypatch.setattr("mediafleet.scheduler.reaper.CALLS_A_TICK", 1)
+    monkeypatch.setattr(parts.planner, "ask", lambda: asked.append(len(asked)))
+    asked: list[int] = []
+    for number in range(205):
+        record = Artifact(ArtifactRef(f"a0-late{number}", "x"), ArtifactState.OPEN, "0", "default", "local", 1)
+        await parts.store.open_artifact(record.ref.id, doc=as_text(record), state="open", retention_ms=500)
+    await passing(1_000)
+    assert len([name for name in await parts.driver.key_names() if "late" in name]) == 5
+    assert asked, "plans were not looked at"
+    slow = reaper_of(parts, SchedulerSettings(reap_ms=3_600_000))
+    slow._asked = passing._reaper._asked
+    async with asyncio.timeout(DEADLINE_S):
+        await slow.step()
     assert [name for name in await parts.driver.key_names() if "late" in name] == []
 
 

@@ -6,7 +6,7 @@
 --    pools = version of the pool set that they were decided by
 -- Returns {applied, queues = [touched]}.
 -- @include base events scores record rule names queue admit counts job settle missing task outputs holds taken
--- @include children followers relief
+-- @include children followers followups relief
 local j = read_job(A.job)
 local recorded = A.chains ~= '' and (redis.call('HGET', j.key, 'chains') or '')
 -- What a plan names follows from its version, but where chains run from the fleet as well: of two instances that saw

@@ -4,7 +4,7 @@
 --   freed (see freed.lua)}.
 -- @include base events scores state record rule names queue admit counts job settle progress children outputs capacity freed
 -- @include grants share ends attempt
--- @include revoke unhold pools health shape breaker followers
+-- @include revoke unhold pools health shape breaker followers followups
 local stops = {}
 
 local function accept(item)

@@ -9,7 +9,7 @@
 --   dead = {code of the error: new dead letters}, opened = {capability: breakers}}.
 -- @include base events scores state record rule names queue admit counts job settle progress children missing revive
 -- @include capacity freed grants share ends attempt lose
--- @include revoke dead unhold pools health shape breaker failure kill node followers expire live restore overdue retention
+-- @include revoke dead unhold pools health shape breaker failure kill node followers followups expire live restore overdue retention
 -- @include relief
 local result = {grace = false, stops = {}, jobs = {}, artifacts = {}, nodes = {}, expired = {}, more = false}
 local last = redis.call('HMGET', P .. 'tick', 'at', 'grace_until')
@@ -41,7 +41,8 @@ for _, entry in ipairs(entries) do
   local what = expire(entry)
   if what then result.expired[what] = (result.expired[what] or 0) + 1 end
 end
-result.more = result.more or #entries == A.limit
+local left = follow_ups()
+result.more = result.more or left or #entries == A.limit
 result.queues, result.freed, result.dead = touched_queues, freed_capacity(), dead_codes
 result.opened = breakers_opened
 return reply(result)

@@ -14,9 +14,13 @@ end
 
 -- Returns an id that no job has; of a repeated submission it does not matter any more.
 local function find_unknown(known)
+  local is_there = {}
   for position, job in ipairs(A.jobs) do
     for _, other in ipairs(known[position] and {} or job.after) do
-      if not first_of[other] and redis.call('EXISTS', P .. 'job:' .. other) == 0 then return other end
+      if not first_of[other] and not is_there[other] then
+        if redis.call('EXISTS', P .. 'job:' .. other) == 0 then return other end
+        is_there[other] = true
+      end
     end
   end
 end

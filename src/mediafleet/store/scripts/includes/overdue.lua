@@ -34,7 +34,5 @@ handle['task-deadline'] = function(task, _, result)
   fail_for_good(t, A.task_deadline_error)
 end
 
--- Those that fail for this may be waited for as well.
-handle['follow'] = function(job, _, result)
-  if follow_up(job) or #followed > 0 then result.more = true end
-end
+-- Together with those that end in this call, when all is known: a job may wait for many of them.
+handle['follow'] = function(job) followed[#followed + 1] = job end
