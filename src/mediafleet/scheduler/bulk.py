@@ -93,7 +93,7 @@ class BulkWriter:
         self._store = store
         self._on_queues = on_queues
         self.withdraw: Callable[[str], Awaitable[None]] | None = None
-        """Cancels a job of a call that is refused after all."""
+        """Cancels a job of a call that is refused after all, and frees its key."""
 
     async def write(self, jobs: Sequence[JobRecord], queues: dict[str, str], bounds: Bounds) -> list[SubmittedJob]:
         """Accept all, or none; return the answers in order.
@@ -120,7 +120,7 @@ class BulkWriter:
         except StoreUnavailable as error:
             raise _broken_off(error, len(answers), len(jobs)) from error
         except MediafleetError:
-            await self._take_back(answers)
+            await self.take_back([one.id for one in answers if one.created])
             raise
         return answers
 
@@ -152,15 +152,17 @@ class BulkWriter:
         self._on_queues(submitted.queues)
         return submitted.jobs
 
-    async def _take_back(self, answers: Iterable[SubmittedJob]) -> None:
-        for answer in answers:
-            if not answer.created or self.withdraw is None:
-                continue
+    async def take_back(self, jobs: Sequence[str]) -> None:
+        """Withdraw the jobs of a call, given in its order, that is refused after all; what has ended stays."""
+        if self.withdraw is None:
+            return
+        # The last first: those that wait for others would fail with them, and then keep their keys.
+        for job in reversed(jobs):
             try:
-                await self.withdraw(answer.id)
+                await self.withdraw(job)
             except MediafleetError as error:
                 # The caller is told of the first fault.
-                log.warning("a job of a call that failed could not be withdrawn", job=answer.id, reason=error.message)
+                log.warning("a job of a call that failed could not be withdrawn", job=job, reason=error.message)
 
 
 def _renamed(piece: Sequence[JobRecord], stands_for: dict[str, str]) -> Sequence[JobRecord]:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
-import structlog
 
 from mediafleet.artifacts.blobs import BlobStore
 from mediafleet.domain.cells import cell_names, cell_of_grant, home_of_node
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
     from mediafleet.scheduler.accept import Prepared
     from mediafleet.scheduler.dead import DeadLetterBox
     from mediafleet.scheduler.facade import Accepted, NodeLink, OpenArtifact, OpenUpload, UploadAnnouncement
-
-log = structlog.get_logger(__name__)
 
 
 class CellBlobs(BlobStore):
@@ -165,17 +162,11 @@ class CellFleet:
             for cell, part in parts.items():
                 stored[cell] = await self._cells[cell].acceptor.store(part)
         except MediafleetError:
-            for answer in (answer for answers in stored.values() for answer in answers if answer.created):
-                await self._withdraw(answer.job.id)
+            for cell, answers in stored.items():
+                created = [answer.job.id for answer in answers if answer.created]
+                await self._cells[cell].acceptor.bulk.take_back(created)
             raise
         return stored
-
-    async def _withdraw(self, job: str) -> None:
-        try:
-            await self.cancel(job)
-        except MediafleetError as error:
-            # It has ended already, or its store is away as well: the caller is told of the first fault.
-            log.warning("a job of a call that failed could not be withdrawn", job=job, reason=error.message)
 
     async def job(self, job_id: str) -> JobView:
         """See `Fleet.job`."""

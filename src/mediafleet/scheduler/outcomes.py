@@ -35,6 +35,12 @@ STALLED = ErrorInfo(
 )
 TASK_DEADLINE_EXCEEDED = ErrorInfo("deadline-exceeded", "The task had not ended by its deadline, so it was given up.")
 
+WITHDRAWN = ErrorInfo(
+    "withdrawn",
+    "The call that handed this job in was refused as a whole after all, so the job was withdrawn; its idempotency key "
+    "is free, and the same call may be sent again.",
+)
+
 
 def poison_error(kills: int) -> ErrorInfo:
     """Return why a task that lost so many nodes is given to no other."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -13,14 +15,16 @@ from mediafleet.domain.plan import Expand, Fail, Step, Wait
 from mediafleet.ops.metrics import Metrics
 from mediafleet.scheduler.chains import by_module, end_chains, expand_chains, read_records
 from mediafleet.scheduler.facts import FactSource
+from mediafleet.scheduler.outcomes import WITHDRAWN
 from mediafleet.scheduler.tasks import expand_pieces, outcome_piece
+from mediafleet.store.scripts import as_text
 
 if TYPE_CHECKING:
     from mediafleet.kinds import KindRegistry
     from mediafleet.scheduler.links import LinkTable
     from mediafleet.scheduler.placer import Placer
     from mediafleet.store import Store
-    from mediafleet.store.records import ExpandPiece
+    from mediafleet.store.records import CancelPiece, ExpandPiece
     from mediafleet.store.views import PlanState
 
 BATCH = 64
@@ -127,18 +131,22 @@ class Planner:
 
     async def cancel(self, job_id: str) -> None:
         """End a job and all its tasks. Cancelling this is safe: what is left is swept later."""
-        await self._end_tasks(job_id, sweep=False)
+        await self._end_tasks(partial(self._store.cancel, job_id, sweep=False))
+
+    async def withdraw(self, job_id: str) -> None:
+        """Cancel a job of a call that is refused after all, so that the same call finds it no more. Safe to repeat."""
+        await self._end_tasks(partial(self._store.withdraw, job_id, reason=as_text(WITHDRAWN)))
 
     async def sweep(self, job_id: str) -> None:
         """End the tasks that are still open in a job that has ended."""
-        await self._end_tasks(job_id, sweep=True)
+        await self._end_tasks(partial(self._store.cancel, job_id, sweep=True))
 
-    async def _end_tasks(self, job_id: str, *, sweep: bool) -> None:
+    async def _end_tasks(self, end_piece: Callable[..., Awaitable[CancelPiece]]) -> None:
         cursor = 0
         while True:
             # In pieces, because a script holds up the whole server. Nodes on links of other instances learn of it at
             # their next heartbeat, which their own instance compares with the store.
-            piece = await self._store.cancel(job_id, cursor=cursor, sweep=sweep)
+            piece = await end_piece(cursor=cursor)
             self._metrics.note_dead(piece.dead)
             self._links.cancel(piece.stops, "the job has ended")
             cursor = piece.cursor

@@ -113,7 +113,7 @@ class Scheduler:
             store, kinds, self._uploads, self._placer, resources.clock, retention_ms=rules.job_retention_s * 1000
         )
         self.acceptor.on_dirty = self._planner.ask
-        self.acceptor.bulk.withdraw = self._planner.cancel
+        self.acceptor.bulk.withdraw = self._planner.withdraw
         recovery = Recovery(self._placer, self._planner, self._links, self.metrics)
         self._reaper = Reaper(store, rules, retention=retention, recovery=recovery)
         self._courier = Courier(store, Inbox(store, instance), self._links, self._placer, self.metrics)

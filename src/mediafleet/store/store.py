@@ -202,9 +202,18 @@ class Store:
 
     async def cancel(self, job: str, *, cursor: int, sweep: bool, data: str = "{}") -> records.CancelPiece:
         """Cancel a piece of a job's tasks; begin with cursor 0 and go on until it is 0 again."""
-        return await self._run(
-            "cancel", records.CancelPiece, job=job, cursor=cursor, piece=PIECE, sweep=sweep, data=data
-        )
+        return await self._cancel(job, cursor=cursor, sweep=sweep, data=data, withdrawn="")
+
+    async def withdraw(self, job: str, *, cursor: int, reason: str) -> records.CancelPiece:
+        """Cancel as `cancel` does, and let go of the job's idempotency key in the same step.
+
+        Args:
+            reason: An error (JSON) that the job has from then on.
+        """
+        return await self._cancel(job, cursor=cursor, sweep=False, data=reason, withdrawn=reason)
+
+    async def _cancel(self, job: str, **about: Any) -> records.CancelPiece:
+        return await self._run("cancel", records.CancelPiece, job=job, piece=PIECE, **about)
 
     async def retry(self, job: str, *, cursor: int) -> records.RetryPiece:
         """Revive a piece of a job's tasks; begin with cursor 0 and go on until it is 0 again."""

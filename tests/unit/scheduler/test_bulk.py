@@ -74,7 +74,7 @@ class Desk:
         uploads = Uploads(parts.store, parts.blobs, clock, settings, retention=parts.retention, keep_ms=60_000)
         self.parts = parts
         self.acceptor = Acceptor(parts.store, parts.kinds, uploads, parts.placer, clock, retention_ms=60_000)
-        self.acceptor.bulk.withdraw = parts.planner.cancel
+        self.acceptor.bulk.withdraw = parts.planner.withdraw
         self.pieces: list[int] = []
 
     async def accept(self, wishes: Sequence[Submission]) -> list[tuple[str, bool]]:
@@ -166,3 +166,57 @@ async def test_jobs_of_a_call_that_is_refused_half_way_are_cancelled(
     with pytest.raises(InputError, match="It has gone"):
         await desk.accept([Submission("noop")] * MANY)
     assert await desk.count(JobStatus.CANCELLED) == await desk.count() == PIECE_JOBS
+
+
+async def test_a_call_that_was_refused_half_way_may_come_again_with_its_keys(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its jobs wait for each other, and a tick comes while they are withdrawn."""
+    wishes = keyed(MANY)
+    wishes[1:9] = [msgspec.structs.replace(one, after=[number]) for number, one in enumerate(wishes[1:9])]
+    withdraw = desk.parts.planner.withdraw
+
+    async def slowly(job: str) -> None:
+        await withdraw(job)
+        await desk.parts.driver.reap()
+
+    desk.acceptor.bulk.withdraw = slowly
+    known = [job for job, _ in await desk.accept(wishes[20:22])]
+    with monkeypatch.context() as broken:
+        desk.watch(broken, breaks_at=2, error=InputError("It has gone."))
+        with pytest.raises(InputError, match="It has gone"):
+            await desk.accept(wishes)
+    withdrawn, total = await desk.parts.store.read.jobs(status=JobStatus.CANCELLED, offset=0, limit=MANY)
+    assert total == PIECE_JOBS - len(known)
+    assert {job.error.code for job in withdrawn if job.error} == {"withdrawn"}
+    accepted = await desk.accept(wishes)
+    assert [job for job, created in accepted if not created] == known
+    # What had the keys before takes none along when it goes.
+    for job in withdrawn:
+        await desk.parts.store.forget(job.id, inputs=[])
+    assert await desk.accept(wishes) == [(job, False) for job, _ in accepted]
+
+
+async def test_what_has_ended_before_it_is_withdrawn_keeps_its_key(desk: Desk) -> None:
+    await desk.parts.link()
+    ((job, _),) = await desk.accept(keyed(1))
+    (placed,) = (await desk.parts.driver.place_waiting()).assignments
+    await desk.parts.driver.finish(placed)
+    await desk.acceptor.bulk.take_back([job])
+    assert (await desk.parts.job(job)).status is JobStatus.COMPLETED
+    assert await desk.accept(keyed(1)) == [(job, False)]
+
+
+async def test_the_key_of_a_withdrawn_job_that_another_has_by_now_stays(desk: Desk) -> None:
+    """A user cancels or retries as ever; only withdrawing frees keys, and only of the job itself."""
+    store = desk.parts.store
+    ((job, _),) = await desk.accept(keyed(1))
+    await desk.parts.planner.cancel(job)
+    assert await desk.accept(keyed(1)) == [(job, False)]
+    await store.retry(job, cursor=0)
+    await desk.acceptor.bulk.take_back([job])
+    ((other, created),) = await desk.accept(keyed(1))
+    assert created
+    await store.retry(job, cursor=0)
+    await desk.acceptor.bulk.take_back([job])
+    assert await desk.accept(keyed(1)) == [(other, False)]

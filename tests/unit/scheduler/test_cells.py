@@ -123,6 +123,25 @@ async def test_part_that_was_stored_is_withdrawn_where_another_cannot_be(
     assert [job.status for job in page.jobs] == [JobStatus.CANCELLED]
 
 
+async def test_divided_call_that_was_refused_may_come_again_with_its_keys(
+    fleet: CellFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await join(fleet, "0", "kind:noop")
+    await join(fleet, "1", "kind:files")
+
+    async def gone(_: object) -> Any:
+        raise NotFound("gone")
+
+    wanted = [Submission(kind, idempotency_key=kind) for kind in ("noop", "files")]
+    with monkeypatch.context() as broken:
+        broken.setattr(fleet._cells["1"].acceptor, "store", gone)
+        with pytest.raises(NotFound):
+            await fleet.submit(wanted, principal="ann")
+    accepted = await fleet.submit(wanted, principal="ann")
+    assert [one.created for one in accepted] == [True, True]
+    assert {one.job.status for one in accepted} <= {JobStatus.PENDING, JobStatus.PROCESSING}
+
+
 async def test_number_of_jobs_in_a_call_is_bounded(fleet: CellFleet) -> None:
     with pytest.raises(InvalidRequest, match="0 were given"):
         await fleet.submit([], principal="ann")

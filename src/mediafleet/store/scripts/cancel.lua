@@ -1,8 +1,9 @@
 -- Cancels a job, or sweeps the open tasks of one that ended another way; in pieces of A.piece tasks.
--- A: job, cursor (0 to begin), piece, sweep = the job has ended already, data (JSON for the event)
+-- A: job, cursor (0 to begin), piece, sweep = the job has ended already, data (JSON for the event),
+--    withdrawn = why the call that it came in is refused (JSON), which may then come again with the same key; '' for none
 -- Returns {status = before, cursor = of the next piece, 0 at the end, stops = [{task, grant, executor}],
 --   dead = {code of the error: new dead letters}}.
--- @include base events scores state record rule names queue counts job capacity freed grants share ends attempt lose
+-- @include base events scores state record rule names queue counts job key capacity freed grants share ends attempt lose
 -- @include revoke dead
 -- @include relief
 local j, stops = read_job(A.job), {}
@@ -14,6 +15,10 @@ if begins == (FINAL_STATUS[status] or false) or status == '' then
   return reply({status = status, cursor = 0, stops = {}, dead = dead_codes})
 end
 if begins then
+  if A.withdrawn ~= '' then
+    free_key(j)
+    change(j, 'error', A.withdrawn)
+  end
   close_job(j, 'cancelled', 'stage', '', A.data)
   change(j, 'version', j.version + 1)
 end

@@ -2,7 +2,7 @@
 -- A job with open tasks, or with revoked work that no node has confirmed to have stopped, stays: the reaper names it again.
 -- A: job, inputs = [artifact ids], piece
 -- Returns {done}: false if the caller must call again.
--- @include base events scores record rule names queue counts job holds
+-- @include base events scores record rule names queue counts job key holds
 local key = P .. 'job:' .. A.job
 local j = read_job(A.job)
 if not j.status then drop_score(P .. 'due', 'job|' .. A.job) end
@@ -33,8 +33,7 @@ end
 
 for _, artifact in ipairs(A.inputs) do let_go(artifact) end
 for _, artifact in ipairs(redis.call('SMEMBERS', key .. ':outputs')) do let_go(artifact) end
-local submission_key = redis.call('HGET', key, 'key')
-if submission_key then redis.call('DEL', P .. 'idem:' .. j.tenant .. ':' .. submission_key) end
+free_key(j)
 for _, index_key in ipairs({'jobs', 'jobs:' .. j.status, 'kind:' .. j.kind, 'dirty'}) do
   drop_score(P .. index_key, A.job)
 end
