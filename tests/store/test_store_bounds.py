@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests_support.store_driver import StoreDriver, spec
+from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.store import Store, records
-from mediafleet.store.cell_records import Bounds, Full
+from mediafleet.store.cell_records import Bounds, Coming, Full
 
 NODE = "n0-a-1"
 LIVE = spec(priority=PriorityClass.LIVE)
@@ -136,3 +137,36 @@ async def test_a_plain_count_agrees_with_the_script(
         answer = await driver.submit(*records_, bounds=bounds(most, tenant=of_tenant, live=of_live))
         assert (answer.full is None) == fits
         count = wanted if fits else count
+
+
+async def test_room_that_a_call_keeps_is_nobody_elses_until_it_is_used_or_given_up(driver: StoreDriver) -> None:
+    store, limits = driver.store, bounds(10, tenant=8)
+    assert await store.keep_room(limits, Coming("one", {"bdefault": 4, "-default": 2}, 60_000)) is None
+    assert await store.keep_room(limits, Coming("two", {"bdefault": 3}, 60_000)) == Full("tenant:default", 6, 8, 3)
+    assert await store.keep_room(limits, Coming("two", {"lother": 4}, 60_000)) is None
+    refused = await driver.submit(driver.job_record({"a": ()}), bounds=limits)
+    assert refused.full == Full("all", open=10, most=10, asked=1)
+    # Its own pieces are not asked again, and what they bring is counted once.
+    piece = [driver.job_record({"a": ()}) for _ in range(4)]
+    submitted = await store.submit(piece, driver.queues, limits, Coming("one", {"-default": 2}, 60_000))
+    assert len(submitted.jobs) == 4
+    assert (await driver.submit(driver.job_record({"a": ()}), bounds=limits)).full == refused.full
+    await store.submit([driver.job_record({})], driver.queues, limits, Coming("one", {}, 60_000))
+    assert (await driver.submit(driver.job_record({"a": ()}), bounds=limits)).full is None, "one brought less"
+    await store.give_up_room("two")
+    assert not await driver.redis.exists(store.keys.coming)
+
+
+async def test_room_is_free_again_when_its_call_does_not_come(driver: StoreDriver, virtual_time: VirtualTime) -> None:
+    """As after an instance that died: what it had not stored then is asked for anew, and may be refused."""
+    store, limits = driver.store, bounds(3)
+    driver.store._now = virtual_time
+    assert await store.keep_room(limits, Coming("dead", {"bdefault": 3}, 1_000)) is None
+    assert 0 < await driver.redis.pttl(store.keys.coming) <= 1_000
+    virtual_time.advance(1_000)
+    await driver.submit_many(1)
+    late = [driver.job_record({"a": ()})]
+    refused = await store.submit(late, driver.queues, limits, Coming("dead", {"bdefault": 2}, 1_000))
+    assert refused.full == Full("all", open=1, most=3, asked=3)
+    assert await store.keep_room(limits, Coming("next", {"bdefault": 2}, 1_000)) is None
+    assert await driver.redis.hkeys(store.keys.coming) == [b"next"]

@@ -19,7 +19,7 @@ from mediafleet.domain.plan import Step
 from mediafleet.domain.rules import FleetRules
 from mediafleet.ops import traces
 from mediafleet.scheduler.bounds import bounds_of
-from mediafleet.scheduler.bulk import BulkWriter
+from mediafleet.scheduler.bulk import Ahead, BulkWriter
 from mediafleet.scheduler.dependencies import named_jobs
 from mediafleet.scheduler.facade import Accepted
 from mediafleet.scheduler.tasks import fresh_view, job_record
@@ -99,6 +99,8 @@ class Prepared(NamedTuple):
     records: list[JobRecord]
     queues: dict[str, str]
     """What they wait in, by id."""
+    ahead: Ahead | None = None
+    """What is settled already, of a part of a larger call."""
 
 
 class Acceptor:
@@ -155,9 +157,20 @@ class Acceptor:
                 queues |= needed
         return Prepared(jobs, job_records, queues)
 
+    async def look_ahead(self, prepared: Prepared) -> Prepared:
+        """Refuse what `store` would refuse, and keep room for it; whoever does not store it then gives that up.
+
+        Raises:
+            QueueFull: It does not fit.
+            NotFound: An artifact has gone since it was resolved.
+            InputError: A job to wait for is not there.
+            StoreUnavailable: The store does not answer.
+        """
+        return prepared._replace(ahead=await self.bulk.look_ahead(prepared.records, self._bounds))
+
     async def store(self, prepared: Prepared) -> list[Accepted]:
         """Accept what was prepared: all or none. Raises NotFound, InputError, QueueFull, StoreUnavailable."""
-        answers = await self.bulk.write(prepared.records, prepared.queues, self._bounds)
+        answers = await self.bulk.write(prepared.records, prepared.queues, bounds=self._bounds, ahead=prepared.ahead)
         if not all(record.tasks for record in prepared.records):
             self.on_dirty()
         firsts = await self._firsts([answer.id for answer in answers if not answer.created])

@@ -1,6 +1,6 @@
 """Many jobs in one call: handed to the store in pieces, because a script holds up the whole server (docs/decisions/0019).
 
-Everything that can be checked is checked before the first piece; the first one also answers for the bounds of all.
+Everything that can be checked is checked before the first piece, and room under the bounds is kept for all of them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import msgspec
 import structlog
 
 from mediafleet.domain.errors import MediafleetError, NotFound, StoreUnavailable
+from mediafleet.domain.ids import new_token
 from mediafleet.scheduler.bounds import queue_full
 from mediafleet.scheduler.dependencies import unknown_job
+from mediafleet.store.cell_records import Coming
 
 if TYPE_CHECKING:
     from mediafleet.store import Store
@@ -28,6 +30,11 @@ PIECE_NAMES = 2000
 """Most of one script call, of whichever there is too much first: some milliseconds of the server's time.
 
 Names are those of what jobs and tasks wait for or use: each is looked at."""
+
+KEEP_ROOM_MS = 30_000
+"""How long a call keeps room for what it has still to bring: longer than any pause between two of its pieces.
+
+An instance that dies keeps it for as long."""
 
 log = structlog.get_logger(__name__)
 
@@ -75,10 +82,13 @@ def count_coming(jobs: Iterable[JobRecord]) -> dict[str, int]:
     return dict(counts)
 
 
-def outside_names(jobs: Sequence[JobRecord], fresh: Iterable[JobRecord]) -> list[str]:
-    """Return the jobs that fresh ones wait for and that are not of the same call."""
-    own = {job.id for job in jobs}
-    return sorted({name for job in fresh for name in job.after} - own)
+class Ahead(NamedTuple):
+    """What is settled about a call before any of it is stored."""
+
+    call: str
+    """The name under which room is kept for it."""
+    fresh: frozenset[str]
+    """Ids of jobs whose idempotency keys were not known."""
 
 
 class BulkWriter:
@@ -95,10 +105,18 @@ class BulkWriter:
         self.withdraw: Callable[[str], Awaitable[None]] | None = None
         """Cancels a job of a call that is refused after all, and frees its key."""
 
-    async def write(self, jobs: Sequence[JobRecord], queues: dict[str, str], bounds: Bounds) -> list[SubmittedJob]:
+    async def write(
+        self, jobs: Sequence[JobRecord], queues: dict[str, str], *, bounds: Bounds, ahead: Ahead | None = None
+    ) -> list[SubmittedJob]:
         """Accept all, or none; return the answers in order.
 
         With idempotency keys it is safe to repeat.
+
+        Args:
+            jobs: All of the call.
+            queues: Those that they need, by id.
+            bounds: What must hold.
+            ahead: What `look_ahead` found, for a part of a larger call.
 
         Raises:
             QueueFull: They are too many.
@@ -107,50 +125,76 @@ class BulkWriter:
             StoreUnavailable: How far it came is not known, or said in the sentence.
         """
         pieces = cut(jobs)
-        coming = await self._look_ahead(jobs, pieces[0]) if len(pieces) > 1 else {}
+        if ahead is None and len(pieces) > 1:
+            ahead = await self.look_ahead(jobs, bounds)
+        left = Counter(_count_fresh(jobs, ahead))
         answers: list[SubmittedJob] = []
         stands_for: dict[str, str] = {}
         try:
-            for number, piece in enumerate(pieces):
-                # Asked once, for all: a bound that is met half-way would leave half of a call.
-                renamed = _renamed(piece, stands_for)
-                found = await self._write_piece(renamed, queues, None if number else bounds, coming)
+            for piece in pieces:
+                left -= Counter(_count_fresh(piece, ahead))
+                coming = Coming(ahead.call, dict(left), KEEP_ROOM_MS) if ahead else None
+                found = await self._write_piece(_renamed(piece, stands_for), queues, bounds, coming)
                 answers += found
                 stands_for |= {job.id: one.id for job, one in zip(piece, found, strict=True) if not one.created}
         except StoreUnavailable as error:
             raise _broken_off(error, len(answers), len(jobs)) from error
         except MediafleetError:
+            await self.give_up(ahead)
             await self.take_back([one.id for one in answers if one.created])
             raise
         return answers
 
-    async def _look_ahead(self, jobs: Sequence[JobRecord], first: Sequence[JobRecord]) -> dict[str, int]:
-        """Check what only scripts of later pieces would look at, and return what those pieces bring."""
+    async def look_ahead(self, jobs: Sequence[JobRecord], bounds: Bounds) -> Ahead:
+        """Refuse what the scripts would refuse, and keep room for the rest. Raises as `write`."""
         keyed = [job for job in jobs if job.key]
         there = await self._store.read.keyed_jobs([(job.tenant, job.key) for job in keyed])
-        known = {job.id for job, is_there in zip(keyed, there, strict=True) if is_there}
-        fresh = [job for job in jobs if job.id not in known]
-        if unknown := await self._store.read.unknown_jobs(outside_names(jobs, fresh)):
-            raise unknown_job(unknown[0])
-        # The first piece counts its own.
-        asked = {job.id for job in first}
-        return count_coming(job for job in fresh if job.id not in asked)
+        known = {(job.tenant, job.key) for job, is_there in zip(keyed, there, strict=True) if is_there}
+        # Of a key that stands twice the first one is the job.
+        firsts = {(job.tenant, job.key or job.id): job for job in reversed(jobs)}
+        fresh = [job for name, job in firsts.items() if name not in known]
+        await self._check_names(jobs, fresh)
+        ahead = Ahead(new_token(), frozenset(job.id for job in fresh))
+        if full := await self._store.keep_room(bounds, Coming(ahead.call, count_coming(fresh), KEEP_ROOM_MS)):
+            raise queue_full(full)
+        return ahead
+
+    async def _check_names(self, jobs: Sequence[JobRecord], fresh: Sequence[JobRecord]) -> None:
+        """Check that what fresh jobs name is there, unless it is of the same call. Raises InputError, NotFound."""
+        own = {job.id for job in jobs}
+        for piece in cut(fresh):
+            named = {name for job in piece for name in job.after} - own
+            if unknown := await self._store.read.unknown_jobs(sorted(named)):
+                raise unknown_job(unknown[0])
+            used = sorted({name for job in piece for name in job.inputs})
+            there = await self._store.read.artifacts(used) if used else {}
+            if missing := [name for name in used if name not in there]:
+                raise _gone(missing[0])
 
     async def _write_piece(
-        self, piece: Sequence[JobRecord], queues: dict[str, str], bounds: Bounds | None, coming: dict[str, int]
+        self, piece: Sequence[JobRecord], queues: dict[str, str], bounds: Bounds, coming: Coming | None
     ) -> list[SubmittedJob]:
         used = {task.queue for job in piece for task in job.tasks}
         mine = {name: doc for name, doc in queues.items() if name in used}
-        submitted = await self._store.submit(piece, mine, bounds, coming if bounds else None)
+        submitted = await self._store.submit(piece, mine, bounds, coming)
         if submitted.full:
             raise queue_full(submitted.full)
         # Retention may have taken what a job names since it was resolved; the script looks in the step that binds it.
         if submitted.missing:
-            raise NotFound(f"There is no artifact {submitted.missing!r} any more; upload the file again.")
+            raise _gone(submitted.missing)
         if submitted.unknown:
             raise unknown_job(submitted.unknown)
         self._on_queues(submitted.queues)
         return submitted.jobs
+
+    async def give_up(self, ahead: Ahead | None) -> None:
+        """Let go of the room that was kept for what is not stored after all."""
+        if ahead is None:
+            return
+        try:
+            await self._store.give_up_room(ahead.call)
+        except StoreUnavailable as error:
+            log.warning("room that a call had kept is free only when its time is over", reason=error.message)
 
     async def take_back(self, jobs: Sequence[str]) -> None:
         """Withdraw the jobs of a call, given in its order, that is refused after all; what has ended stays."""
@@ -163,6 +207,14 @@ class BulkWriter:
             except MediafleetError as error:
                 # The caller is told of the first fault.
                 log.warning("a job of a call that failed could not be withdrawn", job=job, reason=error.message)
+
+
+def _count_fresh(jobs: Sequence[JobRecord], ahead: Ahead | None) -> dict[str, int]:
+    return count_coming(job for job in jobs if job.id in ahead.fresh) if ahead else {}
+
+
+def _gone(artifact: str) -> NotFound:
+    return NotFound(f"There is no artifact {artifact!r} any more; upload the file again.")
 
 
 def _renamed(piece: Sequence[JobRecord], stands_for: dict[str, str]) -> Sequence[JobRecord]:

@@ -158,10 +158,16 @@ class CellFleet:
 
     async def _store_parts(self, parts: dict[str, Prepared]) -> dict[str, list[Accepted]]:
         stored: dict[str, list[Accepted]] = {}
+        settled: dict[str, Prepared] = {}
         try:
+            # All cells are asked before one stores anything: what goes wrong after that is rare, and undone.
             for cell, part in parts.items():
+                settled[cell] = await self._cells[cell].acceptor.look_ahead(part)
+            for cell, part in settled.items():
                 stored[cell] = await self._cells[cell].acceptor.store(part)
         except MediafleetError:
+            for cell in settled.keys() - stored.keys():
+                await self._cells[cell].acceptor.bulk.give_up(settled[cell].ahead)
             for cell, answers in stored.items():
                 created = [answer.job.id for answer in answers if answer.created]
                 await self._cells[cell].acceptor.bulk.take_back(created)

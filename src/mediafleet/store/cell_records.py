@@ -16,12 +16,23 @@ class Bounds(msgspec.Struct, frozen=True):
     """By the first letter of the class."""
 
 
+class Coming(msgspec.Struct, frozen=True):
+    """What a call brings that comes in several pieces, or in several cells; see `includes/coming.lua`."""
+
+    call: str
+    tasks: dict[str, int]
+    """Those that are still to come after this script call, by class and tenant."""
+    keep_ms: int
+    """How long room is kept for them."""
+
+
 class Full(msgspec.Struct, frozen=True):
     """A bound that a submission does not fit into."""
 
     field: str
     """`all`, `class:<first letter>` or `tenant:<name>`."""
     open: int
+    """Those that calls at the same time keep room for are among them."""
     most: int
     asked: int
     """Tasks that were to be added."""

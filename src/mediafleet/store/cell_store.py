@@ -110,7 +110,7 @@ class CellStore(Store):
         jobs: Sequence[records.JobRecord],
         queues: dict[str, str],
         bounds: cell_records.Bounds | None = None,
-        coming: dict[str, int] | None = None,
+        coming: cell_records.Coming | None = None,
     ) -> records.Submitted:
         """Accept jobs; artifacts of other cells that they name are borrowed before."""
         inputs = {name for job in jobs for name in job.inputs}

@@ -198,6 +198,11 @@ class Keys:
         return f"{self.tag}open"
 
     @property
+    def coming(self) -> str:
+        """Hash with expiry: call → until when it keeps room, and for how many tasks of which class and tenant."""
+        return f"{self.tag}coming"
+
+    @property
     def due(self) -> str:
         """Sorted set: everything timed, `<what>|<id>[|<grant>]` by time."""
         return f"{self.tag}due"

@@ -105,16 +105,26 @@ class Store:
         jobs: Sequence[records.JobRecord],
         queues: dict[str, str],
         bounds: cell_records.Bounds | None = None,
-        coming: dict[str, int] | None = None,
+        coming: cell_records.Coming | None = None,
     ) -> records.Submitted:
         """Accept jobs: all, or none if what they name is missing or they are too many; safe to repeat with keys.
 
         Args:
-            coming: Tasks that further calls will bring and that must fit as well, by class and tenant.
+            coming: What the call brings beside these jobs: it must fit as well, and room is kept for it. Where room is
+                kept already, bounds are not asked again.
         """
-        return await self._run(
-            "submit", records.Submitted, jobs=jobs, queues=queues, bounds=bounds, coming=coming or {}
-        )
+        return await self._run("submit", records.Submitted, jobs=jobs, queues=queues, bounds=bounds, coming=coming)
+
+    async def keep_room(self, bounds: cell_records.Bounds, coming: cell_records.Coming) -> cell_records.Full | None:
+        """Keep room for the tasks of a call before any of it is stored; return the bound that they would pass."""
+        asked = await self._run("submit", records.Submitted, jobs=[], queues={}, bounds=bounds, coming=coming)
+        return asked.full
+
+    async def give_up_room(self, call: str) -> None:
+        """Let others have the room that a call does not need any more."""
+        client: Any = self.redis
+        with translate_errors():
+            await client.hdel(self.keys.coming, call)
 
     async def claim_home(self, tenant: str, key: str, cell: str) -> str:
         """Remember that the job of a new idempotency key goes to a cell; return the one that was first."""

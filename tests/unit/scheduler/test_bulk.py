@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from scheduler_parts import Parts
 
 from mediafleet.domain.clock import SystemClock
-from mediafleet.domain.errors import InputError, QueueFull, StoreUnavailable
+from mediafleet.domain.errors import InputError, NotFound, QueueFull, StoreUnavailable
 from mediafleet.domain.job import Submission
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.rules import FleetRules
@@ -150,6 +151,46 @@ async def test_bounds_hold_for_the_whole_call_before_its_first_job(desk: Desk) -
     accepted = await desk.accept(keyed(MANY))
     # A repeat is answered however full it is.
     assert await desk.accept(keyed(MANY)) == [(job, False) for job, _ in accepted]
+
+
+async def test_calls_at_the_same_time_never_pass_a_bound_together(desk: Desk) -> None:
+    """Of those that fit by themselves, as many are taken as fit together, and each as a whole."""
+    desk.acceptor.follow(FleetRules(max_open=2 * MANY, max_open_per_tenant=3 * MANY))
+
+    async def try_it() -> int:
+        try:
+            return len(await desk.accept([Submission("noop")] * MANY))
+        except QueueFull:
+            return 0
+
+    assert sorted(await asyncio.gather(*(try_it() for _ in range(5)))) == [0, 0, 0, MANY, MANY]
+    assert await desk.count() == 2 * MANY
+    assert not await desk.parts.store.redis.exists(desk.parts.store.keys.coming)
+
+
+async def test_a_key_that_stands_twice_in_a_large_call_counts_once(desk: Desk) -> None:
+    desk.acceptor.follow(FleetRules(max_open=MANY))
+    accepted = await desk.accept([*keyed(MANY), *keyed(MANY)])
+    assert accepted[:MANY] == [(job, True) for job, _ in accepted[MANY:]]
+
+
+async def test_room_of_a_call_that_is_refused_half_way_is_free_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.acceptor.follow(FleetRules(max_open=MANY))
+    with monkeypatch.context() as broken:
+        desk.watch(broken, breaks_at=2, error=InputError("It has gone."))
+        with pytest.raises(InputError, match="It has gone"):
+            await desk.accept(keyed(MANY))
+    assert len(await desk.accept(keyed(MANY))) == MANY
+
+
+async def test_an_input_that_has_gone_keeps_thousands_out(desk: Desk) -> None:
+    prepared = await desk.acceptor.prepare([Submission("noop")] * MANY, principal="ann")
+    prepared.records[-1] = msgspec.structs.replace(prepared.records[-1], inputs=["a0-gone"])
+    with pytest.raises(NotFound, match="no artifact 'a0-gone' any more"):
+        await desk.acceptor.store(prepared)
+    assert await desk.count() == 0
 
 
 async def test_a_wrong_job_at_the_end_keeps_thousands_out(desk: Desk) -> None:

@@ -20,6 +20,7 @@ from mediafleet.domain.errors import (
     InputError,
     InvalidRequest,
     NotFound,
+    QueueFull,
     StoreUnavailable,
     UnknownKind,
 )
@@ -30,6 +31,7 @@ from mediafleet.domain.ids import cell_of
 from mediafleet.domain.job import JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import Executor, NodeState
+from mediafleet.domain.rules import FleetRules
 from mediafleet.scheduler.cells import CellFleet
 from mediafleet.store.cell_store import check_cells
 
@@ -105,6 +107,21 @@ async def test_divided_call_with_a_fault_leaves_nothing(fleet: CellFleet) -> Non
         wanted = [Submission("noop"), Submission("files", input="artifact:a0-none")]
         await fleet.submit(wanted, principal="ann")
     assert (await fleet.jobs()).total == 0
+
+
+async def test_divided_call_that_one_cell_has_no_room_for_leaves_nothing_in_the_others(fleet: CellFleet) -> None:
+    await join(fleet, "0", "kind:noop")
+    await join(fleet, "1", "kind:files")
+    fleet._cells["1"].acceptor.follow(FleetRules(max_open=1))
+    first = await in_cell(fleet, "1", kind="files")
+    wanted = [Submission(kind, idempotency_key=kind) for kind in ("noop", "files")]
+    with pytest.raises(QueueFull, match="1 open tasks of 1"):
+        await fleet.submit(wanted, principal="ann")
+    assert [job.id for job in (await fleet.jobs()).jobs] == [first.id]
+    for store in fleet._stores.values():
+        assert not await store.redis.exists(store.keys.coming), "room is kept for nobody"
+    fleet._cells["1"].acceptor.follow(FleetRules())
+    assert [one.created for one in await fleet.submit(wanted, principal="ann")] == [True, True]
 
 
 async def test_part_that_was_stored_is_withdrawn_where_another_cannot_be(

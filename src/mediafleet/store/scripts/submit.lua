@@ -1,11 +1,11 @@
 -- Accepts jobs with the tasks of their first plan: all of them, or none.
 -- A: jobs = [{id, kind, key (idempotency, '' for none), doc, tenant, created (ms), retention_ms, deadline (ms), outcome_of,
 --     inputs = [artifact ids], after = [ids of jobs, also of earlier ones of the call], weight, tasks = [see create_task]}], queues = {queue id: doc},
---   bounds, coming (see bounds.lua)
+--   bounds (see bounds.lua), coming (see coming.lua; without jobs, room is asked for and kept)
 -- Returns {missing = artifact id or nil, unknown = id of a job to wait for or nil,
 --   full = a bound that does not hold (see find_full) or nil,
 --   jobs = [{id, created, after, awaits (ids with spaces between them, where it waits for jobs)}], queues = [touched]}.
--- @include base events scores record rule names queue admit counts missing task deadline bounds inputs follow named
+-- @include base events scores record rule names queue admit counts missing task deadline coming bounds inputs follow named
 local function accept(job, first)
   if first then return {id = first, created = false} end
   if job.key ~= '' then redis.call('SET', P .. 'idem:' .. job.tenant .. ':' .. job.key, job.id) end
@@ -39,5 +39,6 @@ if missing or unknown or full then
   return cmsgpack.pack({missing = missing, unknown = unknown, full = full, jobs = {}, queues = {}})
 end
 create_queues()
+keep_room()
 for position, job in ipairs(A.jobs) do accepted[position] = accept(job, known[position]) end
 return reply({jobs = accepted, queues = touched_queues})

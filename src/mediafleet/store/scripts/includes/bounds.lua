@@ -1,7 +1,6 @@
 -- Bounds of what is accepted: open tasks of all, of each class and of each tenant. A submission fits whole or not at all.
 -- What is known already is not counted, nor is what plans of accepted jobs add later: only a new job is ever refused.
--- A.bounds = {all, tenant, class = {l, i, b}}, 0 for none; A.coming = what further calls of the same submission bring and
--- are not asked about, as {class and tenant: tasks}
+-- A.bounds = {all, tenant, class = {l, i, b}}, 0 for none
 
 -- Jobs that are there already, or stand earlier in this call, by position: their idempotency keys say so.
 local function find_known()
@@ -22,29 +21,39 @@ local function bound_of(field)
   return A.bounds[what]
 end
 
--- What each bound is asked for. A job whose plan has still to be asked counts as one task, of no class.
+-- What is asked for, by class and tenant. A job whose plan has still to be asked counts as one task, of no class.
 local function count_asked(known)
-  local marks, asked = {}, {}
+  local marks = {}
+  for mark, count in pairs(A.coming and A.coming.tasks or {}) do marks[mark] = count end
   for position, job in ipairs(A.jobs) do
     if not known[position] then
       local mark = (job.tasks[1] and class_of(job.tasks[1].queue) or '-') .. job.tenant
       marks[mark] = (marks[mark] or 0) + math.max(1, #job.tasks)
     end
   end
-  for mark, count in pairs(A.coming or {}) do marks[mark] = (marks[mark] or 0) + count end
-  for mark, count in pairs(marks) do
-    for _, field in ipairs({'all', 'tenant:' .. string.sub(mark, 2), 'class:' .. string.sub(mark, 1, 1)}) do
-      if (bound_of(field) or 0) > 0 then asked[field] = (asked[field] or 0) + count end
-    end
-  end
-  return asked
+  return marks
 end
 
--- Returns the first bound that does not hold, {field, open, most, asked}, or nil.
+-- The same by bound, for bounds that there are.
+local function by_bound(marks)
+  local counts = {}
+  for mark, count in pairs(marks) do
+    for _, field in ipairs({'all', 'tenant:' .. string.sub(mark, 2), 'class:' .. string.sub(mark, 1, 1)}) do
+      if (bound_of(field) or 0) > 0 then counts[field] = (counts[field] or 0) + count end
+    end
+  end
+  return counts
+end
+
+-- Returns the first bound that does not hold, {field, open (with what others keep room for), most, asked}, or nil.
 local function find_full(known)
   if not A.bounds then return end
-  for field, count in pairs(count_asked(known)) do
-    local open, most = tonumber(redis.call('HGET', P .. 'open', field) or '0'), bound_of(field)
+  local others, is_kept = kept_room()
+  if is_kept then return end
+  others = by_bound(others)
+  for field, count in pairs(by_bound(count_asked(known))) do
+    local open = tonumber(redis.call('HGET', P .. 'open', field) or '0') + (others[field] or 0)
+    local most = bound_of(field)
     if open + count > most then return {field = field, open = open, most = most, asked = count} end
   end
 end
