@@ -5,6 +5,7 @@ Everything that can be checked is checked before the first piece, and room under
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -125,6 +126,7 @@ class BulkWriter:
             StoreUnavailable: How far it came is not known, or said in the sentence.
         """
         pieces = cut(jobs)
+        where = f"call that went to the cell {self._store.keys.cell}" if ahead else "call"
         if ahead is None and len(pieces) > 1:
             ahead = await self.look_ahead(jobs, bounds)
         left = Counter(_count_fresh(jobs, ahead))
@@ -138,7 +140,7 @@ class BulkWriter:
                 answers += found
                 stands_for |= {job.id: one.id for job, one in zip(piece, found, strict=True) if not one.created}
         except StoreUnavailable as error:
-            raise _broken_off(error, len(answers), len(jobs)) from error
+            raise _broken_off(error, pieces, accepted=len(answers), where=where) from error
         except MediafleetError:
             await self.give_up(ahead)
             await self.take_back([one.id for one in answers if one.created])
@@ -227,10 +229,29 @@ def _renamed(piece: Sequence[JobRecord], stands_for: dict[str, str]) -> Sequence
     ]
 
 
-def _broken_off(error: StoreUnavailable, accepted: int, asked: int) -> StoreUnavailable:
-    if not accepted:
-        return error
-    return StoreUnavailable(
-        f"{error.message} At least {accepted} of the {asked} jobs of the call were accepted before; send the whole call "
-        "again: those with idempotency keys are found again, and only the rest is new."
+def _broken_off(
+    error: StoreUnavailable, pieces: Sequence[Sequence[JobRecord]], *, accepted: int, where: str
+) -> StoreUnavailable:
+    """Return what is to be said of a call that broke off after so many of its jobs."""
+    jobs = [job for piece in pieces for job in piece]
+    sizes = itertools.accumulate(map(len, pieces))
+    reached = next(size for size in sizes if size > accepted)
+    unknown = jobs[accepted:reached]
+    known = f"At least {accepted} of the {len(jobs)} jobs of the {where} were accepted" if accepted else ""
+    unkeyed = [job for job in jobs[:reached] if not job.key]
+    if not unkeyed or len(pieces) == 1:
+        again = "; send the whole call again: they are found by their idempotency keys, and only the rest is new."
+        return StoreUnavailable(f"{error.message} {known}{again}") if known else error
+    # A piece is stored as a whole: one new job of it tells of all.
+    probe = next((job.id for job in unknown if not job.key), "")
+    which = f"the next {len(unknown)}" if known else f"the first {len(unknown)} of the {len(jobs)} jobs of the {where}"
+    begin = f"{known}, the first ones of it; " if known else ""
+    told = (
+        f"were accepted if there is a job {probe}" if probe else "may have been accepted, and are found by their keys"
     )
+    sentence = (
+        f"{begin}{which} {told}, and those after them were not. {len(unkeyed)} of these have no idempotency key: what was "
+        "accepted of them would be accepted twice if it was sent again. See the list of jobs (`mediafleet jobs`, GET "
+        "/api/v1/jobs), and send only the rest."
+    )
+    return StoreUnavailable(f"{error.message} {sentence[0].upper()}{sentence[1:]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,40 @@ async def test_nothing_is_said_of_what_was_accepted_where_nothing_was(
     desk.watch(monkeypatch, breaks_at=1, error=StoreUnavailable("The store is away."))
     with pytest.raises(StoreUnavailable, match=r"^The store is away\.$"):
         await desk.accept(keyed(MANY))
+
+
+@pytest.mark.parametrize("breaks_at", [1, 2, 3])
+async def test_of_a_call_that_broke_off_it_is_told_which_jobs_may_not_be_sent_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, breaks_at: int
+) -> None:
+    """Jobs without keys; also where the piece was stored and only its answer was lost."""
+    wishes = [*keyed(3), *[Submission("noop")] * (MANY - 3)]
+    submit: Any = desk.parts.store.submit
+    for is_stored in (False, True):
+        with monkeypatch.context() as away:
+            desk.watch(away, breaks_at=breaks_at, error=StoreUnavailable("The store is away."))
+            noted: Any = desk.parts.store.submit
+
+            async def lost(*arguments: Any, is_stored: bool = is_stored, noted: Any = noted) -> Any:
+                if is_stored and len(desk.pieces) == breaks_at - 1:
+                    await submit(*arguments)
+                return await noted(*arguments)
+
+            away.setattr(desk.parts.store, "submit", lost)
+            with pytest.raises(StoreUnavailable) as caught:
+                await desk.accept(wishes)
+        told = caught.value.message
+        reached = min(breaks_at * PIECE_JOBS, MANY)
+        assert f"{reached - 3} of these have no idempotency key" in told
+        assert "would be accepted twice" in told
+        probe = re.search(r"(\d+)\D* were accepted if there is a job (\S+),", told)
+        assert probe is not None, told
+        assert (await desk.parts.store.read.job(probe[2]) is not None) is is_stored
+        if breaks_at > 1:
+            assert f"At least {(breaks_at - 1) * PIECE_JOBS} of the {MANY} jobs of the call were accepted, " in told
+            assert f"; the next {reached - (breaks_at - 1) * PIECE_JOBS} were accepted if" in told
+        else:
+            assert f" The first {PIECE_JOBS} of the {MANY} jobs of the call were accepted if" in told
 
 
 async def test_bounds_hold_for_the_whole_call_before_its_first_job(desk: Desk) -> None:
