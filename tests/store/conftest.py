@@ -101,7 +101,9 @@ class WholeLife:
         await check_cells([store])
         await store.check_schema()
         await store.claim_root("i-1", mark="0", ttl_ms=60_000)
-        await store.claim_home("default", "once", "0")
+        for key in ("once", "never"):
+            await store.claim_homes([cell_records.HomeClaim("default", key, "0")])
+        await store.leave_homes([cell_records.HomeClaim("default", "never", "0")])
         await store.keep_room(cell_records.Bounds(0, 0, {}), cell_records.Coming("call", {"bdefault": 1}, 60_000))
         await store.borrow_artifact("a1-b", doc="{}", state="open", retention_ms=RETENTION_MS)
         member = await announce(store, "i-1")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.capability import Requirement
-from mediafleet.domain.cells import CellLoad, Group, choose_cell, group_by_waits, home_of_key, matches
+from mediafleet.domain.cells import CellLoad, Group, choose_cell, group_by_waits, matches
 from mediafleet.domain.errors import InputError, MediafleetError
 from mediafleet.domain.job import Job
 from mediafleet.domain.plan import Expand
 from mediafleet.scheduler.accept import BREATH, first_step
+from mediafleet.scheduler.homes import Homes
 from mediafleet.scheduler.tasks import requirement_of
+from mediafleet.store.cell_records import HomeClaim
 
 if TYPE_CHECKING:
     from mediafleet.domain.job import Submission
@@ -52,12 +54,21 @@ def wishes_of(submission: Submission, kinds: KindRegistry) -> frozenset[Requirem
         return frozenset()
 
 
+class Choice(NamedTuple):
+    """Where the submissions of a call go."""
+
+    cells: list[str]
+    claims: list[HomeClaim]
+    """What was claimed for new idempotency keys."""
+
+
 class CellChooser:
     """Knows the loads of all cells, and chooses by them."""
 
     def __init__(self, stores: Mapping[str, CellStore], kinds: KindRegistry) -> None:
         self._stores = stores
         self._kinds = kinds
+        self._homes = Homes(stores)
         self._loads = {cell: CellLoad(cell) for cell in stores}
 
     async def step(self) -> None:
@@ -76,8 +87,8 @@ class CellChooser:
         slots = sum(signature.slots * members[name] for name, signature in pools.items())
         self._loads[store.keys.cell] = CellLoad(store.keys.cell, tuple(pools.values()), slots, tasks)
 
-    async def choose(self, submissions: Sequence[Submission]) -> list[str]:
-        """Return a cell for each; the same for all that no key has bound, wherever one can do all of them.
+    async def choose(self, submissions: Sequence[Submission]) -> Choice:
+        """Choose a cell for each; the same for all that no key has bound, wherever one can do all of them.
 
         Raises:
             StoreUnavailable: A cell does not say what it has.
@@ -102,10 +113,15 @@ class CellChooser:
         groups = group_by_waits([one.after for one in submissions], known)
         for group in {id(group): group for group in groups}.values():
             self._settle(group, chosen, known)
-        await self._claim_homes(submissions, groups, chosen, known)
+        new = [number for number, one in enumerate(submissions) if one.idempotency_key and number not in known]
+        claims = await self._claim_homes(submissions, groups, chosen, new)
         for number, cell in chosen.items():
             self._count(cell, len(wishes[number]) or 1)
-        return [chosen[number] for number in wishes]
+        return Choice([chosen[number] for number in wishes], claims)
+
+    async def give_up(self, choice: Choice) -> None:
+        """Let go of what was chosen for a call of which nothing was stored: sent again, it may go elsewhere."""
+        await self._homes.leave(choice.claims)
 
     def _is_known(self, wishes: frozenset[Requirement]) -> bool:
         return any(matches(load, wishes) for load in self._loads.values())
@@ -143,26 +159,39 @@ class CellChooser:
         }
 
     async def _claim_homes(
-        self,
-        submissions: Sequence[Submission],
-        groups: Sequence[Group],
-        chosen: dict[int, str],
-        known: Mapping[int, str],
-    ) -> None:
-        """Agree on where the jobs of new idempotency keys go. Raises InputError."""
+        self, submissions: Sequence[Submission], groups: Sequence[Group], chosen: dict[int, str], new: Sequence[int]
+    ) -> list[HomeClaim]:
+        """Agree on where the jobs of new idempotency keys go; return what was claimed. Raises InputError."""
         # Two instances may get the same new key at once: its home cell knows which choice was first. Whoever was too
-        # late to see the job goes where that one goes, and its script finds the key.
-        for number, one in enumerate(submissions):
-            if not one.idempotency_key or number in known:
-                continue
-            home = self._stores[home_of_key(one.tenant, one.idempotency_key, list(self._stores))]
-            cell = await home.claim_home(one.tenant, one.idempotency_key, chosen[number])
-            group = groups[number]
-            if cell != chosen[number]:
-                if (group.is_settled and len(group.members) > 1) or group.cells:
-                    raise _apart(sorted({cell, chosen[number]}))
-                chosen |= dict.fromkeys(group.members, cell)
-            group.is_settled = True
+        # late to see the job goes where that one goes, and its script finds the key. The first key of a group says
+        # where all of it goes; only then its others can be claimed.
+        firsts = {id(groups[number]): number for number in reversed(new)}
+        leading = sorted(firsts.values())
+        rest = [number for number in new if firsts[id(groups[number])] != number]
+        made: list[HomeClaim] = []
+        for numbers in filter(None, (leading, rest)):
+            claims = [
+                HomeClaim(submissions[number].tenant, submissions[number].idempotency_key, chosen[number])
+                for number in numbers
+            ]
+            cells = await self._homes.claim(claims)
+            made += claims
+            try:
+                for number, cell in zip(numbers, cells, strict=True):
+                    _go_along(groups[number], chosen, number, cell)
+            except InputError:
+                await self._homes.leave(made)
+                raise
+        return made
+
+
+def _go_along(group: Group, chosen: dict[int, str], number: int, cell: str) -> None:
+    """Send a group to the cell of the first job of a key. Raises InputError if it cannot go there."""
+    if cell != chosen[number]:
+        if (group.is_settled and len(group.members) > 1) or group.cells:
+            raise _apart(sorted({cell, chosen[number]}))
+        chosen |= dict.fromkeys(group.members, cell)
+    group.is_settled = True
 
 
 def _apart(cells: Sequence[str]) -> InputError:

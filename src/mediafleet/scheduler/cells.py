@@ -17,7 +17,7 @@ import msgspec
 from mediafleet.artifacts.blobs import BlobStore
 from mediafleet.domain.cells import cell_names, cell_of_grant, home_of_node
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage
-from mediafleet.domain.errors import Conflict, InvalidRequest, MediafleetError
+from mediafleet.domain.errors import Conflict, InvalidRequest, MediafleetError, QueueFull, StoreUnavailable
 from mediafleet.domain.ids import cell_of, is_id, job_of
 from mediafleet.domain.job import MOST_SUBMISSIONS, JobPage
 from mediafleet.scheduler.accept import check_count
@@ -141,11 +141,23 @@ class CellFleet:
     async def submit(self, submissions: Sequence[Submission], *, principal: str) -> list[Accepted]:
         """See `Fleet.submit`. Where keys or requirements divide a call between cells, each part is accepted as a whole.
 
-        All parts are checked and planned before the first is stored; if one cannot be stored then, new jobs of the
-        others are cancelled.
+        All parts are checked and planned, and room is kept for them, before the first is stored; if one cannot be
+        stored then, new jobs of the others are withdrawn.
         """
         check_count(submissions)
-        cells = await self._chooser.choose(submissions)
+        choice = await self._chooser.choose(submissions)
+        try:
+            return await self._submit_to(choice.cells, submissions, principal=principal)
+        except StoreUnavailable:
+            # Some may be stored: sent again, the keys must lead there.
+            raise
+        except MediafleetError:
+            await self._chooser.give_up(choice)
+            raise
+
+    async def _submit_to(
+        self, cells: Sequence[str], submissions: Sequence[Submission], *, principal: str
+    ) -> list[Accepted]:
         if len(set(cells)) == 1:
             return await self._cells[cells[0]].submit(submissions, principal=principal)
         parts: dict[str, Prepared] = {}
@@ -165,7 +177,9 @@ class CellFleet:
                 settled[cell] = await self._cells[cell].acceptor.look_ahead(part)
             for cell, part in settled.items():
                 stored[cell] = await self._cells[cell].acceptor.store(part)
-        except MediafleetError:
+        except MediafleetError as error:
+            if isinstance(error, QueueFull):
+                self.metrics.submissions_refused.labels(error.bound).inc()
             for cell in settled.keys() - stored.keys():
                 await self._cells[cell].acceptor.bulk.give_up(settled[cell].ahead)
             for cell, answers in stored.items():

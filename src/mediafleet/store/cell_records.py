@@ -38,6 +38,26 @@ class Full(msgspec.Struct, frozen=True):
     """Tasks that were to be added."""
 
 
+class HomeClaim(msgspec.Struct, frozen=True):
+    """A cell that the job of a new idempotency key is to go to."""
+
+    tenant: str
+    key: str
+    cell: str
+
+
+class HomesClaimed(msgspec.Struct, frozen=True):
+    """Reply of `claim_homes`."""
+
+    cells: list[str]
+
+
+class HomesLeft(msgspec.Struct, frozen=True):
+    """Reply of `leave_homes`."""
+
+    freed: int
+
+
 class RootMark(msgspec.Struct, frozen=True):
     """What an instance that lives has left in its artifact root."""
 

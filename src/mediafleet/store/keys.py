@@ -95,6 +95,10 @@ class Keys:
         """String with expiry: the cell that was chosen for the job of an idempotency key, in the key's home cell."""
         return f"{self.tag}home:{tenant}:{key}"
 
+    def homed(self, tenant: str, key: str) -> str:
+        """Counter with expiry: calls that go by the choice of a cell for an idempotency key, beside `home`."""
+        return f"{self.tag}homed:{tenant}:{key}"
+
     def artifact(self, artifact_id: str) -> str:
         """Hash: document and state of an artifact."""
         return f"{self.tag}artifact:{artifact_id}"

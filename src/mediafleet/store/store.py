@@ -126,15 +126,14 @@ class Store:
         with translate_errors():
             await client.hdel(self.keys.coming, call)
 
-    async def claim_home(self, tenant: str, key: str, cell: str) -> str:
-        """Remember that the job of a new idempotency key goes to a cell; return the one that was first."""
-        name = self.keys.home(tenant, key)
-        with translate_errors():
-            pipeline: Any = self.redis.pipeline(transaction=True)
-            pipeline.set(name, cell, nx=True, px=HOME_MS)
-            pipeline.get(name)
-            _, first = await pipeline.execute()
-        return first.decode()
+    async def claim_homes(self, claims: Sequence[cell_records.HomeClaim]) -> list[str]:
+        """Remember which cells the jobs of new idempotency keys go to; return those that were first."""
+        claimed = await self._run("claim_homes", cell_records.HomesClaimed, claims=claims, keep_ms=HOME_MS)
+        return claimed.cells
+
+    async def leave_homes(self, claims: Sequence[cell_records.HomeClaim]) -> int:
+        """Let go of claims of a call that was refused; return how many keys may go to another cell now."""
+        return (await self._run("leave_homes", cell_records.HomesLeft, claims=claims)).freed
 
     async def place(self, request: records.PlaceRequest, rules: records.PlaceRules) -> records.Placed:
         """Give waiting tasks of queues executors; at most one a grant."""

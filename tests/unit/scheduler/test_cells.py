@@ -12,7 +12,6 @@ from recording_link import RecordingLink
 from running_instances import given, register, until
 from scheduler_parts import DEADLINE_S, refs
 
-from mediafleet.domain.cells import home_of_key
 from mediafleet.domain.errors import (
     ConfigError,
     ErrorInfo,
@@ -20,7 +19,6 @@ from mediafleet.domain.errors import (
     InputError,
     InvalidRequest,
     NotFound,
-    QueueFull,
     StoreUnavailable,
     UnknownKind,
 )
@@ -31,7 +29,6 @@ from mediafleet.domain.ids import cell_of
 from mediafleet.domain.job import JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import Executor, NodeState
-from mediafleet.domain.rules import FleetRules
 from mediafleet.scheduler.cells import CellFleet
 from mediafleet.store.cell_store import check_cells
 
@@ -109,21 +106,6 @@ async def test_divided_call_with_a_fault_leaves_nothing(fleet: CellFleet) -> Non
     assert (await fleet.jobs()).total == 0
 
 
-async def test_divided_call_that_one_cell_has_no_room_for_leaves_nothing_in_the_others(fleet: CellFleet) -> None:
-    await join(fleet, "0", "kind:noop")
-    await join(fleet, "1", "kind:files")
-    fleet._cells["1"].acceptor.follow(FleetRules(max_open=1))
-    first = await in_cell(fleet, "1", kind="files")
-    wanted = [Submission(kind, idempotency_key=kind) for kind in ("noop", "files")]
-    with pytest.raises(QueueFull, match="1 open tasks of 1"):
-        await fleet.submit(wanted, principal="ann")
-    assert [job.id for job in (await fleet.jobs()).jobs] == [first.id]
-    for store in fleet._stores.values():
-        assert not await store.redis.exists(store.keys.coming), "room is kept for nobody"
-    fleet._cells["1"].acceptor.follow(FleetRules())
-    assert [one.created for one in await fleet.submit(wanted, principal="ann")] == [True, True]
-
-
 async def test_part_that_was_stored_is_withdrawn_where_another_cannot_be(
     fleet: CellFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,25 +120,6 @@ async def test_part_that_was_stored_is_withdrawn_where_another_cannot_be(
         await fleet.submit([Submission("noop"), Submission("files")], principal="ann")
     page = await fleet.jobs()
     assert [job.status for job in page.jobs] == [JobStatus.CANCELLED]
-
-
-async def test_divided_call_that_was_refused_may_come_again_with_its_keys(
-    fleet: CellFleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await join(fleet, "0", "kind:noop")
-    await join(fleet, "1", "kind:files")
-
-    async def gone(_: object) -> Any:
-        raise NotFound("gone")
-
-    wanted = [Submission(kind, idempotency_key=kind) for kind in ("noop", "files")]
-    with monkeypatch.context() as broken:
-        broken.setattr(fleet._cells["1"].acceptor, "store", gone)
-        with pytest.raises(NotFound):
-            await fleet.submit(wanted, principal="ann")
-    accepted = await fleet.submit(wanted, principal="ann")
-    assert [one.created for one in accepted] == [True, True]
-    assert {one.job.status for one in accepted} <= {JobStatus.PENDING, JobStatus.PROCESSING}
 
 
 async def test_number_of_jobs_in_a_call_is_bounded(fleet: CellFleet) -> None:
@@ -316,54 +279,6 @@ async def test_events_of_a_job_are_those_of_its_cell_from_whatever_position(flee
             assert types == [EventType.JOB_ACCEPTED, EventType.JOB_CANCELLED]
     with pytest.raises(InvalidRequest, match="of 3 cells"):
         fleet.events(after="0-0_0-0_0-0")
-
-
-# --- idempotency ---------------------------------------------------------------------------
-
-
-async def test_key_finds_its_first_job_in_whatever_cell_that_is(fleet: CellFleet) -> None:
-    for cell in CELLS:
-        await join(fleet, cell)
-    for number in range(8):
-        first, second = [(await submit(fleet, idempotency_key=f"key-{number}"))[0] for _ in range(2)]
-        assert first.id == second.id
-    assert (await fleet.jobs()).total == 8
-
-
-async def test_key_keeps_its_job_after_its_choice_is_forgotten(fleet: CellFleet) -> None:
-    key = "again"
-    first = await in_cell(fleet, "1", idempotency_key=key)
-    home = fleet._stores[home_of_key("default", key, CELLS)]
-    assert not await home.redis.exists(home.keys.home("default", key))
-    for _ in range(5):
-        assert (await submit(fleet, idempotency_key=key))[0].id == first.id
-
-
-async def test_one_key_at_two_instances_at_once_is_one_job(cells: Cells) -> None:
-    async with cells.run("i-1") as one, cells.run("i-2") as two:
-        for cell in CELLS:
-            await join(one, cell)
-        await two._chooser.look()
-        for number in range(20):
-            wanted = Submission("noop", idempotency_key=f"key-{number}")
-            answers = await asyncio.gather(*(fleet.submit([wanted], principal="ann") for fleet in (one, two) * 3))
-            assert len({accepted.job.id for (accepted,) in answers}) == 1
-            assert sum(accepted.created for (accepted,) in answers) == 1
-        assert (await one.jobs()).total == 20
-
-
-async def test_bulk_of_new_and_known_keys_keeps_its_order(fleet: CellFleet) -> None:
-    for cell in CELLS:
-        await join(fleet, cell)
-    known = {
-        key: (await in_cell(fleet, CELLS[number % 2], idempotency_key=key)).id for number, key in enumerate("abcd")
-    }
-    wanted = [Submission("noop", idempotency_key=key) for key in "axbycdz"]
-    accepted = await fleet.submit(wanted, principal="ann")
-    assert [one.job.id for one, key in zip(accepted, "axbycdz", strict=True) if key in known] == [
-        known[key] for key in "abcd"
-    ]
-    assert [one.created for one in accepted] == [False, True, False, True, False, False, True]
 
 
 # --- starts --------------------------------------------------------------------------------
