@@ -266,10 +266,14 @@ class Story(RuleBasedStateMachine):
         if running and node in self.fleet.linked:
             self.do(self.driver.fail(running.pop(pick % len(running)), how=how, retryable=not hopeless))
 
-    @rule(pick=picks)
-    def cancel(self, pick: int) -> None:
+    @rule(pick=picks, withdrawn=st.booleans())
+    def cancel(self, pick: int, withdrawn: bool) -> None:  # noqa: FBT001 - Hypothesis draws it
         if self.model.counted:
-            self._cancel(sorted(self.model.counted)[pick % len(self.model.counted)], sweep=False)
+            job = sorted(self.model.counted)[pick % len(self.model.counted)]
+            if withdrawn:
+                self._stop_all(self.do(self.store.withdraw(job, cursor=0, reason="{}")))
+            else:
+                self._cancel(job, sweep=False)
 
     @rule()
     def sweep(self) -> None:
@@ -278,7 +282,10 @@ class Story(RuleBasedStateMachine):
             self._cancel(job, sweep=True)
 
     def _cancel(self, job: str, *, sweep: bool) -> None:
-        for stop in self.do(self.store.cancel(job, cursor=0, sweep=sweep)).stops:
+        self._stop_all(self.do(self.store.cancel(job, cursor=0, sweep=sweep)))
+
+    def _stop_all(self, piece: records.CancelPiece) -> None:
+        for stop in piece.stops:
             self._stop(stop)
 
     @rule(pick=picks)
