@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from mediafleet.ops.metrics import Metrics
     from mediafleet.scheduler.links import LinkTable
     from mediafleet.store import Store
-    from mediafleet.store.records import Freed, Placed, PlacedTask, PlaceRules, QueueSpec, QueueTurn
+    from mediafleet.store.records import Freed, PlacedTask, PlaceRules, QueueSpec, QueueTurn
 
 MAX_QUEUES = 16
 """Most queues that one script call looks at, so that its time stays bounded."""
+
+MOST_GATHERED = 256
+"""Most assignments that wait for the next call of the same turn, some milliseconds: then one frame stands for several."""
 
 log = structlog.get_logger(__name__)
 _logger = logging.getLogger(__name__)
@@ -54,6 +57,8 @@ class Placer:
         # Made and not given yet: most calls place fewer tasks than they might.
         self._grants: list[str] = []
         self._grant_prefix = grant_prefix(store.keys.cell)
+        # Placed by the calls of this turn and not sent yet.
+        self._outgoing: list[PlacedTask] = []
         # When it was first asked: of the turn that comes, and of the one under way.
         self._asked_s = self._turn_s = 0.0
         self._is_only_swept = False
@@ -133,12 +138,18 @@ class Placer:
             self._queues = await self._store.read.queues()
         left = {queue: self._queues[queue] for queue in queues if queue in self._queues}
         placed = 0
-        while left and (group := await self._next_group(left)):
-            for spec in group:
-                del left[spec.id]
-            count, again = await self._place(group)
-            placed += count
-            left |= {spec.id: spec for spec in again}
+        try:
+            while left and (group := await self._next_group(left)):
+                for spec in group:
+                    del left[spec.id]
+                count, again = await self._place(group)
+                placed += count
+                left |= {spec.id: spec for spec in again}
+                if len(self._outgoing) >= MOST_GATHERED or not again:
+                    await self._dispatch()
+        finally:
+            # What was placed is given, whatever becomes of the calls after it.
+            await self._dispatch()
         return placed
 
     async def _next_group(self, left: dict[str, QueueSpec]) -> list[QueueSpec]:
@@ -164,7 +175,8 @@ class Placer:
             waiting = set(placed.waiting)
             self._waiting.difference_update(spec.id for spec in specs)
             self._waiting.update(waiting)
-            await self._dispatch(placed)
+            self._outgoing += placed.assignments
+            self._metrics.tasks_placed.inc(taken)
         # The call went by pools that have changed meanwhile, so it is repeated. Otherwise a full batch says that
         # there may be more, a smaller one that the executors are full: tasks then wait until slots are freed.
         if placed.version != self._matcher.version:
@@ -185,11 +197,10 @@ class Placer:
         left, self._grants = self._grants, []
         return left + [self._grant_prefix + new_token() for _ in range(self._batch - len(left))]
 
-    async def _dispatch(self, placed: Placed) -> None:
-        taken = len(placed.assignments) + placed.sent
-        self._metrics.tasks_placed.inc(taken)
-        await self.deliver(placed.assignments)
-        if taken:
+    async def _dispatch(self) -> None:
+        outgoing, self._outgoing = self._outgoing, []
+        if outgoing:
+            await self.deliver(outgoing)
             self._metrics.dispatch_latency_seconds.observe(perf_counter() - self._turn_s)
 
     def follow(self, rules: FleetRules) -> None:

@@ -11,11 +11,13 @@ from scheduler_parts import NODE, Parts, assigned, is_asked, refs
 from tests_support.store_driver import DEFAULT_QUEUE, RESERVE_MS, spec
 from tests_support.virtual_time import VirtualTime
 
+from mediafleet.domain.errors import StoreUnavailable
 from mediafleet.domain.frames import JobAssign
 from mediafleet.domain.lifecycle import PriorityClass, TaskState
+from mediafleet.scheduler import placer
 from mediafleet.scheduler.placer import MAX_QUEUES, Placer
 from mediafleet.store import Store
-from mediafleet.store.records import Finished, Freed, PlaceRules, ResultRecord
+from mediafleet.store.records import Finished, Freed, Placed, PlaceRequest, PlaceRules, ResultRecord
 
 
 async def pool(parts: Parts) -> str:
@@ -64,8 +66,45 @@ async def test_more_tasks_than_one_call_takes_are_placed_in_one_step(store: Stor
     await parts.driver.submit_one("a", "b", "c", "d", "e")
     parts.placer.ask([DEFAULT_QUEUE.id])
     await parts.placer.step()
-    assert [len(frame.assignments) for frame in link.of_type(JobAssign)] == [2, 2, 1]
+    # Three calls, and one frame for what they placed.
+    assert [len(frame.assignments) for frame in link.of_type(JobAssign)] == [5]
     assert parts.counted("tasks_placed") == 5
+
+
+async def test_what_is_placed_does_not_wait_for_many_calls(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placer, "MOST_GATHERED", 3)
+    parts = Parts(store, tmp_path, batch=2)
+    link = await parts.link(slots=10)
+    await parts.driver.submit_one("a", "b", "c", "d", "e")
+    parts.placer.ask([DEFAULT_QUEUE.id])
+    await parts.placer.step()
+    assert [len(frame.assignments) for frame in link.of_type(JobAssign)] == [4, 1]
+
+
+async def test_what_was_placed_is_sent_even_if_the_store_goes_away_in_the_same_turn(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = Parts(store, tmp_path, batch=2)
+    link = await parts.link(slots=10)
+    await parts.driver.submit_one("a", "b", "c")
+    place = Store.place
+    calls: list[PlaceRequest] = []
+
+    async def break_off(self: Store, request: PlaceRequest, rules: PlaceRules) -> Placed:
+        calls.append(request)
+        # The first learns what pools there are, the second places.
+        if len(calls) == 3:
+            raise StoreUnavailable("Away.")
+        return await place(self, request, rules)
+
+    monkeypatch.setattr(Store, "place", break_off)
+    parts.placer.ask([DEFAULT_QUEUE.id])
+    with pytest.raises(StoreUnavailable):
+        await parts.placer.step()
+    assert len(assigned(link)) == 2
+    assert is_asked(parts.placer)
 
 
 async def test_no_node_is_given_more_than_its_slots(parts: Parts) -> None:
