@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from mediafleet.domain.event import Event, EventType, event_position
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 BLOCK_MS = 1_000
 """How long one read waits: the longest delay of a shutdown."""
+LINGER_S = 2.0
+"""How long the stream is read on when nobody watches any more: who submits one job after the other watches again soon."""
 QUEUE_LIMIT = 5_000
 """Events that a slow watcher may fall behind; past that it is cut off and may resume by its last id."""
 FINAL_EVENTS = frozenset({EventType.JOB_COMPLETED, EventType.JOB_FAILED, EventType.JOB_CANCELLED})
@@ -48,13 +51,16 @@ class EventHub:
         self._store = store
         self._on_unknown = on_unknown
         self._watchers: set[_Watcher] = set()
+        # Who waits for the end of a job and for nothing else: no queue that could overflow, and no copy of what others do.
+        self._ends: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._left_s = 0.0
         self._watched = asyncio.Event()
         self._reading = asyncio.Event()
         self._position = ""
 
     async def step(self) -> None:
         """Read what is new once, or wait for a watcher. Raises StoreUnavailable; the position is kept."""
-        if not self._watchers:
+        if not self._is_watched() and asyncio.get_running_loop().time() - self._left_s >= LINGER_S:
             # What happens while nobody watches is not caught up with: it would fill the queue of the next watcher, who
             # reads what it has missed from the store.
             self._position = ""
@@ -69,7 +75,13 @@ class EventHub:
                 self._hand_out(event)
             self._position = event.id
 
+    def _is_watched(self) -> bool:
+        return bool(self._watchers or self._ends)
+
     def _hand_out(self, event: Event) -> None:
+        if self._ends and event.type in FINAL_EVENTS:
+            for ended in self._ends.get(event.job, ()):
+                ended.set()
         # A copy, because watchers that are full leave the set on the way.
         for watcher in list(self._watchers):
             if watcher.queue.full():
@@ -89,8 +101,27 @@ class EventHub:
         # Clients go away without a word: leaving the generator, however that happens, is what ends the watch.
         finally:
             self._watchers.discard(watcher)
-            if not self._watchers:
-                self._watched.clear()
+            self._note_left()
+
+    def _note_left(self) -> None:
+        if not self._is_watched():
+            self._left_s = asyncio.get_running_loop().time()
+            self._watched.clear()
+
+    @asynccontextmanager
+    async def end_of(self, job: str) -> AsyncGenerator[asyncio.Event]:
+        """Give an event that is set at each end of the job from now on, as long as the block lasts."""
+        ended = asyncio.Event()
+        self._ends[job].add(ended)
+        self._watched.set()
+        try:
+            await self._reading.wait()
+            yield ended
+        finally:
+            self._ends[job].discard(ended)
+            if not self._ends[job]:
+                del self._ends[job]
+            self._note_left()
 
     async def follow(self, *, after: str = "", job: str = "") -> AsyncGenerator[Event]:
         """Yield events from now, or after a position; ends for a watcher that fell too far behind.

@@ -213,7 +213,7 @@ class Scheduler:
 
     async def wait(self, job_id: str) -> JobView:
         """See `Fleet.wait`."""
-        return await wait_final(self._store, self._hub, job_id, self.job)
+        return await wait_final(self._hub, job_id, self.job)
 
     async def jobs(
         self, *, status: JobStatus | None = None, kind: str = "", offset: int = 0, limit: int = 50

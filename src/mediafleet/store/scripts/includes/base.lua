@@ -22,3 +22,15 @@ local function add_pair(list, first, second)
   list[#list + 1] = first
   list[#list + 1] = second
 end
+
+-- Redis writes each number that it is given with seventeen digits, which costs more than the command that takes it; the
+-- same few numbers (this moment, an end of retention, small counts) stand in most writes of a call.
+local texts = {}
+local function text_of(number)
+  local text = texts[number]
+  if not text then
+    text = string.format('%.17g', number)
+    texts[number] = text
+  end
+  return text
+end

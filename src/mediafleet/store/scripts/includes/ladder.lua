@@ -1,5 +1,5 @@
 -- The executors of a pool that are used least: read once, and kept here by use while their slots are given out. One more
--- than there are grants are read, so those that were not read never come first. A rung holds those of equal use; it is
+-- than tasks can be placed are read, so those that were not read never come first. A rung holds those of equal use; it is
 -- put in order, by name, only when it becomes the lowest one.
 local function add_rung(ladder, candidate)
   local rung = ladder[candidate.used]
@@ -12,7 +12,7 @@ local function add_rung(ladder, candidate)
 end
 
 local function read_ladder(pool, key)
-  local found = redis.call('ZRANGE', key, 0, #A.grants, 'WITHSCORES')
+  local found = redis.call('ZRANGE', key, 0, most_placed(), 'WITHSCORES')
   pool.ladder, pool.index, pool.lowest = {}, key, 0
   for i = 1, #found, 2 do add_rung(pool.ladder, {executor = found[i], used = tonumber(found[i + 1]), pool = pool}) end
 end

@@ -7,7 +7,7 @@ end
 
 local function change(record, field, value)
   record[field] = value
-  add_pair(record.changes, field, value)
+  add_pair(record.changes, field, type(value) == 'number' and text_of(value) or value)
 end
 
 local function save(record)

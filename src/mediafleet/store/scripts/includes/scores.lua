@@ -17,7 +17,7 @@ local function write_index(key, members)
   local gone, scored = {}, {}
   for member, score in pairs(members) do
     if score then
-      add_pair(scored, score, member)
+      add_pair(scored, text_of(score), member)
     else
       gone[#gone + 1] = member
     end
