@@ -12,7 +12,7 @@ from tests_support.clockwork import TICK_MS, Clockwork
 from tests_support.redis_cluster import RedisCluster
 from tests_support.redis_server import RedisServer
 from tests_support.servers import TestServer, find_test_servers, missing_servers
-from tests_support.store_driver import LEASE_MS, PLACE_RULES, RETENTION_MS, StoreDriver, announce, spec
+from tests_support.store_driver import LEASE_MS, PLACE_RULES, RETENTION_MS, RULES, StoreDriver, announce, spec
 from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.lifecycle import PriorityClass
@@ -190,9 +190,22 @@ class WholeLife:
         await store.drop_artifact("a0-out", error="{}", unused=False)
         await store.drop_upload("a0-gone")
         await store.forget("j0-gone", inputs=[])
+        await self._doubt()
         await store.drain(NODE, draining=True)
         await store.retire("i-2")
         await store.unlink(NODE, self.driver.epochs[NODE], goodbye=True, retention_ms=RETENTION_MS)
+
+    async def _doubt(self) -> None:
+        """A link closed, and live work went elsewhere before anybody knows more."""
+        node, wanted = "n0-e-1", spec("kind:live", priority=PriorityClass.LIVE)
+        await self.driver.join(node, capabilities=("kind:live",))
+        await self.driver.submit_one("moves", spec=wanted)
+        await self.driver.ack(*(await self.driver.place(wanted)).assignments)
+        epoch = self.driver.epochs[node]
+        await self.driver.store.unlink(node, epoch, goodbye=False, retention_ms=RETENTION_MS, live_grace_ms=0)
+        # The grace of the first tick, or no lease would end yet.
+        await self.driver.redis.delete(f"{self.driver.store.keys.tag}tick")
+        await self.driver.store.reap(msgspec.structs.replace(RULES, grace_ms=0))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tests_support.store_driver import LEASE_MS, RESERVE_MS, RETENTION_MS, Store
 
 from mediafleet.domain.event import EventType
 from mediafleet.domain.frames import AttemptRef
-from mediafleet.domain.ids import node_of
+from mediafleet.domain.ids import new_token, node_of
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
 from mediafleet.store import Store, records
 
@@ -48,6 +48,11 @@ class Clockwork:
         (placed,) = await self.driver.place_all()
         await self.driver.ack(placed)
         return placed
+
+    async def restart(self, node: str) -> None:
+        """Let another process of the node register, which knows nothing of the work."""
+        self.driver.incarnations[node] = new_token()
+        await self.driver.join(node)
 
     async def silence(self, *nodes: str, running: tuple[AttemptRef, ...] = ()) -> None:
         """Let a lease pass in which only the other nodes report."""
@@ -92,18 +97,50 @@ async def test_a_task_that_lost_two_nodes_is_not_given_to_a_third(clockwork: Clo
     assert view.tasks[0].tries == 0
 
 
-async def test_a_node_that_comes_back_without_the_work_counts(clockwork: Clockwork) -> None:
+async def test_a_node_whose_process_died_counts(clockwork: Clockwork) -> None:
     for expected in (TaskState.NEW, TaskState.FAILED):
         placed = await clockwork.start()
-        await clockwork.driver.join(node_of(placed.executor))
+        await clockwork.restart(node_of(placed.executor))
         assert await clockwork.state() is expected
 
 
-async def test_work_that_its_node_does_not_speak_of_counts(clockwork: Clockwork) -> None:
-    for expected in (TaskState.NEW, TaskState.FAILED):
+async def test_a_process_that_goes_on_without_the_work_has_not_died(clockwork: Clockwork) -> None:
+    for _ in range(3):
+        placed = await clockwork.start()
+        await clockwork.driver.join(node_of(placed.executor))
+        assert await clockwork.state() is TaskState.NEW
         await clockwork.start()
         await clockwork.silence()
-        assert await clockwork.state() is expected
+        assert await clockwork.state() is TaskState.NEW, "its node says nothing of it, and lives"
+
+
+async def alone(clockwork: Clockwork, node: str) -> None:
+    """Leave one node to place tasks on."""
+    for other in NODES:
+        await clockwork.store.drain(other, draining=other != node)
+
+
+async def test_a_node_that_dies_again_and_again_is_one_node(clockwork: Clockwork) -> None:
+    await alone(clockwork, NODES[0])
+    for _ in range(3):
+        await clockwork.start()
+        await clockwork.restart(NODES[0])
+        assert await clockwork.state() is TaskState.NEW
+    await alone(clockwork, NODES[1])
+    await clockwork.start()
+    await clockwork.restart(NODES[1])
+    assert await clockwork.state() is TaskState.FAILED
+    error = (await clockwork.view(clockwork.job)).error
+    assert error is not None
+    assert error.message == f"{NODES[0]} (3 times), {NODES[1]}"
+
+
+async def test_a_fleet_of_one_node_does_not_die_of_a_task_for_ever(clockwork: Clockwork) -> None:
+    await alone(clockwork, NODES[0])
+    for deaths in range(1, 7):
+        await clockwork.start()
+        await clockwork.restart(NODES[0])
+        assert await clockwork.state() is (TaskState.FAILED if deaths == 6 else TaskState.NEW)
 
 
 async def test_a_node_that_comes_back_with_the_work_was_not_lost(clockwork: Clockwork) -> None:
@@ -136,30 +173,33 @@ async def test_a_node_that_says_goodbye_does_not_count(clockwork: Clockwork) -> 
 async def test_a_retry_begins_the_count_anew(clockwork: Clockwork) -> None:
     for _ in range(2):
         placed = await clockwork.start()
-        await clockwork.driver.join(node_of(placed.executor))
+        await clockwork.restart(node_of(placed.executor))
     await clockwork.store.retry(clockwork.job, cursor=0)
     placed = await clockwork.start()
-    await clockwork.driver.join(node_of(placed.executor))
+    await clockwork.restart(node_of(placed.executor))
     assert await clockwork.state() is TaskState.NEW
 
 
-async def poison(clockwork: Clockwork) -> list[str]:
-    """Lose the task's node twice; return the executors."""
+async def poison(clockwork: Clockwork, *, progress: float = 0) -> list[str]:
+    """Let two nodes die with the task; return the executors."""
     executors: list[str] = []
     for _ in range(2):
         placed = await clockwork.start()
         executors.append(placed.executor)
-        await clockwork.driver.join(node_of(placed.executor))
+        await clockwork.store.report([records.ProgressRecord(placed.task, placed.grant, progress, "", "{}")])
+        await clockwork.restart(node_of(placed.executor))
     return executors
 
 
 async def test_a_letter_says_what_is_known_of_its_attempts(clockwork: Clockwork) -> None:
-    executors = await poison(clockwork)
+    executors = await poison(clockwork, progress=0.25)
     assert executors[0] != executors[1], "though its node came back, another one goes first"
     ((letter,), total) = await clockwork.store.read.dead_letters(offset=0, limit=10)
     assert (letter.job, letter.error.code, letter.attempts, total) == (clockwork.job, "poison", 2, 1)
     assert [(end.executor, end.how) for end in letter.ends] == [(name, "restarted") for name in executors]
     assert all(end.at_ms == clockwork.time.ms for end in letter.ends)
+    assert [end.progress for end in letter.ends] == [0.25, 0.25]
+    assert letter.error.message == ", ".join(map(node_of, executors))
     assert await clockwork.store.read.dead_letter(letter.task) == letter
 
 
@@ -284,7 +324,7 @@ async def test_the_limit_is_a_rule_and_may_be_none(clockwork: Clockwork) -> None
         placed = await clockwork.start()
         node = node_of(placed.executor)
         clockwork.driver.max_kills = max_kills
-        await clockwork.driver.join(node)
+        await clockwork.restart(node)
         assert await clockwork.state() is expected
 
 

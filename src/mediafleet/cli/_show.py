@@ -11,7 +11,7 @@ from mediafleet.domain.node import LINKED_STATES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mediafleet.domain.dead import DeadLetter
+    from mediafleet.domain.dead import DeadLetter, EndedAttempt
     from mediafleet.domain.job import JobView
     from mediafleet.domain.node import NodeView, PoolView
 
@@ -79,8 +79,13 @@ def dead_facts(letter: DeadLetter, *, now_ms: int) -> list[tuple[str, str]]:
         ("attempts", f"{letter.attempts}, {letter.tries} of them its own fault"),
     ]
     ages = [duration_text(max(0, now_ms - end.at_ms) / 1000) for end in letter.ends]
-    facts += [("ended", f"{end.how} on {end.executor}, {age} ago") for end, age in zip(letter.ends, ages, strict=True)]
+    facts += [("ended", f"{_end_text(end)}, {age} ago") for end, age in zip(letter.ends, ages, strict=True)]
     return facts
+
+
+def _end_text(end: EndedAttempt) -> str:
+    progress = f" at {end.progress:.0%}" if end.progress else ""
+    return f"{end.how} on {end.executor}{progress}"
 
 
 def node_row(view: NodeView, *, now_ms: int) -> tuple[str, ...]:

@@ -14,8 +14,10 @@ class EndedAttempt(msgspec.Struct, frozen=True):
     executor: str
     at_ms: int
     how: str
-    """`failed`, `timed-out`, `rejected`, `stopped`, `unconfirmed`, `unlinked`, `goodbye`, `removed`; or how its node
-    was lost with it: `lease-ended`, `restarted`, `silent`."""
+    """`failed`, `timed-out`, `stalled`, `rejected`, `stopped`, `unconfirmed`, `unlinked`, `goodbye`, `removed`,
+    `forgotten`, `silent`; or how its node died with it: `lease-ended`, `restarted`."""
+    progress: float | None = None
+    """How far it was by then, 0..1; None where nobody knows."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -31,7 +33,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
     tries: int
     """Those of its attempts that were its own fault."""
     ends: tuple[EndedAttempt, ...]
-    """The latest 16, oldest first."""
+    """The latest 16, oldest first; those whose node died stay longest."""
 
 
 class DeadLetterPage(msgspec.Struct, frozen=True):

@@ -51,7 +51,7 @@ class FleetRules(msgspec.Struct, frozen=True):
     hold_ms: int = 60_000
     """How long it is held."""
     max_kills: int = 2
-    """A task that ran on so many nodes when they were lost fails as poison; 0 for no limit."""
+    """A task that was at work on so many nodes when they died fails as poison; 0 for no limit."""
     max_open: int = 1_000_000
     """Most tasks that are not final, in the whole cell."""
     max_open_per_tenant: int = 200_000

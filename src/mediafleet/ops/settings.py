@@ -67,7 +67,7 @@ class SchedulerSettings:
     hold_ms: int = 60_000
     """How long an executor is kept free at most, milliseconds."""
     max_kills: int = 2
-    """A task that ran on so many nodes when they were lost fails with the code `poison`; 0 for no limit."""
+    """A task that was at work on so many nodes when they died fails with the code `poison`; 0 for no limit."""
     max_open: int = 1_000_000
     """Most tasks that are not final; a submission beyond that is refused with 429, 0 for no bound."""
     max_open_per_tenant: int = 200_000

@@ -11,7 +11,7 @@ from mediafleet.domain.frames import PROTOCOL_VERSION
 from mediafleet.domain.health import has_gpu, judge_load
 from mediafleet.domain.ids import executor_id, is_id
 from mediafleet.domain.node import NodeState
-from mediafleet.scheduler.outcomes import poison_error
+from mediafleet.scheduler.outcomes import POISON
 from mediafleet.store.records import ExecutorRecord, NodeDocument, NodeRecord
 from mediafleet.store.scripts import as_text
 
@@ -93,7 +93,7 @@ def node_record(
         pools=declared_pools(frame.executors),
         announced=(*frame.running, *frame.holding),
         max_kills=max_kills,
-        poison_error=as_text(poison_error(max_kills)),
+        poison_error=as_text(POISON),
         warming=state is NodeState.WARMUP,
         pressed=judge_load(frame.load, frame.headroom, headroom=settings.headroom_percent).reason,
         ailing="the node says so" if state is NodeState.DEGRADED else "",

@@ -34,21 +34,17 @@ STALLED = ErrorInfo(
     retryable=True,
 )
 TASK_DEADLINE_EXCEEDED = ErrorInfo("deadline-exceeded", "The task had not ended by its deadline, so it was given up.")
-
+POISON = ErrorInfo(
+    "poison",
+    "The task was at work on nodes when they died, so it is given to no other: {nodes}. `mediafleet dead show` says "
+    "when and how far it was; a retry of its job tries it again.",
+)
+"""The store puts the names of the nodes in."""
 WITHDRAWN = ErrorInfo(
     "withdrawn",
     "The call that handed this job in was refused as a whole after all, so the job was withdrawn; its idempotency key "
     "is free, and the same call may be sent again.",
 )
-
-
-def poison_error(kills: int) -> ErrorInfo:
-    """Return why a task that lost so many nodes is given to no other."""
-    sentence = (
-        f"The task ran on {kills} node(s) when they were lost, so it is given to no other; "
-        "`mediafleet dead show` says where, and a retry of its job tries it again."
-    )
-    return ErrorInfo("poison", sentence)
 
 
 def tidy_error(error: ErrorInfo) -> ErrorInfo:

@@ -17,10 +17,10 @@ from mediafleet.domain.rules import FleetRules
 from mediafleet.scheduler.dependencies import DEPENDENCY_FAILED
 from mediafleet.scheduler.outcomes import (
     DEADLINE_EXCEEDED,
+    POISON,
     QUEUE_TIMEOUT,
     STALLED,
     TASK_DEADLINE_EXCEEDED,
-    poison_error,
 )
 from mediafleet.scheduler.settler import TIMED_OUT, draw_delays
 from mediafleet.store.records import Reaped, ReapRules
@@ -172,7 +172,7 @@ class Reaper:
             timeout_error=as_text(TIMED_OUT),
             delays=back_off_table(draw_delays()),
             max_kills=self._max_kills,
-            poison_error=as_text(poison_error(self._max_kills)),
+            poison_error=as_text(POISON),
             deadline_error=as_text(DEADLINE_EXCEEDED),
             queue_error=as_text(QUEUE_TIMEOUT),
             stalled_error=as_text(STALLED),

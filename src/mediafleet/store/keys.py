@@ -63,6 +63,10 @@ class Keys:
         """Set: ids of the node's executors."""
         return f"{self.tag}node:{node_id}:executors"
 
+    def node_unsure(self, node_id: str) -> str:
+        """Hash: grant → task of live work that went elsewhere when the node's link closed, until the node is back."""
+        return f"{self.tag}node:{node_id}:unsure"
+
     def pool_members(self, pool: str) -> str:
         """Sorted set: usable executors of the pool by slots in use."""
         return f"{self.tag}pool:{pool}:members"

@@ -142,8 +142,9 @@ def dead_letter(task: str, at_ms: int, fields: dict[str, str]) -> DeadLetter:
 
 
 def _ended_attempt(line: str) -> EndedAttempt:
-    at_ms, how, executor = line.split("|", 2)
-    return EndedAttempt(node_of(executor), executor, int(at_ms), how)
+    # An older version wrote fewer parts.
+    at_ms, how, executor, progress, *_ = [*line.split("|"), ""]
+    return EndedAttempt(node_of(executor), executor, int(at_ms), how, float(progress) if progress else None)
 
 
 def plan_state(job: dict[str, str], tasks: dict[str, dict[str, str]]) -> PlanState:

@@ -27,7 +27,7 @@ LEASE_MS = 15_000
 RETENTION_MS = 3_600_000
 FADE_MS = 60_000
 """How long a pool without executors stays, as `includes/pools.lua` has it."""
-POISON = '{"code":"poison","message":"m"}'
+POISON = '{"code":"poison","message":"{nodes}"}'
 RULES = records.ReapRules(
     gap_ms=3_000,
     grace_ms=LEASE_MS,

@@ -365,12 +365,11 @@ async def test_a_job_that_is_cancelled_while_it_uploads_leaves_no_bytes(instance
 
 async def test_a_task_that_lost_two_nodes_is_a_dead_letter_that_can_be_tried_again(fleet: Scheduler) -> None:
     job = await submit(fleet)
-    for number in range(2):
-        link = await join(fleet, incarnation=str(number))
-        ref = await given(link)
-        await fleet.receive(link, JobAck((ref,)))
+    for node in ("n0-a-1", "n0-b-2"):
+        link = await join(fleet, node)
+        await fleet.receive(link, JobAck((await given(link),)))
         await until(lambda: is_running(fleet, job))
-    await join(fleet, incarnation="last")
+        await join(fleet, node, incarnation="another", executors=(Executor("cpu", 1, ("kind:none",)),))
     error = (await ended(fleet, job)).error
     assert error is not None
     assert error.code == "poison"

@@ -6,17 +6,19 @@
 --   dead = {code of the error: new dead letters}}.
 -- @include base events scores state nodestate record rule names queue counts job settle progress capacity freed grants share ends
 -- @include attempt lose revoke dead unhold pools health shape breaker
--- @include failure kill node stand executors announced
+-- @include failure kill doubt node stand executors announced
 -- @include relief
 local key = P .. 'node:' .. A.node
 local announced, keep, drop = {}, {}, {}
 for _, attempt in ipairs(A.announced) do announced[attempt.grant] = true end
-local lost = replace_executors(announced, redis.call('HGET', key, 'incarnation') ~= A.incarnation)
+local is_new_process = redis.call('HGET', key, 'incarnation') ~= A.incarnation
+local lost = replace_executors(announced, is_new_process)
 
 for _, attempt in ipairs(A.announced) do
   local list = settle(attempt) and keep or drop
   list[#list + 1] = attempt
 end
+settle_doubts(A.node, function(grant) return is_new_process and not announced[grant] end)
 redis.call('HSET', key, 'doc', A.doc, 'instance', A.instance, 'incarnation', A.incarnation, 'seen', NOW, 'load', A.load,
   'leaving', A.draining and '1' or '0', 'warming', A.warming and '1' or '0', 'pressed', A.pressed, 'ailing', A.ailing)
 local state = standing_of(A.node)

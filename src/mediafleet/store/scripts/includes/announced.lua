@@ -17,15 +17,6 @@ local function readopt(t)
   return true
 end
 
--- The node was not lost after all.
-local function take_back_kill(t)
-  local kills, left = redis.call('HGET', t.key, 'kills') or '', {}
-  for grant in string.gmatch(kills, '%S+') do
-    if grant ~= t.this then left[#left + 1] = grant end
-  end
-  if kills ~= '' then change(t, 'kills', table.concat(left, ' ')) end
-end
-
 -- Returns whether the node may keep it.
 local function settle(attempt)
   drop_score(P .. 'due', 'idle|' .. attempt.task .. '|' .. attempt.grant)
@@ -35,7 +26,8 @@ local function settle(attempt)
     return false
   end
   if t.standing == 'lost' then
-    take_back_kill(t)
+    -- The node has not died of it.
+    settle_kill(t, false)
     if not readopt(t) then
       save(t)
       return true

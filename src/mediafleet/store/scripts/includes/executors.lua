@@ -14,7 +14,11 @@ end
 local function replace_executors(announced, is_new_process)
   local wanted, count = {}, 0
   local function is_unknown(grant) return not announced[grant] end
-  local function lose_forgotten(t) return lose_with_node(t, 'revoked', 'restarted') end
+  local function lose_forgotten(t)
+    if is_new_process then return lose_with_node(t, 'revoked', 'restarted') end
+    exclude(t)
+    return lose(t, 'revoked', 0, 'forgotten')
+  end
   local function lose_removed(t) return lose(t, 'revoked', 0, 'removed') end
   for _, e in ipairs(A.executors) do wanted[e.id] = true end
   for _, executor in ipairs(executors_of(A.node)) do

@@ -18,7 +18,10 @@ end
 -- Its node has not spoken of it for a lease. What was revoked only gives its slots back.
 handle['idle'] = function(task, grant)
   local t = read_attempt(task, grant)
-  if t.standing == 'running' then return lose_with_node(t, 'lost', 'silent') end
+  if t.standing == 'running' then
+    exclude(t)
+    return lose(t, 'lost', 0, 'silent')
+  end
   return t.standing ~= nil and t.standing ~= 'reserved' and release(t.executor, grant, t)
 end
 
@@ -28,6 +31,7 @@ handle['hold'] = function(task)
 end
 
 handle['node'] = function(node, _, result)
+  settle_doubts(node, always)
   drop_node(node, A.retention_ms, function(t) return lose_with_node(t, 'lost', 'lease-ended') end)
   result.nodes[#result.nodes + 1] = node
 end
@@ -50,6 +54,6 @@ handle['forget-node'] = function(node)
     forget_health(read_executor(executor))
     redis.call('DEL', P .. 'executor:' .. executor)
   end
-  redis.call('DEL', P .. 'node:' .. node, P .. 'node:' .. node .. ':executors')
+  redis.call('DEL', P .. 'node:' .. node, P .. 'node:' .. node .. ':executors', P .. 'node:' .. node .. ':unsure')
   redis.call('ZREM', P .. 'nodes', node)
 end

@@ -8,7 +8,7 @@ handle['live'] = function(node)
     for i = 1, #grants, 2 do
       local class, task = string.match(grants[i + 1], '^%d+|(%a)|.*|([^|]*)$')
       local t = class == 'l' and read_attempt(task, grants[i])
-      if t and is_live(t.standing) and lose_with_node(t, 'lost', 'unlinked') then count = count + 1 end
+      if t and is_live(t.standing) and lose_in_doubt(t, node) then count = count + 1 end
     end
   end
   return count > 0
