@@ -118,6 +118,10 @@ class TaskSnapshot(msgspec.Struct, frozen=True):
     """A back-off ends then."""
     jobs: tuple[str, ...] = ()
     """Jobs that its job waits for."""
+    refusals: int = 0
+    """Attempts in a row, up to the last one, that their nodes refused; 16 at most are known."""
+    refused: str = ""
+    """Why the last of them was."""
     is_parked: bool = False
     """Its tenant was at its cap when its turn came."""
 

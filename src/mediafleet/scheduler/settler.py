@@ -52,7 +52,7 @@ _logger = logging.getLogger(__name__)
 # Waits reach their cap after eight tries; the script takes the last entry for all tries beyond the table.
 LONGEST_BACK_OFF_TABLE = 16
 REJECT_DELAY_MS = 250
-"""Wait before a rejected task is placed again, so that a node that rejects everything does not spin."""
+"""Least wait before a rejected task is placed again; where it is rejected again and again the store waits longer."""
 BATCH_FRAMES = 256
 MOST_WAITING_FRAMES = 64
 """Frames of one node that wait for the store. The store may be away for hours."""
@@ -90,7 +90,7 @@ def failure_of(outcome: Outcome, *, draws: tuple[float, ...]) -> FailureRecord:
         # No try is spent: if the store has revoked the attempt this frees its slots, else the task goes elsewhere.
         return FailureRecord(outcome.task, outcome.grant, "stopped")
     if outcome.error.code == "capability-missing":
-        return FailureRecord(outcome.task, outcome.grant, "lost", delay_ms=REJECT_DELAY_MS)
+        return _refused(outcome.task, outcome.grant, outcome.error)
     return FailureRecord(
         task=outcome.task,
         grant=outcome.grant,
@@ -99,6 +99,10 @@ def failure_of(outcome: Outcome, *, draws: tuple[float, ...]) -> FailureRecord:
         retryable=outcome.error.retryable,
         delays=back_off_table(draws),
     )
+
+
+def _refused(task: str, grant: str, why: ErrorInfo) -> FailureRecord:
+    return FailureRecord(task, grant, "lost", error=as_text(tidy_error(why)), delay_ms=REJECT_DELAY_MS)
 
 
 def progress_record(update: Progress) -> ProgressRecord:
@@ -329,7 +333,7 @@ def _sort(tick: _Tick, node: str, epoch: int, frame: NodeFrame) -> None:
         tick.progress.update({update.grant: progress_record(update) for update in frame.updates})
     elif isinstance(frame, JobReject):
         tick.causes[frame.grant] = (node, frame.missing or frame.reason)
-        tick.failures.append(FailureRecord(frame.task, frame.grant, "lost", delay_ms=REJECT_DELAY_MS))
+        tick.failures.append(_refused(frame.task, frame.grant, ErrorInfo("rejected", frame.reason)))
         tick.refusals.append((node, frame))
 
 

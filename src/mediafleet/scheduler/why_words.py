@@ -106,6 +106,9 @@ def _before_placing(waits_for: Waiting, task: TaskSnapshot) -> str:
     if waits_for is Waiting.UPLOAD:
         return f"It waits for the upload of {_list(task.uploads)}."
     cause = f" It failed before: {task.error}" if task.error else ""
+    if task.refusals:
+        why = f": {task.refused.rstrip('.')}." if task.refused else "."
+        cause = f" Nodes refused it {_count(task.refusals, 'time')} in a row, and no try was spent{why}"
     return f"It waits until {_clock(task.held_until_ms or 0)} before it is tried again.{cause}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -37,7 +38,20 @@ MOST_ABSENT = 100
 """Nodes that are away and whose executors are read."""
 MOST_TENANTS = 200
 """Of a queue, those whose turn is next."""
-_FIELDS = ("state", "rule", "after", "waits", "excluded", "near", "grant", "attempt", "tries", "error")
+_FIELDS = (
+    "state",
+    "rule",
+    "after",
+    "waits",
+    "excluded",
+    "near",
+    "grant",
+    "attempt",
+    "tries",
+    "error",
+    "ends",
+    "refused",
+)
 
 
 async def read_fleet(redis: Any, keys: Keys, requirements: Sequence[Requirement]) -> FleetSnapshot:
@@ -223,8 +237,20 @@ async def _read_rest(redis: Any, keys: Keys, task: _Stored, spec: QueueSpec) -> 
             u for u, state in zip(uploads, states[len(parents) :], strict=True) if is_new and state == "open"
         ),
         held_until_ms=int(task.hold) if task.hold is not None and is_new else None,
+        refusals=_refusals(fields["ends"]),
+        refused=msgspec.json.decode(fields["refused"], type=_Refusal).message if fields["refused"] else "",
         is_parked=bool(is_parked) and is_new,
     )
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    message: str = ""
+
+
+def _refusals(ends: str) -> int:
+    """Return how many attempts, up to the last one, their nodes refused."""
+    hows = [line.split("|", 2)[1] for line in reversed(ends.split())]
+    return sum(1 for _ in takewhile(lambda how: how == "rejected", hows))
 
 
 async def _read_times(redis: Any, keys: Keys, priority: str, scores: dict[str, float]) -> dict[str, float]:

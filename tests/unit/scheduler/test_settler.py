@@ -54,7 +54,7 @@ def test_an_attempt_that_was_stopped_when_told_to_only_frees_its_slots() -> None
 
 def test_a_capability_that_is_missing_is_no_fault_of_the_task() -> None:
     missing = ErrorInfo("capability-missing", "This node cannot.", retryable=True)
-    expected = FailureRecord("t", "g", "lost", delay_ms=REJECT_DELAY_MS)
+    expected = FailureRecord("t", "g", "lost", error=as_text(missing), delay_ms=REJECT_DELAY_MS)
     assert failure_of(Outcome("t", "g", error=missing), draws=(0.5,)) == expected
 
 
@@ -110,7 +110,8 @@ def test_an_ack_keeps_the_epoch_of_the_link_that_it_came_over() -> None:
 
 def test_a_reject_sends_the_task_elsewhere_after_a_moment() -> None:
     tick = sorted_out(JobReject("t", "g", "full"))
-    assert tick.failures == [FailureRecord("t", "g", "lost", delay_ms=REJECT_DELAY_MS)]
+    refusal = as_text(ErrorInfo("rejected", "full"))
+    assert tick.failures == [FailureRecord("t", "g", "lost", error=refusal, delay_ms=REJECT_DELAY_MS)]
     assert tick.settled == {}
 
 

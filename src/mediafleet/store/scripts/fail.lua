@@ -1,7 +1,7 @@
 -- Ends attempts that did not give a result.
 -- A: failures = [{task, grant, how, error (JSON), retryable, delays = [ms after try 1, 2, …], delay_ms}],
 --    breaker (see breaker.lua; nil where none is meant)
---   how: 'failed' (the task's own fault: spends a try) · 'lost' (rejected or not delivered: spends none, waits delay_ms)
+--   how: 'failed' (the task's own fault: spends a try) · 'lost' (rejected or not delivered: spends none, waits delay_ms or more)
 --        'stopped' (the node confirms that it ended revoked work: frees its slots)
 -- Returns {verdicts = ['retried' | 'failed' | 'lost' | 'released' | 'stale'], queues = [touched], freed (see freed.lua),
 --   dead = {code of the error: new dead letters}, opened = {capability: breakers}}.
@@ -15,7 +15,10 @@ local function settle(item)
     return let_go(t) and 'released' or 'stale'
   end
   if item.how == 'failed' then return spend_try(t, item) end
-  if item.how == 'lost' then exclude(t) end
+  if item.how == 'lost' then
+    exclude(t)
+    change(t, 'refused', item.error)
+  end
   return lose(t, 'revoked', item.delay_ms, item.how == 'lost' and 'rejected' or 'stopped') and 'lost' or 'stale'
 end
 

@@ -15,14 +15,14 @@ local function requeue(t, event, delay)
   return true
 end
 
--- Ends an attempt through no fault of the task; `standing` is lost or revoked, `how` as in ends.lua.
+-- Ends an attempt through no fault of the task; `standing` is lost or revoked, `how` as in ends.lua, `delay` the least wait.
 -- Returns whether the task waits again: it does not if another attempt is its current one.
 local function lose(t, standing, delay, how)
   release(t.executor, t.this, t)
   forget_timers(t.id, t.this, t.limits)
   note_end(t, how)
   mark(t, standing)
-  local again = t.grant == t.this and requeue(t, 'lose', delay)
+  local again = t.grant == t.this and requeue(t, 'lose', math.max(delay, free_wait(t)))
   save(t)
   return again
 end
