@@ -14,7 +14,9 @@ from tests_support.virtual_time import VirtualTime
 from mediafleet.domain.capability import Signature
 from mediafleet.domain.health import BreakerRules, Cause, Standing, Withheld
 from mediafleet.domain.ids import new_token
+from mediafleet.domain.plan import TaskSpec
 from mediafleet.store import Store, health, records
+from mediafleet.store.scripts import as_text
 
 NODE, OTHER = "n0-a-1", "n0-b-2"
 EXECUTOR = f"{NODE}/cpu"
@@ -268,6 +270,17 @@ async def open_breaker(driver: StoreDriver, **more: Any) -> None:
     await driver.join(NODE, capabilities=("kind:noop", "kind:other"), **more)
     for _ in range(BREAKER.failures):
         await fail_one(driver)
+
+
+async def test_a_breaker_takes_the_version_that_failed_and_leaves_the_others(driver: StoreDriver) -> None:
+    await driver.join(NODE, capabilities=("kind:noop", "kind:noop@2"))
+    doc = as_text(TaskSpec("noop", 2, "noop", "run", "default"))
+    for _ in range(BREAKER.failures):
+        placed = await place_one(driver, spec("kind:noop@2"), max_tries=1)
+        await driver.redis.hset(driver.store.keys.task(placed.task), "doc", doc)
+        await driver.ack(placed)
+        await strike(driver, placed)
+    assert await pools(driver) == {("kind:noop",)}
 
 
 async def test_failures_in_a_row_take_the_kind_from_the_executor(driver: StoreDriver) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -116,7 +117,16 @@ def test_checking_checked_params_changes_nothing() -> None:
 
 
 def test_every_task_of_a_kind_requires_the_kind_itself() -> None:
-    assert SPLIT.capability == "kind:split"
+    assert SPLIT.capability == "kind:split@3", "of the version that its jobs have"
+    assert noop.KIND.capability == "kind:noop", "the first version needs no number"
+
+
+def test_a_kind_does_jobs_of_its_own_version_and_of_those_that_it_continues() -> None:
+    known = KindRegistry([replace(SPLIT, continues=(2,)), noop.KIND])
+    assert known.versions() == {"noop": (1,), "split": (2, 3)}
+    assert [version for version in range(5) if known.can_plan("split", version)] == [2, 3]
+    assert not known.can_plan("merge", 1)
+    assert known.get("split").capabilities == {"kind:split@2", "kind:split@3"}
 
 
 async def test_a_kind_that_needs_nothing_detects_nothing() -> None:

@@ -32,6 +32,12 @@ def check_capabilities(capabilities: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def kind_capability(kind: str, version: int) -> str:
+    """Return the capability of a node that runs a version of a kind: what it cannot run it is not given."""
+    # The first version has none in its name. Scripts make the same name (includes/health.lua).
+    return f"kind:{kind}" if version == 1 else f"kind:{kind}@{version}"
+
+
 class Requirement(msgspec.Struct, frozen=True):
     """What an executor must offer for a task, and how much of it the task takes."""
 

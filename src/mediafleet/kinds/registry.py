@@ -58,6 +58,15 @@ class KindRegistry:
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"installed are {', '.join(sorted(self._kinds))}."
         raise UnknownKind(f"There is no job kind {name!r}; {hint}")
 
+    def versions(self) -> dict[str, tuple[int, ...]]:
+        """Return of which versions of each kind jobs can be planned here, by name."""
+        return {name: self._kinds[name].versions for name in sorted(self._kinds)}
+
+    def can_plan(self, name: str, version: int) -> bool:
+        """Tell whether a job of that version of a kind can be planned, and its tasks run, with what is installed here."""
+        kind = self._kinds.get(name)
+        return kind is not None and version in kind.versions
+
     def check_params(self, name: str, params: dict[str, Any]) -> dict[str, Any]:
         """Return the params as the kind reads them, with its defaults filled in.
 

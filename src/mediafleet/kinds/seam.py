@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from mediafleet.domain.capability import kind_capability
 from mediafleet.domain.chain import CHAIN_STEP
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.limits import KindLimits
@@ -152,7 +153,7 @@ class Kind:
     name: str
     """One word, a-z, 0-9 and `-`."""
     version: int
-    """Raised when plan or handlers change so that a running job could not go on with them."""
+    """1 or more; raised when plan or handlers change so that a running job could not go on with them."""
     params: type[msgspec.Struct]
     """Every field needs a default or is required of the user; unknown fields are refused."""
     plan: Callable[[Job, Sequence[FinishedTask]], Step]
@@ -168,6 +169,9 @@ class Kind:
     """How long its tasks may take where plan and submission say nothing, and how much a submission may ask for."""
     policy: Policy = Policy.LEAST_LOADED
     """Which executor with room its tasks get where a submission says nothing."""
+    continues: tuple[int, ...] = ()
+    """Earlier versions whose jobs plan and handlers can go on with. A job stays of the version that it was submitted
+    with: no instance plans it, and no node runs its tasks, unless it has that version or one that continues it."""
     modules: tuple[Module, ...] = ()
     """What it can do in steps that need each other; each has a handler of its name. Its plan makes chains of them with
     `mediafleet.domain.modules.make_chain`."""
@@ -185,5 +189,15 @@ class Kind:
 
     @property
     def capability(self) -> str:
-        """The capability that a node with this kind offers, and every task of it requires."""
-        return f"kind:{self.name}"
+        """The capability that every task of a job of this version requires."""
+        return kind_capability(self.name, self.version)
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The versions whose jobs it can plan and run, in order."""
+        return tuple(sorted({*self.continues, self.version}))
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What a node with this kind offers: it can run tasks of all these versions."""
+        return frozenset(kind_capability(self.name, version) for version in self.versions)

@@ -98,10 +98,11 @@ async def detect_offer(
             ):
                 found = await kind.detect(Detection(workspace, children, memory))
             # A kind may say that it cannot run here at all, and a task that needs nothing but the kind must not come.
-            granted = check_capabilities({kind.capability, *found.capabilities} - found.missing.keys())
+            own = frozenset[str]() if f"kind:{kind.name}" in found.missing else kind.capabilities
+            granted = check_capabilities({*own, *found.capabilities} - found.missing.keys())
         except Exception as error:  # noqa: BLE001 - plug-in boundary: one kind's fault must not keep the node down
             _log.warning("detection failed; the kind is not offered", kind=kind.name, reason=repr(error))
-            found, granted = Detected(missing={kind.capability: f"Its detection failed: {error!r}."}), ()
+            found, granted = Detected(missing={f"kind:{kind.name}": f"Its detection failed: {error!r}."}), ()
         offer.capabilities.update(granted)
         offer.missing.update(found.missing)
         offer.facts.update(found.facts)

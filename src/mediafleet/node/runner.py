@@ -45,7 +45,7 @@ def find_missing(kinds: KindRegistry, spec: TaskSpec) -> str:
         kind = kinds.get(spec.kind)
     except UnknownKind:
         return f"kind:{spec.kind}"
-    if kind.version != spec.kind_version:
+    if spec.kind_version not in kind.versions:
         return f"kind:{spec.kind}@{spec.kind_version}"
     return "" if spec.step in kind.handlers else f"kind:{spec.kind}/{spec.step}"
 

@@ -143,7 +143,7 @@ class Metrics:
     def note_breakers(self, opened: dict[str, int] | list[int]) -> None:
         """Count circuit breakers that opened, by the capability that they took away: `kind:<name>`."""
         for capability, count in opened.items() if isinstance(opened, dict) else ():
-            self.breakers_opened.labels(self._kind_label(capability.removeprefix("kind:"))).inc(count)
+            self.breakers_opened.labels(self._kind_label(capability.removeprefix("kind:").partition("@")[0])).inc(count)
 
     def note_outcomes(self, node: str, *, done: int, failed: int) -> None:
         """Count how attempts of a node ended; those that it was told to stop are neither."""

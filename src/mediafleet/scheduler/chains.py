@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mediafleet.domain.capability import Requirement
+from mediafleet.domain.capability import Requirement, kind_capability
 from mediafleet.domain.chain import CHAIN_STEP, Chain, ChainPart, part_name
 from mediafleet.domain.errors import ErrorInfo, InvalidRequest
 from mediafleet.domain.ids import task_id
@@ -122,7 +122,7 @@ def lay_out_plan(state: PlanState, step: Expand, kind: Kind, facts: FleetFacts) 
         weight += 0.0 if known else sum(part.weight for part in chain.parts)
         if known and known.parts != chain.parts:
             raise InvalidRequest(f"The plan names the chain {chain.name!r} with other modules than before.")
-        record = known or ChainRecord(chain.name, chain.parts, (kind.capability,))
+        record = known or ChainRecord(chain.name, chain.parts, (kind_capability(kind.name, state.job.kind_version),))
         after[chain.name] = record = _lay_out_again(record, facts, state.waiting)
         new = [_task(chain, one, done) for one in record.segments if one.state is SegmentState.WAITING]
         old = known.waiting if known else {}

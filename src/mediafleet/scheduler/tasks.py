@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 import msgspec
 
 from mediafleet.domain.artifact import ArtifactRef
-from mediafleet.domain.capability import Requirement, check_capabilities
+from mediafleet.domain.capability import Requirement, check_capabilities, kind_capability
 from mediafleet.domain.errors import ErrorInfo, InvalidRequest
 from mediafleet.domain.frames import utf8_length
 from mediafleet.domain.ids import check_name, task_id
@@ -32,10 +32,10 @@ MAX_TASKS = 10_000
 """Most tasks of one job: a plan that wants more is taken for a mistake."""
 
 
-def requirement_of(task: NewTask, kind: Kind) -> Requirement:
-    """Return what the task needs, the kind itself included."""
+def requirement_of(task: NewTask, kind: Kind, version: int | None = None) -> Requirement:
+    """Return what the task needs, the kind itself included, in its job's version or else its own."""
     # The kind itself is a capability, so that no task reaches a node that has not installed it.
-    capabilities = _complete(task.requirement.capabilities, kind.capability)
+    capabilities = _complete(task.requirement.capabilities, kind_capability(kind.name, version or kind.version))
     if task.requirement.slots < 1:
         raise InvalidRequest(f"The task {task.name!r} asks for {task.requirement.slots} slots; it needs 1 or more.")
     if task.requirement.slots > MAX_SLOTS:
@@ -94,7 +94,7 @@ def task_record(
     job: Job, task: NewTask, kind: Kind, *, waits: Sequence[str]
 ) -> tuple[records.TaskRecord, records.QueueSpec]:
     """Return the record of a task and the queue that it waits in."""
-    queue = records.QueueSpec(requirement_of(task, kind), job.priority, job.policy)
+    queue = records.QueueSpec(requirement_of(task, kind, job.kind_version), job.priority, job.policy)
     limits = effective_limits(task.limits, kind.limits, job.limits)
     spec = TaskSpec(
         kind=job.kind,

@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import platform
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -314,3 +315,14 @@ async def test_a_clean_up_is_finished_however_often_it_is_cancelled() -> None:
     await asyncio.wait([cleaning])
     assert done == ["clean"]
     assert cleaning.cancelled()
+
+
+async def test_a_node_offers_the_versions_that_it_can_run_and_none_where_its_kind_cannot_run(tmp_path: Path) -> None:
+    async def fine(_: DetectContext) -> Detected:
+        return Detected()
+
+    async def broken(_: DetectContext) -> Detected:
+        return Detected(missing={"kind:bad": "It cannot run here."})
+
+    kinds = [replace(kind(name, how), version=2, continues=(1,)) for name, how in (("good", fine), ("bad", broken))]
+    assert (await detect(tmp_path, *kinds)).capabilities == {"kind:good", "kind:good@2"}

@@ -63,6 +63,15 @@ def test_what_a_node_lacks_for_a_task_is_named(changes: dict[str, Any], missing:
     assert find_missing(KindRegistry([kind_of(step=step)]), spec) == missing
 
 
+@pytest.mark.parametrize(("version", "missing"), [(1, "kind:probe@1"), (2, ""), (3, ""), (4, "kind:probe@4")])
+def test_a_node_runs_tasks_of_versions_that_its_own_continues(version: int, missing: str) -> None:
+    async def step(_: TaskContext) -> TaskResult:
+        return TaskResult()
+
+    kind = replace(kind_of(step=step), version=3, continues=(2,))
+    assert find_missing(KindRegistry([kind]), TaskSpec("probe", version, "step", "a", "default")) == missing
+
+
 # --- how an attempt ends -------------------------------------------------------------------
 
 

@@ -40,6 +40,15 @@ def test_a_task_requires_its_kind_beside_what_it_names_itself() -> None:
     assert wanted == Requirement(("encoder:x", "kind:noop", "label:studio"), 3)
 
 
+def test_a_task_requires_the_version_of_its_job() -> None:
+    newer = replace(KIND, version=3, continues=(1, 2))
+    job = msgspec.structs.replace(JOB, kind_version=2)
+    _, queue = tasks.task_record(job, NewTask("run", "noop"), newer, waits=[])
+    assert queue.requirement == Requirement(("kind:noop@2",), 1)
+    _, queue = tasks.task_record(JOB, NewTask("run", "noop"), newer, waits=[])
+    assert queue.requirement == Requirement(("kind:noop",), 1)
+
+
 @pytest.mark.parametrize("slots", [0, -1])
 def test_a_task_takes_at_least_one_slot(slots: int) -> None:
     with pytest.raises(InvalidRequest, match=rf"The task 'run' asks for {slots} slots; it needs 1 or more"):

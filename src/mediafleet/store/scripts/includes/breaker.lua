@@ -1,8 +1,6 @@
 -- The circuit breaker of an executor and a kind: A.breaker = {failures, cool_ms, longest_ms} (domain/health.py). Failures
 -- that another executor might not have had count; those of one job count once, since it may be the job's own doing.
 -- `breakers_opened` counts by capability how often one opened, for the reply.
-local function kind_of(t) return 'kind:' .. cjson.decode(t.doc or redis.call('HGET', t.key, 'doc')).kind end
-
 local breakers_opened = {}
 
 local function open_breaker(e, capability, times)

@@ -10,6 +10,13 @@ local function health_of(e)
   return e.known
 end
 
+-- The capability that the task's kind is, by the same name that domain/capability.py gives.
+local function kind_of(t)
+  local spec = cjson.decode(t.doc or redis.call('HGET', t.key, 'doc'))
+  local version = spec.kind_version or 1
+  return 'kind:' .. spec.kind .. (version == 1 and '' or '@' .. version)
+end
+
 local function save_health(e)
   local health = e.known
   local is_withheld = next(health.withheld) ~= nil

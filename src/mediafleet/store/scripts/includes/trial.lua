@@ -1,7 +1,7 @@
 -- A half-open breaker lets one task through: with it, the executor leaves the pool that has the kind.
 local function begin_trial(e, t, grant)
   if not is_ailing(e) then return end
-  local capability = 'kind:' .. cjson.decode(t.doc).kind
+  local capability = kind_of(t)
   local entry = health_of(e).withheld[capability]
   if not entry or entry.standing ~= 'trial' then return end
   entry.standing, entry.grant, entry.until_ms = 'tried', grant, NOW + entry.span
