@@ -168,6 +168,7 @@ class WholeLife:
         piece = records.ExpandPiece(job.id, 1, "", [], last=True, queues={}, chains="[]", waits=True)
         await self.driver.store.expand(piece)
         await self.driver.store.recheck([job.id], plan=True)
+        await self.driver.store.defer(job.id, 1)
         await self._look()
         planned = self.driver.job_record({"only": ()}, outcome_of="")
         await self.driver.submit(planned)

@@ -19,7 +19,7 @@ from mediafleet.domain.health import Cause
 from mediafleet.domain.insight import FleetGauges, OpenTasks, QueueDepth
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
 from mediafleet.domain.node import NodeState
-from mediafleet.domain.rules import ClusterView, FleetRules
+from mediafleet.domain.rules import ClusterView, FleetRules, InstanceDocument, KindAside
 from mediafleet.store import Store
 from mediafleet.store.reader import SHOWN_TASKS, Reader
 from mediafleet.store.schema import SCHEMA
@@ -103,9 +103,33 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
         "unknown_jobs": ["j0-1"],
         "waiting_queues": (0, []),
     }
-    single = {"artifact", "dead_letter", "job", "job_document", "node", "ping", "plan_state"}
+    single = {"artifact", "dead_letter", "job", "job_document", "kind_aside", "node", "ping", "plan_state"}
     empty["waiting_chains"] = (0, {})
     assert await call(store.read, name) == (None if name in single else empty.get(name, []))
+
+
+async def test_a_job_that_was_set_aside_is_behind_all_others_until_something_happens_to_it(
+    driver: StoreDriver,
+) -> None:
+    store, read = driver.store, driver.store.read
+    first, second = [driver.job_record({"run": ()}, outcome_of="") for _ in range(2)]
+    await driver.submit(first, second)
+    await driver.join("n0-a-1", slots=2)
+    for placed in await driver.place_all():
+        await driver.finish(placed)
+    assert sorted(await read.dirty_jobs(9)) == [first.id, second.id]
+    assert not await store.defer(first.id, 1), "it has moved on since"
+    assert await store.defer(first.id, 2)
+    assert not await store.defer(first.id, 2), "it was set aside already"
+    assert (await read.dirty_jobs(9), await read.jobs_aside(9)) == ([second.id], [first.id])
+    assert await read.kind_aside(second.id) is None
+    assert await read.kind_aside(first.id) == KindAside("noop", 1, (), 0)
+    await announce(store, "i-1")
+    doc = as_text(InstanceDocument("0", "host", 1, kinds={"noop": (1, 2)}))
+    await store.announce("i-2", doc=doc, ttl_ms=60_000)
+    assert await read.kind_aside(first.id) == KindAside("noop", 1, ("i-2",), 2)
+    await store.cancel(first.id, cursor=0, sweep=False)
+    assert await read.jobs_aside(9) == []
 
 
 async def test_a_field_that_the_schema_lacks_is_zero(store: Store) -> None:

@@ -45,6 +45,7 @@ REPLIES: dict[str, Any] = {
     "commit": records.Stops,
     "configure": cell_records.Configured,
     "complete_artifact": records.Completed,
+    "defer": cell_records.Deferred,
     "drain": records.Drained,
     "drop_artifact": records.Dropped,
     "drop_upload": records.Dropped,

@@ -83,6 +83,8 @@ class InstanceDocument(msgspec.Struct, frozen=True):
     pid: int
     schema: int = 1
     """Version of the stored shapes that it writes, and so the newest that it reads."""
+    kinds: dict[str, tuple[int, ...]] = {}
+    """Kinds, and the versions of each, whose jobs it can plan."""
 
 
 class InstanceView(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -97,6 +99,19 @@ class InstanceView(msgspec.Struct, frozen=True, omit_defaults=True):
     """Nodes whose link it has."""
     inbox: int
     """Messages that wait for it."""
+    kinds: dict[str, tuple[int, ...]] = {}
+    """Kinds, and the versions of each, whose jobs it can plan."""
+
+
+class KindAside(msgspec.Struct, frozen=True):
+    """What a job waits for whose kind some instance lacks."""
+
+    kind: str
+    version: int
+    having: tuple[str, ...]
+    """Living instances that can plan it."""
+    living: int
+    """All instances that live."""
 
 
 class ClusterView(msgspec.Struct, frozen=True):

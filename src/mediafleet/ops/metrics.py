@@ -92,6 +92,9 @@ class Metrics:
         self.unknown_events = self._counter(
             "unknown_events", "Events of types that only a newer version knows; they were passed over."
         )
+        self.plans_left = self._counter(
+            "plans_left", "Plans that this instance left to others, since it lacks the kind or its version.", "kind"
+        )
         self.slow_sections = self._counter(
             "slow_sections", "Turns of a critical section that took longer than its threshold.", "section"
         )
@@ -144,6 +147,10 @@ class Metrics:
         """Count circuit breakers that opened, by the capability that they took away: `kind:<name>`."""
         for capability, count in opened.items() if isinstance(opened, dict) else ():
             self.breakers_opened.labels(self._kind_label(capability.removeprefix("kind:").partition("@")[0])).inc(count)
+
+    def note_plan_left(self, kind: str) -> None:
+        """Count a plan that this instance cannot make."""
+        self.plans_left.labels(self._kind_label(kind)).inc()
 
     def note_outcomes(self, node: str, *, done: int, failed: int) -> None:
         """Count how attempts of a node ended; those that it was told to stop are neither."""

@@ -16,9 +16,11 @@ from mediafleet.scheduler.chain_words import chain_sentence, explain_chain, task
 from mediafleet.scheduler.chains import read_records
 from mediafleet.scheduler.facts import FactSource
 from mediafleet.scheduler.why import explain
-from mediafleet.scheduler.why_words import job_sentence, task_sentence
+from mediafleet.scheduler.why_words import aside_sentence, job_sentence, task_sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mediafleet.domain.explanation import FleetSnapshot, Simulation, TaskSnapshot
     from mediafleet.domain.job import JobView
     from mediafleet.store import Store
@@ -46,8 +48,15 @@ class Explainer:
         fleet = await self._store.read.fleet_snapshot(waiting) if waiting else None
         whys = tuple(_explain_task(fleet, task) for task in tasks)
         modules = () if is_over else await self._modules(job)
-        sentence = chain_sentence(modules) or job_sentence(job, whys)
+        sentence = chain_sentence(modules) or await self._aside(job, waiting) or job_sentence(job, whys)
         return JobWhy(job.id, job.status, sentence, whys, len(job.tasks) - len(whys), modules)
+
+    async def _aside(self, job: JobView, waiting: Sequence[Requirement]) -> str:
+        # While tasks wait, those are why it does not go on.
+        if waiting or job.waits_for or job.status in FINAL_JOB_STATUSES:
+            return ""
+        needs = await self._store.read.kind_aside(job.id)
+        return aside_sentence(needs) if needs else ""
 
     async def _modules(self, job: JobView) -> tuple[ModuleWhy, ...]:
         records = read_records(await self._store.read.chains(job.id))

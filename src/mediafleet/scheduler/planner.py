@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from mediafleet.store.views import PlanState
 
 BATCH = 64
+ASIDE_S = 1.0
+"""How often it looks for jobs that an instance without their kind has set aside; where there is none one small read."""
+MOST_ASIDE = 10_000
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +55,8 @@ class Planner:
         self._links = links
         self._metrics = metrics or Metrics()
         self._wake = asyncio.Event()
+        self._beyond: set[str] = set()
+        """Jobs that were set aside and cannot be planned here either."""
 
     def ask(self) -> None:
         """Look at the dirty jobs soon."""
@@ -84,6 +89,9 @@ class Planner:
         if state is None or state.status in FINAL_JOB_STATUSES:
             await self.sweep(job_id)
             return
+        if not self._kinds.can_plan(state.job.kind, state.job.kind_version):
+            await self._leave(state)
+            return
         for piece in await self._pieces(state):
             expanded = await self._store.expand(piece)
             self._placer.ask(expanded.queues)
@@ -91,6 +99,34 @@ class Planner:
                 return  # The job moved on meanwhile; it is still dirty and comes again.
             if piece.outcome and state.open:
                 await self.sweep(job_id)
+
+    async def aside_step(self) -> None:
+        """Plan what other instances cannot, and wait. Raises StoreUnavailable."""
+        await self.take_up()
+        await asyncio.sleep(ASIDE_S)
+
+    async def take_up(self) -> None:
+        """Plan jobs that an instance without their kind has set aside. Raises StoreUnavailable."""
+        aside = await self._store.read.jobs_aside(MOST_ASIDE)
+        # What is installed here does not change: each is looked at once.
+        self._beyond.intersection_update(aside)
+        for job in aside:
+            if job not in self._beyond:
+                await self._plan(job)
+
+    async def _leave(self, state: PlanState) -> None:
+        job = state.job
+        self._beyond.add(job.id)
+        # Nothing may be lost for a package that is missing: the job waits for an instance that has it.
+        if not await self._store.defer(job.id, state.version):
+            return
+        self._metrics.note_plan_left(job.kind)
+        needs = await self._store.read.kind_aside(job.id)
+        about = {"job": job.id, "kind": job.kind, "version": job.kind_version}
+        if needs and not needs.having:
+            log.warning("no living instance has the kind of a job, so it waits", **about)
+        else:
+            log.info("left a job to an instance that has its kind", **about)
 
     async def _pieces(self, state: PlanState) -> list[ExpandPiece]:
         try:

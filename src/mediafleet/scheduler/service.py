@@ -118,7 +118,7 @@ class Scheduler:
         self._reaper = Reaper(store, rules, retention=retention, recovery=recovery)
         self._courier = Courier(store, Inbox(store, instance), self._links, self._placer, self.metrics)
         self._links.forward = self._courier.send
-        self._member = _member(instance, store, Duties(self._follow, self._bury), rules)
+        self._member = _member(instance, resources, Duties(self._follow, self._bury), rules)
         self._chains = ChainWatch(store, self._planner, facts, may_look=lambda: self._member.leads)
         self._sweeper = Sweeper(store, resources.blobs, resources.clock, keep_ms=rules.upload_retention_s * 1000)
         self._hub = EventHub(store, on_unknown=self.metrics.unknown_events.inc)
@@ -139,6 +139,7 @@ class Scheduler:
             "courier in": self._courier.receive_step,
             "placer": self._placer.step,
             "planner": self._planner.step,
+            "planner aside": self._planner.aside_step,
             "chains": self._chains.step,
             "catalogue": self.catalogue.step,
             "settler": self._settler.step,
@@ -421,12 +422,13 @@ def _uploads(settings: Settings, resources: Resources, retention: Retention) -> 
     )
 
 
-def _member(instance: str, store: Store, duties: Duties, rules: SchedulerSettings) -> Member:
+def _member(instance: str, resources: Resources, duties: Duties, rules: SchedulerSettings) -> Member:
+    kinds = resources.kinds.versions()
     return Member(
         instance,
-        store,
+        resources.store,
         duties,
-        document=InstanceDocument(__version__, platform.node(), os.getpid(), SCHEMA),
+        document=InstanceDocument(__version__, platform.node(), os.getpid(), SCHEMA, kinds),
         rules=fleet_rules(rules),
         every_ms=rules.reap_ms,
     )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mediafleet.domain.explanation import AbsentExecutor, Ask, Explanation, FleetSnapshot, TaskSnapshot
     from mediafleet.domain.job import JobView
     from mediafleet.domain.placement import Candidate
+    from mediafleet.domain.rules import KindAside
 
 POLICIES = {
     Policy.LEAST_LOADED: "the smallest share of its slots in use",
@@ -196,6 +197,15 @@ def task_sentence(task: TaskSnapshot) -> str:
             return f"It was given to {task.executor}, which has not confirmed it yet; attempt {task.attempt}."
         case _:
             return "It never began, and the job is over."
+
+
+def aside_sentence(needs: KindAside) -> str:
+    """Return in one sentence what a job waits for whose kind some instance lacks."""
+    what = f"the job kind {needs.kind!r} in version {needs.version}"
+    if needs.having:
+        return f"The job's plan waits for an instance that has {what}: {_list(needs.having)}."
+    instances = _count(needs.living, "living instance")
+    return f"The job's plan waits: of {instances} none has {what}; install it on one and start that anew, or cancel the job."
 
 
 def job_sentence(job: JobView, tasks: tuple[TaskWhy, ...]) -> str:

@@ -116,3 +116,9 @@ class Retired(msgspec.Struct, frozen=True):
     """Reply of `retire`."""
 
     led: bool
+
+
+class Deferred(msgspec.Struct, frozen=True):
+    """Reply of `defer`."""
+
+    deferred: bool

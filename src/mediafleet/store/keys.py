@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+ASIDE_MS = 10**13
+"""What the scores of `dirty` are raised by for jobs that were left to instances with other kinds: beyond all times."""
+
 
 @dataclass(frozen=True)
 class Keys:
@@ -217,7 +220,7 @@ class Keys:
 
     @property
     def dirty(self) -> str:
-        """Sorted set: jobs whose plan must look again, by time."""
+        """Sorted set: jobs whose plan must look again, by time; behind `ASIDE_MS` those that some instance cannot plan."""
         return f"{self.tag}dirty"
 
     @property

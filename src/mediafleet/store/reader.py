@@ -15,11 +15,12 @@ from mediafleet.domain.ids import job_of
 from mediafleet.domain.job import Job, JobView
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import LINKED_STATES, NodeView, PoolView
-from mediafleet.domain.rules import ClusterView, FleetRules, InstanceDocument, InstanceView
+from mediafleet.domain.rules import ClusterView, FleetRules, InstanceDocument, InstanceView, KindAside
 from mediafleet.store import snapshots, views
 from mediafleet.store.connection import translate_errors
 from mediafleet.store.event_entries import RawEntry, entry_of, read_events
 from mediafleet.store.gauges import read_gauges
+from mediafleet.store.keys import ASIDE_MS
 from mediafleet.store.records import QueueSpec
 from mediafleet.store.scripts import from_fields
 
@@ -208,9 +209,30 @@ class Reader:
             return int(await self._redis.get(self._keys.pools_version) or 0)
 
     async def dirty_jobs(self, limit: int) -> list[str]:
-        """Return jobs whose plan must look again, longest first."""
+        """Return jobs whose plan must look again, longest first; without those that were set aside."""
         with translate_errors():
-            return [name.decode() for name in await self._redis.zrange(self._keys.dirty, 0, limit - 1)]
+            found = await self._redis.zrangebyscore(self._keys.dirty, "-inf", f"({ASIDE_MS}", start=0, num=limit)
+        return [name.decode() for name in found]
+
+    async def jobs_aside(self, limit: int) -> list[str]:
+        """Return jobs whose plan must look again and whose kind some instance lacks, longest first."""
+        with translate_errors():
+            found = await self._redis.zrangebyscore(self._keys.dirty, ASIDE_MS, "+inf", start=0, num=limit)
+        return [name.decode() for name in found]
+
+    async def kind_aside(self, job_id: str) -> KindAside | None:
+        """Return what a job waits for that was set aside, and which living instances have it; None for another."""
+        with translate_errors():
+            at, doc = (
+                await self._redis.zscore(self._keys.dirty, job_id),
+                await self._redis.hget(self._keys.job(job_id), "doc"),
+            )
+        if at is None or at < ASIDE_MS or doc is None:
+            return None
+        job, known = msgspec.json.decode(doc, type=Job), await self.instances()
+        living = sorted(await self._living(sorted(known)))
+        having = tuple(name for name in living if job.kind_version in known[name].kinds.get(job.kind, ()))
+        return KindAside(job.kind, job.kind_version, having, len(living))
 
     async def queues(self) -> dict[str, QueueSpec]:
         """Return every queue there ever was."""
@@ -406,6 +428,7 @@ class Reader:
                 leads=instance == leader,
                 nodes=owners[instance],
                 inbox=waiting,
+                kinds=known[instance].kinds,
             )
             for instance, waiting in zip(living, inboxes, strict=True)
         ]

@@ -19,7 +19,7 @@ from mediafleet.domain.push import PushClaim, PushClaims
 from mediafleet.domain.rules import FleetRules, Membership
 from mediafleet.store import cell_records, health, records, schema
 from mediafleet.store.connection import translate_errors
-from mediafleet.store.keys import Keys
+from mediafleet.store.keys import ASIDE_MS, Keys
 from mediafleet.store.reader import Reader
 from mediafleet.store.scripts import Script, as_text, script_names
 
@@ -204,6 +204,10 @@ class Store:
     async def expand(self, piece: records.ExpandPiece) -> records.Expanded:
         """Apply a part of a plan's result, if the job is still at that version."""
         return await self._run("expand", records.Expanded, **msgspec.to_builtins(piece))
+
+    async def defer(self, job: str, version: int) -> bool:
+        """Leave a dirty job to instances that have its kind, unless it has moved on; tell whether it was left."""
+        return (await self._run("defer", cell_records.Deferred, job=job, version=version, aside_ms=ASIDE_MS)).deferred
 
     async def recheck(self, jobs: Sequence[str], *, plan: bool) -> int:
         """Have jobs whose chains wait planned again, and forget those that have ended; return how many were asked for."""

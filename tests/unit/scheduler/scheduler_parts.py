@@ -51,7 +51,7 @@ class Parts:
         self.blobs = BlobStore(folder)
         self.retention = Retention(store, self.blobs)
         self.placer = Placer(store, self.links, self.metrics, batch=batch, rules=PLACE_RULES)
-        self.planner = Planner(store, self.kinds, self.placer, self.links)
+        self.planner = Planner(store, self.kinds, self.placer, self.links, metrics=self.metrics)
         self.final = 0
         self.settler = Settler(
             store, self.links, self.placer, self.metrics, rules=SettleRules(LEASE_MS), on_final=self._note_final

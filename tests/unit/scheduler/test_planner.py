@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,23 @@ import pytest
 import redis
 from scheduler_parts import NODE, Parts, Plan, assigned, is_asked, kind_with, refs
 from tests_support.redis_server import RedisServer
+from tests_support.store_driver import announce
+from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.errors import ErrorInfo, InputError
 from mediafleet.domain.frames import JobAck, JobCancel
 from mediafleet.domain.job import Job
-from mediafleet.domain.lifecycle import JobStatus, TaskState
+from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
 from mediafleet.domain.plan import Complete, Expand, Fail, FinishedTask, NewTask, Step, TaskResult, Wait
-from mediafleet.scheduler.tasks import PIECE
+from mediafleet.domain.rules import InstanceDocument
+from mediafleet.kinds.noop import KIND
+from mediafleet.kinds.seam import Kind
+from mediafleet.scheduler.explainer import Explainer
+from mediafleet.scheduler.planner import BATCH
+from mediafleet.scheduler.tasks import PIECE, job_record
 from mediafleet.store import Store
 from mediafleet.store.records import ResultRecord
+from mediafleet.store.scripts import as_text
 
 
 def steps(*names: str, outcome_of: str = "") -> Expand:
@@ -153,14 +162,6 @@ async def test_a_sentence_that_a_plan_raises_reaches_the_user(store: Store, tmp_
     assert (error.message, error.retryable) == ("The playlist is empty.", False)
 
 
-async def test_a_job_of_a_kind_that_is_not_installed_any_more_ends_with_a_sentence(parts: Parts) -> None:
-    job = await parts.submit(kind="removed")
-    await plan_all(parts)
-    error = (await parts.job(job)).error
-    assert error
-    assert "There is no job kind 'removed'" in error.message
-
-
 async def test_a_plan_that_names_a_step_without_a_handler_ends_its_job(store: Store, tmp_path: Path) -> None:
     parts = parts_with(store, tmp_path, lambda _, __: Expand((NewTask("one", "nap"),)))
     job = await parts.submit()
@@ -263,3 +264,80 @@ async def test_a_job_that_is_gone_is_taken_off_the_list(parts: Parts) -> None:
     await parts.driver.redis.delete(parts.store.keys.job(job))
     await plan_all(parts)
     assert await parts.store.read.dirty_jobs(10) == []
+
+
+# --- kinds that not every instance has ------------------------------------------------------
+
+
+def instance(store: Store, folder: Path, *kinds: Kind) -> Parts:
+    return Parts(store, folder, kinds=[KIND, *kinds])
+
+
+GOOD = kind_with(two_stages, name="good")
+LATE = Job("j0-late", "0", "default", "local", "good", 1, "", (), {}, PriorityClass.BATCH, 1_000)
+
+
+async def test_an_instance_without_a_kind_leaves_its_jobs_to_those_that_have_it(store: Store, tmp_path: Path) -> None:
+    without, has = instance(store, tmp_path), instance(store, tmp_path, GOOD)
+    job = await without.submit(kind="good")
+    await plan_all(without)
+    assert await store.read.dirty_jobs(9) == []
+    assert (await without.job(job)).status is JobStatus.PENDING
+    assert without.counted("plans_left", kind="good") == 1
+    await without.planner.take_up()
+    assert without.counted("plans_left", kind="good") == 1, "it does not look at it again"
+    await has.planner.take_up()
+    assert [task.id for task in (await has.job(job)).tasks] == [f"{job}.first"]
+    assert await store.read.jobs_aside(9) == []
+
+
+async def test_a_job_is_planned_by_its_own_version_or_one_that_continues_it(store: Store, tmp_path: Path) -> None:
+    newer = instance(store, tmp_path, replace(GOOD, version=2))
+    continues = instance(store, tmp_path, replace(GOOD, version=3, continues=(1, 2)))
+    job = await newer.submit(kind="good")
+    await plan_all(newer)
+    await newer.planner.take_up()
+    assert not (await newer.job(job)).tasks
+    await continues.planner.take_up()
+    assert [task.id for task in (await continues.job(job)).tasks] == [f"{job}.first"]
+    (queue,) = (await store.read.queues()).values()
+    assert queue.requirement.capabilities == ("kind:good",), "its tasks are still of the first version"
+
+
+async def test_many_jobs_that_nobody_here_can_plan_hold_up_no_other(store: Store, tmp_path: Path) -> None:
+    without = Parts(store, tmp_path, kinds=[kind_with(two_stages)])
+    for number in range(BATCH + 1):
+        await without.submit(kind="good", number=number)
+    known = await without.submit(plan=None, number=BATCH + 1)
+    await plan_all(without)
+    assert (await without.job(known)).tasks
+    assert len(await store.read.jobs_aside(1_000)) == BATCH + 1
+
+
+async def test_a_job_without_an_instance_for_it_waits_says_why_and_ends_at_its_deadline(
+    store: Store, tmp_path: Path, virtual_time: VirtualTime
+) -> None:
+    without = instance(store, tmp_path)
+    record, _ = job_record(
+        msgspec.structs.replace(LATE, deadline_ms=virtual_time.ms + 60_000),
+        Wait(),
+        KIND,
+        key="",
+        waits=[],
+        retention_ms=60_000,
+    )
+    await store.submit([record], {})
+    await plan_all(without)
+    await announce(store, "i-1")
+    why = await Explainer(store).why(await without.job(record.id))
+    assert "of 1 living instance none has the job kind 'good' in version 1" in why.sentence
+    doc = as_text(InstanceDocument("0", "host", 1, kinds={"good": (1,)}))
+    await store.announce("i-2", doc=doc, ttl_ms=60_000)
+    why = await Explainer(store).why(await without.job(record.id))
+    assert why.sentence == "The job's plan waits for an instance that has the job kind 'good' in version 1: i-2."
+    virtual_time.advance(60_000)
+    await without.driver.reap()
+    error = (await without.job(record.id)).error
+    assert error is not None
+    assert error.code == "deadline-exceeded"
+    assert await store.read.jobs_aside(9) == []

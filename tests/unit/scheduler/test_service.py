@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,12 +29,13 @@ from mediafleet.domain.frames import (
     Misc,
     Outcome,
 )
-from mediafleet.domain.job import Submission
+from mediafleet.domain.job import Job, Submission
 from mediafleet.domain.lifecycle import JobStatus, TaskState
 from mediafleet.domain.node import MAX_SLOTS, Executor, NodeState
-from mediafleet.domain.plan import TaskResult
+from mediafleet.domain.plan import Complete, Expand, FinishedTask, NewTask, Step, TaskResult
 from mediafleet.kinds import KindRegistry
 from mediafleet.kinds.noop import KIND
+from mediafleet.kinds.seam import Kind
 from mediafleet.ops.metrics import Metrics
 from mediafleet.scheduler.admission import check_register
 from mediafleet.scheduler.facade import OpenUpload, UploadAnnouncement
@@ -429,3 +430,24 @@ async def test_a_job_can_be_waited_for_until_it_is_final(fleet: Scheduler) -> No
         assert (await fleet.wait(job)).status is JobStatus.COMPLETED
     with pytest.raises(NotFound):
         await fleet.wait("j0-none")
+
+
+async def test_a_job_of_a_kind_that_one_instance_lacks_is_done_by_those_that_have_it(instances: Instances) -> None:
+    def plan(_: Job, finished: Sequence[FinishedTask]) -> Step:
+        return Complete({"ok": True}) if finished else Expand((NewTask("one", "noop"),))
+
+    def run(name: str, *kinds: Kind) -> Scheduler:
+        known = KindRegistry([KIND, *kinds])
+        blobs = BlobStore(instances.folder / "blobs")
+        return Scheduler(name, instances.settings, Resources(instances.store, blobs, known, SystemClock(), Metrics()))
+
+    good = replace(KIND, name="good", version=2, plan=plan)
+    async with run("i-old") as old, run("i-new", good) as new:
+        shown = {one["id"]: one["kinds"] for one in (await old.cluster())["instances"]}
+        assert shown == {"i-old": {"noop": (1,)}, "i-new": {"good": (2,), "noop": (1,)}}
+        # The result comes to the instance that cannot plan what follows from it.
+        link = await join(old, executors=(Executor("cpu", 4, ("kind:good@2",)),))
+        job = (await new.submit([Submission("good")], principal="ann"))[0].job.id
+        ref = await given(link)
+        await old.receive(link, JobResults((Outcome(ref.task, ref.grant, result=TaskResult()),)))
+        assert (await ended(new, job)).status is JobStatus.COMPLETED
