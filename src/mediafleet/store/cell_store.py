@@ -16,6 +16,7 @@ from mediafleet.domain.errors import ConfigError
 from mediafleet.domain.ids import cell_of
 from mediafleet.store import cell_records, records
 from mediafleet.store.connection import translate_errors
+from mediafleet.store.job_lists import read_page
 from mediafleet.store.reader import Reader
 from mediafleet.store.scripts import as_text
 from mediafleet.store.store import Store
@@ -51,16 +52,7 @@ class CellReader(Reader):
 
     async def job_index(self, *, status: JobStatus | None, kind: str, limit: int) -> tuple[list[tuple[int, str]], int]:
         """Return the newest jobs (time of creation, id), newest first, and how many there are in all."""
-        if status and kind:
-            ids, total = await self._jobs_of_both(status, kind, offset=0, limit=limit)
-            with translate_errors():
-                scores: list[float | None] = await self._redis.zmscore(self._keys.jobs(), ids) if ids else []
-            return [(int(score or 0), name) for score, name in zip(scores, ids, strict=True)], total
-        index = self._keys.jobs_of_kind(kind) if kind else self._keys.jobs(status or "")
-        with translate_errors():
-            total = int(await self._redis.zcard(index))
-            found = await self._redis.zrevrange(index, 0, limit - 1, withscores=True)
-        return [(int(score), name.decode()) for name, score in found], total
+        return await read_page(self._redis, self._keys, status=status, kind=kind, offset=0, limit=limit)
 
     async def load(self) -> tuple[int, dict[str, int]]:
         """Return how many tasks are not final, and how many executors may be used, by pool."""

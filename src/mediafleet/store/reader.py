@@ -20,6 +20,7 @@ from mediafleet.store import snapshots, views
 from mediafleet.store.connection import translate_errors
 from mediafleet.store.event_entries import RawEntry, entry_of, read_events
 from mediafleet.store.gauges import read_gauges
+from mediafleet.store.job_lists import read_page
 from mediafleet.store.keys import ASIDE_MS
 from mediafleet.store.records import QueueSpec
 from mediafleet.store.scripts import from_fields
@@ -88,14 +89,8 @@ class Reader:
         self, *, status: JobStatus | None, kind: str = "", offset: int, limit: int
     ) -> tuple[list[JobView], int]:
         """Return a page of jobs, newest first, and how many there are."""
-        if status and kind:
-            ids, total = await self._jobs_of_both(status, kind, offset=offset, limit=limit)
-        else:
-            index = self._keys.jobs_of_kind(kind) if kind else self._keys.jobs(status or "")
-            with translate_errors():
-                total = int(await self._redis.zcard(index))
-                ids = [name.decode() for name in await self._redis.zrevrange(index, offset, offset + limit - 1)]
-        return await self._views(ids), total
+        found, total = await read_page(self._redis, self._keys, status=status, kind=kind, offset=offset, limit=limit)
+        return await self._views([name for _, name in found]), total
 
     async def job_views(self, job_ids: Sequence[str]) -> dict[str, JobView]:
         """Return jobs without their tasks, by id."""
@@ -127,14 +122,6 @@ class Reader:
     async def _views(self, job_ids: Sequence[str]) -> list[JobView]:
         found = await self._hashes([self._keys.job(job_id) for job_id in job_ids])
         return [views.job_view(fields) for fields in found if fields]
-
-    async def _jobs_of_both(self, status: JobStatus, kind: str, *, offset: int, limit: int) -> tuple[list[str], int]:
-        indexes = [self._keys.jobs(status), self._keys.jobs_of_kind(kind)]
-        with translate_errors():
-            # Both indexes score by time of creation, and MAX leaves it as it is where the default adds them up.
-            both = [name.decode() for name in await self._redis.zinter(indexes, aggregate="MAX")]
-        newest = both[::-1]
-        return newest[offset : offset + limit], len(both)
 
     async def dead_letters(self, *, offset: int, limit: int) -> tuple[list[DeadLetter], int]:
         """Return a page of the tasks that failed for good, newest first, and how many there are."""
