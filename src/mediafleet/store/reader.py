@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 CHAINS_AT_ONCE = 256
 HEADS_OF_QUEUE = 4
 """Tenants of a queue that are looked at: scores may be old, and the first of them may have had its turn elsewhere."""
+NODES_AT_ONCE = 200
 VIEWS_AT_ONCE = 500
 NAMES_AT_ONCE = 1000
 SHOWN_TASKS = 500
@@ -261,27 +262,37 @@ class Reader:
         """Return all nodes, those that registered last first."""
         with translate_errors():
             ids = [name.decode() for name in await self._redis.zrevrange(self._keys.nodes, 0, -1)]
-        found = [await self.node(node_id) for node_id in ids]
-        return [node for node in found if node]
+        parts = [ids[start : start + NODES_AT_ONCE] for start in range(0, len(ids), NODES_AT_ONCE)]
+        return [node for part in parts for node in await self._nodes(part)]
 
     async def node(self, node_id: str) -> NodeView | None:
         """Return one node with its executors and what they run."""
+        return next(iter(await self._nodes([node_id])), None)
+
+    async def _nodes(self, node_ids: Sequence[str]) -> list[NodeView]:
         with translate_errors():
             pipeline = self._redis.pipeline(transaction=False)
-            pipeline.hgetall(self._keys.node(node_id))
-            pipeline.smembers(self._keys.node_executors(node_id))
-            fields, members = await pipeline.execute()
-        if not fields:
-            return None
-        ids = sorted(name.decode() for name in members)
+            for node_id in node_ids:
+                pipeline.smembers(self._keys.node_executors(node_id))
+            members = [sorted(name.decode() for name in names) for names in await pipeline.execute()]
+        ids = [name for names in members for name in names]
         names = [self._keys.executor(name) for name in ids] + [self._keys.executor_grants(name) for name in ids]
-        found = await self._hashes(names)
-        executors = [
-            views.executor_view(name, record, grants)
-            for name, record, grants in zip(ids, found[: len(ids)], found[len(ids) :], strict=True)
+        found = await self._hashes([*map(self._keys.node, node_ids), *names])
+        nodes, records, grants = (
+            found[: len(node_ids)],
+            found[len(node_ids) :][: len(ids)],
+            found[len(node_ids) + len(ids) :],
+        )
+        executors = {
+            name: views.executor_view(name, record, held)
+            for name, record, held in zip(ids, records, grants, strict=True)
             if record
+        }
+        return [
+            views.node_view(node_id, fields, [executors[name] for name in names if name in executors])
+            for node_id, fields, names in zip(node_ids, nodes, members, strict=True)
+            if fields
         ]
-        return views.node_view(node_id, from_fields(fields), executors)
 
     async def count_jobs(self) -> dict[JobStatus, int]:
         """Return how many jobs there are of each status."""
