@@ -58,6 +58,32 @@ class AbsentExecutor(msgspec.Struct, frozen=True):
     """What it does without for a while."""
 
 
+class RunningWork(msgspec.Struct, frozen=True):
+    """Slots of an executor that an attempt holds, and how far it is."""
+
+    executor: str
+    slots: int
+    priority: PriorityClass
+    kind: str = ""
+    """Empty for one that was given up and whose node has not confirmed that it stopped."""
+    since_ms: int | None = None
+    """When it began; None where it has not, or where that is not kept."""
+    fraction: float = 0.0
+    """0..1, as its handler reports it."""
+    eta_ms: int | None = None
+    """What is left of it, as its handler reports it."""
+
+
+class QueuedWork(msgspec.Struct, frozen=True):
+    """What waits in a queue."""
+
+    queue: str
+    priority: PriorityClass
+    requirement: Requirement
+    tasks: dict[str, int] = {}
+    """By tenant; those at their caps left out."""
+
+
 class FleetSnapshot(msgspec.Struct, frozen=True):
     """What placing goes by, of a whole cell; parts may be one step apart."""
 
@@ -70,6 +96,12 @@ class FleetSnapshot(msgspec.Struct, frozen=True):
     rules: FleetRules = FleetRules()
     waiting: tuple[tuple[PriorityClass, Requirement], ...] = ()
     """What each queue with waiting tasks asks for."""
+    running_work: tuple[RunningWork, ...] = ()
+    """What keeps executors of the pools busy; of very many executors, only that of some."""
+    queued: tuple[QueuedWork, ...] = ()
+    """What waits for the same pools."""
+    means_ms: dict[str, float] = {}
+    """How long tasks took lately, by kind."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -204,6 +236,17 @@ class Waiting(StrEnum):
     BACK_OFF = "back_off"
 
 
+class StartEstimate(msgspec.Struct, frozen=True):
+    """When a task should start that waits for room or its turn, going by what others took."""
+
+    starts_ms: int | None
+    """None where nobody can say."""
+    ahead: int
+    """About how many tasks go first."""
+    reason: str = ""
+    """Why nobody can say, as a clause."""
+
+
 class Explanation(msgspec.Struct, frozen=True):
     """What placing would do with a task now, and why."""
 
@@ -222,7 +265,11 @@ class Explanation(msgspec.Struct, frozen=True):
     lacking_left_out: int
     turn: Turn | None
     starts_ms: int | None
-    """When it begins, where that can be known."""
+    """When it begins, where that can be known or estimated."""
+    estimate: StartEstimate | None = None
+    """Where it waits for room or its turn: how `starts_ms` was found, or why it was not."""
+    policy: Policy = Policy.LEAST_LOADED
+    """Which executor with room it gets: of its job, or else of its kind."""
 
 
 class TaskWhy(msgspec.Struct, frozen=True):

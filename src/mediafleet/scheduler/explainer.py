@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from mediafleet.domain.explanation import FleetSnapshot, Simulation, TaskSnapshot
     from mediafleet.domain.job import JobView
+    from mediafleet.ops.metrics import Metrics
     from mediafleet.store import Store
 
 SHOWN_TASKS = 20
@@ -31,8 +33,9 @@ SHOWN_TASKS = 20
 class Explainer:
     """Reads snapshots of the store and explains them."""
 
-    def __init__(self, store: Store, facts: FactSource | None = None) -> None:
+    def __init__(self, store: Store, facts: FactSource | None = None, *, metrics: Metrics | None = None) -> None:
         self._store = store
+        self._metrics = metrics
         self._facts = facts or FactSource(store)
 
     async def why(self, job: JobView) -> JobWhy:
@@ -45,7 +48,7 @@ class Explainer:
             tasks = [msgspec.structs.replace(task, jobs=job.waits_for) for task in tasks]
         waiting = [task.ask.requirement for task in tasks if task.state is TaskState.NEW and not is_over]
         # A fleet need not be read to say what has begun or ended.
-        fleet = await self._store.read.fleet_snapshot(waiting) if waiting else None
+        fleet = await self._fleet(waiting) if waiting else None
         whys = tuple(_explain_task(fleet, task) for task in tasks)
         modules = () if is_over else await self._modules(job)
         sentence = chain_sentence(modules) or await self._aside(job, waiting) or job_sentence(job, whys)
@@ -67,12 +70,19 @@ class Explainer:
         chains = (record.with_states(states) for record in records.values())
         return tuple(one for record in chains for one in explain_chain(record, facts))
 
+    async def _fleet(self, requirements: Sequence[Requirement]) -> FleetSnapshot:
+        fleet = await self._store.read.fleet_snapshot(requirements)
+        # What this instance heard from its own nodes is of tasks; what all can read is of jobs that had one task only.
+        heard = self._metrics.by_kind.read(now_s=monotonic()) if self._metrics else {}
+        means = await self._store.read.task_times() | {kind: tally.mean_ms for kind, tally in heard.items()}
+        return msgspec.structs.replace(fleet, means_ms=means)
+
     async def simulate(self, wish: Simulation) -> Explanation:
         """Return what would become of a task now. Raises InvalidRequest."""
         if not 1 <= wish.slots <= MAX_SLOTS:
             raise InvalidRequest(f"slots is {wish.slots}; it must be 1 to {MAX_SLOTS}.")
         requirement = Requirement(check_capabilities(wish.capabilities), wish.slots)
-        fleet = await self._store.read.fleet_snapshot([requirement])
+        fleet = await self._fleet([requirement])
         return explain(fleet, Ask(requirement, wish.priority, wish.tenant, wish.policy))
 
 

@@ -126,7 +126,7 @@ class Scheduler:
         self._looks_after_insight = resources.insight is None
         self.insight.follow_with(lambda levels: self._links.tell_all(SetLogLevels(levels)))
         self.dead = DeadLetterBox(store, self.retry)
-        self._explainer = Explainer(store, facts)
+        self._explainer = Explainer(store, facts, metrics=self.metrics)
         self._loops: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:

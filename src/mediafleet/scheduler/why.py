@@ -29,6 +29,7 @@ from mediafleet.domain.ids import node_of
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.placement import Candidate, Policy, Wish, choose
 from mediafleet.scheduler import why_words as words
+from mediafleet.scheduler.why_start import estimate_start
 
 if TYPE_CHECKING:
     from mediafleet.domain.capability import Requirement
@@ -38,6 +39,7 @@ SHOWN_EXECUTORS = 50
 SHOWN_LACKS = 10
 _CLASSES = tuple(PriorityClass)
 _IN_ORDER = tuple(Verdict)
+_ESTIMATED = (Waiting.ROOM, Waiting.TURN)
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -67,11 +69,14 @@ def explain(fleet: FleetSnapshot, ask: Ask, task: TaskSnapshot | None = None) ->
     choice = pick(fleet, ask, matching)
     turn = find_turn(fleet, ask, matching)
     waits_for = _waits_for(fleet, ask, choice, turn, task)
+    estimate = estimate_start(fleet, ask, matching) if waits_for in _ESTIMATED else None
     begins = {Waiting.NOTHING: fleet.now_ms, Waiting.BACK_OFF: task.held_until_ms if task else None}
+    begins |= dict.fromkeys(_ESTIMATED, estimate.starts_ms if estimate else None)
     found = Explanation(
         waits_for=waits_for,
         words=(),
         pools=tuple(pool.name for pool in matching),
+        policy=ask.policy,
         would_take=choice.taken,
         executors=choice.executors[:SHOWN_EXECUTORS],
         executors_left_out=max(0, len(choice.executors) - SHOWN_EXECUTORS),
@@ -79,6 +84,7 @@ def explain(fleet: FleetSnapshot, ask: Ask, task: TaskSnapshot | None = None) ->
         lacking_left_out=max(0, len(lacking) - SHOWN_LACKS),
         turn=turn,
         starts_ms=begins.get(waits_for),
+        estimate=estimate,
     )
     verdicts = Counter(one.verdict for one in choice.executors)
     return msgspec.structs.replace(found, words=words.sentences(found, ask, verdicts, task=task, fleet=fleet))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,14 @@ from mediafleet.domain.placement import Policy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mediafleet.domain.explanation import AbsentExecutor, Ask, Explanation, FleetSnapshot, TaskSnapshot
+    from mediafleet.domain.explanation import (
+        AbsentExecutor,
+        Ask,
+        Explanation,
+        FleetSnapshot,
+        StartEstimate,
+        TaskSnapshot,
+    )
     from mediafleet.domain.job import JobView
     from mediafleet.domain.placement import Candidate
     from mediafleet.domain.rules import KindAside
@@ -38,6 +46,13 @@ _CAUSES = {
     Waiting.ROOM: "No executor that can do it takes it now.",
     Waiting.TURN: "There is room, but others have their turn first.",
     Waiting.NOTHING: "It can be placed now.",
+}
+_STARTS = {
+    Waiting.POOL: "when a node joins that can do it; when that is",
+    Waiting.TENANT_CAP: "when its tenant has slots to spare and it is its turn; when that is",
+    Waiting.UPLOAD: "when all bytes are there; when that is",
+    Waiting.JOB: "after those; when they end",
+    Waiting.TASK: "after those; when they end",
 }
 _MOST_NAMES = 5
 _COUNTED = {
@@ -86,7 +101,7 @@ def sentences(
 ) -> tuple[str, ...]:
     """Return an explanation in words, the most important first."""
     said = [_cause(found, ask, task=task, fleet=fleet), _matching(found, verdicts), _choice(found, ask)]
-    return tuple(sentence for sentence in [*said, _turn(found, ask), _start(found, task)] if sentence)
+    return tuple(sentence for sentence in [*said, _turn(found, ask), _start(found, task, fleet)] if sentence)
 
 
 def _cause(found: Explanation, ask: Ask, *, task: TaskSnapshot | None, fleet: FleetSnapshot) -> str:
@@ -152,6 +167,8 @@ def _choice(found: Explanation, ask: Ask) -> str:
         return f"If it were its turn now, {found.would_take} would be taken. {why}"
     if any(one.verdict is Verdict.CANDIDATE for one in found.executors):
         return f"The policy {ask.policy} draws one of those with room."
+    if found.executors:
+        return f"When there is room, the policy {ask.policy} chooses: {POLICIES[ask.policy]}."
     return ""
 
 
@@ -166,20 +183,31 @@ def _turn(found: Explanation, ask: Ask) -> str:
     return said
 
 
-def _start(found: Explanation, task: TaskSnapshot | None) -> str:
-    match found.waits_for:
-        case Waiting.NOTHING:
-            return "It starts at once." if task else "A task like this would start at once."
-        case Waiting.BACK_OFF:
-            return f"It starts at {_clock(found.starts_ms or 0)} at the earliest."
-        case Waiting.POOL:
-            return "It starts when a node joins that can do it; when that is cannot be known."
-        case Waiting.UPLOAD:
-            return "It starts when all bytes are there; when that is cannot be known."
-        case Waiting.JOB | Waiting.TASK:
-            return "It starts after those; when they end cannot be known."
-        case _:
-            return "It starts when slots become free and it is its turn; when running tasks end cannot be known."
+def _start(found: Explanation, task: TaskSnapshot | None, fleet: FleetSnapshot) -> str:
+    if found.estimate:
+        return _estimate(found.estimate, fleet.now_ms)
+    if found.waits_for is Waiting.NOTHING:
+        return "It starts at once." if task else "A task like this would start at once."
+    if found.waits_for is Waiting.BACK_OFF:
+        return f"It starts at {_clock(found.starts_ms or 0)} at the earliest."
+    return f"It starts {_STARTS[found.waits_for]} cannot be known."
+
+
+def _estimate(estimate: StartEstimate, now_ms: int) -> str:
+    first = f"about {_count(estimate.ahead, 'task')} before it" if estimate.ahead else "none before it"
+    if estimate.starts_ms is None:
+        return f"When it starts cannot be said, with {first}: {estimate.reason}."
+    if estimate.starts_ms <= now_ms:
+        return f"It should start any moment now, with {first}."
+    at, left = _clock(estimate.starts_ms), _span(estimate.starts_ms - now_ms)
+    return f"It should start at about {at}, in {left}, with {first}, if tasks take as long as they did lately."
+
+
+def _span(span_ms: int) -> str:
+    for unit_ms, word in ((3_600_000, "hour"), (60_000, "minute")):
+        if span_ms >= 2 * unit_ms:
+            return _count(round(span_ms / unit_ms), word)
+    return _count(math.ceil(span_ms / 1000), "second")
 
 
 def task_sentence(task: TaskSnapshot) -> str:

@@ -24,6 +24,7 @@ from mediafleet.store.job_lists import read_page
 from mediafleet.store.keys import ASIDE_MS
 from mediafleet.store.records import QueueSpec
 from mediafleet.store.scripts import from_fields
+from mediafleet.store.workload import read_task_times
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -257,6 +258,10 @@ class Reader:
     async def task_snapshots(self, task_ids: Sequence[str]) -> list[TaskSnapshot]:
         """Return the tasks of those ids that there are, and what they wait for."""
         return await snapshots.read_tasks(self._redis, self._keys, task_ids)
+
+    async def task_times(self) -> dict[str, float]:
+        """Return how long tasks of those kinds took whose jobs of one task completed lately, milliseconds."""
+        return await read_task_times(self._redis, self._keys)
 
     async def nodes(self) -> list[NodeView]:
         """Return all nodes, those that registered last first."""

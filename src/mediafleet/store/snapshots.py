@@ -26,6 +26,7 @@ from mediafleet.domain.rules import FleetRules
 from mediafleet.store.connection import translate_errors
 from mediafleet.store.records import QueueSpec
 from mediafleet.store.views import node_reason, withheld_of
+from mediafleet.store.workload import read_queued, read_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -75,7 +76,10 @@ async def read_fleet(redis: Any, keys: Keys, requirements: Sequence[Requirement]
         withheld = {name.decode(): Away(Absence.WITHHELD) for name in await redis.smembers(keys.withheld)}
         # A node that is away says more than what its executors do without.
         absent = await _read_absent(redis, keys, {**dict.fromkeys(held, Away(Absence.HELD)), **withheld, **away})
-    specs = [msgspec.json.decode(queues[name], type=QueueSpec) for name in waiting if name in queues]
+        specs = [msgspec.json.decode(queues[name], type=QueueSpec) for name in waiting if name in queues]
+        matching = [pool for pool in members if pool.used]
+        running_work = await read_running(redis, keys, matching)
+        queued = await read_queued(redis, keys, specs, matching)
     return FleetSnapshot(
         now_ms=seconds * 1000 + micros // 1000,
         pools=tuple(members),
@@ -83,6 +87,8 @@ async def read_fleet(redis: Any, keys: Keys, requirements: Sequence[Requirement]
         running={name.decode(): int(used) for name, used in running.items()},
         rules=msgspec.json.decode(rules or b"{}", type=FleetRules),
         waiting=tuple((spec.priority, spec.requirement) for spec in specs),
+        running_work=running_work,
+        queued=queued,
     )
 
 

@@ -12,6 +12,7 @@ from tests_support.speech_kind import KIND
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.job import Job, JobView
 from mediafleet.domain.lifecycle import PriorityClass, TaskState
+from mediafleet.domain.placement import Policy
 from mediafleet.domain.plan import TaskResult
 from mediafleet.scheduler.chain_watch import ChainWatch
 from mediafleet.scheduler.facts import FactSource
@@ -42,12 +43,15 @@ class Fleet:
         """Let a node come that offers these things."""
         await self.driver.join(f"n0-{node}-1", capabilities=(*offers, "kind:speech"), **changes)
 
-    async def submit(self, number: int = 0, **params: Any) -> str:
+    async def submit(
+        self, number: int = 0, *, policy: Policy = Policy.LEAST_LOADED, urgency: int = 0, **params: Any
+    ) -> str:
         """Accept a job and plan it."""
         given = PARAMS | params
         job = Job(
             f"j0-made{number}", "0", "default", "ann", "speech", 1, "", (), given, PriorityClass.BATCH, 1000 + number
         )
+        job = msgspec.structs.replace(job, policy=policy, urgency=urgency)
         record, queues = job_record(job, self.kind.plan(job, ()), self.kind, key="", waits=[], retention_ms=60_000)
         await self.store.submit([record], queues)
         await self.plan()

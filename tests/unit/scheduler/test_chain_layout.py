@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,7 +19,9 @@ from mediafleet.domain.job import Job
 from mediafleet.domain.layout import FleetFacts
 from mediafleet.domain.lifecycle import JobStatus, TaskState
 from mediafleet.domain.modules import Request, make_chain
+from mediafleet.domain.placement import Policy
 from mediafleet.domain.plan import Complete, Expand, FinishedTask, NewTask, Step
+from mediafleet.domain.retry import score_ms
 from mediafleet.kinds.chains import find_results
 from mediafleet.scheduler import chain_watch
 from mediafleet.scheduler.chain_watch import PRUNE_EVERY
@@ -311,3 +314,25 @@ async def test_a_job_may_have_several_chains_beside_tasks_of_its_own(store: Stor
     state = await store.read.plan_state(job)
     assert state is not None
     assert list(read_records(state.chains)) == ["es", "de"]
+
+
+async def test_the_tasks_of_a_chain_have_the_policy_and_the_urgency_of_their_job(fleet: Fleet) -> None:
+    await fleet.join("ear", HEARS, slots=4)
+    await fleet.join("mouth", TRANSLATES, SPEAKS, slots=4)
+    await fleet.submit(0)
+    await fleet.place()
+    # As good as the first one, and empty: only the policy says which of the two it is.
+    await fleet.join("second", HEARS, slots=4)
+    job = await fleet.submit(1, policy=Policy.PACK, urgency=5)
+    (task,) = (await Explainer(fleet.store).why(await fleet.view(job))).tasks
+    assert task.explanation
+    assert (task.task, task.explanation.policy) == (f"{job}.chain_recognise", Policy.PACK)
+    assert task.explanation.would_take == "n0-ear-1/cpu"
+    assert "The policy pack takes it" in " ".join(task.explanation.words)
+    redis: Any = fleet.store.redis
+    rule = (await redis.hget(fleet.store.keys.task(task.task), "rule")).decode()
+    assert int(rule.split("|")[3]) == score_ms(1001, urgency=5)
+    assert await fleet.work() == [("chain_recognise", "ear")]
+    (later,) = [one for one in (await Explainer(fleet.store).why(await fleet.view(job))).tasks if one.explanation]
+    assert later.explanation
+    assert (later.task, later.explanation.policy) == (f"{job}.chain_from_translate", Policy.PACK)

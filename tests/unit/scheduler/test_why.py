@@ -153,7 +153,7 @@ def test_its_turn_is_counted_among_its_own_and_among_tenants_below_their_caps() 
     assert found.turn
     assert (found.turn.own, found.turn.tenant, found.waits_for) == (2, 2, Waiting.TURN)
     assert "number 2 of the tasks of its tenant 'default', and the tenant is number 2 in turn" in found.words[-2]
-    assert "cannot be known" in found.words[-1]
+    assert found.words[-1] == "It should start any moment now, with about 1 task before it."
 
 
 def test_more_urgent_work_for_the_same_pools_goes_first() -> None:
@@ -247,3 +247,11 @@ def test_an_executor_whose_node_is_not_well_says_why(absence: Absence, reason: s
     (executor,) = explain(fleet(absent=(absent,)), ASK).executors
     assert executor.verdict == Verdict(absence.value)
     assert words in executor.reason
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+def test_the_policy_is_named_whether_or_not_there_is_room(policy: Policy) -> None:
+    for used, word in ((0, "draws" if policy is Policy.RANDOM else "takes it"), (2, "chooses")):
+        found = explain(fleet(pool(a=used)), Ask(NOOP, policy=policy))
+        assert found.policy is policy
+        assert any(f"policy {policy} {word}" in sentence for sentence in found.words)
