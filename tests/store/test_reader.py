@@ -99,6 +99,7 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
         "pools_version": 0,
         "queues": {},
         "schema_field": SCHEMA,
+        "task_times": {},
         "task_belongings": (frozenset(), frozenset()),
         "unknown_jobs": ["j0-1"],
         "waiting_queues": (0, []),
