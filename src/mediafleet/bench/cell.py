@@ -19,6 +19,8 @@ from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import TaskSpec
 from mediafleet.scheduler.matching import PoolMatcher
+from mediafleet.scheduler.placer import MAX_QUEUES
+from mediafleet.scheduler.turns import choose_group
 from mediafleet.store import Store, records
 from mediafleet.store.keys import Keys
 from mediafleet.store.scripts import as_text
@@ -145,7 +147,10 @@ class BenchCell:
     # --- working ----------------------------------------------------------------------------------
 
     async def place(self, queues: Sequence[records.QueueSpec] = (PLAIN,), *, limit: int) -> list[records.PlacedTask]:
-        """Give at most so many tasks executors, in one call."""
+        """Give at most so many tasks executors, in one call; of more queues than it takes, those whose turn it is."""
+        if len(queues) > MAX_QUEUES:
+            heads = await self.store.read.queue_heads([queue.id for queue in queues])
+            queues = choose_group([queue for queue in queues if queue.id in heads], heads, most=MAX_QUEUES)
         turns, pools = self._matcher.offer(queues)
         request = records.PlaceRequest(turns, pools, [new_token() for _ in range(limit)], self._draw.random())
         return (await self.store.place(request, self.rules)).assignments

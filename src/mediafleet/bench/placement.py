@@ -20,7 +20,7 @@ from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.node import Executor
 from mediafleet.store.connection import connect
 from mediafleet.store.embedded import EmbeddedRedis
-from mediafleet.store.records import PlacedTask
+from mediafleet.store.records import PlacedTask, QueueSpec
 
 SMALL, MIDDLE, LARGE = 10, 1_000, 10_000
 """Executors of the fleets that are compared."""
@@ -32,6 +32,8 @@ TENANTS, POOLS, COSTS = 1_000, 64, (1, 2, 4)
 QUEUED = 100_000
 MIXED_BATCH = 64
 CROWD, FEW = 10_000, 3
+MANY_QUEUES = 20
+"""More than one placing call looks at."""
 FLOOD = 2_000
 STEP_MS, TASK_MS = 250, 1_000
 """Of the stream of small tasks beside a large one: how often is placed, and how long each takes."""
@@ -166,14 +168,9 @@ async def _by_turn(redis: Any) -> list[Figure]:
     done = await flood.work(FLOOD, list(queues.values()), limit=BATCH)
     batch = sum([await _queue_name(flood, task.task) == queues[PriorityClass.BATCH].id for task in done])
 
-    crowd = BenchCell(redis, "crowd")
-    await crowd.join(Executor("cpu", SLOTS, ("kind:noop",)) for _ in range(SMALL))
-    await crowd.submit(CROWD, tenants=["crowd"])
-    await crowd.submit(FEW, tenants=["small"])
-    order = [await _tenant(crowd, task.task) for task in await crowd.work(100, limit=BATCH)]
-    places = [place for place, tenant in enumerate(order, 1) if tenant == "small"]
-    last = max(places) if len(places) == FEW else CROWD
     share, wanted = batch / len(done), 1 / flood.rules.batch_every
+    behind = f"{FEW} tasks of a tenant behind {CROWD} of another"
+    last, last_of_many = await _last_place(redis, [PLAIN]), await _last_place(redis, _many_queues())
     return [
         Figure(
             "batch_share_under_flood",
@@ -182,14 +179,33 @@ async def _by_turn(redis: Any) -> list[Figure]:
             f"its minimum share of {wanted:g}, live and interactive waiting",
             share / wanted,
         ),
+        Figure("small_tenant_last_place", last, "", f"{behind}: the place of the third", last / 10),
         Figure(
-            "small_tenant_last_place",
-            last,
+            f"small_tenant_last_place_{MANY_QUEUES}_queues",
+            last_of_many,
             "",
-            f"{FEW} tasks of a tenant behind {CROWD} of another: the place of the third",
-            last / 10,
+            f"the same, the {CROWD} in {MANY_QUEUES} queues and the {FEW} in the last of them",
+            last_of_many / 10,
         ),
     ]
+
+
+def _many_queues() -> list[QueueSpec]:
+    """Return queues of different requirements in the order of their names: more than a call takes."""
+    return sorted((queue_of(f"label:q{number}") for number in range(MANY_QUEUES)), key=lambda queue: queue.id)
+
+
+async def _last_place(redis: Any, queues: list[QueueSpec]) -> int:
+    """Return the place of the last of few tasks of a tenant, in the last queue, behind many of another in all of them."""
+    cell = BenchCell(redis, f"crowd{len(queues)}")
+    labels = tuple(f"label:q{number}" for number in range(MANY_QUEUES))
+    await cell.join(Executor("cpu", SLOTS, ("kind:noop", *labels)) for _ in range(SMALL))
+    for queue in queues:
+        await cell.submit(CROWD // len(queues), queue, tenants=["crowd"])
+    await cell.submit(FEW, queues[-1], tenants=["small"])
+    order = [await _tenant(cell, task.task) for task in await cell.work(100, queues, limit=BATCH)]
+    places = [place for place, tenant in enumerate(order, 1) if tenant == "small"]
+    return max(places) if len(places) == FEW else CROWD
 
 
 async def _rule(cell: BenchCell, task: str) -> list[str]:

@@ -343,8 +343,8 @@ class Reader:
             version, found = await pipeline.execute()
         return int(version or 0), [name.decode() for name in found]
 
-    async def queue_heads(self, queues: Sequence[str]) -> dict[str, float]:
-        """Return the least virtual time of the tenants that wait in each of these queues; nothing of one without any."""
+    async def queue_heads(self, queues: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Return for each of these queues virtual times of tenants that wait in it, the least; nothing of an empty one."""
         with translate_errors():
             pipeline = self._redis.pipeline(transaction=False)
             for queue in queues:
@@ -356,7 +356,9 @@ class Reader:
                 pipeline.get(self._keys.virtual_time(priority, tenant))
             times = dict(zip(shares, await pipeline.execute(), strict=True)) if shares else {}
         return {
-            queue: min(max(score, float(times[queue[0], tenant.decode()] or 0)) for tenant, score in tenants)
+            queue: {
+                tenant.decode(): max(score, float(times[queue[0], tenant.decode()] or 0)) for tenant, score in tenants
+            }
             for queue, tenants in found.items()
             if tenants
         }

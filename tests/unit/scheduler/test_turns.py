@@ -32,8 +32,10 @@ queues = st.lists(
 def test_a_group_has_some_of_each_class_and_of_a_class_those_who_had_least(
     specs: list[QueueSpec], data: st.DataObject
 ) -> None:
-    heads = {one.id: data.draw(st.integers(0, 5)) / 2 for one in specs}
-    group = choose_group(specs, heads, most=MAX_QUEUES)
+    tenants = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 5).map(lambda time: time / 2), min_size=1)
+    lines = {one.id: data.draw(tenants) for one in specs}
+    heads = {name: min(times.values()) for name, times in lines.items()}
+    group = choose_group(specs, lines, most=MAX_QUEUES)
     assert group == in_order(group)
     assert len(group) == len(set(group)) == min(len(specs), MAX_QUEUES)
     for name in CLASS_ORDER:
@@ -42,6 +44,15 @@ def test_a_group_has_some_of_each_class_and_of_a_class_those_who_had_least(
         outside = [heads[one.id] for one in mine if one not in group]
         assert len(inside) >= min(len(mine), LEAST_OF_CLASS)
         assert not outside or max(inside) <= min(outside)
+
+
+@pytest.mark.parametrize("time", [0.0, 7.5])
+def test_no_tenant_has_so_many_queues_that_another_who_had_as_much_is_left_out(time: float) -> None:
+    specs = [queue(number) for number in range(MANY)]
+    for few in specs:
+        # The large tenant waits in that queue too, and its name comes first.
+        lines = {one.id: {"a-large": time} | ({"small": time} if one is few else {}) for one in specs}
+        assert few in choose_group(specs, lines, most=MAX_QUEUES)
 
 
 class Crowd:
@@ -122,7 +133,10 @@ async def test_a_head_is_what_its_tenant_has_had_in_all_queues(parts: Parts) -> 
     first, second = queue(0), queue(1)
     for one in (first, second):
         await parts.driver.submit_one("a", "b", spec=one, tenant="ann")
-    assert await parts.store.read.queue_heads([first.id, second.id, "b-none"]) == {first.id: 0.0, second.id: 0.0}
+    assert await parts.store.read.queue_heads([first.id, second.id, "b-none"]) == {
+        first.id: {"ann": 0.0},
+        second.id: {"ann": 0.0},
+    }
     await parts.driver.place(first)
     # The score that the tenant has in the second queue is of before.
-    assert await parts.store.read.queue_heads([second.id]) == {second.id: 1.0}
+    assert await parts.store.read.queue_heads([second.id]) == {second.id: {"ann": 1.0}}
