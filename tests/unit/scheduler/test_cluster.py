@@ -252,3 +252,21 @@ async def test_a_message_that_nobody_here_can_read_holds_up_no_other(instances: 
             return await instances.store.redis.xlen(instances.store.keys.inbox("i-1")) == 0
 
         await until(is_empty)
+
+
+async def test_an_instance_that_ends_in_order_leaves_no_inbox(instances: Instances) -> None:
+    keys = instances.store.keys
+    async with instances.run("i-1") as one:
+        async with instances.run("i-2"):
+            await until(lambda: _exists(instances, keys.inbox("i-2")))
+
+        async def is_gone() -> bool:
+            return not await _exists(instances, keys.inbox("i-2"))
+
+        await until(is_gone)
+        assert set(await instances.store.read.instances()) == {"i-1"}
+        assert (await one.cluster())["leader"] == "i-1"
+
+
+async def _exists(instances: Instances, key: str) -> bool:
+    return bool(await instances.store.redis.exists(key))
