@@ -90,6 +90,7 @@ def test_pool_leader_election(three: ClusterProcesses) -> None:
     assert view["epoch"] == 1
     assert [one["id"] for one in view["instances"] if one["leads"]] == [view["leader"]]
     assert name_of(three, view["leader"]) in NAMES
+    check_aftermath(three, [])
 
 
 def test_pool_config_write_read_and_version(three: ClusterProcesses) -> None:
@@ -101,6 +102,7 @@ def test_pool_config_write_read_and_version(three: ClusterProcesses) -> None:
     with three.store_client() as client:
         stored = {name.decode(): value.decode() for name, value in client.hgetall(KEYS.config).items()}
     assert (stored["version"], stored["epoch"], stored["instance"]) == ("1", "1", view["leader"])
+    check_aftermath(three, [])
 
 
 def test_config_sync_across_instances(three: ClusterProcesses) -> None:
@@ -118,6 +120,7 @@ def test_config_sync_across_instances(three: ClusterProcesses) -> None:
     assert after["config_version"] == before["config_version"] + 1
     assert name_of(three, after["leader"]) != leader
     assert after["rules"]["batch_every"] != before["rules"]["batch_every"]
+    check_aftermath(three, [])
 
 
 def test_dynamic_pool_creation(three: ClusterProcesses) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests_support.aftermath import check_aftermath
 from tests_support.cluster_process import running_cluster
 from tests_support.fleet_process import FleetProcesses, running_fleet, wait_for
 from tests_support.speech_kind import OFFERS, site_folder, spoken
@@ -66,7 +67,7 @@ def test_a_chain_runs_on_the_one_node_that_can_do_all_of_it(fleet: FleetProcesse
     view = done(fleet, fleet.submit("speech", source=morse))
     assert where(fleet, view) == {"chain": "whole"}
     assert [task["attempt"] for task in view["tasks"]] == [1]
-    fleet.wait_idle()
+    check_aftermath(fleet, fleet.accepted)
 
 
 def test_a_chain_goes_from_node_to_node_where_none_can_do_all_of_it(
@@ -77,6 +78,7 @@ def test_a_chain_goes_from_node_to_node_where_none_can_do_all_of_it(
     view = done(fleet, fleet.submit("speech", source=morse))
     # What is left after the first step can be done by one node, so it is one task.
     assert where(fleet, view) == {"chain_recognise": "ear", "chain_from_translate": "mouth"}
+    check_aftermath(fleet, fleet.accepted)
 
 
 def test_a_chain_that_nobody_can_do_says_which_module_lacks_what_and_runs_when_a_node_joins(
@@ -99,6 +101,7 @@ def test_a_chain_that_nobody_can_do_says_which_module_lacks_what_and_runs_when_a
         "chain_translate": "ear",
         "chain_synthesise": "mouth",
     }
+    check_aftermath(fleet, fleet.accepted)
 
 
 def test_a_node_that_can_do_everything_takes_a_chain_that_waits_for_several(
@@ -118,7 +121,7 @@ def test_a_node_that_can_do_everything_takes_a_chain_that_waits_for_several(
     view = done(fleet, first)
     # What has begun stays where it is.
     assert where(fleet, view)["chain_recognise"] == "ear"
-    fleet.wait_idle()
+    check_aftermath(fleet, fleet.accepted)
 
 
 def test_an_instance_that_has_no_part_in_it_dies_and_the_chain_goes_on_through_another(
@@ -140,7 +143,7 @@ def test_an_instance_that_has_no_part_in_it_dies_and_the_chain_goes_on_through_a
         for job in jobs:
             tasks = where(cluster, done(cluster, job))
             assert tasks == {"chain_recognise": "ear", "chain_from_translate": "mouth"}
-        cluster.wait_idle()
+        check_aftermath(cluster, cluster.accepted)
 
 
 def test_a_chain_whose_node_is_killed_is_run_by_others(fleet: FleetProcesses, start: Start, morse: Path) -> None:
@@ -153,7 +156,7 @@ def test_a_chain_whose_node_is_killed_is_run_by_others(fleet: FleetProcesses, st
     view = done(fleet, job)
     assert where(fleet, view) == {"chain": "second"}
     assert view["tasks"][0]["attempt"] == 2
-    fleet.wait_idle()
+    check_aftermath(fleet, fleet.accepted)
 
 
 def test_the_newest_version_that_the_catalogue_knows_and_a_node_offers_is_taken(folder: Path, morse: Path) -> None:
@@ -172,3 +175,4 @@ def test_the_newest_version_that_the_catalogue_knows_and_a_node_offers_is_taken(
         assert (catalogue["source"], catalogue["revision"], len(catalogue["services"])) == ("file", "r1", 3)
         jobs = [fleet.submit("speech", source=morse) for _ in range(2)]
         assert [where(fleet, done(fleet, job)) for job in jobs] == [{"chain": "new"}] * 2
+        check_aftermath(fleet, fleet.accepted)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests_support.aftermath import check_aftermath
 from tests_support.cluster_process import ClusterProcesses, running_cluster
 
 from mediafleet.domain.live_key import live_key
@@ -35,6 +36,7 @@ def test_an_instance_with_an_artifact_root_of_its_own_does_not_start(cluster: Cl
     assert "artifacts.root" in said
     assert "Traceback" not in said
     assert len(cluster.get("/api/v1/cluster")["instances"]) == 2, "the others go on"
+    check_aftermath(cluster, cluster.accepted)
 
 
 def test_one_key_at_both_instances_in_the_same_moment_is_one_job(cluster: ClusterProcesses) -> None:
@@ -63,3 +65,5 @@ def test_one_key_at_both_instances_in_the_same_moment_is_one_job(cluster: Cluste
         assert job == other_job
         assert sorted([status, other_status]) == [200, 201], "exactly one of them was first"
     assert cluster.get("/api/v1/jobs")["total"] == KEYS
+    cluster.start_node("red")
+    check_aftermath(cluster, [job for _, job in answers["one"]])

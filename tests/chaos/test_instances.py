@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests_support.aftermath import check_aftermath
 from tests_support.cluster_process import ClusterProcesses, running_cluster
 from tests_support.fleet_process import wait_for
 
@@ -44,7 +45,7 @@ def test_nodes_of_a_killed_instance_work_on_through_another(cluster: ClusterProc
     for job in jobs:
         assert cluster.wait_status(job, "completed", "failed")["status"] == "completed"
     assert cluster.node_state("red") == cluster.node_state("blue") == "ready"
-    cluster.wait_idle()
+    check_aftermath(cluster, cluster.accepted)
 
 
 def test_a_job_handed_to_an_instance_that_dies_is_done(cluster: ClusterProcesses) -> None:
@@ -56,7 +57,7 @@ def test_a_job_handed_to_an_instance_that_dies_is_done(cluster: ClusterProcesses
     for job in jobs:
         view = cluster.wait_status(job, "completed", "failed")
         assert (view["status"], view["result"]) == ("completed", {"echo": view["params"]["echo"]})
-    cluster.wait_idle()
+    check_aftermath(cluster, cluster.accepted)
 
 
 def test_a_transcode_outlives_the_instance_that_took_it(cluster: ClusterProcesses, clip: Path) -> None:
@@ -69,6 +70,7 @@ def test_a_transcode_outlives_the_instance_that_took_it(cluster: ClusterProcesse
     view = cluster.wait_status(job, "completed", "failed")
     assert (view["status"], view["tasks"][0]["attempt"]) == ("completed", 1), view["error"]
     assert len(cluster.download(view["outputs"][0]["id"])) == view["outputs"][0]["size"]
+    check_aftermath(cluster, cluster.accepted)
 
 
 def test_a_new_leader_has_a_higher_epoch_and_the_same_rules(cluster: ClusterProcesses) -> None:
@@ -82,6 +84,7 @@ def test_a_new_leader_has_a_higher_epoch_and_the_same_rules(cluster: ClusterProc
     cluster.start_instance(led)
     cluster.use(other)
     assert leader(cluster)["leader"] == after["leader"], "who comes back does not take the lead from another"
+    check_aftermath(cluster, cluster.accepted)
 
 
 def test_a_leader_that_was_stopped_and_wakes_up_leads_no_more(cluster: ClusterProcesses) -> None:
@@ -98,3 +101,4 @@ def test_a_leader_that_was_stopped_and_wakes_up_leads_no_more(cluster: ClusterPr
     cluster.start_node("red")
     job = cluster.submit("noop", echo="x")
     assert cluster.wait_status(job, "completed", "failed")["status"] == "completed"
+    check_aftermath(cluster, cluster.accepted)

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from tests_support.aftermath import check_aftermath
 from tests_support.fleet_process import FleetProcesses, wait_for
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
@@ -43,7 +44,7 @@ def test_a_killed_node_takes_its_ffmpeg_along_and_another_node_does_the_work(fle
     (task,) = fleet.job(job)["tasks"]
     assert (task["attempt"], task["tries"]) == (2, 0)
     assert blobs(fleet) == [output["id"]]
-    fleet.wait_idle()
+    check_aftermath(fleet, fleet.accepted)
 
 
 def test_a_killed_node_that_comes_back_does_the_work_again(fleet: FleetProcesses, clip: Path) -> None:
@@ -55,6 +56,7 @@ def test_a_killed_node_that_comes_back_does_the_work_again(fleet: FleetProcesses
     assert len(outputs(fleet, job)) == 1
     assert len(blobs(fleet)) == 1
     assert not list((fleet.folder / "one" / "work").iterdir())
+    check_aftermath(fleet, fleet.accepted)
 
 
 @pytest.mark.parametrize("away", ["briefly", "longer than the lease"])
@@ -76,7 +78,7 @@ def test_work_goes_on_while_the_scheduler_is_dead_and_is_not_done_twice(
     part = next(task for task in fleet.job(job)["tasks"] if task["id"].endswith("part-0"))
     assert part["attempt"] == 1
     assert len(list(trace.iterdir())) == 1
-    fleet.wait_idle()
+    check_aftermath(fleet, fleet.accepted)
 
 
 def wait_longer_than_the_lease(marker: Path) -> None:
@@ -102,6 +104,7 @@ def test_a_transcode_survives_the_scheduler(fleet: FleetProcesses, clip: Path) -
     (output,) = outputs(fleet, job)
     assert fleet.job(job)["tasks"][0]["attempt"] == 1
     assert blobs(fleet) == [output["id"]]
+    check_aftermath(fleet, fleet.accepted)
 
 
 def test_everything_killed_at_once_completes_after_a_restart(fleet: FleetProcesses, clip: Path) -> None:
@@ -117,8 +120,8 @@ def test_everything_killed_at_once_completes_after_a_restart(fleet: FleetProcess
     fleet.start_node("one")
     for job in jobs:
         assert fleet.wait_status(job, "completed", "failed")["status"] == "completed"
-    fleet.wait_idle()
     assert len(blobs(fleet)) == 2
+    check_aftermath(fleet, fleet.accepted)
 
 
 def test_a_job_over_two_nodes_survives_the_loss_of_one(fleet: FleetProcesses, folder: Path) -> None:
@@ -138,7 +141,7 @@ def test_a_job_over_two_nodes_survives_the_loss_of_one(fleet: FleetProcesses, fo
     view = fleet.wait_status(job, "completed", "failed")
     assert view["status"] == "completed", view["error"]
     assert [Path(node).name for node in view["result"]["nodes"]] == ["one"] * 4
-    fleet.wait_idle()
+    check_aftermath(fleet, fleet.accepted)
 
 
 def test_a_thousand_jobs_survive_the_store_and_the_scheduler(folder: Path) -> None:
@@ -154,7 +157,7 @@ def test_a_thousand_jobs_survive_the_store_and_the_scheduler(folder: Path) -> No
     for number in (0, 499, 999):
         view = fleet.job(accepted[number]["id"])
         assert view["result"] == {"echo": str(number)}
-    fleet.wait_idle()
+    check_aftermath(fleet, fleet.accepted)
     fleet.close()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests_support.aftermath import check_aftermath
 from tests_support.cluster_process import ClusterProcesses, running_cluster
 from tests_support.fleet_process import free_port, wait_for
 
@@ -80,7 +81,7 @@ def test_a_node_that_listens_works_for_the_fleet(fleet: PushedFleet) -> None:
     for job in jobs:
         view = fleet.cluster.wait_status(job, "completed", "failed")
         assert (view["status"], view["tasks"][0]["attempt"]) == ("completed", 1), view["error"]
-    fleet.cluster.wait_idle()
+    check_aftermath(fleet.cluster, fleet.cluster.accepted)
 
 
 def test_another_instance_takes_the_node_over_and_its_work_goes_on(fleet: PushedFleet, clip: Path) -> None:
@@ -92,7 +93,7 @@ def test_another_instance_takes_the_node_over_and_its_work_goes_on(fleet: Pushed
     view = fleet.cluster.wait_status(job, "completed", "failed")
     assert (view["status"], view["tasks"][0]["attempt"]) == ("completed", 1), view["error"]
     assert len(fleet.cluster.download(view["outputs"][0]["id"])) == view["outputs"][0]["size"]
-    fleet.cluster.wait_idle()
+    check_aftermath(fleet.cluster, fleet.cluster.accepted)
 
 
 def test_an_instance_that_slept_through_its_claim_does_not_take_the_node_back(fleet: PushedFleet, clip: Path) -> None:
@@ -108,7 +109,7 @@ def test_an_instance_that_slept_through_its_claim_does_not_take_the_node_back(fl
     view = fleet.cluster.wait_status(job, "completed", "failed")
     assert (view["status"], view["tasks"][0]["attempt"]) == ("completed", 1), view["error"]
     assert fleet.owner() == awake
-    fleet.cluster.wait_idle()
+    check_aftermath(fleet.cluster, fleet.cluster.accepted)
 
 
 def test_work_of_a_node_that_was_killed_is_done_when_it_is_back(fleet: PushedFleet, clip: Path) -> None:
@@ -118,7 +119,7 @@ def test_work_of_a_node_that_was_killed_is_done_when_it_is_back(fleet: PushedFle
     fleet.start_node()
     view = fleet.cluster.wait_status(job, "completed", "failed")
     assert (view["status"], view["tasks"][0]["attempt"]) == ("completed", 2), view["error"]
-    fleet.cluster.wait_idle()
+    check_aftermath(fleet.cluster, fleet.cluster.accepted)
 
 
 def test_a_node_that_stood_still_keeps_its_work(fleet: PushedFleet, clip: Path) -> None:
@@ -129,7 +130,7 @@ def test_a_node_that_stood_still_keeps_its_work(fleet: PushedFleet, clip: Path) 
     process.send_signal(signal.SIGCONT)
     view = fleet.cluster.wait_status(job, "completed", "failed")
     assert (view["status"], view["tasks"][0]["attempt"]) == ("completed", 1), view["error"]
-    fleet.cluster.wait_idle()
+    check_aftermath(fleet.cluster, fleet.cluster.accepted)
 
 
 def test_the_end_of_an_instance_hands_its_nodes_on(fleet: PushedFleet) -> None:
@@ -141,3 +142,4 @@ def test_the_end_of_an_instance_hands_its_nodes_on(fleet: PushedFleet) -> None:
     fleet.wait_owner(other(ending))
     job = fleet.cluster.submit("noop", echo="x")
     assert fleet.cluster.wait_status(job, "completed", "failed")["status"] == "completed"
+    check_aftermath(fleet.cluster, fleet.cluster.accepted)

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests_support.aftermath import check_aftermath
 from tests_support.fleet_process import FleetProcesses, running_fleet, wait_for
 from tests_support.redis_server import RedisServer
 
@@ -68,6 +69,7 @@ async def test_an_upload_whose_scheduler_is_killed_goes_on_after_the_restart(
     assert SIZE < count.sent < SIZE + ON_THE_WAY
     assert shares == sorted(shares)
     assert left_behind(fleet.folder / "fleet" / "artifacts") == []
+    await asyncio.to_thread(check_aftermath, fleet, fleet.accepted)
 
 
 def offset_of(fleet: FleetProcesses, upload: str) -> int:
@@ -109,3 +111,4 @@ def test_another_instance_goes_on_with_the_upload_of_a_killed_one(folder: Path, 
         assert put(two, upload, offset, content[offset:]) == 200
         assert two.download(upload) == content
         assert left_behind(root) == []
+        check_aftermath(two, two.accepted)

@@ -24,3 +24,8 @@ def test_the_page_and_the_suite_name_the_same_tests() -> None:
     assert whole_files <= set(files)
     named = set(re.findall(r"`(test_\w+)`", page))
     assert named == find_tests([file for file in files if file not in whole_files])
+
+
+def test_every_module_of_the_suite_looks_at_what_its_faults_leave() -> None:
+    without = [file.name for file in sorted(SUITE.glob("test_*.py")) if "check_aftermath(" not in file.read_text()]
+    assert without == []

@@ -10,14 +10,16 @@ from typing import Any
 
 import psutil
 
+from mediafleet.domain.ids import cell_of
 from mediafleet.store.event_entries import read_events
 from tests_support.fleet_process import FleetProcesses, wait_for
 
 FINAL = ("completed", "failed", "cancelled")
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "store-keys.md"
 _PREFIX = re.compile(r"^[^{]+\{[^}]*\}:")
-# What holds slots, counts down or waits for somebody: nothing of it may be left at rest.
-_RESTLESS = ("reserve|", "deadline|", "idle|", "hold|", "wake|", "hold-end|")
+# What of `due` may be left at rest: leases of nodes that are linked, and what goes when its time has passed. All else holds
+# slots, counts down for a task or a job, or waits for somebody.
+_AT_REST = {"node", "forget-node", "job", "artifact", "fade", "withheld"}
 
 
 def check_aftermath(fleet: FleetProcesses, jobs: Collection[str], *, revived: Collection[str] = ()) -> None:
@@ -25,20 +27,25 @@ def check_aftermath(fleet: FleetProcesses, jobs: Collection[str], *, revived: Co
 
     Args:
         fleet: At work or at rest; this waits until it is at rest.
-        jobs: All that were accepted, and nothing else is in the store.
+        jobs: All that were accepted, in whichever cell; nothing else is in the store.
         revived: Those of them that were final more than once, since somebody had them retried.
     """
-    client = fleet.store_client()
+    client, prefix = fleet.store_client(), fleet.environment.get("MEDIAFLEET_STORE__PREFIX", "sched")
     try:
-        store = _Cell(client)
-        wait_for(lambda: not store.open_jobs(jobs), "every accepted job to be final")
-        wait_for(lambda: not store.unrest(), "capacity and queues to be empty", explain=store.unrest)
-        store.check_records(jobs, revived)
-        ownerless = sorted(store.ownerless())
-        assert not ownerless, f"keys that nobody will remove: {ownerless}"
+        for cell in range(int(fleet.environment.get("MEDIAFLEET_STORE__CELLS", "1"))):
+            mine = [job for job in jobs if cell_of(job) == str(cell)]
+            _check_cell(_Cell(client, f"{prefix}:{{{cell}}}:"), mine, revived)
     finally:
         client.close()
     check_processes(fleet)
+
+
+def _check_cell(store: _Cell, jobs: Collection[str], revived: Collection[str]) -> None:
+    wait_for(lambda: not store.open_jobs(jobs), "every accepted job to be final", explain=lambda: store.open_jobs(jobs))
+    wait_for(lambda: not store.unrest(), "capacity and queues to be empty", explain=store.unrest)
+    store.check_records(jobs, revived)
+    ownerless = sorted(store.ownerless())
+    assert not ownerless, f"keys that nobody will remove: {ownerless}"
 
 
 def check_processes(fleet: FleetProcesses) -> None:
@@ -56,11 +63,11 @@ def _pids_up(process: psutil.Process) -> set[int]:
 
 
 class _Cell:
-    """The keys of the store's one cell."""
+    """The keys of one cell of the store."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, tag: str) -> None:
         self._client = client
-        self._tag = "sched:{0}:"
+        self._tag = tag
 
     def name(self, key: str) -> str:
         return self._tag + key
@@ -82,7 +89,7 @@ class _Cell:
         keys = self.keys()
         found = [key for key in keys if key.endswith(":grants") or key.startswith(("queue:", "parked:"))]
         found += [key for key in ("running", "open", "dirty", "waiting", "holds") if key in keys]
-        found += [entry for entry in self.members("due") if entry.startswith(_RESTLESS)]
+        found += [entry for entry in self.members("due") if entry.partition("|")[0] not in _AT_REST]
         executors = [key for key in keys if re.fullmatch(r"executor:[^:]+", key)]
         used = {key: self._client.hmget(self.name(key), "used", "batch_used") for key in executors}
         return found + [f"{key} uses {values}" for key, values in used.items() if any(int(v or 0) for v in values)]

@@ -58,7 +58,10 @@ def running_instances(
 class StoreServer(Protocol):
     """A store that instances share."""
 
-    url: str
+    @property
+    def url(self) -> str:
+        """Its address, as settings have it."""
+        ...
 
     @property
     def pids(self) -> Collection[int]:

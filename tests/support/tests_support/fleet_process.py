@@ -84,6 +84,8 @@ class FleetProcesses:
         self.environment = {**os.environ, **SHORT_TIMES, **settings, "MEDIAFLEET_LOG__LEVEL": "info"}
         self.scheduler: subprocess.Popen[bytes] | None = None
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
+        self.accepted: list[str] = []
+        """Jobs that were accepted here, without repeats."""
 
     def start_scheduler(self) -> subprocess.Popen[bytes]:
         """Start the scheduler with its private store, and wait until it serves."""
@@ -143,6 +145,8 @@ class FleetProcesses:
 
     def store_client(self) -> Any:
         """Return a client of the store, which redis-py types as something between its two worlds; close it."""
+        if url := self.environment.get("MEDIAFLEET_STORE__REDIS_URL"):
+            return Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType] - redis-py leaves its options untyped
         return Redis(unix_socket_path=str(self.folder / "fleet" / "redis" / "redis.sock"))
 
     def keys(self) -> set[str]:
@@ -173,7 +177,13 @@ class FleetProcesses:
             self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
         )
         with urllib.request.urlopen(request, timeout=30) as response:
-            return json.load(response)
+            answer: Any = json.load(response)
+        if path == "/api/v1/jobs":
+            self._note_accepted(answer if isinstance(body, list) else [answer])
+        return answer
+
+    def _note_accepted(self, views: Any) -> None:
+        self.accepted += [view["id"] for view in views if view["id"] not in self.accepted]
 
     def delete(self, path: str) -> int:
         """Send DELETE; return the status of the answer."""

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import redis
+from redis.cluster import ClusterNode as StartupNode
 
 from mediafleet.store.server_binary import ServerBinary, find_server
 
@@ -91,6 +92,16 @@ class RedisCluster:
     def url(self) -> str:
         """Address that names two of the servers."""
         return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:2])
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Processes of its servers, those that were killed included."""
+        return tuple(node.process.pid for node in self.nodes if node.process)
+
+    def client(self) -> Any:
+        """Return a client that finds each key, by those servers that live; close it."""
+        living = [node for node in self.nodes if node.process and node.process.poll() is None]
+        return redis.RedisCluster(startup_nodes=[StartupNode("127.0.0.1", node.port) for node in living])
 
     def __enter__(self) -> Self:
         try:
