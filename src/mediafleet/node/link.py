@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -54,6 +54,8 @@ _CLOSE_ERRORS: dict[int, tuple[type[MediafleetError], str]] = {
 
 _CLOSE_S = 1.0
 _OPEN_S = 10.0
+_PIECE_BYTES = 16 * 1024
+"""Larger frames go in pieces with a ping between them: what answers those shows, on a slow line, that it is not dead."""
 
 _log = structlog.get_logger(__name__)
 
@@ -103,10 +105,20 @@ class Dial(Protocol):
         ...
 
 
+class _CountingSocket(ClientConnection):
+    """Notes when the last bytes came."""
+
+    heard_s = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_s = self.loop.time()
+        super().data_received(data)
+
+
 class WebSocketLink:
     """A link over `/ws/node`."""
 
-    def __init__(self, socket: ClientConnection, address: str) -> None:
+    def __init__(self, socket: _CountingSocket, address: str) -> None:
         self._socket = socket
         self._address = address
         self._is_silent = False
@@ -134,6 +146,7 @@ class WebSocketLink:
                 ping_interval=None,
                 close_timeout=_CLOSE_S,
                 max_size=MAX_FRAME_BYTES,
+                create_connection=_CountingSocket,
             )
         except InvalidURI as error:
             raise ConfigError(f"{scheduler!r} is no address; write it like 'http://host:8000'.") from error
@@ -141,14 +154,21 @@ class WebSocketLink:
             raise _refusal(scheduler, error.response.status_code) from error
         except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
             raise SchedulerUnavailable(f"No scheduler answers at {scheduler}: {_reason(error)}.") from error
-        return cls(socket, scheduler)
+        return cls(cast("_CountingSocket", socket), scheduler)
 
     async def send(self, frame: NodeFrame) -> None:
         """Hand a frame over; it may still be lost."""
         try:
-            await self._socket.send(encode_frame(frame).decode())
+            content = encode_frame(frame)
+            await self._socket.send(content if len(content) <= _PIECE_BYTES else self._pieces(content), text=True)
         except ConnectionClosed as error:
             raise explain_close(self._address, error) from error
+
+    async def _pieces(self, content: bytes) -> AsyncIterator[bytes]:
+        for start in range(0, len(content), _PIECE_BYTES):
+            yield content[start : start + _PIECE_BYTES]
+            # Its answer is not waited for; `probe` sees that something has come.
+            await self._socket.ping()
 
     async def receive(self) -> AsyncIterator[SchedulerFrame]:
         """Iterate over the frames that come; one that cannot be read is logged and left out."""
@@ -163,17 +183,27 @@ class WebSocketLink:
             raise explain_close(self._address, error) from error
 
     async def probe(self, *, within_s: float) -> None:
-        """Return once the scheduler has answered a ping."""
+        """Return once the scheduler has answered a ping; it has time for as long as anything comes from it."""
+        loop = asyncio.get_running_loop()
+        asked_s = loop.time()
+        answer = asyncio.create_task(self._ask(), name="probe")
         try:
-            async with asyncio.timeout(within_s):
-                await (await self._socket.ping())
+            # Neither a ping behind a large frame of this side nor its answer behind one of the other means anything.
+            while (left_s := max(asked_s, self._socket.heard_s) + within_s - loop.time()) > 0 and not answer.done():
+                await asyncio.wait({answer}, timeout=left_s)
+            if not answer.done():
+                # Not closed: a close frame to nobody would be waited for.
+                self._is_silent = True
+                self._socket.transport.abort()
+                raise self._silence()
+            await answer
         except ConnectionClosed as error:
             raise explain_close(self._address, error) from error
-        except TimeoutError:
-            # Not closed: a close frame to nobody would be waited for.
-            self._is_silent = True
-            self._socket.transport.abort()
-            raise self._silence() from None
+        finally:
+            answer.cancel()
+
+    async def _ask(self) -> None:
+        await (await self._socket.ping())
 
     def _silence(self) -> SchedulerUnavailable:
         return SchedulerUnavailable(f"The scheduler at {self._address} went silent.")

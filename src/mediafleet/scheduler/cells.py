@@ -323,6 +323,10 @@ class CellFleet:
         """See `Fleet.receive`."""
         await self._home(link.node).receive(link, frame)
 
+    def keep(self, link: NodeLink) -> None:
+        """See `Fleet.keep`."""
+        self._home(link.node).keep(link)
+
     async def detach(self, link: NodeLink) -> None:
         """See `Fleet.detach`."""
         await self._home(link.node).detach(link)

@@ -269,6 +269,10 @@ class Fleet(Protocol):
         """Handle a frame of a registered link."""
         ...
 
+    def keep(self, link: NodeLink) -> None:
+        """Note that a part of a frame has come: the lease goes on, and all else stays as it was last said."""
+        ...
+
     async def detach(self, link: NodeLink) -> None:
         """Note that a link is closed; safe to repeat."""
         ...

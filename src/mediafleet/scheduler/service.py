@@ -379,6 +379,12 @@ class Scheduler:
             await self._settler.room(link.node)
             self._settler.take(link.node, linked.epoch, frame)
 
+    def keep(self, link: NodeLink) -> None:
+        """See `Fleet.keep`."""
+        linked = self._links.of_link(link)
+        if linked:
+            self._settler.keep(link.node, linked.epoch)
+
     async def _note(self, link: NodeLink, linked: LinkedNode, frame: Misc) -> None:
         if frame.event == "draining":
             # Not lasting: a node that is stopped and started again is ready, one that an operator drained is not.

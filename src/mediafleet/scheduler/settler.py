@@ -167,7 +167,7 @@ class Settler:
         self._metrics = metrics
         self._rules = rules
         self._on_final = on_final
-        self._batcher = Batcher[tuple[str, int, NodeFrame]](
+        self._batcher = Batcher[tuple[str, int, NodeFrame | None]](
             self._flush, limit=BATCH_FRAMES, let_go=self._let_go, on_wait=partial(metrics.note_wait, "settle")
         )
         self._waiting = Counter[str]()
@@ -179,25 +179,32 @@ class Settler:
         self._waiting[node] += 1
         self._batcher.add((node, epoch, frame))
 
+    def keep(self, node: str, epoch: int) -> None:
+        """Note for the next batch that a node is there, though a frame of it has not come as a whole."""
+        self._waiting[node] += 1
+        self._batcher.add((node, epoch, None))
+
     async def room(self, node: str) -> None:
         """Wait until the node has few frames waiting; who reads its link stops reading meanwhile. Safe to cancel."""
         while self._waiting[node] >= MOST_WAITING_FRAMES:
             await self._progressed.wait()
 
-    def _let_go(self, frames: Sequence[tuple[str, int, NodeFrame]]) -> None:
+    def _let_go(self, frames: Sequence[tuple[str, int, NodeFrame | None]]) -> None:
         self._waiting -= Counter(node for node, _, _ in frames)
         # Those who wait now are woken; those who come later wait for the next batch.
         self._progressed.set()
         self._progressed = asyncio.Event()
 
-    async def _flush(self, frames: Sequence[tuple[str, int, NodeFrame]]) -> None:
+    async def _flush(self, frames: Sequence[tuple[str, int, NodeFrame | None]]) -> None:
         with self._metrics.section("settle", frames=len(frames)):
             await self._settle(frames)
 
-    async def _settle(self, frames: Sequence[tuple[str, int, NodeFrame]]) -> None:
+    async def _settle(self, frames: Sequence[tuple[str, int, NodeFrame | None]]) -> None:
         tick = _Tick()
         for node, epoch, frame in frames:
-            if isinstance(frame, Heartbeat):
+            if frame is None:
+                tick.reports.setdefault(node, NodeReport(node, epoch))
+            elif isinstance(frame, Heartbeat):
                 tick.reports[node] = self._node_report(node, epoch, frame)
                 if frame.ran:
                     tick.ran.append(frame.ran)

@@ -310,12 +310,13 @@ class NodeAdmitted(msgspec.Struct, frozen=True):
 
 
 class NodeReport(msgspec.Struct, frozen=True):
-    """A heartbeat."""
+    """A heartbeat, or a sign of life without one."""
 
     node: str
     epoch: int
-    load: str
-    running: tuple[AttemptRef, ...]
+    load: str = ""
+    running: tuple[AttemptRef, ...] | None = None
+    """None: it did not say anything, but it is there."""
     pressed: str = ""
     """What of its machine is over a limit, in words."""
     eased: bool = True

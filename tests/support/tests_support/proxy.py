@@ -1,4 +1,4 @@
-"""A TCP line that a test may spoil: cut it, hold it one way, delay it, strand it, or judge its WebSocket frames."""
+"""A TCP line that a test may spoil: cut it, hold it one way, delay it, slow it, strand it, or judge its WebSocket frames."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ Way = Literal["up", "down"]
 """Up is from the node to the scheduler."""
 T = TypeVar("T")
 CHUNK = 1 << 16
+PARTS_PER_S = 50
+"""In how many parts a slow line carries what it carries in a second."""
 
 
 class Verdict(StrEnum):
@@ -57,6 +59,8 @@ class Proxy:
         self.url = f"http://127.0.0.1:{self.port}"
         self.judge: Judge = let_pass
         self.delay_s: dict[Way, float] = {"up": 0.0, "down": 0.0}
+        self.bytes_per_s: dict[Way, int] = {"up": 0, "down": 0}
+        """How much passes; 0 for no limit."""
         self.judged: Counter[tuple[Verdict, str]] = Counter()
         """How many frames of a type had each verdict."""
         self.accepted = 0
@@ -97,6 +101,7 @@ class Proxy:
         """Let everything through again; what was held goes on."""
         self.is_cut, self.judge = False, let_pass
         self.delay_s = {"up": 0.0, "down": 0.0}
+        self.bytes_per_s = {"up": 0, "down": 0}
         self._each(self.gates.values(), asyncio.Event.set)
 
     def hold(self, *ways: Way) -> None:
@@ -215,8 +220,13 @@ class _Line:
     async def _carry(self, way: Way, writer: asyncio.StreamWriter, piece: bytes) -> None:
         if delay := self._proxy.delay_s[way]:
             await asyncio.sleep(delay)
-        await self._proxy.gates[way].wait()
-        if self._is_stranded:
-            await asyncio.Event().wait()
-        writer.write(piece)
-        await writer.drain()
+        while piece:
+            await self._proxy.gates[way].wait()
+            if self._is_stranded:
+                await asyncio.Event().wait()
+            most = self._proxy.bytes_per_s[way] // PARTS_PER_S
+            part, piece = (piece[:most], piece[most:]) if most else (piece, b"")
+            writer.write(part)
+            await writer.drain()
+            if most:
+                await asyncio.sleep(1 / PARTS_PER_S)

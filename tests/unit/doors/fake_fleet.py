@@ -133,6 +133,8 @@ class FakeFleet:
     watchers: int = 0
     links: list[NodeLink] = field(default_factory=list[NodeLink])
     heartbeat_ms: int = 5_000
+    kept: int = 0
+    """How often a part of a frame kept a lease."""
     received: list[NodeFrame] = field(default_factory=list[NodeFrame])
     levels: dict[str, str] = field(default_factory=dict[str, str])
     simulated: list[Simulation] = field(default_factory=list[Simulation])
@@ -382,6 +384,9 @@ class FakeFleet:
         self._check()
         self.received.append(frame)
         await self.notify()
+
+    def keep(self, link: NodeLink) -> None:
+        self.kept += 1
 
     async def detach(self, link: NodeLink) -> None:
         if link in self.links:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,10 +13,23 @@ import pytest
 from fake_fleet import NODE, FakeFleet
 from hypothesis import given
 from hypothesis import strategies as st
+from tests_support.proxy import Proxy, running_proxy
 
 from mediafleet.domain.errors import Conflict, InvalidRequest, SchedulerUnavailable, StoreUnavailable
-from mediafleet.domain.frames import Drain, Heartbeat, JobCancel, JobProgress, Misc, Ping, Progress, Register
+from mediafleet.domain.frames import (
+    Drain,
+    Heartbeat,
+    JobCancel,
+    JobProgress,
+    JobResults,
+    Misc,
+    Outcome,
+    Ping,
+    Progress,
+    Register,
+)
 from mediafleet.domain.node import Executor
+from mediafleet.domain.plan import TaskResult
 from mediafleet.domain.push import PushClaim, PushNode
 from mediafleet.doors.push import dialled, keeper
 from mediafleet.doors.push.dialled import DialledLink
@@ -316,3 +329,64 @@ def test_each_end_notices_within_three_heartbeats(heartbeat_s: float) -> None:
     assert times.wait_s + times.patience_s <= 3 * heartbeat_s
     assert times.silence_s <= max(3 * heartbeat_s, 0.5)
     assert times.silence_s > 2 * times.wait_s, "requests come often enough"
+
+
+# --- a line that is slower than a frame is large ---------------------------------------------
+
+SLOW_BYTES_PER_S = 400_000
+OUTCOME = JobResults((Outcome("j0-a.encode", "g", result=TaskResult({"text": "x" * 600_000})),))
+"""On its way for one and a half seconds, where a silent link is found within half a second."""
+
+
+@pytest.fixture
+def slow(node: Node, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Node, Proxy]]:
+    monkeypatch.setattr("test_push_link.TIMES", LinkTimes(0.2))
+    with running_proxy(int(node.address.rpartition(":")[2])) as proxy:
+        yield Node(node.listener, proxy.url), proxy
+
+
+async def test_a_large_frame_of_a_node_over_a_slow_line_is_not_taken_for_silence(
+    fleet: FakeFleet, slow: tuple[Node, Proxy]
+) -> None:
+    node, line = slow
+    fleet.heartbeat_ms = 200
+    async with keeping(fleet, node):
+        link, frames = await node.register()
+        reading = asyncio.ensure_future(anext(frames))
+        # Down is from the node here: it listens.
+        line.bytes_per_s["down"] = SLOW_BYTES_PER_S
+        await link.send(OUTCOME)
+        await fleet.wait_for(lambda: fleet.received == [OUTCOME])
+        assert fleet.kept > 0, "its lease went on meanwhile"
+        assert [one.node for one in fleet.links] == [NODE]
+        assert link.is_open
+        assert not reading.done()
+        reading.cancel()
+
+
+async def test_a_large_frame_to_a_listening_node_over_a_slow_line_is_not_taken_for_silence(
+    fleet: FakeFleet, slow: tuple[Node, Proxy]
+) -> None:
+    node, line = slow
+    large = JobCancel((), "x" * 600_000)
+    async with keeping(fleet, node):
+        _, frames = await node.register()
+        line.bytes_per_s["up"] = SLOW_BYTES_PER_S
+        fleet.links[0].send(large)
+        async with asyncio.timeout(DEADLINE_S):
+            assert await anext(frames) == large
+        assert [one.node for one in fleet.links] == [NODE]
+
+
+async def test_a_line_that_dies_in_the_middle_of_a_large_answer_is_found(
+    fleet: FakeFleet, slow: tuple[Node, Proxy]
+) -> None:
+    node, line = slow
+    fleet.heartbeat_ms = 200
+    async with keeping(fleet, node):
+        link, _ = await node.register()
+        line.bytes_per_s["down"] = SLOW_BYTES_PER_S
+        await link.send(OUTCOME)
+        await until(lambda: fleet.kept)
+        line.strand()
+        await until(lambda: not fleet.links)

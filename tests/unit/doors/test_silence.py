@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from fake_fleet import NODE, FakeFleet
+from tests_support.proxy import Proxy, Way, running_proxy
 from websockets.asyncio.client import ClientConnection, connect
 
-from mediafleet.domain.errors import StoreUnavailable
-from mediafleet.domain.frames import Heartbeat, NodeFrame
+from mediafleet.domain.errors import SchedulerUnavailable, StoreUnavailable
+from mediafleet.domain.frames import (
+    Heartbeat,
+    JobCancel,
+    JobResults,
+    NodeFrame,
+    Outcome,
+    Register,
+    SchedulerFrame,
+    encode_frame,
+)
+from mediafleet.domain.plan import TaskResult
+from mediafleet.doors.arrivals import Arrivals
 from mediafleet.doors.http.server import HttpServer
 from mediafleet.doors.websocket import node as door
-from mediafleet.doors.websocket.silence import LOOKS_PER_HEARTBEAT, SILENT_LOOKS, Silence
+from mediafleet.doors.websocket.silence import LEAST_BYTES, LOOKS_PER_HEARTBEAT, SILENT_LOOKS, Silence
+from mediafleet.node.connection import Connection
+from mediafleet.node.link import WebSocketLink
+from mediafleet.node.progress import ProgressBoard
 from mediafleet.scheduler.facade import NodeLink
 
 NEVER_MS = 10**9
@@ -176,3 +193,111 @@ async def test_a_store_that_is_away_when_a_silent_node_is_detached_changes_nothi
         await socket.wait_closed()
         assert socket.close_code == door.CODE_SILENT
     assert tried
+
+
+# --- a line that is slower than a frame is large ---------------------------------------------
+
+OUTCOME = Outcome("j0-a.encode", "g", result=TaskResult({"text": "x" * 600_000}))
+SLOW_BYTES_PER_S = 400_000
+"""So the outcome takes one and a half seconds."""
+BEAT_MS = 200
+"""So a silent link is found within half a second."""
+
+
+@pytest.fixture
+def line(server: HttpServer, fleet: FakeFleet) -> Iterator[Proxy]:
+    fleet.heartbeat_ms = BEAT_MS
+    with running_proxy(server.port) as proxy:
+        yield proxy
+
+
+async def test_bytes_of_a_frame_on_its_way_count_as_a_sign_of_life() -> None:
+    arrivals, told = Arrivals(), list[int]()
+    silence = Silence(arrivals, on_arriving=lambda: told.append(arrivals.bytes))
+    silence.watch(NEVER_MS)
+    silence.heard = False
+    for _ in range(3 * SILENT_LOOKS):
+        arrivals.bytes += LEAST_BYTES
+        assert not look(silence, 1)
+    assert len(told) == 3 * SILENT_LOOKS
+    assert look(silence, SILENT_LOOKS)
+
+
+async def test_pings_of_a_library_whose_node_hangs_are_no_sign_of_life() -> None:
+    arrivals = Arrivals()
+    silence = Silence(arrivals)
+    silence.watch(NEVER_MS)
+    silence.heard = False
+    for _ in range(SILENT_LOOKS):
+        arrivals.bytes += LEAST_BYTES - 1
+        look(silence, 1)
+    assert silence.found.done()
+
+
+async def test_a_large_frame_over_a_slow_line_arrives_over_the_link_that_it_was_sent_over(
+    line: Proxy, fleet: FakeFleet
+) -> None:
+    """It takes longer than the silence of either end, and the heartbeats and pongs are behind it."""
+    link = await WebSocketLink.open(line.url)
+    connection = await Connection.register(link, msgspec.convert(REGISTER, Register))
+    line.bytes_per_s["up"] = SLOW_BYTES_PER_S
+    serving = asyncio.create_task(
+        connection.serve(handle=lambda _: None, beat=lambda: connection.post(Heartbeat()), board=ProgressBoard())
+    )
+    connection.post(JobResults((OUTCOME,)))
+    await fleet.wait_for(lambda: JobResults((OUTCOME,)) in fleet.received)
+    assert fleet.kept > 0, "its lease went on meanwhile"
+    await fleet.wait_for(lambda: fleet.received[-1] == Heartbeat())
+    assert not serving.done()
+    assert line.accepted == 1
+    serving.cancel()
+    await asyncio.wait({serving})
+
+
+async def test_a_large_frame_in_one_piece_is_not_taken_for_silence(line: Proxy, fleet: FakeFleet) -> None:
+    """Nodes of others send it so."""
+    async with connect(line.url.replace("http", "ws") + "/ws/node", ping_interval=None) as socket:
+        await register(socket)
+        line.bytes_per_s["up"] = SLOW_BYTES_PER_S
+        await socket.send(encode_frame(JobResults((OUTCOME,))), text=True)
+        await fleet.wait_for(lambda: fleet.received == [JobResults((OUTCOME,))])
+
+
+async def test_a_large_frame_to_a_node_over_a_slow_line_is_not_taken_for_silence(line: Proxy, fleet: FakeFleet) -> None:
+    link = await WebSocketLink.open(line.url)
+    connection = await Connection.register(link, msgspec.convert(REGISTER, Register))
+    line.bytes_per_s["down"] = SLOW_BYTES_PER_S
+    large, got = JobCancel((), "x" * 600_000), asyncio.Queue[SchedulerFrame]()
+    serving = asyncio.create_task(
+        connection.serve(handle=got.put_nowait, beat=lambda: connection.post(Heartbeat()), board=ProgressBoard())
+    )
+    fleet.links[0].send(large)
+    async with asyncio.timeout(20):
+        assert await got.get() == large
+    assert not serving.done()
+    serving.cancel()
+    await asyncio.wait({serving})
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+async def test_a_line_that_dies_in_the_middle_of_a_large_frame_is_found(
+    line: Proxy, fleet: FakeFleet, way: Way
+) -> None:
+    link = await WebSocketLink.open(line.url)
+    connection = await Connection.register(link, msgspec.convert(REGISTER, Register))
+    line.bytes_per_s[way] = SLOW_BYTES_PER_S
+    serving = asyncio.create_task(
+        connection.serve(handle=lambda _: None, beat=lambda: connection.post(Heartbeat()), board=ProgressBoard())
+    )
+    if way == "up":
+        connection.post(JobResults((OUTCOME,)))
+        async with asyncio.timeout(20):
+            while not fleet.kept:  # noqa: ASYNC110 - it is told from no task that could say so
+                await asyncio.sleep(0.01)
+    else:
+        fleet.links[0].send(JobCancel((), "x" * 600_000))
+    line.strand()
+    await fleet.wait_for(lambda: not fleet.links)
+    with pytest.raises(SchedulerUnavailable):
+        async with asyncio.timeout(20):
+            await serving

@@ -362,6 +362,34 @@ async def test_a_heartbeat_keeps_the_node_and_its_work(parts: Parts, virtual_tim
     assert (await parts.job(job)).tasks[0].attempt == 1
 
 
+async def test_a_part_of_a_frame_keeps_the_node_and_what_it_said_last(parts: Parts, virtual_time: VirtualTime) -> None:
+    job, link = await running(parts)
+    await parts.driver.reap()
+    await parts.say(NODE, JobAck(refs(link)))
+    await parts.say(NODE, Heartbeat(refs(link), {"cpu": 0.5}))
+    for _ in range(10):
+        virtual_time.advance(LEASE_MS // 2)
+        parts.settler.keep(NODE, parts.driver.epochs[NODE])
+        await parts.settler.step()
+        await parts.driver.reap()
+    node = await parts.store.read.node(NODE)
+    assert node
+    assert (node.state, node.seen_ms, node.load) == ("ready", virtual_time.ms, {"cpu": 0.5})
+    assert (await parts.job(job)).tasks[0].attempt == 1
+
+
+async def test_a_heartbeat_counts_beside_a_part_of_a_frame_of_the_same_tick(parts: Parts) -> None:
+    await parts.link()
+    epoch = parts.driver.epochs[NODE]
+    parts.settler.keep(NODE, epoch)
+    parts.settler.take(NODE, epoch, Heartbeat((), {"cpu": 0.7}))
+    parts.settler.keep(NODE, epoch)
+    await parts.settler.step()
+    node = await parts.store.read.node(NODE)
+    assert node
+    assert node.load == {"cpu": 0.7}
+
+
 async def test_a_node_whose_lease_has_ended_must_register_again(parts: Parts) -> None:
     link = await parts.link()
     await parts.store.unlink(NODE, parts.driver.epochs[NODE], goodbye=False, retention_ms=60_000)

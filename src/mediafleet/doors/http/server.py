@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from mediafleet.domain.errors import ConfigError
 from mediafleet.domain.frames import MAX_FRAME_BYTES
+from mediafleet.doors.arrivals import ARRIVALS, Arrivals
 
 BACKLOG = 2048
 """A fleet that restarts sees all its nodes come back at once."""
-SOCKET_PING_S = 10.0
-"""Half-open sockets are common; a link that is silent for a ping and its answer is closed."""
 _CLIENT_FAULTS = (
     # With a stack trace, for a text frame that is none.
     "Invalid UTF-8 sequence",
@@ -153,6 +153,23 @@ class _QuietServer(uvicorn.Server):
         yield
 
 
+class _CountingSocket(WebSocketsSansIOProtocol):
+    """Counts what comes, for doors that must tell a slow peer from a silent one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._arrivals = Arrivals()
+
+    def data_received(self, data: bytes) -> None:
+        self._arrivals.bytes += len(data)
+        super().data_received(data)
+
+    async def run_asgi(self) -> None:
+        extensions: dict[str, Any] = self.scope["extensions"]  # type: ignore[assignment]
+        extensions[ARRIVALS] = self._arrivals
+        await super().run_asgi()
+
+
 async def _wait_started(server: _QuietServer, task: asyncio.Task[None]) -> None:
     # Both are waited for, because a start that fails sets no event.
     started = asyncio.create_task(server.up.wait(), name="http-server-up")
@@ -168,8 +185,8 @@ def _configure(application: Application) -> uvicorn.Config:
     return uvicorn.Config(
         application,
         http="httptools",
-        # The plain `websockets` of uvicorn is built on an interface that its library has deprecated.
-        ws="websockets-sansio",
+        # Not the plain `websockets` of uvicorn, which is built on an interface that its library has deprecated.
+        ws=_CountingSocket,
         loop="none",
         lifespan="on",
         # uvicorn would set up logging for the whole process, which is the command's business.
@@ -179,8 +196,8 @@ def _configure(application: Application) -> uvicorn.Config:
         server_header=False,
         date_header=True,
         ws_max_size=MAX_FRAME_BYTES,
-        ws_ping_interval=SOCKET_PING_S,
-        ws_ping_timeout=SOCKET_PING_S,
+        # The doors find silence by themselves. The answer to a ping would wait behind a large frame on a slow line.
+        ws_ping_interval=None,
         # Frames are small and many: each link would keep a compressor in memory, and each frame would wait for it.
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=STOP_GRACE_S,

@@ -11,10 +11,11 @@ import aiohttp
 import msgspec
 import stamina
 
-from mediafleet.doors.push.messages import LINK_ROUTE, MOST_BODY_BYTES
+from mediafleet.doors.arrivals import Arrivals
+from mediafleet.doors.push.messages import LINK_ROUTE, MOST_BODY_BYTES, carrying_s
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 Answer = TypeVar("Answer")
 
@@ -47,6 +48,8 @@ class Exchange:
 
     def __init__(self, session: aiohttp.ClientSession, address: str, *, token: str = "") -> None:
         self.address = address
+        self.arrivals = Arrivals()
+        """Of answers that come in several pieces."""
         self._session = session
         self._headers = {"Content-Type": "application/json"}
         if token:
@@ -57,7 +60,8 @@ class Exchange:
     ) -> Answer:
         """Return the answer to a POST of the body, or to a GET where there is none.
 
-        Every request of a pushed link may be repeated, so one whose connection broke is.
+        Every request of a pushed link may be repeated, so one whose connection broke is. An answer that has begun is late
+        only if nothing more of it comes for as long; a large body has more time to get there.
 
         Raises:
             NodeRefused: The node said no.
@@ -78,8 +82,8 @@ class Exchange:
 
     async def _ask_once(self, path: str, kind: type[Answer], *, data: bytes | None, within_s: float) -> Answer:
         try:
-            async with asyncio.timeout(within_s):
-                status, content = await self._send(path, data)
+            async with asyncio.timeout(within_s + carrying_s(len(data or b""))) as patience:
+                status, content = await self._send(path, data, lambda: self._extend(patience, within_s))
         except TimeoutError:
             raise NodeAway(f"{self.address} did not answer within {within_s:.1f} s.") from None
         except aiohttp.ClientError as error:
@@ -91,7 +95,12 @@ class Exchange:
         except (msgspec.DecodeError, RecursionError) as error:
             raise NodeAway(f"What answers at {self.address} is no node: {error}.") from error
 
-    async def _send(self, path: str, data: bytes | None) -> tuple[int, bytes]:
+    @staticmethod
+    def _extend(patience: asyncio.Timeout, within_s: float) -> None:
+        if not patience.expired():
+            patience.reschedule(asyncio.get_running_loop().time() + within_s)
+
+    async def _send(self, path: str, data: bytes | None, on_piece: Callable[[], None]) -> tuple[int, bytes]:
         async with self._session.request(
             "GET" if data is None else "POST",
             f"{self.address}{LINK_ROUTE}{path}",
@@ -100,22 +109,24 @@ class Exchange:
             # Only configured addresses are called: the token must not go where an answer points.
             allow_redirects=False,
         ) as response:
-            return response.status, await _read(response)
+            return response.status, await self._read(response, on_piece)
+
+    async def _read(self, response: aiohttp.ClientResponse, on_piece: Callable[[], None]) -> bytes:
+        content = bytearray()
+        while block := await response.content.read(_READ_BYTES):
+            # What comes in one piece is no news before it is read.
+            self.arrivals.bytes += len(block) if content else 0
+            on_piece()
+            content += block
+            # Whatever listens there must not fill this instance's memory.
+            if len(content) > MOST_BODY_BYTES:
+                raise aiohttp.ClientPayloadError(f"the answer is larger than {MOST_BODY_BYTES} bytes")
+        return bytes(content)
 
 
 def _as_body(data: bytes | None) -> bytes | io.BytesIO | None:
     # Large bytes as they are would hold the event loop until the kernel has taken all of them.
     return io.BytesIO(data) if data and len(data) > _READ_BYTES else data
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    content = bytearray()
-    while block := await response.content.read(_READ_BYTES):
-        content += block
-        # Whatever listens there must not fill this instance's memory.
-        if len(content) > MOST_BODY_BYTES:
-            raise aiohttp.ClientPayloadError(f"the answer is larger than {MOST_BODY_BYTES} bytes")
-    return bytes(content)
 
 
 def _words(error: aiohttp.ClientError) -> str:

@@ -179,7 +179,7 @@ class _Call:
             _log.info("a listening node answered", address=address, term=self.term)
             self._failures = 0
             self._said.pop(address, None)
-            await caller.door.serve(link.receive, link.send, kind="push")
+            await caller.door.serve(link.receive, link.send, kind="push", arrivals=self._exchange.arrivals)
         code, reason = link.closed_with or (0, link.lost)
         if code in _REFUSED_CODES:
             # It will not pass by itself soon, nor with another instance.

@@ -16,7 +16,7 @@ from mediafleet.domain.clock import Clock, SystemClock
 from mediafleet.domain.errors import Conflict, MediafleetError, NotFound, SchedulerUnavailable, Unavailable
 from mediafleet.domain.frames import encode_frame
 from mediafleet.doors.push.changes import Changes
-from mediafleet.doors.push.messages import MOST_WAITING_FRAMES, Closing, Frames, Opening, Received
+from mediafleet.doors.push.messages import MOST_WAITING_FRAMES, Closing, Frames, Opening, Received, carrying_s
 from mediafleet.doors.push.sequence import Incoming, Outgoing
 from mediafleet.node.link import error_of_close, read_frame
 
@@ -41,6 +41,8 @@ class ListeningLink:
         self.opening = opening
         self._clock = clock
         self._heard_s = clock.monotonic()
+        self._carrying_s = 0.0
+        """How long the last answer may be on its way, in which its caller cannot ask again."""
         self._outgoing = Outgoing()
         self._incoming = Incoming()
         self._inbox: deque[bytes] = deque()
@@ -53,7 +55,7 @@ class ListeningLink:
         return self._ended is None and self._left_s() > 0
 
     def _left_s(self) -> float:
-        return self._heard_s + self.opening.silence_ms / 1000 - self._clock.monotonic()
+        return self._heard_s + self.opening.silence_ms / 1000 + self._carrying_s - self._clock.monotonic()
 
     # --- the agent's side: a `Link` ---
 
@@ -114,13 +116,16 @@ class ListeningLink:
             NotFound: The link is over.
         """
         self._hear()
+        self._carrying_s = 0.0
         self._outgoing.confirm(after)
         self._changes.note()
         # A caller that cannot take any now asks only so that the link stays alive.
         await self._changes.until(lambda: self._ended or (most and self._outgoing), within_s=wait_s)
         self._refuse_gone()
         self._hear()
-        return self._outgoing.batch(most=most)
+        batch = self._outgoing.batch(most=most)
+        self._carrying_s = carrying_s(sum(len(memoryview(frame)) for frame in batch.frames))
+        return batch
 
     async def take(self, batch: Frames) -> Received:
         """Take the frames of a request that are new, as far as there is room for them.

@@ -18,6 +18,10 @@ MOST_WAITING_FRAMES = 1_000
 """On either end, before who produces them has to wait."""
 LONGEST_WAIT_MS = 60_000
 """A request may not be held back for longer."""
+SLOWEST_BYTES_PER_S = 8 * 1024
+"""On a slower line a large body takes its end for gone; on a faster one it has as much more time as it needs."""
+SMALL_BYTES = 64 * 1024
+"""Bodies up to this size are in time like an empty one, or not at all."""
 LEAST_SILENCE_MS = 500
 MOST_SILENCE_MS = 600_000
 
@@ -58,6 +62,11 @@ class Closing(msgspec.Struct, frozen=True):
 
     code: Annotated[int, msgspec.Meta(ge=1000, le=4999)]
     reason: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+
+def carrying_s(size: int) -> float:
+    """Return how much more time a body of so many bytes has than an empty one, seconds."""
+    return size / SLOWEST_BYTES_PER_S if size > SMALL_BYTES else 0.0
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from litestar import asgi
 
 from mediafleet.domain.errors import InputError, MediafleetError, Unauthorized, Unavailable
 from mediafleet.domain.frames import PROTOCOL_VERSION, NodeFrame, Register, decode_node_frame
+from mediafleet.doors.arrivals import ARRIVALS, Arrivals
 from mediafleet.doors.websocket.link import CODE_GOING_AWAY, SocketLink
 from mediafleet.doors.websocket.silence import Silence
 from mediafleet.scheduler.facade import Fleet
@@ -74,17 +75,20 @@ class NodeDoor:
 
     async def _entry(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
-            await self.serve(receive, send)
+            await self.serve(receive, send, arrivals=scope.get("extensions", {}).get(ARRIVALS))
         else:
             await _refuse_plain_http(send)
 
-    async def serve(self, receive: Any, send: Any, *, kind: str = "websocket") -> None:
+    async def serve(
+        self, receive: Any, send: Any, *, kind: str = "websocket", arrivals: Arrivals | None = None
+    ) -> None:
         """Serve one link until it ends.
 
         Args:
             receive: Gives the messages of a WebSocket as ASGI does; what carries them is the caller's business.
             send: Takes such messages; an OSError says that nobody is there.
             kind: What carries them.
+            arrivals: Bytes that have come, where it is known.
         """
         await receive()
         # Accepted before anything is known of it: a refused handshake carries a number, a close frame also a sentence.
@@ -94,7 +98,7 @@ class NodeDoor:
         # A server that stops still lets in who was connecting; `close_all` has run by then and comes only once.
         if self._stopping:
             link.close(CODE_GOING_AWAY, "The scheduler is stopping; come back soon.")
-        silence = Silence()
+        silence = Silence(arrivals, on_arriving=lambda: self._fleet.keep(link))
         reader = asyncio.create_task(self._read(link, receive, silence), name="node-link-reader")
         writer = asyncio.create_task(link.write(), name="node-link-writer")
         try:

@@ -1,6 +1,7 @@
 -- Moves node leases forward and compares what the nodes run with what the store holds.
--- A: lease_ms, nodes = [{node, epoch, load (JSON), pressed (what is over a limit), eased, running = [{task, grant}]}]
--- An attempt that its node leaves out of its report ends unless it comes back within a lease (reap).
+-- A: lease_ms, nodes = [{node, epoch, load (JSON), pressed (what is over a limit), eased, running = [{task, grant}] or nil}]
+-- An attempt that its node leaves out of its report ends unless it comes back within a lease (reap). Without `running` only
+-- the lease goes on: the node is there, but what it says is still under way.
 -- Between its limits and some way below them (neither pressed nor eased) a node stays what it was.
 -- Returns {unknown = [nodes that must register again], stops = [{task, grant, executor}], freed (see freed.lua)}.
 -- @include base events scores nodestate record names queue capacity freed unhold pools stand
@@ -13,15 +14,13 @@ end
 
 local function press(report, key, before)
   local reason = report.pressed == '' and not report.eased and before or report.pressed
-  if reason == before then return end
-  redis.call('HSET', key, 'pressed', reason)
+  if reason ~= before then redis.call('HSET', key, 'pressed', reason) else return end
   if stand(report.node, 'change') and reason == '' then
     for _, id in ipairs(executors_of(report.node)) do freed[read_executor(id).pool] = true end
   end
 end
 
--- A result under way is the usual reason why a node leaves something out, so it gets time. A reservation
--- has an end of its own.
+-- It gets time: a result under way is the usual reason to leave something out. A reservation has an end of its own.
 local function watch_executor(executor, told)
   local grants = redis.call('HGETALL', P .. 'executor:' .. executor .. ':grants')
   for i = 1, #grants, 2 do
@@ -40,6 +39,7 @@ local function renew(report)
   local n = redis.call('HMGET', key, 'epoch', 'state', 'pressed')
   if n[1] ~= tostring(report.epoch) or n[2] == 'offline' or n[2] == 'unlinked' then return false end
   set_score(P .. 'due', 'node|' .. report.node, NOW + A.lease_ms)
+  if not report.running then return redis.call('HSET', key, 'seen', NOW) end
   redis.call('HSET', key, 'seen', NOW, 'load', report.load)
   press(report, key, n[3] or '')
   local told = {}
