@@ -6,11 +6,13 @@ only ever added; a receiver ignores those it does not know.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import msgspec
 
-from mediafleet.domain.errors import ErrorInfo
+from mediafleet.domain.errors import ErrorInfo, InvalidRequest
 from mediafleet.domain.insight import KindTally
 from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import TaskResult
@@ -143,6 +145,39 @@ class Misc(msgspec.Struct, frozen=True, tag="misc", tag_field="type"):
 
 
 NodeFrame = Register | Heartbeat | JobAck | JobReject | JobProgress | JobResults | Misc
+
+# Of both alphabets, ids and grants, with room: it keeps out what has a meaning in the names of keys. Asked by hand, since
+# a pattern of msgspec takes five times as long, and every message about work has two of them.
+_is_word = re.compile(r"[A-Za-z0-9._-]{1,160}").fullmatch
+
+
+def check_node_frame(frame: NodeFrame) -> None:
+    """Check what of a node's frame becomes part of the names of keys. Raises InvalidRequest."""
+    for named in _named_attempts(frame):
+        if not _is_word(named.task):
+            raise InvalidRequest(f"{named.task[:80]!r} is no id of a task; say the one of the assignment.")
+        if not _is_word(named.grant):
+            raise InvalidRequest(f"{named.grant[:80]!r} is no grant; say the one of the assignment.")
+
+
+def _named_attempts(frame: NodeFrame) -> Iterator[AttemptRef | JobReject | Progress | Outcome]:
+    match frame:
+        case JobResults():
+            yield from frame.outcomes
+        case JobAck():
+            yield from frame.attempts
+        case JobProgress():
+            yield from frame.updates
+        case Heartbeat():
+            yield from frame.running
+        case JobReject():
+            yield frame
+        case Register():
+            yield from frame.running
+            yield from frame.holding
+        case Misc():
+            pass
+
 
 # --- to the node ---------------------------------------------------------------------------
 

@@ -7,16 +7,23 @@ from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from typing import Generic, TypeVar
 
+import structlog
+
 from mediafleet.domain.errors import StoreUnavailable
 
 Item = TypeVar("Item")
+
+TELL_EVERY_S = 1.0
+"""At most so often it is logged what was dropped: senders may go on for ever."""
+
+log = structlog.get_logger(__name__)
 
 
 class Batcher(Generic[Item]):
     """Collects items and hands them, in order, to one flush at a time.
 
     A batch whose flush meets a store that is away is flushed again, so flushes must be idempotent. Where one fails
-    otherwise, its items are flushed again one by one, and only those that fail alone are dropped.
+    otherwise, its items are flushed again one by one, and only those that fail alone are dropped, with a line in the log.
     """
 
     def __init__(
@@ -44,6 +51,7 @@ class Batcher(Generic[Item]):
         self._wake = asyncio.Event()
         self._on_wait = on_wait
         self._oldest_s = 0.0
+        self._untold, self._told_s = 0, -TELL_EVERY_S
 
     def add(self, item: Item) -> None:
         """Put an item into the next batch."""
@@ -53,7 +61,7 @@ class Batcher(Generic[Item]):
         self._wake.set()
 
     async def step(self) -> None:
-        """Wait for items and flush one batch. Raises what the flush raises."""
+        """Wait for items and flush one batch. Raises StoreUnavailable."""
         await self._wake.wait()
         began_s = perf_counter()
         self._on_wait(began_s - self._oldest_s)
@@ -63,16 +71,23 @@ class Batcher(Generic[Item]):
             await self._flush(batch)
         except StoreUnavailable:
             raise
-        except Exception:
-            # One node's bad frame must not cost the frames of all others that came in the same tick.
+        except Exception as error:  # noqa: BLE001 - boundary of an item
+            # One node's bad frame must not cost the frames of all others that came in the same tick, nor hold them up:
+            # it is gone, so nothing comes again that a pause would be for.
             if len(batch) > 1:
                 self._suspects = len(batch)
                 return
-            self._drop(1)
-            raise
+            self._tell_dropped(error)
         self._drop(len(batch))
         # What is left came while this batch was under way.
         self._oldest_s = began_s
+
+    def _tell_dropped(self, error: Exception) -> None:
+        self._untold += 1
+        if perf_counter() - self._told_s < TELL_EVERY_S:
+            return
+        log.error("what could not be written was dropped", items=self._untold, exc_info=error)
+        self._told_s, self._untold = perf_counter(), 0
 
     def _drop(self, count: int) -> None:
         # What came in meanwhile was added at the end, so the batch is still what stands in front.

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediafleet.domain import frames
-from mediafleet.domain.errors import ErrorInfo
+from mediafleet.domain.cells import grant_prefix
+from mediafleet.domain.errors import ErrorInfo, InvalidRequest
 from mediafleet.domain.frames import (
     MAX_FRAME_BYTES,
     Assignment,
@@ -21,10 +22,12 @@ from mediafleet.domain.frames import (
     JobCancel,
     Outcome,
     Progress,
+    check_node_frame,
     decode_node_frame,
     decode_scheduler_frame,
     encode_frame,
 )
+from mediafleet.domain.ids import new_job_id, new_token, task_id
 from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import TaskResult, TaskSpec
 
@@ -222,3 +225,47 @@ def test_a_node_cannot_register_under_what_nobody_could_show(field: dict[str, st
     frame = {"type": "register", "protocol": 1, "node": "n0-a", "incarnation": "i", "host": "h", "version": "1"}
     with pytest.raises(msgspec.ValidationError, match=rf"\$\.{next(iter(field))}"):
         decode_node_frame(json.dumps({**frame, "executors": [], **field}))
+
+
+# --- words that become part of the names of keys -----------------------------------------------
+
+
+def frames_about(task: str, grant: str) -> list[frames.NodeFrame]:
+    """Return one frame of each place in which a node names an attempt, a good one before it."""
+    named = (AttemptRef("j0-a.encode", "g"), AttemptRef(task, grant))
+    register = frames.Register(1, "n0-a", "i", "host", "1", (), running=named)
+    return [
+        register,
+        msgspec.structs.replace(register, running=(), holding=named),
+        frames.Heartbeat(named),
+        frames.JobAck(named),
+        frames.JobReject(task, grant, "no"),
+        frames.JobProgress((Progress("j0-a.encode", "g", 0.5), Progress(task, grant, 0.5))),
+        frames.JobResults((Outcome("j0-a.encode", "g", cancelled=True), Outcome(task, grant, cancelled=True))),
+    ]
+
+
+def test_each_frame_that_names_attempts_is_among_those_that_are_checked() -> None:
+    named = (AttemptRef, frames.JobReject, Progress, Outcome)
+    about = {
+        frame
+        for frame in get_args(frames.NodeFrame)
+        if "grant" in frame.__annotations__ or any(name.__name__ in str(frame.__annotations__) for name in named)
+    }
+    assert {type(frame) for frame in frames_about("t", "g")} == about
+
+
+def test_what_the_fleet_names_attempts_by_may_be_said() -> None:
+    task = task_id(new_job_id("cell16characters"), "a" * 40)
+    for frame in frames_about(task, grant_prefix("cell16characters") + new_token()):
+        check_node_frame(frame)
+    check_node_frame(frames.Misc("log"))
+
+
+@pytest.mark.parametrize(
+    "word", ["", "j0-a.encode:children", "j0-a.b|c", "a b", "a/b", "a\n", "é", "\x00", "a" * 161, "{1}", "*"]
+)
+def test_what_would_name_another_key_is_refused_with_a_sentence(word: str) -> None:
+    for frame in [*frames_about(word, "g"), *frames_about("j0-a.encode", word)]:
+        with pytest.raises(InvalidRequest, match=r"is no (id of a task|grant); say the one of the assignment"):
+            check_node_frame(frame)

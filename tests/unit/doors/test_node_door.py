@@ -125,6 +125,7 @@ async def test_a_first_frame_that_is_wrong_closes_with_what_is_wrong(
     [
         ('{"type": "job_ack", "attempts": 7}', 4400),
         ('{"type": "job_progress"}', 4400),
+        ('{"type": "heartbeat", "running": [{"task": "j0-a.b:children", "grant": "g"}]}', 4400),
         ('{"type": "' + "é" * 500 + '"}', 4400),
         (b"binary", 1003),
         ("x" * (MAX_FRAME_BYTES + 1), 1009),

@@ -15,7 +15,7 @@ import structlog
 from litestar import asgi
 
 from mediafleet.domain.errors import InputError, MediafleetError, Unauthorized, Unavailable
-from mediafleet.domain.frames import PROTOCOL_VERSION, NodeFrame, Register, decode_node_frame
+from mediafleet.domain.frames import PROTOCOL_VERSION, NodeFrame, Register, check_node_frame, decode_node_frame
 from mediafleet.doors.arrivals import ARRIVALS, Arrivals
 from mediafleet.doors.websocket.link import CODE_GOING_AWAY, SocketLink
 from mediafleet.doors.websocket.silence import Silence
@@ -187,11 +187,13 @@ def _decode(message: Any) -> NodeFrame:
     if text is None:
         raise Refusal(CODE_BINARY, "Binary frames mean nothing here; send JSON as text.")
     try:
-        return decode_node_frame(text)
+        frame = decode_node_frame(text)
     except msgspec.DecodeError as error:
         raise Refusal(CODE_MALFORMED, f"Not a frame of a node: {error}") from error
     except RecursionError:
         raise Refusal(CODE_MALFORMED, "Not a frame of a node: it is nested too deeply.") from None
+    check_node_frame(frame)
+    return frame
 
 
 def _explain(error: BaseException) -> tuple[int, str]:
