@@ -16,7 +16,7 @@ from tests_support.store_driver import LEASE_MS, PLACE_RULES, RETENTION_MS, RULE
 from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.lifecycle import PriorityClass
-from mediafleet.domain.rules import FleetRules, TenantShare
+from mediafleet.domain.rules import FleetRules, Lead, TenantShare
 from mediafleet.store import Store, cell_records, health, records
 from mediafleet.store.cell_store import check_cells
 from mediafleet.store.connection import connect
@@ -107,7 +107,8 @@ class WholeLife:
         await store.keep_room(cell_records.Bounds(0, 0, {}), cell_records.Coming("call", {"bdefault": 1}, 60_000))
         await store.borrow_artifact("a1-b", doc="{}", state="open", retention_ms=RETENTION_MS)
         member = await announce(store, "i-1")
-        await store.configure("i-1", member.epoch, FleetRules())
+        self.lead = Lead("i-1", member.epoch)
+        await store.configure(self.lead, FleetRules())
         await store.set_log_level("mediafleet", "debug")
         await store.claim_push("i-1", ["http://a:1"])
         await store.forward([cell_records.Message("n0-nobody-1", "frame", "{}")], instance="i-1")
@@ -194,6 +195,8 @@ class WholeLife:
         await self._doubt()
         await store.drain(NODE, draining=True)
         await store.retire("i-2")
+        await store.adopt(NODE, 0, retention_ms=RETENTION_MS, live_grace_ms=0)
+        await store.bury("i-2", self.lead)
         await store.unlink(NODE, self.driver.epochs[NODE], goodbye=True, retention_ms=RETENTION_MS)
 
     async def _doubt(self) -> None:

@@ -12,7 +12,7 @@ from tests_support.store_driver import LEASE_MS, RETENTION_MS, RULES, StoreDrive
 from mediafleet.domain.errors import StoreUnavailable
 from mediafleet.domain.frames import AttemptRef
 from mediafleet.domain.lifecycle import JobStatus
-from mediafleet.domain.rules import FleetRules
+from mediafleet.domain.rules import FleetRules, Lead
 from mediafleet.store import Store, cell_records, records
 from mediafleet.store.inbox import Inbox
 
@@ -112,4 +112,4 @@ async def test_rules_wait_until_there_is_room(driver: StoreDriver) -> None:
     membership = await announce(driver.store, "i-1")
     await fill(driver)
     with pytest.raises(StoreUnavailable):
-        await driver.store.configure("i-1", membership.epoch, FleetRules(batch_every=7))
+        await driver.store.configure(Lead("i-1", membership.epoch), FleetRules(batch_every=7))

@@ -31,7 +31,7 @@ from tests_support.virtual_time import VirtualTime
 from mediafleet.domain.frames import AttemptRef
 from mediafleet.domain.ids import new_token, node_of
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, PriorityClass
-from mediafleet.domain.rules import FleetRules
+from mediafleet.domain.rules import FleetRules, Lead
 from mediafleet.store import Store, records
 from mediafleet.store.connection import connect
 from mediafleet.store.keys import Keys
@@ -357,7 +357,7 @@ class Story(RuleBasedStateMachine):
     def configure(self, instance: str, age: int, rules: int) -> None:
         """An instance writes rules as the leader of the epoch that it remembers, which may be long over."""
         epoch = self.model.epoch - age
-        wrote = self.do(self.store.configure(instance, epoch, FleetRules(batch_every=rules)))
+        wrote = self.do(self.store.configure(Lead(instance, epoch), FleetRules(batch_every=rules)))
         assert wrote.accepted == (instance == self.model.leader and age == 0), "somebody wrote who does not lead"
         if wrote.accepted and rules != self.model.rules:
             self.model.version, self.model.rules = self.model.version + 1, rules

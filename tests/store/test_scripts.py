@@ -43,6 +43,7 @@ REPLIES: dict[str, Any] = {
     "claim_root": cell_records.RootClaimed,
     "claim_push": PushClaims,
     "commit": records.Stops,
+    "bury": cell_records.Buried,
     "configure": cell_records.Configured,
     "complete_artifact": records.Completed,
     "defer": cell_records.Deferred,

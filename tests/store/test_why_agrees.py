@@ -16,7 +16,7 @@ from mediafleet.domain.capability import Requirement
 from mediafleet.domain.explanation import Explanation, Verdict, Waiting
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.domain.placement import Policy
-from mediafleet.domain.rules import FleetRules, TenantShare
+from mediafleet.domain.rules import FleetRules, Lead, TenantShare
 from mediafleet.scheduler.explainer import Explainer
 from mediafleet.store import Store, records
 from mediafleet.store.keys import Keys
@@ -95,7 +95,7 @@ class World:
         """Write it, by the same steps that a fleet takes."""
         store, case = self.driver.store, self.case
         member = await announce(store, "i-1")
-        await store.configure("i-1", member.epoch, FleetRules(tenants=self.rules.tenants))
+        await store.configure(Lead("i-1", member.epoch), FleetRules(tenants=self.rules.tenants))
         for number, node in enumerate(case.nodes):
             await self._join(f"n0-{number}", node)
         for slots, priority, tenant in case.busy:

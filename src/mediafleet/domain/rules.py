@@ -74,6 +74,13 @@ class Membership(msgspec.Struct, frozen=True):
     """Of the rules that are in force."""
 
 
+class Lead(msgspec.Struct, frozen=True):
+    """A leader as it was elected: what it does carries this, so that nothing comes of it once another may lead."""
+
+    instance: str
+    epoch: int
+
+
 class InstanceDocument(msgspec.Struct, frozen=True):
     """What an instance says of itself."""
 

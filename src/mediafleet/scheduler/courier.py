@@ -14,6 +14,7 @@ from mediafleet.store.cell_records import Message
 from mediafleet.store.records import PlacedTask
 
 if TYPE_CHECKING:
+    from mediafleet.domain.rules import Lead
     from mediafleet.ops.metrics import Metrics
     from mediafleet.scheduler.links import LinkTable
     from mediafleet.scheduler.placer import Placer
@@ -70,12 +71,14 @@ class Courier:
         if assigned:
             await self._placer.deliver(assigned)
 
-    async def take_over(self, dead: str) -> None:
+    async def take_over(self, dead: str, lead: Lead) -> None:
         """Carry on with the inbox of an instance that is gone. Raises StoreUnavailable; safe to repeat."""
-        while received := await self._inbox.claim(dead, count=BATCH):
-            again = [msgspec.structs.replace(message, hops=message.hops + 1) for _, message in received]
-            await self._forward(again)
-            await self._inbox.acknowledge([position for position, _ in received], of=dead)
-        await self._inbox.drop(dead)
+        done = False
+        while not done:
+            buried = await self._store.bury(dead, lead)
+            self._metrics.messages_undelivered.inc(buried.undelivered)
+            if not buried.accepted:
+                return
+            done = buried.done
         # Not as `instance`: that is who writes the line.
         log.info("took over the inbox of an instance that is gone", gone=dead)

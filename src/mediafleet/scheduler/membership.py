@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mediafleet.domain.rules import FleetRules, InstanceDocument, Membership
+from mediafleet.domain.rules import FleetRules, InstanceDocument, Lead, Membership
 from mediafleet.store.scripts import as_text
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class Duties:
 
     follow: Callable[[FleetRules], None]
     """Go by these rules from now on."""
-    bury: Callable[[str], Awaitable[None]]
-    """Take over what an instance that is gone has left; the leader's duty. Safe to repeat."""
+    bury: Callable[[str, Lead], Awaitable[None]]
+    """Take over what an instance that is gone has left, as its leader. Safe to repeat."""
 
 
 class Member:
@@ -72,7 +72,7 @@ class Member:
         await self._announce()
         if self.leads:
             for dead in await self._store.read.dead_instances():
-                await self._duties.bury(dead)
+                await self._duties.bury(dead, Lead(self.instance, self._seen.epoch))
         await asyncio.sleep(self._every_ms / 1000)
 
     async def leave(self) -> None:
@@ -94,5 +94,5 @@ class Member:
 
     async def _lead(self, found: Membership) -> Membership:
         # Refused if another was elected since the answer; that one writes its own.
-        written = await self._store.configure(self.instance, found.epoch, self._rules)
+        written = await self._store.configure(Lead(self.instance, found.epoch), self._rules)
         return Membership(found.leader, found.epoch, written.version)

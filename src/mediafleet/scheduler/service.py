@@ -19,7 +19,7 @@ from mediafleet.domain.frames import Drain, JobResults, Misc, Outcome, Registere
 from mediafleet.domain.ids import is_id
 from mediafleet.domain.job import JobPage
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus
-from mediafleet.domain.rules import FleetRules, InstanceDocument, parse_tenants
+from mediafleet.domain.rules import FleetRules, InstanceDocument, Lead, parse_tenants
 from mediafleet.ops.metrics import Metrics
 from mediafleet.scheduler.accept import Acceptor
 from mediafleet.scheduler.admission import check_register, node_record
@@ -173,22 +173,17 @@ class Scheduler:
         self.acceptor.follow(rules)
         self._reaper.follow(rules)
 
-    async def _adopt_orphans(self) -> None:
+    async def _adopt_orphans(self, lead: Lead | None = None) -> None:
         """Nodes whose instance is gone have no link: their executors leave the pools until they come back."""
         for node, epoch in await self._store.read.nodes_without_instance():
-            await self._store.unlink(
-                node,
-                epoch,
-                goodbye=False,
-                retention_ms=NODE_RETENTION_MS,
-                live_grace_ms=self._reaper.live_grace_ms,
-            )
+            grace_ms = self._reaper.live_grace_ms
+            await self._store.adopt(node, epoch, retention_ms=NODE_RETENTION_MS, live_grace_ms=grace_ms, lead=lead)
 
-    async def _bury(self, dead: str) -> None:
+    async def _bury(self, dead: str, lead: Lead) -> None:
         """Take over what an instance that is gone has left. Raises StoreUnavailable; safe to repeat."""
-        await self._adopt_orphans()
+        await self._adopt_orphans(lead)
         # Last, because it takes the instance off the list.
-        await self._courier.take_over(dead)
+        await self._courier.take_over(dead, lead)
         self._placer.note_executors()
 
     def note_released(self, queues: Sequence[str]) -> None:

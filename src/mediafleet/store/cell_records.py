@@ -112,6 +112,15 @@ class Configured(msgspec.Struct, frozen=True):
     version: int
 
 
+class Buried(msgspec.Struct, frozen=True):
+    """Reply of `bury`."""
+
+    accepted: bool
+    moved: int
+    undelivered: int
+    done: bool
+
+
 class Retired(msgspec.Struct, frozen=True):
     """Reply of `retire`."""
 

@@ -16,7 +16,7 @@ import msgspec
 from mediafleet.domain.health import BreakerRules
 from mediafleet.domain.ids import new_token
 from mediafleet.domain.push import PushClaim, PushClaims
-from mediafleet.domain.rules import FleetRules, Membership
+from mediafleet.domain.rules import FleetRules, Lead, Membership
 from mediafleet.store import cell_records, health, records, schema
 from mediafleet.store.connection import translate_errors
 from mediafleet.store.keys import ASIDE_MS, Keys
@@ -193,6 +193,13 @@ class Store:
             live_grace_ms=live_grace_ms,
         )
 
+    async def adopt(
+        self, node: str, epoch: int, *, retention_ms: int, live_grace_ms: int, lead: Lead | None = None
+    ) -> records.Unlinked:
+        """Note that the instance of a node is gone, and so its link; nothing happens if it lives, or if who leads does not."""
+        given = {"goodbye": False, "orphan": True, "retention_ms": retention_ms, "live_grace_ms": live_grace_ms}
+        return await self._run("unlink", records.Unlinked, node=node, epoch=epoch, lead=lead, **given)
+
     async def drain(self, node: str, *, draining: bool, lasting: bool = True) -> records.Drained:
         """Take a node's executors out of their pools, or back; a lasting order survives its reconnects."""
         return await self._run("drain", records.Drained, node=node, draining=draining, lasting=lasting)
@@ -307,9 +314,14 @@ class Store:
         given = {"addresses": addresses, "give_up": give_up, "keep_ms": PUSHED_KEEP_MS}
         return (await self._run("claim_push", PushClaims, instance=instance, **given)).claims
 
-    async def configure(self, instance: str, epoch: int, rules: FleetRules) -> cell_records.Configured:
+    async def configure(self, lead: Lead, rules: FleetRules) -> cell_records.Configured:
         """Write the rules of the fleet; refused unless the instance leads at that epoch."""
-        return await self._run("configure", cell_records.Configured, instance=instance, epoch=epoch, doc=as_text(rules))
+        return await self._run("configure", cell_records.Configured, lead=lead, doc=as_text(rules))
+
+    async def bury(self, dead: str, lead: Lead) -> cell_records.Buried:
+        """Take over a piece of what an instance that is gone left; refused unless who asks leads. Safe to repeat."""
+        bounds = {"piece": PIECE, "max_hops": MAX_HOPS, "inbox_length": INBOX_LENGTH}
+        return await self._run("bury", cell_records.Buried, dead=dead, lead=lead, **bounds)
 
     async def forward(self, messages: Sequence[cell_records.Message], *, instance: str) -> cell_records.Forwarded:
         """Hand messages to the instances that have the nodes' links."""

@@ -13,7 +13,7 @@ from tests_support.store_driver import announce
 from mediafleet.domain.frames import Drain, JobCancel, JobResults, Outcome, encode_frame
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeState
-from mediafleet.domain.rules import ClusterView, FleetRules
+from mediafleet.domain.rules import ClusterView, FleetRules, Lead
 from mediafleet.scheduler.loops import end_loops
 from mediafleet.scheduler.service import Scheduler
 from mediafleet.store.cell_records import Message
@@ -202,9 +202,9 @@ async def test_a_leader_that_slept_too_long_can_write_nothing(instances: Instanc
         await kill(first)
         async with instances.run("i-2") as second:
             assert (await cluster(second)).leader == "i-2"
-            written = await instances.store.configure("i-1", slept.epoch, slept.rules)
+            written = await instances.store.configure(Lead("i-1", slept.epoch), slept.rules)
             assert not written.accepted
-            stolen = await instances.store.configure("i-1", (await cluster(second)).epoch, slept.rules)
+            stolen = await instances.store.configure(Lead("i-1", (await cluster(second)).epoch), slept.rules)
             assert not stolen.accepted, "the right epoch in the wrong hands"
 
 
@@ -224,18 +224,29 @@ async def test_an_inbox_is_read_in_order_and_left_empty(instances: Instances, co
         assert await instances.store.redis.xlen(instances.store.keys.inbox("i-1")) == 0
 
 
-async def test_an_inbox_that_another_has_just_removed_holds_nothing_to_take_over(
-    instances: Instances, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    second, third = Inbox(instances.store, "i-2"), Inbox(instances.store, "i-3")
-    opened = second._open
+async def test_instances_that_ended_in_order_leave_nothing_behind(instances: Instances) -> None:
+    for number in range(3):
+        async with instances.run(f"i-{number}") as fleet:
+            await join(fleet)
+    async with instances.run("i-last") as last:
 
-    async def lose(instance: str) -> None:
-        await opened(instance)
-        await third.drop(instance)
+        async def are_buried() -> bool:
+            return list(await last._store.read.instances()) == ["i-last"]
 
-    monkeypatch.setattr(second, "_open", lose)
-    assert await second.claim("i-1", count=9) == []
+        await until(are_buried)
+        client: Any = instances.store.redis
+        assert await client.keys("*inbox:*") in ([], [instances.store.keys.inbox("i-last").encode()])
+
+
+async def test_what_was_sent_to_an_instance_that_just_ended_in_order_reaches_the_node(instances: Instances) -> None:
+    async with instances.run("i-2") as second:
+        link = await join(second)
+        async with instances.run("i-1"):
+            pass
+        body = encode_frame(Drain(draining=False))
+        client: Any = instances.store.redis
+        await client.xadd(instances.store.keys.inbox("i-1"), {"node": NODE, "frame": body, "hops": 0})
+        assert await until_sent(link, Drain) == Drain(draining=False)
 
 
 async def test_a_message_that_nobody_here_can_read_holds_up_no_other(instances: Instances) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 import pytest
 from hypothesis import given
@@ -406,20 +404,6 @@ async def test_a_late_heartbeat_of_an_older_link_does_not_close_the_newer_one(pa
     await parts.store.unlink(NODE, parts.driver.epochs[NODE], goodbye=False, retention_ms=60_000)
     await parts.say(NODE, Heartbeat())
     assert link.closed == []
-
-
-async def test_a_frame_that_the_store_cannot_take_holds_up_no_other(parts: Parts) -> None:
-    """The door refuses those that are known; what gets past it costs its sender the frame, and others no pause."""
-    job, link = await running(parts)
-    await parts.store.redis.set(parts.store.keys.task("bad"), "no hash")
-    epoch = parts.driver.epochs[NODE]
-    for _ in range(3):
-        parts.settler.take(NODE, epoch, JobAck((AttemptRef("bad", "g"),)))
-    parts.settler.take(NODE, epoch, JobAck(refs(link)))
-    async with asyncio.timeout(20):
-        for _ in range(5):
-            await parts.settler.step()
-    assert (await parts.job(job)).tasks[0].state == "ACKED"
 
 
 async def test_frames_that_came_while_one_batch_was_written_form_the_next(parts: Parts) -> None:

@@ -1,4 +1,4 @@
-"""What nodes say is counted once a batch, and told of in lines that say whose it was."""
+"""What nodes say is counted once a batch, and told of in lines that say whose it was, dropped frames included."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests_support.store_driver import DEFAULT_QUEUE
 
 from mediafleet.domain.errors import ErrorInfo
 from mediafleet.domain.frames import AttemptRef, Heartbeat, JobAck, JobReject, JobResults, Outcome
+from mediafleet.domain.ids import job_of
 from mediafleet.domain.insight import KindTally
 from mediafleet.domain.plan import TaskResult
 from mediafleet.ops import traces
@@ -125,3 +126,19 @@ async def test_the_verdict_on_a_traced_outcome_becomes_a_span(parts: Parts) -> N
     (span,) = exporter.get_finished_spans()
     assert span.attributes is not None
     assert (span.name, span.attributes["mediafleet.verdict"]) == ("accepted", "accepted")
+
+
+async def test_a_frame_that_the_store_cannot_take_holds_up_no_other(parts: Parts) -> None:
+    """The door refuses those that are known; what gets past it costs its sender the frame, and others no pause."""
+    _, ref = await given_one(parts)
+    await parts.store.redis.set(parts.store.keys.task("bad"), "no hash")
+    epoch = parts.driver.epochs[NODE]
+    for _ in range(3):
+        parts.settler.take(NODE, epoch, JobAck((AttemptRef("bad", "g"),)))
+    parts.settler.take(NODE, epoch, JobAck((ref,)))
+    with capture_logs() as lines:
+        for _ in range(5):
+            await parts.settler.step()
+    assert (await parts.job(job_of(ref.task))).tasks[0].state == "ACKED"
+    told = [line["items"] for line in lines if line["event"] == "what could not be written was dropped"]
+    assert told == [1], "not that of every one of a thousand"

@@ -1,5 +1,5 @@
 -- An instance says that it lives, and leads if nobody does: by a lock with expiry, and a fencing epoch that rises with
--- each new leader and that every write of a leader is checked against (configure.lua).
+-- each new leader and that every write of a leader is checked against (includes/leads.lua).
 -- A: instance, doc (JSON about it), ttl_ms (of its presence), lead_ms (of the leadership)
 -- Returns {leader, epoch, config_version}.
 -- @include base events scores

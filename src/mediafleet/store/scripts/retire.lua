@@ -1,5 +1,5 @@
--- An instance ends: its presence and its leadership do at once, not when they expire. It stays on the list, so that the
--- leader's next tick carries on with its inbox and removes it, as it does of one that died.
+-- An instance ends: its presence and its leadership do at once, not when they expire. It stays listed until a leader has
+-- buried it (bury.lua): others may have written to its inbox a moment ago.
 -- A: instance
 -- Returns {led = it was the leader}.
 -- @include base events scores

@@ -1,10 +1,11 @@
 -- A node's link is closed. Its executors leave their pools at once; its lease goes on, so that what it
 -- runs stays its own until it comes back or the lease ends; live work only until live_grace_ms have passed (live.lua).
 -- A goodbye ends the lease now.
--- A: node, epoch, goodbye, retention_ms, live_grace_ms
+-- A: node, epoch, goodbye, retention_ms, live_grace_ms, orphan = only if the node's instance is gone, lead = nil, or
+--    {instance, epoch} where it is done as the leader
 -- Returns {current = the epoch was the latest one, lost = count, queues = [touched]}.
 -- @include base events scores state record rule names queue counts job progress capacity freed grants share ends
--- @include attempt lose unhold pools node
+-- @include attempt lose unhold pools node leads
 -- @include relief
 local key = P .. 'node:' .. A.node
 local lost = 0
@@ -19,8 +20,9 @@ local function lose_reserved(executor)
   end
 end
 
-local n = redis.call('HMGET', key, 'epoch', 'state')
-if n[1] ~= tostring(A.epoch) or n[2] == 'offline' then
+local n = redis.call('HMGET', key, 'epoch', 'state', 'instance')
+local has_owner = A.orphan and redis.call('EXISTS', P .. 'instance:' .. (n[3] or '')) == 1
+if n[1] ~= tostring(A.epoch) or n[2] == 'offline' or has_owner or (A.lead and not leads(A.lead)) then
   return cmsgpack.pack({current = false, lost = 0, queues = {}})
 end
 if A.goodbye then
