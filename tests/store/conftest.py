@@ -21,6 +21,7 @@ from mediafleet.store import Store, cell_records, health, records
 from mediafleet.store.cell_store import check_cells
 from mediafleet.store.connection import connect
 from mediafleet.store.keys import Keys
+from mediafleet.store.sessions import SessionStore, SessionWord
 
 NODE = "n0-a-1"
 
@@ -194,6 +195,11 @@ class WholeLife:
         await store.forget("j0-gone", inputs=[])
         await self._doubt()
         await store.drain(NODE, draining=True)
+        sessions = SessionStore(store, ttl_ms=60_000, gap_ms=3_000)
+        claim = await sessions.claim("s0-1", "i-1")
+        await sessions.renew("i-1", [SessionWord("s0-1", claim.epoch, 1, 1)])
+        await self._look()
+        await sessions.release("s0-1", "i-1", claim.epoch, is_over=True)
         await store.retire("i-2")
         await store.adopt(NODE, 0, retention_ms=RETENTION_MS, live_grace_ms=0)
         await store.bury("i-2", self.lead)

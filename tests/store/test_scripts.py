@@ -16,7 +16,7 @@ from mediafleet.domain.lifecycle import FINAL_TASK_STATES, TRANSITIONS, TaskEven
 from mediafleet.domain.node import NODE_TRANSITIONS, NodeEvent, NodeState
 from mediafleet.domain.push import PushClaims
 from mediafleet.domain.rules import Membership
-from mediafleet.store import Store, cell_records, health, records
+from mediafleet.store import Store, cell_records, health, records, sessions
 from mediafleet.store.scripts import (
     Script,
     as_text,
@@ -44,6 +44,9 @@ REPLIES: dict[str, Any] = {
     "claim_push": PushClaims,
     "commit": records.Stops,
     "bury": cell_records.Buried,
+    "claim_session": sessions.SessionClaim,
+    "release_session": sessions.SessionReleased,
+    "renew_sessions": sessions.SessionsRenewed,
     "configure": cell_records.Configured,
     "complete_artifact": records.Completed,
     "defer": cell_records.Deferred,

@@ -1,6 +1,6 @@
 """Identifiers: every one carries its cell, so that any instance knows where a record lives.
 
-Job, node and artifact ids are `<letter><cell>-<tail>`; the id of a task is `<job id>.<name>` and
+Job, node, artifact and session ids are `<letter><cell>-<tail>`; the id of a task is `<job id>.<name>` and
 the id of an executor `<node id>/<name>`, so both are deterministic.
 """
 
@@ -23,7 +23,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _TAIL_LENGTH = 13
 """13 × 5 = 65 random bits: a million ids collide with odds of 1 in 37 million."""
 
-_ID = re.compile(r"(?P<letter>[jna])(?P<cell>[a-z0-9]{1,16})-(?P<tail>[A-Za-z0-9._-]{1,80})")
+_ID = re.compile(r"(?P<letter>[jnas])(?P<cell>[a-z0-9]{1,16})-(?P<tail>[A-Za-z0-9._-]{1,80})")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
@@ -61,6 +61,11 @@ def new_job_id(cell: str) -> str:
 def new_artifact_id(cell: str) -> str:
     """Return a fresh artifact id of the cell."""
     return f"a{cell}-{_random_tail()}"
+
+
+def new_session_id(cell: str) -> str:
+    """Return a fresh id of a live session of the cell."""
+    return f"s{cell}-{_random_tail()}"
 
 
 def new_node_id(cell: str, host: str) -> str:
@@ -114,7 +119,7 @@ def cell_of(identifier: str) -> str:
 
 
 def is_id(identifier: str, letter: str) -> bool:
-    """Tell whether the text is a well-formed id of that letter (`j`, `n` or `a`)."""
+    """Tell whether the text is a well-formed id of that letter (`j`, `n`, `a` or `s`)."""
     found = _ID.fullmatch(identifier)
     return found is not None and found["letter"] == letter
 

@@ -108,6 +108,8 @@ class InstanceView(msgspec.Struct, frozen=True, omit_defaults=True):
     """Messages that wait for it."""
     kinds: dict[str, tuple[int, ...]] = {}
     """Kinds, and the versions of each, whose jobs it can plan."""
+    sessions: int = 0
+    """Live sessions that it owns."""
 
 
 class KindAside(msgspec.Struct, frozen=True):

@@ -33,7 +33,8 @@ from mediafleet.scheduler.facts import FactSource
 from mediafleet.scheduler.insight import Insight
 from mediafleet.scheduler.links import LinkedNode, LinkTable
 from mediafleet.scheduler.loops import end_loops, keep_going
-from mediafleet.scheduler.membership import Duties, Member
+from mediafleet.scheduler.membership import PRESENCE_TICKS, Duties, Member
+from mediafleet.scheduler.ownership import Ownership
 from mediafleet.scheduler.placer import Placer
 from mediafleet.scheduler.planner import Planner
 from mediafleet.scheduler.reaper import NODE_RETENTION_MS, Reaper, Recovery
@@ -46,6 +47,7 @@ from mediafleet.scheduler.waiting import wait_final
 from mediafleet.store.inbox import Inbox
 from mediafleet.store.records import PlaceRules
 from mediafleet.store.schema import SCHEMA
+from mediafleet.store.sessions import SessionStore
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -121,6 +123,8 @@ class Scheduler:
         self._member = _member(instance, resources, Duties(self._follow, self._bury), rules)
         self._chains = ChainWatch(store, self._planner, facts, may_look=lambda: self._member.leads)
         self._sweeper = Sweeper(store, resources.blobs, resources.clock, keep_ms=rules.upload_retention_s * 1000)
+        sessions = SessionStore(store, ttl_ms=rules.reap_ms * PRESENCE_TICKS, gap_ms=rules.outage_gap_ms)
+        self.ownership = Ownership(instance, sessions)
         self._hub = EventHub(store, on_unknown=self.metrics.unknown_events.inc)
         self.insight = resources.insight or Insight(instance, [store], self.metrics)
         self._looks_after_insight = resources.insight is None
@@ -148,6 +152,7 @@ class Scheduler:
             "events": self._hub.step,
             "reaper": self._reaper.step,
             "sweeper": self._sweeper.step,
+            "sessions": self.ownership.step,
         }
         if self._looks_after_insight:
             steps |= {"pulse": self.insight.pulse, "log levels": self.insight.follow_levels}
@@ -162,6 +167,7 @@ class Scheduler:
         for link in self._links.all():
             link.close(1001, "the scheduler is stopping")
         await end_loops(self._loops)
+        await self.ownership.release_all()
         try:
             await self._member.leave()
         except StoreUnavailable as error:

@@ -114,6 +114,14 @@ class Keys:
         """String with expiry: the instance lives."""
         return f"{self.tag}instance:{instance_id}"
 
+    def session(self, session_id: str) -> str:
+        """Hash: owner, epoch and end of its lease, and how far a live session is."""
+        return f"{self.tag}session:{session_id}"
+
+    def instance_sessions(self, instance_id: str) -> str:
+        """Set: the live sessions that an instance owns."""
+        return f"{self.tag}instance:{instance_id}:sessions"
+
     @property
     def nodes(self) -> str:
         """Sorted set: nodes by last registration."""

@@ -422,7 +422,8 @@ class Reader:
             pipeline = self._redis.pipeline(transaction=False)
             for instance in living:
                 pipeline.xlen(self._keys.inbox(instance))
-            inboxes = await pipeline.execute()
+                pipeline.scard(self._keys.instance_sessions(instance))
+            counts = await pipeline.execute()
         owners = Counter(node.instance for node in await self.nodes())
         views = [
             InstanceView(
@@ -434,8 +435,9 @@ class Reader:
                 nodes=owners[instance],
                 inbox=waiting,
                 kinds=known[instance].kinds,
+                sessions=sessions,
             )
-            for instance, waiting in zip(living, inboxes, strict=True)
+            for instance, waiting, sessions in zip(living, counts[::2], counts[1::2], strict=True)
         ]
         return ClusterView(tuple(views), leader, epoch, version, rules)
 

@@ -68,7 +68,8 @@ class Store:
         self._observe = observe
         self._scripts = {name: Script(name, redis, keys.tag) for name in script_names()}
 
-    async def _run(self, name: str, reply: type[Reply], **arguments: Any) -> Reply:
+    async def run(self, name: str, reply: type[Reply], **arguments: Any) -> Reply:
+        """Run a script; for the parts of the store that have their own module."""
         if self._now:
             arguments["now"] = self._now()
         started = perf_counter()
@@ -91,7 +92,7 @@ class Store:
         Raises:
             ConfigError: A newer version wrote it, a much older one did, or older instances still run on it.
         """
-        found = await self._run(
+        found = await self.run(
             "check_schema",
             cell_records.SchemaAdopted,
             schema=schema.SCHEMA,
@@ -113,11 +114,11 @@ class Store:
             coming: What the call brings beside these jobs: it must fit as well, and room is kept for it. Where room is
                 kept already, bounds are not asked again.
         """
-        return await self._run("submit", records.Submitted, jobs=jobs, queues=queues, bounds=bounds, coming=coming)
+        return await self.run("submit", records.Submitted, jobs=jobs, queues=queues, bounds=bounds, coming=coming)
 
     async def keep_room(self, bounds: cell_records.Bounds, coming: cell_records.Coming) -> cell_records.Full | None:
         """Keep room for the tasks of a call before any of it is stored; return the bound that they would pass."""
-        asked = await self._run("submit", records.Submitted, jobs=[], queues={}, bounds=bounds, coming=coming)
+        asked = await self.run("submit", records.Submitted, jobs=[], queues={}, bounds=bounds, coming=coming)
         return asked.full
 
     async def give_up_room(self, call: str) -> None:
@@ -128,62 +129,60 @@ class Store:
 
     async def claim_homes(self, claims: Sequence[cell_records.HomeClaim]) -> list[str]:
         """Remember which cells the jobs of new idempotency keys go to; return those that were first."""
-        claimed = await self._run("claim_homes", cell_records.HomesClaimed, claims=claims, keep_ms=HOME_MS)
+        claimed = await self.run("claim_homes", cell_records.HomesClaimed, claims=claims, keep_ms=HOME_MS)
         return claimed.cells
 
     async def leave_homes(self, claims: Sequence[cell_records.HomeClaim]) -> int:
         """Let go of claims of a call that was refused; return how many keys may go to another cell now."""
-        return (await self._run("leave_homes", cell_records.HomesLeft, claims=claims)).freed
+        return (await self.run("leave_homes", cell_records.HomesLeft, claims=claims)).freed
 
     async def place(self, request: records.PlaceRequest, rules: records.PlaceRules) -> records.Placed:
         """Give waiting tasks of queues executors; at most one a grant."""
-        return await self._run(
+        return await self.run(
             "place", records.Placed, **msgspec.structs.asdict(request), **msgspec.structs.asdict(rules)
         )
 
     async def commit(self, nodes: Sequence[records.NodeAttempts]) -> list[records.Stop]:
         """Turn reservations into running work; return what the nodes must stop. Safe to repeat."""
-        return (await self._run("commit", records.Stops, nodes=nodes)).stops
+        return (await self.run("commit", records.Stops, nodes=nodes)).stops
 
     async def finish(self, results: Sequence[records.ResultRecord]) -> records.Finished:
         """Accept the first good result of each task. Safe to repeat."""
-        return await self._run("finish", records.Finished, results=results)
+        return await self.run("finish", records.Finished, results=results)
 
     async def fail(
         self, failures: Sequence[records.FailureRecord], *, breaker: BreakerRules | None = None
     ) -> records.Failed:
         """End attempts without a result; those that failed count against their executors. Safe to repeat."""
-        return await self._run("fail", records.Failed, failures=failures, breaker=breaker)
+        return await self.run("fail", records.Failed, failures=failures, breaker=breaker)
 
     async def report(self, updates: Sequence[records.ProgressRecord]) -> int:
         """Record progress; return how many updates were of attempts that are not current."""
-        return (await self._run("progress", records.Stale, updates=updates)).stale
+        return (await self.run("progress", records.Stale, updates=updates)).stale
 
     async def register(self, node: records.NodeRecord) -> records.NodeAdmitted:
         """Put a node on a link, and settle what it still does."""
-        return await self._run("register", records.NodeAdmitted, **msgspec.to_builtins(node))
+        return await self.run("register", records.NodeAdmitted, **msgspec.to_builtins(node))
 
     async def renew(self, nodes: Sequence[records.NodeReport], *, lease_ms: int) -> records.Renewed:
         """Move node leases forward."""
-        return await self._run("renew", records.Renewed, nodes=nodes, lease_ms=lease_ms)
+        return await self.run("renew", records.Renewed, nodes=nodes, lease_ms=lease_ms)
 
     async def reshape(self, change: health.NodeChange) -> health.Reshaped:
         """Note what a linked node says anew of its executors or of itself. Safe to repeat."""
-        return await self._run("reshape", health.Reshaped, **msgspec.to_builtins(change))
+        return await self.run("reshape", health.Reshaped, **msgspec.to_builtins(change))
 
     async def withhold(
         self, reports: Sequence[health.MissingReport], *, span_ms: int, longest_ms: int
     ) -> health.WithheldReply:
         """Take capabilities that nodes lack out of their executors' signatures for a while. Safe to repeat."""
-        return await self._run(
-            "withhold", health.WithheldReply, reports=reports, span_ms=span_ms, longest_ms=longest_ms
-        )
+        return await self.run("withhold", health.WithheldReply, reports=reports, span_ms=span_ms, longest_ms=longest_ms)
 
     async def unlink(
         self, node: str, epoch: int, *, goodbye: bool, retention_ms: int, live_grace_ms: int = 0
     ) -> records.Unlinked:
         """Note that a link closed; nothing happens if the node has a newer one."""
-        return await self._run(
+        return await self.run(
             "unlink",
             records.Unlinked,
             node=node,
@@ -198,27 +197,27 @@ class Store:
     ) -> records.Unlinked:
         """Note that the instance of a node is gone, and so its link; nothing happens if it lives, or if who leads does not."""
         given = {"goodbye": False, "orphan": True, "retention_ms": retention_ms, "live_grace_ms": live_grace_ms}
-        return await self._run("unlink", records.Unlinked, node=node, epoch=epoch, lead=lead, **given)
+        return await self.run("unlink", records.Unlinked, node=node, epoch=epoch, lead=lead, **given)
 
     async def drain(self, node: str, *, draining: bool, lasting: bool = True) -> records.Drained:
         """Take a node's executors out of their pools, or back; a lasting order survives its reconnects."""
-        return await self._run("drain", records.Drained, node=node, draining=draining, lasting=lasting)
+        return await self.run("drain", records.Drained, node=node, draining=draining, lasting=lasting)
 
     async def reap(self, rules: records.ReapRules) -> records.Reaped:
         """End what is due."""
-        return await self._run("reap", records.Reaped, **msgspec.to_builtins(rules))
+        return await self.run("reap", records.Reaped, **msgspec.to_builtins(rules))
 
     async def expand(self, piece: records.ExpandPiece) -> records.Expanded:
         """Apply a part of a plan's result, if the job is still at that version."""
-        return await self._run("expand", records.Expanded, **msgspec.to_builtins(piece))
+        return await self.run("expand", records.Expanded, **msgspec.to_builtins(piece))
 
     async def defer(self, job: str, version: int) -> bool:
         """Leave a dirty job to instances that have its kind, unless it has moved on; tell whether it was left."""
-        return (await self._run("defer", cell_records.Deferred, job=job, version=version, aside_ms=ASIDE_MS)).deferred
+        return (await self.run("defer", cell_records.Deferred, job=job, version=version, aside_ms=ASIDE_MS)).deferred
 
     async def recheck(self, jobs: Sequence[str], *, plan: bool) -> int:
         """Have jobs whose chains wait planned again, and forget those that have ended; return how many were asked for."""
-        return (await self._run("recheck", records.Rechecked, jobs=jobs, plan=plan)).dirty
+        return (await self.run("recheck", records.Rechecked, jobs=jobs, plan=plan)).dirty
 
     async def cancel(self, job: str, *, cursor: int, sweep: bool, data: str = "{}") -> records.CancelPiece:
         """Cancel a piece of a job's tasks; begin with cursor 0 and go on until it is 0 again."""
@@ -233,15 +232,15 @@ class Store:
         return await self._cancel(job, cursor=cursor, sweep=False, data=reason, withdrawn=reason)
 
     async def _cancel(self, job: str, **about: Any) -> records.CancelPiece:
-        return await self._run("cancel", records.CancelPiece, job=job, piece=PIECE, **about)
+        return await self.run("cancel", records.CancelPiece, job=job, piece=PIECE, **about)
 
     async def retry(self, job: str, *, cursor: int) -> records.RetryPiece:
         """Revive a piece of a job's tasks; begin with cursor 0 and go on until it is 0 again."""
-        return await self._run("retry", records.RetryPiece, job=job, cursor=cursor, piece=PIECE)
+        return await self.run("retry", records.RetryPiece, job=job, cursor=cursor, piece=PIECE)
 
     async def forget(self, job: str, *, inputs: Sequence[str]) -> bool:
         """Remove a piece of a finished job; False while there is more."""
-        return (await self._run("forget", records.Forgotten, job=job, inputs=inputs, piece=PIECE)).done
+        return (await self.run("forget", records.Forgotten, job=job, inputs=inputs, piece=PIECE)).done
 
     async def drop_dead_letter(self, task: str) -> bool:
         """Take a task off the list of those that failed for good; False if it is not there."""
@@ -254,30 +253,30 @@ class Store:
     ) -> None:
         """Record an artifact; one that an attempt made is recorded by a full server as well."""
         about: dict[str, Any] = {"doc": doc, "state": state, "retention_ms": retention_ms, "is_output": is_output}
-        await self._run("open_artifact", records.Opened, id=artifact, **about)
+        await self.run("open_artifact", records.Opened, id=artifact, **about)
 
     async def borrow_artifact(self, artifact: str, *, doc: str, state: str, retention_ms: int) -> bool:
         """Record an artifact that another cell has; False if it is known here."""
-        answer = await self._run(
+        answer = await self.run(
             "borrow_artifact", records.Opened, id=artifact, doc=doc, state=state, retention_ms=retention_ms
         )
         return answer.opened
 
     async def prolong_artifact(self, artifact: str, *, retention_ms: int) -> bool:
         """Put off the end of an upload that goes on; False if it is not open any more."""
-        return (await self._run("prolong_artifact", records.Opened, id=artifact, retention_ms=retention_ms)).opened
+        return (await self.run("prolong_artifact", records.Opened, id=artifact, retention_ms=retention_ms)).opened
 
     async def drop_upload(self, artifact: str) -> bool:
         """Remove the record of an upload that is not complete and that no job waits for any more."""
-        return (await self._run("drop_upload", records.Dropped, id=artifact)).dropped
+        return (await self.run("drop_upload", records.Dropped, id=artifact)).dropped
 
     async def complete_artifact(self, artifact: str, *, doc: str) -> records.Completed:
         """Note that all bytes are there; what waited for them goes on."""
-        return await self._run("complete_artifact", records.Completed, id=artifact, doc=doc)
+        return await self.run("complete_artifact", records.Completed, id=artifact, doc=doc)
 
     async def drop_artifact(self, artifact: str, *, error: str, unused: bool) -> bool:
         """Remove an artifact's record; jobs that wait for its bytes fail with the error."""
-        return (await self._run("drop_artifact", records.Dropped, id=artifact, error=error, unused=unused)).dropped
+        return (await self.run("drop_artifact", records.Dropped, id=artifact, error=error, unused=unused)).dropped
 
     async def set_log_level(self, module: str, level: str) -> None:
         """Note from which level on all instances write the lines of a module; an empty level undoes it."""
@@ -290,11 +289,11 @@ class Store:
 
     async def announce(self, instance: str, *, doc: str, ttl_ms: int) -> Membership:
         """Say that the instance lives; it leads if nobody does."""
-        return await self._run("announce", Membership, instance=instance, doc=doc, ttl_ms=ttl_ms, lead_ms=ttl_ms)
+        return await self.run("announce", Membership, instance=instance, doc=doc, ttl_ms=ttl_ms, lead_ms=ttl_ms)
 
     async def claim_root(self, instance: str, *, mark: str, ttl_ms: int) -> cell_records.RootClaimed:
         """Say which mark an instance that starts left in its artifact root, and learn those of the others that live."""
-        return await self._run("claim_root", cell_records.RootClaimed, instance=instance, mark=mark, ttl_ms=ttl_ms)
+        return await self.run("claim_root", cell_records.RootClaimed, instance=instance, mark=mark, ttl_ms=ttl_ms)
 
     async def leave_root(self, instance: str) -> None:
         """Forget the mark and the presence of an instance that ends, or that did not start after all."""
@@ -305,27 +304,27 @@ class Store:
 
     async def retire(self, instance: str) -> None:
         """Say that the instance ends."""
-        await self._run("retire", cell_records.Retired, instance=instance)
+        await self.run("retire", cell_records.Retired, instance=instance)
 
     async def claim_push(
         self, instance: str, addresses: Sequence[str], *, give_up: Sequence[str] = ()
     ) -> list[PushClaim]:
         """Return which of these listening nodes the instance may call, and leave others to whoever asks; safe to repeat."""
         given = {"addresses": addresses, "give_up": give_up, "keep_ms": PUSHED_KEEP_MS}
-        return (await self._run("claim_push", PushClaims, instance=instance, **given)).claims
+        return (await self.run("claim_push", PushClaims, instance=instance, **given)).claims
 
     async def configure(self, lead: Lead, rules: FleetRules) -> cell_records.Configured:
         """Write the rules of the fleet; refused unless the instance leads at that epoch."""
-        return await self._run("configure", cell_records.Configured, lead=lead, doc=as_text(rules))
+        return await self.run("configure", cell_records.Configured, lead=lead, doc=as_text(rules))
 
     async def bury(self, dead: str, lead: Lead) -> cell_records.Buried:
         """Take over a piece of what an instance that is gone left; refused unless who asks leads. Safe to repeat."""
         bounds = {"piece": PIECE, "max_hops": MAX_HOPS, "inbox_length": INBOX_LENGTH}
-        return await self._run("bury", cell_records.Buried, dead=dead, lead=lead, **bounds)
+        return await self.run("bury", cell_records.Buried, dead=dead, lead=lead, **bounds)
 
     async def forward(self, messages: Sequence[cell_records.Message], *, instance: str) -> cell_records.Forwarded:
         """Hand messages to the instances that have the nodes' links."""
-        return await self._run(
+        return await self.run(
             "forward",
             cell_records.Forwarded,
             instance=instance,

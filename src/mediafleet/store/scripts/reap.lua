@@ -10,6 +10,7 @@
 -- @include base events scores state record rule names queue admit counts job settle progress children missing revive
 -- @include capacity freed grants share ends attempt lose
 -- @include revoke dead unhold pools health shape breaker failure kill doubt node followers followups expire live restore overdue retention
+-- @include sessions session_end
 -- @include relief
 local result = {grace = false, stops = {}, jobs = {}, artifacts = {}, nodes = {}, expired = {}, more = false}
 local last = redis.call('HMGET', P .. 'tick', 'at', 'grace_until')

@@ -1,5 +1,5 @@
 -- What the reaper does with an entry of `due`, by its first word; `result` is its reply.
-local IS_LEASE = {reserve = true, deadline = true, idle = true, node = true, live = true}
+local IS_LEASE = {reserve = true, deadline = true, idle = true, node = true, live = true, session = true}
 local handle, PIECE = {}, 256
 
 handle['reserve'] = function(task, grant)
