@@ -73,10 +73,11 @@ class Ledger:
         elif script == "announce":
             self._note_leader(reply["leader"], reply["epoch"])
             self._note_version(reply["config_version"])
-        elif script == "configure":
-            self._note_version(reply["version"])
-            if reply["accepted"] and self.leaders.get(arguments["epoch"], sender.name) != sender.name:
-                self.faults.append(f"{sender.name} wrote at the epoch of {self.leaders[arguments['epoch']]}")
+        elif script in {"configure", "bury"}:
+            if script == "configure":
+                self._note_version(reply["version"])
+            if reply["accepted"] and self.leaders.get(arguments["lead"]["epoch"], sender.name) != sender.name:
+                self.faults.append(f"{sender.name} wrote at the epoch of {self.leaders[arguments['lead']['epoch']]}")
 
     def _count_result(self, task: str, verdict: str) -> None:
         if verdict == "accepted":
