@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MAX_QUEUES = 16
 """Most queues that one script call looks at, so that its time stays bounded."""
 
-MOST_GATHERED = 256
+MOST_GATHERED = 160
 """Most assignments that wait for the next call of the same turn, some milliseconds: then one frame stands for several."""
 
 log = structlog.get_logger(__name__)
