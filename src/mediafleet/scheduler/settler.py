@@ -54,6 +54,8 @@ LONGEST_BACK_OFF_TABLE = 16
 REJECT_DELAY_MS = 250
 """Least wait before a rejected task is placed again; where it is rejected again and again the store waits longer."""
 BATCH_FRAMES = 256
+PIECE_RESULTS = 64
+"""Most results of one script call, some milliseconds of the server's time."""
 MOST_WAITING_FRAMES = 64
 """Frames of one node that wait for the store. The store may be away for hours."""
 
@@ -266,17 +268,20 @@ class Settler:
                 tick.results.append(_result_record(outcome, checked))
 
     async def _finish(self, tick: _Tick) -> None:
-        if not tick.results:
-            return
-        finished = await self._store.finish(tick.results)
-        _note_verdicts(tick, [record.grant for record in tick.results], finished.verdicts)
+        # In pieces: what the first one frees is placed while the next one is written.
+        for start in range(0, len(tick.results), PIECE_RESULTS):
+            await self._finish_piece(tick, tick.results[start : start + PIECE_RESULTS])
+
+    async def _finish_piece(self, tick: _Tick, results: Sequence[ResultRecord]) -> None:
+        finished = await self._store.finish(results)
+        _note_verdicts(tick, [record.grant for record in results], finished.verdicts)
         accepted = finished.verdicts.count("accepted")
         self._metrics.tasks_finished.labels("done").inc(accepted)
         self._metrics.duplicate_results.inc(finished.verdicts.count("duplicate"))
         self._metrics.stale_messages.labels("result").inc(finished.verdicts.count("stale"))
         # Asked once a batch, as in the placer.
         if _logger.isEnabledFor(logging.DEBUG):
-            for record, verdict in zip(tick.results, finished.verdicts, strict=True):
+            for record, verdict in zip(results, finished.verdicts, strict=True):
                 log.debug("result", job=job_of(record.task), task=record.task, grant=record.grant, verdict=verdict)
         self._links.cancel(finished.stops, "another attempt finished first")
         self._placer.ask(finished.queues)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -18,6 +19,7 @@ from mediafleet.domain.insight import KindTally
 from mediafleet.domain.plan import TaskResult
 from mediafleet.ops import traces
 from mediafleet.scheduler import placer, settler
+from mediafleet.store.records import Finished, ResultRecord
 
 BROKEN = ErrorInfo("task-failed", "It failed.", retryable=True)
 UNREADABLE = ErrorInfo("unreadable-media", "The file is no media.")
@@ -54,6 +56,30 @@ async def test_an_error_that_no_retry_can_help_makes_a_dead_letter(parts: Parts)
     (line,) = [line for line in lines if line["event"] == "attempt ended without a result"]
     assert (line["task"], line["job"], line["verdict"]) == (ref.task, ref.task.partition(".")[0], "failed")
     assert (line["node"], line["reason"], line["grant"]) == (NODE, "unreadable-media", ref.grant)
+
+
+async def test_many_results_are_written_in_pieces_and_each_is_counted_once(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script of hundreds of results would hold up whatever else is asked of the store."""
+    monkeypatch.setattr(settler, "PIECE_RESULTS", 2)
+    link = await parts.link(slots=5)
+    await parts.driver.submit_one("a", "b", "c", "d", "e")
+    await parts.placer.sweep()
+    await parts.placer.step()
+    sizes: list[int] = []
+    finish = parts.store.finish
+
+    async def note(results: Sequence[ResultRecord]) -> Finished:
+        sizes.append(len(results))
+        return await finish(results)
+
+    monkeypatch.setattr(parts.store, "finish", note)
+    done = tuple(Outcome(ref.task, ref.grant, result=TaskResult()) for ref in refs(link))
+    await parts.say(NODE, JobResults(done))
+    assert sizes == [2, 2, 1]
+    assert labelled(parts, "tasks_finished_total", outcome="done") == 5
+    assert await parts.driver.used(f"{NODE}/cpu") == 0
 
 
 async def test_a_reject_is_told_with_what_the_node_lacks(parts: Parts) -> None:
