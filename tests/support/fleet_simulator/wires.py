@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import Context
@@ -48,7 +49,8 @@ class _Pipe:
     def send(self, message: Message) -> None:
         """Put a message on its way."""
         loop = asyncio.get_running_loop()
-        self._free_at = max(loop.time() + self._wire.draw_delay(), self._free_at)
+        # Never at the very same moment: a loop may call what is due then in any order.
+        self._free_at = max(loop.time() + self._wire.draw_delay(), math.nextafter(self._free_at, math.inf))
         loop.call_at(self._free_at, self._arrive, message, context=self._wire.context)
 
     def _arrive(self, message: Message) -> None:
