@@ -11,7 +11,15 @@ import msgspec
 
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.clock import parse_moment
-from mediafleet.domain.errors import InputError, InvalidParams, InvalidRequest, MediafleetError, NotFound
+from mediafleet.domain.errors import (
+    InputError,
+    InvalidParams,
+    InvalidRequest,
+    MediafleetError,
+    NotFound,
+    Unavailable,
+    UnknownKind,
+)
 from mediafleet.domain.ids import new_job_id
 from mediafleet.domain.job import MOST_SUBMISSIONS, Job, Submission
 from mediafleet.domain.limits import check_wish
@@ -143,9 +151,11 @@ class Acceptor:
         ids: list[str] = []
         job_records: list[JobRecord] = []
         queues: dict[str, str] = {}
+        # In order, since jobs of the same millisecond are taken by their ids: those of a list begin as they stand in it.
+        fresh_ids = sorted(new_job_id(self._store.keys.cell) for _ in submissions)
         with traces.submitting() as begin_trace:
-            for submission in submissions:
-                job = await self._job(submission, principal=principal, begin_trace=begin_trace)
+            for job_id, submission in zip(fresh_ids, submissions, strict=True):
+                job = await self._job(job_id, submission, principal=principal, begin_trace=begin_trace)
                 record, needed = self._record(job, submission)
                 if submission.after:
                     record = msgspec.structs.replace(record, after=named_jobs(submission, ids))
@@ -194,13 +204,25 @@ class Acceptor:
                 raise NotFound(f"The job {job_id} of this idempotency key has just passed its retention; submit again.")
         return views
 
-    async def _job(self, submission: Submission, *, principal: str, begin_trace: traces.BeginTrace) -> Job:
-        kind = self._kinds.get(submission.kind)
+    async def _kind(self, name: str) -> Kind:
+        try:
+            return self._kinds.get(name)
+        except UnknownKind:
+            # While a package is installed on one instance after the other, its jobs are no mistake of the caller's.
+            living, known = await self._store.read.live_instances(), await self._store.read.instances()
+            having = [instance for instance in living if instance in known and name in known[instance].kinds]
+            if not having:
+                raise
+            raise Unavailable(
+                f"This instance does not have the job kind {name!r}; {having[0]} has it: submit there, or install it here."
+            ) from None
+
+    async def _job(self, job_id: str, submission: Submission, *, principal: str, begin_trace: traces.BeginTrace) -> Job:
+        kind = await self._kind(submission.kind)
         check_submission(submission, kind)
         params = self._kinds.check_params(kind.name, submission.params)
         inputs = [await self._uploads.resolve_input(uri, principal=principal) for uri in submission.input_uris]
         not_before_ms, deadline_ms = check_times(submission, now_ms=self._clock.now_ms())
-        job_id = new_job_id(self._store.keys.cell)
         return Job(
             id=job_id,
             cell=self._store.keys.cell,

@@ -103,6 +103,8 @@ class BulkWriter:
         """
         self._store = store
         self._on_queues = on_queues
+        self._broken: list[Ahead] = []
+        """Calls that broke off because the store was away, and whose room is still kept."""
         self.withdraw: Callable[[str], Awaitable[None]] | None = None
         """Cancels a job of a call that is refused after all, and frees its key."""
 
@@ -125,6 +127,7 @@ class BulkWriter:
             InputError: A job to wait for is not there.
             StoreUnavailable: How far it came is not known, or said in the sentence.
         """
+        await self._give_up_broken()
         pieces = cut(jobs)
         where = f"call that went to the cell {self._store.keys.cell}" if ahead else "call"
         if ahead is None and len(pieces) > 1:
@@ -140,6 +143,8 @@ class BulkWriter:
                 answers += found
                 stands_for |= {job.id: one.id for job, one in zip(piece, found, strict=True) if not one.created}
         except StoreUnavailable as error:
+            # Its room cannot be given up now; the repeat of the call must not find it taken.
+            self._broken += [ahead] if ahead else []
             raise _broken_off(error, pieces, accepted=len(answers), where=where) from error
         except MediafleetError:
             await self.give_up(ahead)
@@ -149,6 +154,7 @@ class BulkWriter:
 
     async def look_ahead(self, jobs: Sequence[JobRecord], bounds: Bounds) -> Ahead:
         """Refuse what the scripts would refuse, and keep room for the rest. Raises as `write`."""
+        await self._give_up_broken()
         keyed = [job for job in jobs if job.key]
         there = await self._store.read.keyed_jobs([(job.tenant, job.key) for job in keyed])
         known = {(job.tenant, job.key) for job, is_there in zip(keyed, there, strict=True) if is_there}
@@ -188,6 +194,10 @@ class BulkWriter:
             raise unknown_job(submitted.unknown)
         self._on_queues(submitted.queues)
         return submitted.jobs
+
+    async def _give_up_broken(self) -> None:
+        while self._broken:
+            await self.give_up(self._broken.pop())
 
     async def give_up(self, ahead: Ahead | None) -> None:
         """Let go of the room that was kept for what is not stored after all."""

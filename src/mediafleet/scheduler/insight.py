@@ -17,6 +17,7 @@ import structlog
 from mediafleet.domain.errors import StoreUnavailable
 from mediafleet.domain.insight import FleetGauges, LogLevels, MetricView, merge_gauges
 from mediafleet.domain.lifecycle import JobStatus
+from mediafleet.domain.node import NodeState
 from mediafleet.domain.rates import RateMeter
 from mediafleet.ops.log_levels import apply_levels, check_request, default_level
 from mediafleet.scheduler.bounds import describe_bounds
@@ -81,7 +82,8 @@ class Insight:
             jobs.update(await store.read.count_jobs())
         gauges = await self._look()
         _, rules = await self._store.read.config()
-        executors = [executor for node in nodes for executor in node.executors]
+        # What nobody can use is no room: a fleet whose nodes are off has none.
+        executors = [executor for node in nodes if node.state is not NodeState.OFFLINE for executor in node.executors]
         now_s = monotonic()
         return {
             "jobs": jobs,

@@ -78,7 +78,9 @@ class Ownership:
         epoch = self._epochs.get(session)
         if epoch is not None:
             await self._store.release(session, self.instance, epoch, is_over=is_over)
-            self._epochs.pop(session, None)
+            # A claim that was answered meanwhile has a later epoch, and stands.
+            if self._epochs.get(session) == epoch:
+                del self._epochs[session]
 
     async def release_all(self) -> None:
         """Let others take all of them, because this instance ends; what the store cannot be told ends by itself."""

@@ -57,6 +57,8 @@ class Planner:
         self._wake = asyncio.Event()
         self._beyond: set[str] = set()
         """Jobs that were set aside and cannot be planned here either."""
+        self._seen_aside: set[str] = set()
+        self._aside_from = 0
 
     def ask(self) -> None:
         """Look at the dirty jobs soon."""
@@ -107,12 +109,17 @@ class Planner:
 
     async def take_up(self) -> None:
         """Plan jobs that an instance without their kind has set aside. Raises StoreUnavailable."""
-        aside = await self._store.read.jobs_aside(MOST_ASIDE)
+        # In pages, so that those behind many that nobody can plan are looked at as well; from the first again at the end.
+        aside = await self._store.read.jobs_aside(MOST_ASIDE, offset=self._aside_from)
+        self._seen_aside.update(aside)
         # What is installed here does not change: each is looked at once.
-        self._beyond.intersection_update(aside)
         for job in aside:
             if job not in self._beyond:
                 await self._plan(job)
+        self._aside_from += MOST_ASIDE
+        if len(aside) < MOST_ASIDE:
+            self._beyond &= self._seen_aside
+            self._seen_aside, self._aside_from = set(), 0
 
     async def _leave(self, state: PlanState) -> None:
         job = state.job

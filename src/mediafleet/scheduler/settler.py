@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
 from time import time_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -55,7 +55,9 @@ REJECT_DELAY_MS = 250
 """Least wait before a rejected task is placed again; where it is rejected again and again the store waits longer."""
 BATCH_FRAMES = 256
 PIECE_RESULTS = 64
-"""Most results of one script call, some milliseconds of the server's time."""
+PIECE_FAILURES = 64
+PIECE_ATTEMPTS = 128
+"""Most of one script call, some milliseconds of the server's time. One node may send thousands in one frame."""
 MOST_WAITING_FRAMES = 64
 """Frames of one node that wait for the store. The store may be away for hours."""
 
@@ -125,8 +127,27 @@ def unfinished(acks: Iterable[NodeAttempts], done: AbstractSet[str]) -> Iterator
     """Yield what nodes confirmed, without the attempts of these grants; pure."""
     for ack in acks:
         attempts = tuple(ref for ref in ack.attempts if ref.grant not in done)
-        if attempts:
-            yield NodeAttempts(ack.node, ack.epoch, attempts)
+        for start in range(0, len(attempts), PIECE_ATTEMPTS):
+            yield NodeAttempts(ack.node, ack.epoch, attempts[start : start + PIECE_ATTEMPTS])
+
+
+Item = TypeVar("Item")
+
+
+def in_pieces(
+    items: Sequence[Item], most: int, *, size: Callable[[Item], int] = lambda _: 1
+) -> Iterator[Sequence[Item]]:
+    """Yield the items in order, in parts that are no larger than `most` together, or a single item; pure."""
+    piece: list[Item] = []
+    total = 0
+    for item in items:
+        if piece and total + size(item) > most:
+            yield piece
+            piece, total = [], 0
+        piece.append(item)
+        total += size(item)
+    if piece:
+        yield piece
 
 
 Refusals = Callable[[str, JobReject | Outcome], None]
@@ -245,9 +266,9 @@ class Settler:
 
     async def _commit(self, tick: _Tick) -> None:
         # A result that is taken starts its job by itself; a failure does not, and is rare enough for a write more.
-        acks = list(unfinished(tick.acks, {record.grant for record in tick.results}))
-        if acks:
-            stops = await self._store.commit(acks)
+        acks = unfinished(tick.acks, {record.grant for record in tick.results})
+        for piece in in_pieces(list(acks), PIECE_ATTEMPTS, size=lambda ack: len(ack.attempts)):
+            stops = await self._store.commit(piece)
             self._metrics.reserve_conflicts.labels("refused").inc(len(stops))
             self._links.cancel(stops, "the attempt was given to another node")
 
@@ -269,8 +290,8 @@ class Settler:
 
     async def _finish(self, tick: _Tick) -> None:
         # In pieces: what the first one frees is placed while the next one is written.
-        for start in range(0, len(tick.results), PIECE_RESULTS):
-            await self._finish_piece(tick, tick.results[start : start + PIECE_RESULTS])
+        for piece in in_pieces(tick.results, PIECE_RESULTS):
+            await self._finish_piece(tick, piece)
 
     async def _finish_piece(self, tick: _Tick, results: Sequence[ResultRecord]) -> None:
         finished = await self._store.finish(results)
@@ -288,15 +309,17 @@ class Settler:
         self._placer.note_freed(finished.freed)
 
     async def _fail(self, tick: _Tick) -> None:
-        if not tick.failures:
-            return
-        failed = await self._store.fail(tick.failures, breaker=self._rules.breaker)
-        _note_verdicts(tick, [record.grant for record in tick.failures], failed.verdicts)
-        self._metrics.note_dead(failed.dead)
-        self._metrics.note_breakers(failed.opened)
+        for piece in in_pieces(tick.failures, PIECE_FAILURES):
+            await self._fail_piece(tick, piece)
         for node, refusal in tick.refusals:
             self._rules.on_refusal(node, refusal)
-        for record, verdict in zip(tick.failures, failed.verdicts, strict=True):
+
+    async def _fail_piece(self, tick: _Tick, failures: Sequence[FailureRecord]) -> None:
+        failed = await self._store.fail(failures, breaker=self._rules.breaker)
+        _note_verdicts(tick, [record.grant for record in failures], failed.verdicts)
+        self._metrics.note_dead(failed.dead)
+        self._metrics.note_breakers(failed.opened)
+        for record, verdict in zip(failures, failed.verdicts, strict=True):
             if verdict == "stale":
                 self._metrics.stale_messages.labels("outcome").inc()
             else:
@@ -319,11 +342,14 @@ class Settler:
         )
 
     async def _report(self, tick: _Tick) -> None:
-        if tick.progress:
-            stale = await self._store.report(list(tick.progress.values()))
+        for updates in in_pieces(list(tick.progress.values()), PIECE_ATTEMPTS):
+            stale = await self._store.report(updates)
             self._metrics.stale_messages.labels("progress").inc(stale)
-        if tick.reports:
-            renewed = await self._store.renew(list(tick.reports.values()), lease_ms=self._rules.lease_ms)
+        # A node that runs nothing costs a read as well.
+        for reports in in_pieces(
+            list(tick.reports.values()), PIECE_ATTEMPTS, size=lambda report: 1 + len(report.running or ())
+        ):
+            renewed = await self._store.renew(reports, lease_ms=self._rules.lease_ms)
             # A node is well again; its pool may have faded meanwhile, so that nobody knows it.
             if renewed.freed.pools:
                 self._placer.note_executors()

@@ -125,7 +125,8 @@ def _before_placing(waits_for: Waiting, task: TaskSnapshot) -> str:
     if task.refusals:
         why = f": {task.refused.rstrip('.')}." if task.refused else "."
         cause = f" Nodes refused it {_count(task.refusals, 'time')} in a row, and no try was spent{why}"
-    return f"It waits until {_clock(task.held_until_ms or 0)} before it is tried again.{cause}"
+    what = "is tried again" if task.attempt or task.error or task.refusals else "may begin"
+    return f"It waits until {_moment(task.held_until_ms or 0)} before it {what}.{cause}"
 
 
 def _at_cap(ask: Ask, fleet: FleetSnapshot) -> str:
@@ -189,7 +190,7 @@ def _start(found: Explanation, task: TaskSnapshot | None, fleet: FleetSnapshot) 
     if found.waits_for is Waiting.NOTHING:
         return "It starts at once." if task else "A task like this would start at once."
     if found.waits_for is Waiting.BACK_OFF:
-        return f"It starts at {_clock(found.starts_ms or 0)} at the earliest."
+        return f"It starts on {_moment(found.starts_ms or 0)} at the earliest."
     return f"It starts {_STARTS[found.waits_for]} cannot be known."
 
 
@@ -263,6 +264,10 @@ def _jobs(ids: tuple[str, ...]) -> str:
 def _list(names: tuple[str, ...] | list[str]) -> str:
     shown = ", ".join(names[:_MOST_NAMES])
     return f"{shown} and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else shown
+
+
+def _moment(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _clock(at_ms: int) -> str:

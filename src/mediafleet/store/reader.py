@@ -203,10 +203,10 @@ class Reader:
             found = await self._redis.zrangebyscore(self._keys.dirty, "-inf", f"({ASIDE_MS}", start=0, num=limit)
         return [name.decode() for name in found]
 
-    async def jobs_aside(self, limit: int) -> list[str]:
+    async def jobs_aside(self, limit: int, *, offset: int = 0) -> list[str]:
         """Return jobs whose plan must look again and whose kind some instance lacks, longest first."""
         with translate_errors():
-            found = await self._redis.zrangebyscore(self._keys.dirty, ASIDE_MS, "+inf", start=0, num=limit)
+            found = await self._redis.zrangebyscore(self._keys.dirty, ASIDE_MS, "+inf", start=offset, num=limit)
         return [name.decode() for name in found]
 
     async def kind_aside(self, job_id: str) -> KindAside | None:

@@ -116,6 +116,19 @@ async def test_a_call_of_many_is_accepted_in_bounded_steps(desk: Desk, monkeypat
     assert len({job for job, _ in accepted}) == await desk.count() == MANY
 
 
+async def test_a_call_that_broke_off_is_not_kept_out_by_the_room_that_was_kept_for_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.acceptor.follow(FleetRules(max_open=MANY))
+    wishes = keyed(MANY)
+    with monkeypatch.context() as away:
+        desk.watch(away, breaks_at=2, error=StoreUnavailable("The store is away."))
+        with pytest.raises(StoreUnavailable):
+            await desk.accept(wishes)
+    await desk.accept(wishes)
+    assert await desk.count() == MANY
+
+
 async def test_a_call_that_broke_off_goes_on_where_it_was(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where jobs of the rest wait for jobs that are found again."""
     wishes = keyed(MANY)

@@ -10,6 +10,7 @@ from running_instances import Instances, answer, ended, given, join, submit, unt
 from mediafleet.domain.explanation import Explanation, Simulation, StartEstimate, Waiting
 from mediafleet.domain.frames import Heartbeat, JobAck, JobProgress, Progress
 from mediafleet.domain.insight import KindTally
+from mediafleet.domain.job import Submission
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.scheduler.service import Scheduler
 
@@ -40,7 +41,9 @@ async def begun(fleet: Scheduler, job: str) -> int:
 
 async def test_the_second_of_two_tasks_on_one_slot_starts_when_the_first_should_end(fleet: Scheduler) -> None:
     link = await join(fleet)
-    first, second, third = [await submit(fleet) for _ in range(3)]
+    # In one call: it begins its jobs in order, where those of three calls may be of the same millisecond.
+    jobs = await fleet.submit([Submission("noop")] * 3, principal="local")
+    first, second, third = [one.job.id for one in jobs]
     ref = await given(link)
     await fleet.receive(link, JobAck((ref,)))
     start = await begun(fleet, first)

@@ -263,6 +263,33 @@ async def test_a_loop_renews_once_there_is_something_to_renew(owner: Owner, cloc
     assert int((await fields(clock.store))["ends"]) == clock.time.ms + TTL_MS
 
 
+class LateStore(SessionStore):
+    """The answer to a release is long on its way."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store, ttl_ms=3_000, gap_ms=1_000)
+        self.released, self.arrives = asyncio.Event(), asyncio.Event()
+
+    async def release(self, session: str, instance: str, epoch: int, *, is_over: bool) -> bool:
+        found = await super().release(session, instance, epoch, is_over=is_over)
+        self.released.set()
+        await self.arrives.wait()
+        return found
+
+
+async def test_a_claim_that_comes_while_a_release_is_answered_stands(store: Store) -> None:
+    await announce(store, "i-1")
+    late = LateStore(store)
+    owner = Ownership("i-1", late)
+    await owner.claim(SESSION)
+    release = asyncio.create_task(owner.release(SESSION, is_over=False))
+    await late.released.wait()
+    await owner.claim(SESSION)
+    late.arrives.set()
+    await release
+    assert owner.sessions == (SESSION,)
+
+
 async def test_an_instance_that_ends_lets_its_sessions_go(instances: Instances) -> None:
     async with instances.run("i-2") as second:
         async with instances.run("i-1") as first:

@@ -23,6 +23,7 @@ from mediafleet.domain.plan import Complete, Expand, Fail, FinishedTask, NewTask
 from mediafleet.domain.rules import InstanceDocument
 from mediafleet.kinds.noop import KIND
 from mediafleet.kinds.seam import Kind
+from mediafleet.scheduler import planner
 from mediafleet.scheduler.explainer import Explainer
 from mediafleet.scheduler.planner import BATCH
 from mediafleet.scheduler.tasks import PIECE, job_record
@@ -312,6 +313,24 @@ async def test_many_jobs_that_nobody_here_can_plan_hold_up_no_other(store: Store
     await plan_all(without)
     assert (await without.job(known)).tasks
     assert len(await store.read.jobs_aside(1_000)) == BATCH + 1
+
+
+async def test_jobs_behind_many_that_nobody_can_plan_are_taken_up_as_well(
+    store: Store, tmp_path: Path, virtual_time: VirtualTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "MOST_ASIDE", 5)
+    without = Parts(store, tmp_path, kinds=[kind_with(two_stages)])
+    has = instance(store, tmp_path, GOOD)
+    for number in range(10):
+        await without.submit(kind="gone", number=number)
+    await plan_all(without)
+    virtual_time.advance(1)
+    mine = await without.submit(kind="good", number=10)
+    await plan_all(without)
+    for _ in range(3):
+        await has.planner.take_up()
+    assert [task.id for task in (await has.job(mine)).tasks] == [f"{mine}.first"]
+    assert len(has.planner._beyond) == 10
 
 
 async def test_a_job_without_an_instance_for_it_waits_says_why_and_ends_at_its_deadline(

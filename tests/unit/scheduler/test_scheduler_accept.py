@@ -13,15 +13,16 @@ import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
-from scheduler_parts import Parts, is_asked, kind_with
+from scheduler_parts import Parts, assigned, is_asked, kind_with
 from tests_support.redis_server import RedisServer
 
 from mediafleet.domain.clock import SystemClock
-from mediafleet.domain.errors import InputError, InvalidParams, InvalidRequest, NotFound, UnknownKind
+from mediafleet.domain.errors import InputError, InvalidParams, InvalidRequest, NotFound, Unavailable, UnknownKind
 from mediafleet.domain.job import MOST_SUBMISSIONS, Job, Submission
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
 from mediafleet.domain.limits import KindLimits, LimitWish, TaskLimits
 from mediafleet.domain.plan import Expand, FinishedTask, NewTask, Step, TaskSpec
+from mediafleet.domain.rules import InstanceDocument
 from mediafleet.kinds import Kind
 from mediafleet.kinds.noop import KIND
 from mediafleet.ops.settings import ArtifactSettings
@@ -29,6 +30,7 @@ from mediafleet.scheduler.accept import Acceptor, check_submission, first_step
 from mediafleet.scheduler.facade import UploadAnnouncement
 from mediafleet.scheduler.uploads import Uploads
 from mediafleet.store import Store
+from mediafleet.store.scripts import as_text
 
 JOB = Job("j0-x", "0", "default", "local", "noop", 1, "", (), {}, PriorityClass.BATCH, 1)
 NOOP = Submission("noop")
@@ -165,6 +167,26 @@ async def test_many_jobs_are_answered_in_their_order(desk: Desk) -> None:
     wishes = [Submission("noop", name=f"job {number}") for number in range(20)]
     accepted = await desk.acceptor.accept(wishes, principal="ann")
     assert [answer.job.name for answer in accepted] == [wish.name for wish in wishes]
+
+
+@pytest.mark.parametrize(("present", "error"), [(True, Unavailable), (False, UnknownKind)])
+async def test_a_kind_that_only_another_instance_has_is_no_mistake_of_the_caller(
+    desk: Desk, *, present: bool, error: type[Exception]
+) -> None:
+    about = InstanceDocument("1", "elsewhere", 1, kinds={"nap": (1,)})
+    await desk.parts.store.announce("i-other", doc=as_text(about), ttl_ms=60_000)
+    if not present:
+        await desk.parts.store.retire("i-other")
+    await desk.refused(Submission("nap"), error=error, match="nap")
+
+
+async def test_jobs_of_a_list_begin_in_its_order(desk: Desk) -> None:
+    """Those of the same millisecond are taken by their ids."""
+    accepted = await desk.acceptor.accept([NOOP] * 50, principal="ann")
+    ids = [answer.job.id for answer in accepted]
+    link = await desk.parts.link(slots=50)
+    await desk.parts.placer.step()
+    assert [given.job for given in assigned(link)] == ids
 
 
 @pytest.mark.parametrize("count", [0, MOST_SUBMISSIONS + 1])

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from hypothesis import given as given_any
+from hypothesis import strategies as st
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from recording_link import RecordingLink
 from scheduler_parts import NODE, Parts, assigned, refs
@@ -13,7 +16,16 @@ from structlog.testing import capture_logs
 from tests_support.store_driver import DEFAULT_QUEUE
 
 from mediafleet.domain.errors import ErrorInfo
-from mediafleet.domain.frames import AttemptRef, Heartbeat, JobAck, JobReject, JobResults, Outcome
+from mediafleet.domain.frames import (
+    AttemptRef,
+    Heartbeat,
+    JobAck,
+    JobProgress,
+    JobReject,
+    JobResults,
+    Outcome,
+    Progress,
+)
 from mediafleet.domain.ids import job_of
 from mediafleet.domain.insight import KindTally
 from mediafleet.domain.plan import TaskResult
@@ -79,6 +91,43 @@ async def test_many_results_are_written_in_pieces_and_each_is_counted_once(
     await parts.say(NODE, JobResults(done))
     assert sizes == [2, 2, 1]
     assert labelled(parts, "tasks_finished_total", outcome="done") == 5
+    assert await parts.driver.used(f"{NODE}/cpu") == 0
+
+
+@given_any(st.lists(st.integers(0, 9)), st.integers(1, 12))
+def test_pieces_hold_everything_once_in_order_and_are_no_larger_than_they_may(sizes: list[int], most: int) -> None:
+    pieces = list(settler.in_pieces(sizes, most, size=lambda one: one))
+    assert [one for piece in pieces for one in piece] == sizes
+    assert all(piece and (sum(piece) <= most or len(piece) == 1) for piece in pieces)
+
+
+async def test_whatever_comes_in_large_frames_is_written_in_pieces(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settler, "PIECE_FAILURES", 2)
+    monkeypatch.setattr(settler, "PIECE_ATTEMPTS", 2)
+    link = await parts.link(slots=5)
+    await parts.driver.submit_one("a", "b", "c", "d", "e")
+    await parts.placer.sweep()
+    await parts.placer.step()
+    sizes: dict[str, list[int]] = {}
+
+    def note(name: str) -> None:
+        write = getattr(parts.store, name)
+
+        async def noted(items: Any, **more: Any) -> Any:
+            attempts = (ref for one in items for ref in getattr(one, "attempts", (one,)))
+            sizes.setdefault(name, []).append(len(list(attempts)))
+            return await write(items, **more)
+
+        monkeypatch.setattr(parts.store, name, noted)
+
+    for name in ("commit", "report", "fail"):
+        note(name)
+    given = tuple(refs(link))
+    await parts.say(NODE, JobAck(given), JobProgress(tuple(Progress(ref.task, ref.grant, 0.5) for ref in given)))
+    await parts.say(NODE, JobResults(tuple(Outcome(ref.task, ref.grant, error=UNREADABLE) for ref in given)))
+    assert sizes == {"commit": [2, 2, 1], "report": [2, 2, 1], "fail": [2, 2, 1]}
     assert await parts.driver.used(f"{NODE}/cpu") == 0
 
 

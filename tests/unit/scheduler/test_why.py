@@ -170,14 +170,19 @@ def test_more_urgent_work_for_the_same_pools_goes_first() -> None:
         (waiting(parents=("j0-a.first",)), Waiting.TASK, "It waits for j0-a.first to be done."),
         (waiting(uploads=("a0-x",)), Waiting.UPLOAD, "It waits for the upload of a0-x."),
         (
+            waiting(held_until_ms=61_000),
+            Waiting.BACK_OFF,
+            "It waits until 1970-01-01 00:01:01 UTC before it may begin.",
+        ),
+        (
             waiting(held_until_ms=61_000, refusals=1, refused="no slot"),
             Waiting.BACK_OFF,
-            "It waits until 00:01:01 UTC before it is tried again. Nodes refused it 1 time in a row, and no try was spent: no slot.",
+            "It waits until 1970-01-01 00:01:01 UTC before it is tried again. Nodes refused it 1 time in a row, and no try was spent: no slot.",
         ),
         (
             waiting(held_until_ms=61_000, error="It broke."),
             Waiting.BACK_OFF,
-            "It waits until 00:01:01 UTC before it is tried again. It failed before: It broke.",
+            "It waits until 1970-01-01 00:01:01 UTC before it is tried again. It failed before: It broke.",
         ),
     ],
 )
