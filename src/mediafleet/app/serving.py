@@ -139,7 +139,9 @@ async def _scheduler(
     if len(names) == 1:
         only = Store(*pairs[0], **options)
         await _check_stores([only])
-        resources = Resources(only, BlobStore(shared.blobs), KindRegistry.installed(), SystemClock(), shared.metrics)
+        resources = Resources(
+            only, BlobStore(shared.blobs), KindRegistry.installed(settings), SystemClock(), shared.metrics
+        )
         await stack.enter_async_context(_proven_root(instance, settings, resources))
         return await stack.enter_async_context(Scheduler(instance, settings, resources)), only
     stores = [CellStore(*pair, keep_ms=keep_ms, **options) for pair in pairs]
@@ -147,7 +149,7 @@ async def _scheduler(
         store.meet(stores)
     await _check_stores(stores)
     blobs = CellBlobs(shared.blobs, stores)
-    resources = Resources(stores[0], blobs, KindRegistry.installed(), SystemClock(), shared.metrics)
+    resources = Resources(stores[0], blobs, KindRegistry.installed(settings), SystemClock(), shared.metrics)
     # Every instance serves all cells, so those that meet in the first are all that there are.
     await stack.enter_async_context(_proven_root(instance, settings, resources))
     return await stack.enter_async_context(CellFleet(instance, settings, stores, resources)), stores[0]

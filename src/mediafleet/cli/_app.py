@@ -49,6 +49,7 @@ _add("transcode", "transcode:transcode", WORK, "Convert media files and folders;
     ("mediafleet transcode holiday/ --preset hevc --out done", "every media file below a folder"),
     ("mediafleet transcode *.wav --preset mp3 --json", "one JSON list for a program"),
     ("mediafleet transcode a.mkv --container mkv --crf 20", "choose container and quality"),
+    ("mediafleet transcode a.mkv --param filters.crop.top=140 --param filters.crop.bottom=140", "cut black bars off"),
     ("mediafleet transcode -- -odd-name.mp4", "names that begin with a dash come after --"),
 ])  # fmt: skip
 _add("submit", "submit:submit", WORK, "Hand in a job of any kind.", [
@@ -125,6 +126,11 @@ _add("log-level", "log_level:log_level", OPERATE, "Show or set which lines sched
 _add("check", "check:check", LEARN, "Say what is installed, what is reachable and what this machine can do.", [
     ("mediafleet check", "exit 1 if a fleet could not work here"),
     ("mediafleet check --server http://10.0.0.5:8000", "and whether that scheduler answers"),
+])  # fmt: skip
+_add("presets", "presets:presets", LEARN, "List what a transcode can make, or show one preset.", [
+    ("mediafleet presets", "the built-in ones, and your own from ~/.config/mediafleet/presets"),
+    ("mediafleet presets phone", "all that it says, as TOML to begin a preset of your own with"),
+    ("mediafleet presets --json", "each with its recipe, for a program"),
 ])  # fmt: skip
 _add("demo", "demo:demo", LEARN, "Take a tour on generated media: two nodes, several files, verified results.", [
     ("mediafleet demo", ""),

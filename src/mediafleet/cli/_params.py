@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.errors import InvalidParams, InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from mediafleet.ops.settings import Settings
 
 
 def read_params(pairs: Sequence[str], document: str = "") -> dict[str, Any]:
@@ -52,6 +54,20 @@ def _put(params: dict[str, Any], path: Sequence[str], value: object) -> None:
             raise InvalidRequest(f"--param {'.'.join(path)} reaches into {name!r}, which is given as a plain value.")
         params = cast("dict[str, Any]", inner)
     params[last] = value
+
+
+def spell_out_preset(params: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return a transcode's params with a preset of this user's own spelled out, since the fleet may not have its file.
+
+    Raises:
+        InvalidRequest: There is no such preset, or its file cannot be used.
+    """
+    from mediafleet.kinds.transcode.preset_files import complete_params  # noqa: PLC0415 - as below
+
+    try:
+        return complete_params(params, settings)
+    except InvalidParams as error:
+        raise InvalidRequest(error.message) from error
 
 
 def expected_ending(params: dict[str, Any]) -> str:

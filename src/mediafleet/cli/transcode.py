@@ -17,7 +17,7 @@ from mediafleet.cli._moments import read_moment
 from mediafleet.cli._names import Targets
 from mediafleet.cli._options import ClientOptions
 from mediafleet.cli._output import Output
-from mediafleet.cli._params import expected_ending, read_params
+from mediafleet.cli._params import expected_ending, read_params, spell_out_preset
 from mediafleet.cli._progress import Display, choose_display, verdict
 from mediafleet.cli._run import FAILED, guard, run_client
 from mediafleet.domain.errors import InvalidRequest, MediafleetError
@@ -57,7 +57,7 @@ def transcode(  # noqa: PLR0913 - a command line has as many options as people n
     *files: Path,
     preset: str = "h264",
     out: Annotated[Path, Parameter(metavar="DIR", show_default=False)] = Path(),
-    container: Annotated[Literal["mp4", "mov", "mkv", "webm", "m4a", "mp3"] | None, Parameter()] = None,
+    container: Annotated[Literal["mp4", "mov", "mkv", "webm", "m4a", "mp3", "opus"] | None, Parameter()] = None,
     crf: int | None = None,
     param: Annotated[tuple[str, ...], Parameter(negative="", show_default=False, metavar="KEY=VALUE")] = (),
     force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
@@ -71,11 +71,11 @@ def transcode(  # noqa: PLR0913 - a command line has as many options as people n
 
     Args:
         files: Files and folders; a folder stands for the media files in it.
-        preset: What to make: h264, hevc, av1, mp3, or copy (repack only).
+        preset: What to make, as `mediafleet presets` lists it: h264, hevc, av1, mp3, copy (repack only), …
         out: Folder for the results, made where it is missing; this folder where not given.
         container: File format of the results; the preset's own where not given.
         crf: Quality on the encoder's own scale; lower is better and larger.
-        param: Any other parameter of the kind: bitrate=4000000, scale.height=720. Can be repeated.
+        param: Any other parameter of the kind: bitrate=4000000, scale.height=720, video.tune=film, filters.fps=25. Can be repeated.
         force: Replace results that exist. Inputs are never replaced.
         recursive: Look in the folders of a folder, too; results keep their order.
         priority: Which work goes first when there is more than the fleet can do at once.
@@ -90,6 +90,7 @@ def transcode(  # noqa: PLR0913 - a command line has as many options as people n
         if not files:
             raise InvalidRequest("Name at least one file or folder.")
         params = {name: value for name, value in given.items() if value is not None} | read_params(param)
+        params = spell_out_preset(params, options.settings())
         times = Times(read_moment(not_before, "--not-before"), read_moment(deadline, "--deadline"))
         request = Request(
             files, out, params, force=force, recursive=recursive, priority=PriorityClass(priority), times=times

@@ -11,6 +11,7 @@ import msgspec
 from mediafleet.domain.errors import ConfigError, InvalidParams, UnknownKind
 from mediafleet.kinds.mismatch import explain_mismatch
 from mediafleet.kinds.seam import Kind
+from mediafleet.ops.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,12 +22,16 @@ GROUP = "mediafleet.kinds"
 class KindRegistry:
     """The job kinds that this process knows, by name."""
 
-    def __init__(self, kinds: Iterable[Kind]) -> None:
+    def __init__(self, kinds: Iterable[Kind], settings: Settings | None = None) -> None:
         self._kinds = {kind.name: kind for kind in kinds}
+        self._settings = settings or Settings()
 
     @classmethod
-    def installed(cls) -> KindRegistry:
+    def installed(cls, settings: Settings | None = None) -> KindRegistry:
         """Load every kind that an installed package offers.
+
+        Args:
+            settings: Of this process, for kinds that look something up here; the defaults where not given.
 
         Raises:
             ConfigError: An entry point does not load or does not name a `Kind`, or two name kinds that are called alike.
@@ -41,7 +46,7 @@ class KindRegistry:
                 raise ConfigError(
                     f"Two packages offer the job kind {kind.name!r} ({first.value} and {point.value}); uninstall one."
                 )
-        return cls(kind for kind, _ in found.values())
+        return cls((kind for kind, _ in found.values()), settings)
 
     def __iter__(self) -> Iterator[Kind]:
         return iter(self._kinds.values())
@@ -75,6 +80,7 @@ class KindRegistry:
             InvalidParams: They do not fit; the sentence names the field.
         """
         kind = self.get(name)
+        params = dict(kind.complete(params, self._settings))
         try:
             # Strict about types: a "2" that counts as a number here would count as a word for the next client.
             typed = msgspec.convert(params, kind.params)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from mediafleet.domain.artifact import ArtifactRef
     from mediafleet.domain.job import Job
+    from mediafleet.ops.settings import Settings
 
 
 class ChildProcess(Protocol):
@@ -141,6 +142,11 @@ class Handler(Protocol):
         ...
 
 
+def change_nothing(params: Mapping[str, Any], _: Settings) -> Mapping[str, Any]:
+    """Return params as they were given, for a kind that looks nothing up."""
+    return params
+
+
 async def detect_nothing(_: DetectContext) -> Detected:
     """Detect for a kind that needs nothing of the machine."""
     return Detected()
@@ -165,6 +171,10 @@ class Kind:
     inputs: tuple[int, int | None] = (1, 1)
     """Fewest and most inputs that a job takes; None for any number."""
     detect: Callable[[DetectContext], Awaitable[Detected]] = field(default=detect_nothing)
+    complete: Callable[[Mapping[str, Any], Settings], Mapping[str, Any]] = change_nothing
+    """Spells out in the params what they name of this machine, such as a file of its user's; called before they are checked,
+    where a job is accepted and on no node. Must give the same for what it gave before, and takes milliseconds at most.
+    Raises InvalidParams."""
     limits: KindLimits = field(default_factory=KindLimits)
     """How long its tasks may take where plan and submission say nothing, and how much a submission may ask for."""
     policy: Policy = Policy.LEAST_LOADED

@@ -199,7 +199,10 @@ def _resolve_paths(settings: Settings) -> Settings:
     )
     file = settings.catalogue.file
     catalogue = replace(settings.catalogue, file=_absolute(file) if file else "")
-    return replace(settings, data=Path(_absolute(settings.data)), artifacts=artifacts, catalogue=catalogue)
+    presets = settings.transcode.presets
+    transcode = replace(settings.transcode, presets=_absolute(presets) if presets else "")
+    data = Path(_absolute(settings.data))
+    return replace(settings, data=data, artifacts=artifacts, catalogue=catalogue, transcode=transcode)
 
 
 def _is_path(root: str) -> bool:

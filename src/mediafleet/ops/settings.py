@@ -12,6 +12,7 @@ from typing import Literal
 
 DEFAULT_DATA_DIRECTORY = Path("~/.local/share/mediafleet")
 DEFAULT_PORT = 8000
+DEFAULT_PRESET_DIRECTORY = Path("~/.config/mediafleet/presets")
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,14 @@ class CatalogueSettings:
 
 
 @dataclass(frozen=True)
+class TranscodeSettings:
+    """What may be asked of a transcode."""
+
+    presets: str = ""
+    """Folder of presets of your own, one TOML file each; `~/.config/mediafleet/presets` where empty."""
+
+
+@dataclass(frozen=True)
 class LogSettings:
     """What is written to standard error."""
 
@@ -207,5 +216,6 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     catalogue: CatalogueSettings = field(default_factory=CatalogueSettings)
+    transcode: TranscodeSettings = field(default_factory=TranscodeSettings)
     log: LogSettings = field(default_factory=LogSettings)
     slow: SlowSettings = field(default_factory=SlowSettings)

@@ -1,7 +1,7 @@
 """The transcode kind: one file in, one verified file out.
 
-`params` and `presets` say what may be asked for; `probe` looks at the input in a child process;
-`streams`, `picture` and `arguments` decide, without touching anything, what FFmpeg is told;
+`params`, `presets`, `options` and `filters` say what may be asked for; `probe` looks at the input in a child process;
+`streams`, `picture`, `chain` and `arguments` decide, without touching anything, what FFmpeg is told;
 `running` and `handler` carry it out; `verify` compares the result with its source before it is published.
 """
 
@@ -13,6 +13,7 @@ from mediafleet.kinds.transcode.detect import detect_ffmpeg
 from mediafleet.kinds.transcode.handler import TranscodeHandler
 from mediafleet.kinds.transcode.params import AudioOptions, Scale, TranscodeParams
 from mediafleet.kinds.transcode.plan import STEP, plan_transcode
+from mediafleet.kinds.transcode.preset_files import complete_params
 
 __all__ = ["KIND", "AudioOptions", "Scale", "TranscodeHandler", "TranscodeParams"]
 
@@ -24,6 +25,7 @@ KIND = Kind(
     handlers={STEP: TranscodeHandler()},
     summary="Convert a video or sound file, keep all its streams, and verify the result.",
     detect=detect_ffmpeg,
+    complete=complete_params,
     # The handler watches FFmpeg by itself; this is for what it cannot see, as a file system that hangs. It reports
     # nothing while a file of hundreds of GB is fetched or published, so the limit is far from that.
     limits=KindLimits(usual=TaskLimits(progress_ms=2 * 3600 * 1000)),

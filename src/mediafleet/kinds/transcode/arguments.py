@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mediafleet.kinds.transcode import picture
+from mediafleet.kinds.transcode import chain, picture
 from mediafleet.kinds.transcode.demuxers import input_options, url
-from mediafleet.kinds.transcode.params import TranscodeParams, preset_of
+from mediafleet.kinds.transcode.options import option_words
+from mediafleet.kinds.transcode.params import TranscodeParams, filters_of, options_of, preset_of, scale_of
 from mediafleet.kinds.transcode.streams import Action, OutputPlan, StreamPlan
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _cover_options(plan: OutputPlan, folder: Path) -> list[str]:
 
 def check_arguments(path: Path, *, muxer: str) -> list[str]:
     """Return the arguments that decode every picture and sound of a file and stop at the first error."""
-    demuxer = {"mp4": "mov", "ipod": "mov", "webm": "matroska"}.get(muxer, muxer)
+    demuxer = {"mp4": "mov", "ipod": "mov", "webm": "matroska", "opus": "ogg"}.get(muxer, muxer)
     return [
         *_QUIET,
         *_PROGRESS,
@@ -188,28 +189,31 @@ def _video_options(number: int, stream: StreamPlan, params: TranscodeParams, pla
     if preset is None:
         return []
     del plan
-    source = stream.source
-    ticks, per = source.time_base
-    words = [f"-preset:{number}", preset.speeds[params.speed], *_quality(number, params, preset)]
-    words += [f"-pix_fmt:{number}", picture.pixel_format(source, preset.bit_depths)]
-    if chain := picture.filters(source, params.scale, preset):
-        words += [f"-filter:{number}", chain]
+    source, filters = stream.source, filters_of(params)
+    words = [word for name, value in preset.speeds[params.speed] for word in (f"-{name}:{number}", value)]
+    words += _quality(number, params, preset)
+    words += option_words(options_of(params), preset.facts, stream=number)
+    words += [f"-pix_fmt:{number}", picture.pixel_format(chain.arriving(source, filters), preset.bit_depths)]
+    if shown := chain.picture_chain(source, filters, scale_of(params), preset):
+        words += [f"-filter:{number}", shown]
     # In the source's own ticks no frame's time is rounded, so a variable frame rate stays as it is.
-    words += [f"-fps_mode:{number}", "vfr", f"-enc_time_base:{number}", f"{ticks}/{per}"]
+    tick = chain.ticks(source, filters)
+    words += [f"-fps_mode:{number}", "vfr", f"-enc_time_base:{number}", f"{tick.numerator}/{tick.denominator}"]
     return words
 
 
 def _quality(number: int, params: TranscodeParams, preset: VideoPreset) -> list[str]:
     if params.bitrate:
-        return [f"-b:{number}", str(params.bitrate)]
-    return [f"-crf:{number}", str(preset.crf if params.crf is None else params.crf)]
+        pairs = [*preset.facts.always, ("b", str(params.bitrate))]
+    else:
+        crf = preset.crf if params.crf is None else params.crf
+        pairs = [*preset.facts.always, ("crf", str(crf)), *preset.facts.with_crf]
+    return [word for name, value in pairs for word in (f"-{name}:{number}", value)]
 
 
 def _audio_options(number: int, stream: StreamPlan, params: TranscodeParams) -> list[str]:
     audio, options = preset_of(params).audio, params.audio
-    channels = options.channels or stream.source.channels or 2
-    if stream.codec == "mp3":
-        channels = min(channels, 2)
+    channels = _channels(stream, params)
     words: list[str] = []
     # FLAC loses nothing, so its size is what the sound needs.
     if stream.codec != "flac":
@@ -217,12 +221,21 @@ def _audio_options(number: int, stream: StreamPlan, params: TranscodeParams) -> 
         words += [f"-b:{number}", str(options.bitrate or each * channels)]
     if channels != stream.source.channels:
         words += [f"-ac:{number}", str(channels)]
+    loudness = options.loudness or (audio.loudness if audio else None)
+    filters = chain.sound_chain(loudness, options.gain_db, sample_rate=stream.source.sample_rate)
     if stream.codec == "mp3":
         # MP3 knows no time: a gap in the source must become silence, or all after it comes too early.
-        words += [f"-filter:{number}", "aresample=async=1:min_hard_comp=0.02"]
+        filters.append("aresample=async=1:min_hard_comp=0.02")
     elif channels == stream.source.channels and stream.codec == "opus" and stream.source.layout in _OPUS_LAYOUTS:
-        words += [f"-filter:{number}", f"aformat=channel_layouts={_OPUS_LAYOUTS[stream.source.layout]}"]
-    return words
+        filters.append(f"aformat=channel_layouts={_OPUS_LAYOUTS[stream.source.layout]}")
+    return [*words, f"-filter:{number}", ",".join(filters)] if filters else words
+
+
+def _channels(stream: StreamPlan, params: TranscodeParams) -> int:
+    audio = preset_of(params).audio
+    channels = params.audio.channels or stream.source.channels or 2
+    most = audio.most_channels if audio and audio.most_channels else channels
+    return min(channels, most, 2 if stream.codec == "mp3" else channels)
 
 
 def _muxer_options(plan: OutputPlan) -> list[str]:

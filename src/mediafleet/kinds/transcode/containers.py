@@ -91,6 +91,7 @@ CONTAINERS = {
         ),
         Container("m4a", "ipod", audio=frozenset({"aac", "alac", "ac3"}), covers=_PICTURES - {"bmp"}),
         Container("mp3", "mp3", audio=frozenset({"mp3"}), covers=_PICTURES - {"bmp"}, audio_tracks=1),
+        Container("opus", "opus", audio=frozenset({"opus"}), audio_tracks=1),
     )
 }
 

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from mediafleet.domain.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 ALLOWED = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,flv,live_flv,mpegts,mpeg,mpegvideo,m4v,h261,h263,h264,hevc,vvc,av1,obu,"
     "ivf,ogg,mp3,aac,ac3,eac3,dts,dtshd,truehd,mlp,flac,wav,w64,aiff,au,caf,amr,amrnb,amrwb,ape,wv,tta,mxf,gxf,"
@@ -21,6 +28,13 @@ def input_options(demuxer: str = "") -> list[str]:
     return ["-protocol_whitelist", "file", "-format_whitelist", ALLOWED, *forced]
 
 
-def url(path: object) -> str:
-    """Return an absolute path so that FFmpeg takes it for a local file, whatever characters it has."""
+def url(path: Path) -> str:
+    """Return an absolute path so that FFmpeg takes it for a local file, whatever characters it has.
+
+    Raises:
+        InvalidRequest: It is not absolute, or no file can be called so.
+    """
+    # `file:` alone would be looked up in the working folder, and a NUL ends the word that FFmpeg sees.
+    if not path.is_absolute() or "\0" in str(path):
+        raise InvalidRequest(f"{str(path)!r} is no absolute path of a file.")
     return f"file:{path}"

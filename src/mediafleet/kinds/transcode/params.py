@@ -9,23 +9,27 @@ import msgspec
 from msgspec import Meta
 
 from mediafleet.kinds.transcode.containers import CONTAINERS
-from mediafleet.kinds.transcode.presets import Preset, load_presets
+from mediafleet.kinds.transcode.encoder_facts import AUDIO_ENCODERS, Speed
+from mediafleet.kinds.transcode.filters import Filters, Loudness, combine_filters
+from mediafleet.kinds.transcode.options import VideoOptions, combine, find_misfit
+from mediafleet.kinds.transcode.presets import ContainerName, Preset, VideoPreset, load_presets
+
+__all__ = [
+    "AUDIO_ENCODERS",
+    "AudioOptions",
+    "Scale",
+    "TranscodeParams",
+    "filters_of",
+    "options_of",
+    "preset_of",
+    "scale_of",
+]
 
 _Side = Annotated[int, Meta(ge=0, le=16_384)]
 """Pixels; 0 for not given."""
 
-# The schema names the choices so that forms offer them. A `Literal` would do that too, but then msgspec
-# refuses an unknown word before `__post_init__` can name the nearest, and the list would stand here twice.
-_PresetName = Annotated[str, Meta(extra_json_schema={"enum": [*load_presets()]})]
-
-AUDIO_ENCODERS = {
-    "aac": "aac",
-    "mp3": "libmp3lame",
-    "opus": "libopus",
-    "ac3": "ac3",
-    "flac": "flac",
-}
-"""Sound format → FFmpeg encoder."""
+# The schema names the built-in ones, so that forms suggest them; users have others beside them.
+_PresetName = Annotated[str, Meta(max_length=40, extra_json_schema={"examples": [*load_presets()]})]
 
 
 class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,12 +56,17 @@ class AudioOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bits a second; 0 for the preset's own."""
     channels: Annotated[int, Meta(ge=0, le=8)] = 0
     """Mix to this many; 0 to keep the source's."""
+    gain_db: Annotated[float, Meta(ge=-60, le=60)] = 0.0
+    """Louder or softer by so many decibels."""
+    loudness: Loudness | None = None
+    """Bring all sound to one loudness."""
 
     def __post_init__(self) -> None:
         """Refuse options that contradict each other."""
-        if self.codec in {"copy", "none"} and (self.bitrate or self.channels):
+        if self.codec in {"copy", "none"} and (self.bitrate or self.channels or self.gain_db or self.loudness):
             raise ValueError(
-                f"'bitrate' and 'channels' mean nothing with the sound codec {self.codec!r}; leave them out"
+                f"'bitrate', 'channels', 'gain_db' and 'loudness' mean nothing with the sound codec {self.codec!r}; "
+                "leave them out"
             )
         if self.codec == "flac" and self.bitrate:
             raise ValueError("FLAC loses nothing and takes no 'bitrate'; leave it out")
@@ -72,8 +81,10 @@ class TranscodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Params of a transcode."""
 
     preset: _PresetName = "h264"
-    """`h264`, `hevc`, `av1`, `mp3` or `copy`."""
-    container: Literal["", "mp4", "mov", "mkv", "webm", "m4a", "mp3"] = ""
+    """What to make: `h264`, `hevc`, `av1`, `vp9`, `mp3`, `opus`, `copy`, `archive`, `phone`, or one of your own."""
+    recipe: Preset | None = None
+    """What the preset says; filled in where the job is accepted, if the preset is none of the built-in ones."""
+    container: ContainerName | Literal[""] = ""
     """The preset's own where empty."""
     crf: Annotated[int, Meta(ge=0, le=63)] | None = None
     """Quality on the encoder's own scale, lower is better; the preset's where not given."""
@@ -81,38 +92,71 @@ class TranscodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Video bits a second, instead of `crf`."""
     scale: Scale = Scale()
     audio: AudioOptions = AudioOptions()
-    speed: Literal["fastest", "fast", "medium", "slow", "slowest"] = "medium"
+    speed: Speed = "medium"
     """How much time the encoder takes; slower makes smaller files."""
+    video: VideoOptions = VideoOptions()
+    """Options of the picture's encoder, over those of the preset."""
+    filters: Filters = Filters()
+    """What is done to the picture, over what the preset does."""
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself, in words."""
         preset = self._known_preset()
-        self._check_video(preset)
+        if preset.video is None:
+            self._check_no_picture()
+        else:
+            self._check_quality(preset.video)
+            self._check_limits(preset.video)
+        if preset.copies and not (self.audio.is_free or self.audio.codec in {"copy", "none"}):
+            raise ValueError(
+                f"the preset {self.preset!r} encodes no sound; leave out the sound options or choose another preset"
+            )
+        if self.audio.bitrate and self.audio.codec == "auto" and preset.audio and preset.audio.codec == "flac":
+            raise ValueError(f"the preset {self.preset!r} loses no sound and takes no 'bitrate'; leave it out")
         self._check_container(preset)
 
     def _known_preset(self) -> Preset:
         presets = load_presets()
-        if preset := presets.get(self.preset):
+        if preset := self.recipe or presets.get(self.preset):
             return preset
         nearest = get_close_matches(self.preset, presets, n=1)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(presets)}"
         # A ValueError, which msgspec turns into its own error and completes with the path of the field.
         raise ValueError(f"there is no preset {self.preset!r}; {hint}")
 
-    def _check_video(self, preset: Preset) -> None:
+    def _check_no_picture(self) -> None:
+        is_asked = self.crf is not None or self.bitrate or self.scale != Scale()
+        if is_asked or self.video != VideoOptions() or self.filters != Filters():
+            raise ValueError(
+                f"the preset {self.preset!r} encodes no picture; leave out 'crf', 'bitrate', 'scale', 'video' and 'filters'"
+            )
+
+    def _check_quality(self, video: VideoPreset) -> None:
         if self.crf is not None and self.bitrate:
             raise ValueError("give either 'crf' or 'bitrate', not both")
-        if preset.video is None:
-            if self.crf is not None or self.bitrate or self.scale != Scale():
-                raise ValueError(
-                    f"the preset {self.preset!r} encodes no picture; leave out 'crf', 'bitrate' and 'scale'"
-                )
-        elif self.crf is not None and self.crf > preset.video.crf_max:
-            raise ValueError(f"'crf' of {preset.video.encoder} goes from 0 to {preset.video.crf_max}, not {self.crf}")
-        if preset.copies and not (self.audio.is_free or self.audio.codec in {"copy", "none"}):
-            raise ValueError("the preset 'copy' encodes no sound; leave out the sound options or choose another preset")
+        if self.crf is not None and self.crf > video.crf_max:
+            raise ValueError(f"'crf' of {video.encoder} goes from 0 to {video.crf_max}, not {self.crf}")
+        options = combine(video.options, self.video)
+        if misfit := find_misfit(self.video, video.facts, name=video.encoder):
+            raise ValueError(f"video: {misfit}")
+        if self.bitrate and options.max_bitrate and self.bitrate > options.max_bitrate:
+            raise ValueError(f"'bitrate' is {self.bitrate}, more than 'max_bitrate', {options.max_bitrate}")
+        if self.bitrate and options.max_bitrate and video.facts.options["max_bitrate"].word == "b":
+            raise ValueError(f"{video.encoder} takes either 'bitrate' or 'max_bitrate', not both")
+
+    def _check_limits(self, video: VideoPreset) -> None:
+        longest, asked = video.limits.longest_side, max(self.scale.max, self.scale.width, self.scale.height)
+        if longest and asked > longest:
+            raise ValueError(f"the preset {self.preset!r} goes up to {longest} pixels a side, not {asked}")
+        rate = self.filters.fps or 0
+        if video.fastest_fps and rate > video.fastest_fps:
+            raise ValueError(
+                f"the preset {self.preset!r} goes up to {video.fastest_fps} pictures a second, not {rate:g}"
+            )
 
     def _check_container(self, preset: Preset) -> None:
+        if self.container and preset.containers and self.container not in preset.containers:
+            raise ValueError(f"the preset {self.preset!r} is for {', '.join(preset.containers)}, not {self.container}")
         container = CONTAINERS.get(self.container or preset.container)
         # The preset `copy` keeps the source's container, which is only known on the node.
         if container is None:
@@ -127,5 +171,24 @@ class TranscodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def preset_of(params: TranscodeParams) -> Preset:
-    """Return the preset that the params name."""
-    return load_presets()[params.preset]
+    """Return what the params' preset says."""
+    return params.recipe or load_presets()[params.preset]
+
+
+def options_of(params: TranscodeParams) -> VideoOptions:
+    """Return the options of the picture's encoder: the user's over the preset's."""
+    video = preset_of(params).video
+    return combine(video.options, params.video) if video else params.video
+
+
+def filters_of(params: TranscodeParams) -> Filters:
+    """Return what is done to the picture: the user's filters over the preset's."""
+    return combine_filters(preset_of(params).filters, params.filters)
+
+
+def scale_of(params: TranscodeParams) -> Scale:
+    """Return the size that is wanted: the user's, or what the preset's limit leaves."""
+    video = preset_of(params).video
+    if params.scale != Scale() or video is None:
+        return params.scale
+    return Scale(max=video.limits.longest_side)

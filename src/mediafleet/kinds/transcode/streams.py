@@ -274,6 +274,6 @@ def _picture_losses(stream: StreamInfo, video: VideoPreset) -> list[str]:
         losses.append(f"{who} loses its transparency.")
     if rate := picture.reduced_rate(stream, video.fastest_fps):
         losses.append(
-            f"{who} goes down to {rate} pictures a second: {video.encoder} takes at most {video.fastest_fps}."
+            f"{who} goes down to {rate} pictures a second: encoder and preset take at most {video.fastest_fps}."
         )
     return losses

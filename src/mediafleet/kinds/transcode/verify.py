@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from mediafleet.kinds.transcode import failures, picture
-from mediafleet.kinds.transcode.params import TranscodeParams, preset_of
+from mediafleet.kinds.transcode import chain, failures
+from mediafleet.kinds.transcode.params import TranscodeParams, filters_of, preset_of, scale_of
 from mediafleet.kinds.transcode.streams import Action, OutputPlan, StreamPlan, describe
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ def _compare_pictures(planned: StreamPlan, made: StreamInfo, params: TranscodePa
     # Expected by the same function that chose it, so a change of the rule cannot fail every job here.
     if planned.action is Action.ENCODE:
         video = preset_of(params).video
-        size = picture.output_size(source, params.scale, least=video.smallest if video else 2)
-        sar = picture.output_sar(source, params.scale)
+        least = video.smallest if video else 2
+        size, sar = chain.output_shape(source, filters_of(params), scale_of(params), least=least)
     else:
         size, sar = source.shown_size, source.shown_sar
     faults: list[str] = []
