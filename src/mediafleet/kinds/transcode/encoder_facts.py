@@ -24,6 +24,8 @@ class Takes(msgspec.Struct, frozen=True):
     """All values of a word; a number otherwise, from `least` to `most`."""
     least: int = 0
     most: int = 0
+    only_with_crf: bool = False
+    """Not beside a bit rate."""
     packed: str = ""
     """Option that holds this one as `key=value`, joined by colons; values are numbers or words of `choices` only."""
 
@@ -57,7 +59,6 @@ def _vp9_speed(deadline: str, effort: int) -> Words:
 
 
 _LEVELS = ("3.0", "3.1", "3.2", "4.0", "4.1", "4.2", "5.0", "5.1", "5.2", "6.0", "6.1", "6.2")
-_HEVC_LEVELS = ("3.0", "3.1", "4.0", "4.1", "5.0", "5.1", "5.2", "6.0", "6.1", "6.2")
 _X26_SPEEDS = _presets("ultrafast", "veryfast", "medium", "slow", "veryslow")
 _KEYFRAMES = Takes("g", least=1, most=1_000)
 _MOST_BPS = 400_000_000
@@ -88,11 +89,11 @@ VIDEO_ENCODERS = {
         speeds=_X26_SPEEDS,
         options={
             "tune": Takes("tune", ("animation", "grain", "fastdecode", "zerolatency")),
-            "level": Takes("level-idc", _HEVC_LEVELS, packed="x265-params"),
             "keyframe_every": _KEYFRAMES,
-            "b_frames": Takes("bf", least=0, most=16),
+            # It refuses to start unless it looks further ahead than so many pictures, and its fast speeds do not.
+            "b_frames": Takes("rc-lookahead=40:bframes", least=0, most=16, packed="x265-params"),
             "references": Takes("ref", least=1, most=8, packed="x265-params"),
-            "lookahead": Takes("rc-lookahead", least=0, most=250, packed="x265-params"),
+            "lookahead": Takes("rc-lookahead", least=20, most=250, packed="x265-params"),
             "aq_mode": Takes("aq-mode", least=0, most=3, packed="x265-params"),
             "max_bitrate": _MAX_BITRATE,
         },
@@ -107,7 +108,7 @@ VIDEO_ENCODERS = {
             "lookahead": Takes("lookahead", least=0, most=120, packed="svtav1-params"),
             "film_grain": Takes("film-grain", least=0, most=50, packed="svtav1-params"),
             "aq_mode": Takes("aq-mode", least=0, most=2, packed="svtav1-params"),
-            "max_bitrate": _MAX_BITRATE,
+            "max_bitrate": Takes("maxrate", least=1_000, most=100_000_000, only_with_crf=True),
         },
         smallest=64,
         fastest_fps=240,
@@ -128,7 +129,7 @@ VIDEO_ENCODERS = {
             "lookahead": Takes("lag-in-frames", least=0, most=25),
             "aq_mode": Takes("aq-mode", least=0, most=3),
             # Beside a quality this encoder takes `-b` as the most, and knows no `-maxrate` without a rate.
-            "max_bitrate": Takes("b", least=1_000, most=_MOST_BPS),
+            "max_bitrate": Takes("b", least=1_000, most=_MOST_BPS, only_with_crf=True),
         },
         always=(("row-mt", "1"),),
         with_crf=(("b", "0"),),

@@ -10,6 +10,7 @@ from msgspec import Meta
 if TYPE_CHECKING:
     from mediafleet.kinds.transcode.encoder_facts import Takes, VideoEncoder
 
+_AHEAD = frozenset({"b_frames", "lookahead"})
 _BUFFER_SECONDS = 2
 """Seconds of the highest rate that a player is taken to buffer."""
 
@@ -58,6 +59,8 @@ def find_misfit(options: VideoOptions, encoder: VideoEncoder, *, name: str) -> s
     """
     for option, value in given(options).items():
         takes = encoder.options.get(option)
+        if options.tune == "zerolatency" and option in _AHEAD:
+            return f"{option!r} looks ahead, which the tune 'zerolatency' rules out"
         if takes is None:
             return f"{name} takes no {option!r}; it takes {', '.join(encoder.options)}"
         if takes.choices and value not in takes.choices:

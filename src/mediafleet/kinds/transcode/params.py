@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from mediafleet.kinds.transcode.containers import CONTAINERS
 from mediafleet.kinds.transcode.encoder_facts import AUDIO_ENCODERS, Speed
-from mediafleet.kinds.transcode.filters import Filters, Loudness, combine_filters
+from mediafleet.kinds.transcode.filters import Filters, Loudness, Pad, combine_filters
 from mediafleet.kinds.transcode.options import VideoOptions, combine, find_misfit
 from mediafleet.kinds.transcode.presets import ContainerName, Preset, VideoPreset, load_presets
 
@@ -137,17 +137,21 @@ class TranscodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.crf is not None and self.crf > video.crf_max:
             raise ValueError(f"'crf' of {video.encoder} goes from 0 to {video.crf_max}, not {self.crf}")
         options = combine(video.options, self.video)
-        if misfit := find_misfit(self.video, video.facts, name=video.encoder):
+        if misfit := find_misfit(options, video.facts, name=video.encoder):
             raise ValueError(f"video: {misfit}")
         if self.bitrate and options.max_bitrate and self.bitrate > options.max_bitrate:
             raise ValueError(f"'bitrate' is {self.bitrate}, more than 'max_bitrate', {options.max_bitrate}")
-        if self.bitrate and options.max_bitrate and video.facts.options["max_bitrate"].word == "b":
+        if self.bitrate and options.max_bitrate and video.facts.options["max_bitrate"].only_with_crf:
             raise ValueError(f"{video.encoder} takes either 'bitrate' or 'max_bitrate', not both")
 
     def _check_limits(self, video: VideoPreset) -> None:
-        longest, asked = video.limits.longest_side, max(self.scale.max, self.scale.width, self.scale.height)
+        longest, scale, pad = video.limits.longest_side, self.scale, self.filters.pad or Pad()
+        asked = max(scale.max, scale.width, scale.height, pad.width, pad.height)
         if longest and asked > longest:
             raise ValueError(f"the preset {self.preset!r} goes up to {longest} pixels a side, not {asked}")
+        # The side that is not given follows the source, and may then be any length.
+        if longest and bool(scale.width) != bool(scale.height):
+            raise ValueError(f"the preset {self.preset!r} limits both sides; give 'scale.max', or 'width' and 'height'")
         rate = self.filters.fps or 0
         if video.fastest_fps and rate > video.fastest_fps:
             raise ValueError(
