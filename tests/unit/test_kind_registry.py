@@ -16,6 +16,7 @@ from mediafleet.domain.plan import Expand, TaskResult, TaskSpec
 from mediafleet.kinds import noop, registry
 from mediafleet.kinds.registry import KindRegistry
 from mediafleet.kinds.seam import Detected, Kind, detect_nothing
+from mediafleet.ops.settings import ServerSettings, Settings
 
 
 class SplitParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,6 +47,14 @@ def test_an_unknown_kind_that_resembles_none_is_refused_with_all_names() -> None
 
 def test_params_come_back_with_their_defaults() -> None:
     assert KINDS.check_params("split", {"parts": 2}) == {"parts": 2, "label": "x"}
+
+
+def test_a_kind_may_spell_out_what_params_name_on_this_machine() -> None:
+    """With the settings of the process that accepts, before the params are checked."""
+    kind = replace(SPLIT, complete=lambda params, settings: {"parts": settings.server.port, **params})
+    kinds = KindRegistry([kind], Settings(server=ServerSettings(port=7)))
+    assert kinds.check_params("split", {"label": "y"}) == {"parts": 7, "label": "y"}
+    assert kinds.check_params("split", {"parts": 3}) == {"parts": 3, "label": "x"}
 
 
 @pytest.mark.parametrize(

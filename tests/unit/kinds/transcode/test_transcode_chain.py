@@ -71,7 +71,9 @@ def test_filters_stand_in_one_order_with_scaling_among_them() -> None:
 
 def test_hdr_becomes_sdr_and_loses_what_described_it() -> None:
     words = told(HDR, tone_map={"method": "mobius", "nits": 200})
-    assert words.startswith("zscale=tin=smpte2084:t=linear:npl=200,format=gbrpf32le,zscale=p=bt709,tonemap=tonemap=mobius")
+    assert words.startswith(
+        "zscale=tin=smpte2084:t=linear:npl=200,format=gbrpf32le,zscale=p=bt709,tonemap=tonemap=mobius"
+    )
     assert words.endswith("type=CONTENT_LIGHT_LEVEL")
     assert not chain.arriving(HDR, Filters(tone_map=ToneMap())).is_hdr
 

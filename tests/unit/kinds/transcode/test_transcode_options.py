@@ -130,7 +130,16 @@ def test_the_encoder_takes_all_that_the_table_says(name: str, speed: str) -> Non
     for row in _ends(encoder):
         options = msgspec.convert(row, VideoOptions)
         assert misfit(name, options) == ""
-        command = [ffmpeg.path, "-nostdin", "-loglevel", "level+warning", "-f", "lavfi", "-i", "testsrc2=s=128x96:d=0.1"]
+        command = [
+            ffmpeg.path,
+            "-nostdin",
+            "-loglevel",
+            "level+warning",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=s=128x96:d=0.1",
+        ]
         command += ["-c:0", name, *base, *option_words(options, encoder, stream=0), "-pix_fmt", "yuv420p"]
         done = subprocess.run([*command, "-f", "null", "-"], capture_output=True, text=True, check=False)
         assert done.returncode == 0, (row, done.stderr)

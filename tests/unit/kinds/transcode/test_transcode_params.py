@@ -68,7 +68,7 @@ def test_nothing_needs_to_be_said() -> None:
     ],
 )
 def test_nonsense_is_refused_with_a_sentence(values: dict[str, Any], words: str) -> None:
-    with pytest.raises(InvalidParams, match="do not fit the kind 'transcode'|There is no preset") as refusal:
+    with pytest.raises(InvalidParams, match=r"do not fit the kind 'transcode'|There is no preset") as refusal:
         KindRegistry([KIND]).check_params("transcode", values)
     assert words in refusal.value.message
 

@@ -92,7 +92,9 @@ def test_a_file_that_was_changed_counts_from_then_on(tmp_path: Path) -> None:
     assert read_preset("tv", tmp_path).summary == "For the new television."
 
 
-@pytest.mark.parametrize("name", ["../tv", "/etc/passwd", "tv.toml", "TV", "", "a\0b", "tv\n", "x" * 41, "..", "tv/../tv"])
+@pytest.mark.parametrize(
+    "name", ["../tv", "/etc/passwd", "tv.toml", "TV", "", "a\0b", "tv\n", "x" * 41, "..", "tv/../tv"]
+)
 def test_a_name_is_never_a_path(name: str, tmp_path: Path) -> None:
     write(tmp_path, TELEVISION)
     (tmp_path / "inner").mkdir()
