@@ -68,7 +68,7 @@ def test_no_field_takes_words_of_its_own(text: str) -> None:
     refuse({"audio": {"loudness": {"target": text}}})
     for option in msgspec.structs.fields(VideoOptions):
         refuse({"video": {option.name: text}})
-    for filters in (
+    wishes: tuple[dict[str, Any], ...] = (
         {"deinterlace": text},
         {"flip": text},
         {"rotate": text},
@@ -79,7 +79,8 @@ def test_no_field_takes_words_of_its_own(text: str) -> None:
         {"tone_map": {"method": text}},
         {"pad": {"colour": text}},
         {text: {}},
-    ):
+    )
+    for filters in wishes:
         refuse({"filters": filters})
 
 
@@ -98,27 +99,33 @@ def command(params: TranscodeParams) -> list[str]:
     return arguments.encode_arguments(plan, params, source=Path("/w/in.mp4"), output=Path("/w/out.mkv"), info=FILM)
 
 
-WISHES = st.fixed_dictionaries(
-    {"preset": st.sampled_from(sorted(load_presets()))},
-    optional={
-        "summary": st.text(max_size=20),
-        "filters": st.fixed_dictionaries(
-            {},
-            optional={
-                "deinterlace": st.text(max_size=20) | st.sampled_from(["frame", "field"]),
-                "fps": st.floats() | st.integers(1, 240),
-                "crop": st.dictionaries(st.sampled_from(["left", "top", "x;movie=/etc/passwd"]), st.integers(-3, 200)),
-                "sharpen": st.fixed_dictionaries({"amount": st.floats()}),
-                "pad": st.fixed_dictionaries({"colour": st.text(max_size=9) | st.just("white"), "width": st.just(900)}),
-            },
-        ),
-        "video": st.dictionaries(
-            st.sampled_from([field.name for field in msgspec.structs.fields(VideoOptions)]),
-            st.integers(-5, 300) | st.text(max_size=20) | st.sampled_from(["film", "grain", "4.1", "main"]),
-            max_size=2,
-        ),
-        "audio": st.fixed_dictionaries({"gain_db": st.floats()}),
-    },
+AMOUNTS = st.floats(-1.5, 1.5) | st.floats()
+FILTER_WISHES: dict[str, st.SearchStrategy[Any]] = {
+    "deinterlace": st.sampled_from(["frame", "field"]) | st.text(max_size=20),
+    "fps": st.integers(1, 240) | st.floats(),
+    "crop": st.dictionaries(st.sampled_from(["left", "top", "x;movie=/etc/passwd"]), st.integers(0, 200)),
+    "sharpen": st.builds(dict[str, Any], amount=AMOUNTS),
+    "pad": st.builds(dict[str, Any], colour=st.just("white") | st.text(max_size=9), width=st.just(900)),
+}
+OPTION_WISHES = st.dictionaries(
+    st.sampled_from([field.name for field in msgspec.structs.fields(VideoOptions)]),
+    st.integers(1, 8) | st.text(max_size=20) | st.sampled_from(["film", "grain", "4.1", "main"]),
+    max_size=2,
+)
+
+
+def wish_for(preset: str, parts: dict[str, Any]) -> dict[str, Any]:
+    return {"preset": preset, **parts}
+
+
+WISHES = st.builds(
+    wish_for,
+    st.sampled_from(sorted(load_presets())),
+    st.one_of(
+        st.builds(dict[str, Any], filters=st.fixed_dictionaries({}, optional=FILTER_WISHES)),
+        st.builds(dict[str, Any], video=OPTION_WISHES),
+        st.builds(dict[str, Any], audio=st.builds(dict[str, Any], gain_db=AMOUNTS)),
+    ),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from typing import Any
@@ -51,7 +52,11 @@ def test_params_come_back_with_their_defaults() -> None:
 
 def test_a_kind_may_spell_out_what_params_name_on_this_machine() -> None:
     """With the settings of the process that accepts, before the params are checked."""
-    kind = replace(SPLIT, complete=lambda params, settings: {"parts": settings.server.port, **params})
+
+    def complete(params: Mapping[str, Any], settings: Settings) -> Mapping[str, Any]:
+        return {"parts": settings.server.port, **params}
+
+    kind = replace(SPLIT, complete=complete)
     kinds = KindRegistry([kind], Settings(server=ServerSettings(port=7)))
     assert kinds.check_params("split", {"label": "y"}) == {"parts": 7, "label": "y"}
     assert kinds.check_params("split", {"parts": 3}) == {"parts": 3, "label": "x"}

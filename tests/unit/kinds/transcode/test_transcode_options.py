@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet.kinds.transcode.encoder_facts import VIDEO_ENCODERS, VideoEncoder
+from mediafleet.kinds.transcode.encoder_facts import VIDEO_ENCODERS, Speed, VideoEncoder
 from mediafleet.kinds.transcode.options import VideoOptions, combine, find_misfit, option_words
 from mediafleet.kinds.transcode.presets import EncoderName
 from mediafleet.kinds.transcode.program import find_ffmpeg
@@ -122,7 +122,7 @@ def _is_ruled_out(option: str, row: dict[str, str | int]) -> bool:
 
 @pytest.mark.parametrize("name", sorted(VIDEO_ENCODERS))
 @pytest.mark.parametrize("speed", ["fastest", "medium"])
-def test_the_encoder_takes_all_that_the_table_says(name: str, speed: str) -> None:
+def test_the_encoder_takes_all_that_the_table_says(name: str, speed: Speed) -> None:
     """The table is held to the encoder itself: a word that it has dropped fails here and not on a user's film."""
     encoder, ffmpeg = VIDEO_ENCODERS[name], find_ffmpeg()
     pairs = [*encoder.speeds[speed], *encoder.always, ("crf", "40"), *encoder.with_crf]
