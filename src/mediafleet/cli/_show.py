@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mediafleet.cli._text import duration_text, size_text
+from mediafleet.cli._text import duration_text, moment_text, size_text
 from mediafleet.cli._values import value_lines
 from mediafleet.domain.node import LINKED_STATES
+from mediafleet.domain.placement import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +46,7 @@ def job_facts(view: JobView, *, now_ms: int, defaults: Mapping[str, Any] | None 
         facts.append(("took", duration_text((view.finished_ms - view.started_ms) / 1000)))
     facts += [("input", _file(ref.uri or ref.name, ref.size)) for ref in view.inputs]
     facts += [("param", line) for line in value_lines(view.params, defaults)]
+    facts += _wishes(view)
     facts += [("output", _file(ref.name, ref.size)) for ref in view.outputs]
     facts += [("result", line) for line in value_lines(view.result or {})]
     facts += [("warning", text) for text in view.warnings]
@@ -52,6 +54,18 @@ def job_facts(view: JobView, *, now_ms: int, defaults: Mapping[str, Any] | None 
         facts.append(("error", view.error.message))
     facts += [("task", f"{task.id} {task.state} attempt {task.attempt} {task.executor}".strip()) for task in view.tasks]
     return [(word, value) for word, value in facts if value]
+
+
+def _wishes(view: JobView) -> list[tuple[str, str]]:
+    """What its submission asked for, as far as that is not what everybody gets."""
+    times = (("not before", view.not_before_ms), ("deadline", view.deadline_ms))
+    wishes = [(word, moment_text(at_ms)) for word, at_ms in times if at_ms]
+    if view.policy is not Policy.LEAST_LOADED:
+        wishes.append(("policy", view.policy))
+    if view.urgency:
+        wishes.append(("urgency", str(view.urgency)))
+    wishes += [("limit", f"{name} {limit}") for name, limit in view.limits.items() if limit]
+    return [*wishes, *(("after", job) for job in view.after)]
 
 
 def _file(name: str, size: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,3 +58,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the rows as lines with their columns aligned, for where no terminal draws a table."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def moment_text(at_ms: int) -> str:
+    """Return a moment for people, in the local time zone: `2026-11-21 19:40:05 +0100`."""
+    return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")

@@ -47,6 +47,8 @@ def estimate_start(fleet: FleetSnapshot, ask: Ask, matching: Sequence[PoolMember
         weight = requirement.slots / ask.requirement.slots
         # Where only some executors were looked at, those have their part of what goes first.
         _occupy(lanes, math.ceil(tasks * known), times.mean(_kind_of(requirement)) * weight)
+    if not any(pool.used for pool in matching):
+        return StartEstimate(None, count, "no executor that can do it takes work now")
     if not lanes:
         return StartEstimate(None, count, "what runs there is not known")
     if math.isinf(lanes[0]):

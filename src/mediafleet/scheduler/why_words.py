@@ -157,6 +157,9 @@ def _matching(found: Explanation, verdicts: Mapping[Verdict, int]) -> str:
     room = sum(verdicts.get(verdict, 0) for verdict in (Verdict.TAKEN, Verdict.CANDIDATE, Verdict.EXCLUDED))
     states = ", ".join([f"{room} with room", *counted])
     executors = found.executors_left_out + len(found.executors)
+    if not found.pools and counted:
+        # Pools of executors that take no work fade, though they could do it.
+        return f"Of {_count(executors, 'executor')} that can do it, none takes work now: {', '.join(counted)}."
     return (
         f"{len(found.pools)} of {_count(all_pools, 'pool')} can do it, with {_count(executors, 'executor')}: {states}."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -19,12 +20,14 @@ from mediafleet.cli._show import (
     node_row,
     pool_row,
 )
+from mediafleet.cli._text import moment_text
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import ErrorInfo
 from mediafleet.domain.health import Cause, Standing, Withheld
 from mediafleet.domain.job import JobView, TaskSummary
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
 from mediafleet.domain.node import ExecutorView, NodeState, NodeView, PoolView, RunningView
+from mediafleet.domain.placement import Policy
 
 JOB = JobView(
     "j0-x", "transcode", "a.mkv", JobStatus.PROCESSING, 0.5, "encoding", PriorityClass.BATCH, "default", 1_000, 1
@@ -54,6 +57,28 @@ def test_a_job_is_a_row_with_its_share_and_its_age() -> None:
         "ID": "j0-x", "KIND": "transcode", "NAME": "a.mkv", "STATUS": "processing", "DONE": "50%",
         "STAGE": "encoding", "AGE": "2:05",
     }  # fmt: skip
+
+
+def test_what_a_submission_asked_for_is_shown_and_nothing_that_everybody_gets() -> None:
+    usual = {word for word, _ in job_facts(JOB, now_ms=1_000)}
+    asked = job(
+        policy=Policy.PACK,
+        urgency=-3,
+        not_before_ms=2_000,
+        deadline_ms=90_000,
+        limits={"tries": 2, "queue": 0},
+        after=("j0-y",),
+    )
+    facts = [fact for fact in job_facts(asked, now_ms=1_000) if fact[0] not in usual]
+    assert facts == [
+        ("not before", moment_text(2_000)),
+        ("deadline", moment_text(90_000)),
+        ("policy", "pack"),
+        ("urgency", "-3"),
+        ("limit", "tries 2"),
+        ("after", "j0-y"),
+    ]
+    assert datetime.strptime(moment_text(90_000), "%Y-%m-%d %H:%M:%S %z").timestamp() == 90
 
 
 @given(st.integers(0, 1_000))

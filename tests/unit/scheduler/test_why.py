@@ -125,6 +125,14 @@ def test_an_executor_that_takes_no_work_is_shown_with_the_reason(absence: Absenc
     assert f"1 {'without a link' if absence is Absence.UNLINKED else absence}" in found.words[1]
 
 
+def test_executors_whose_pools_have_faded_are_not_counted_by_pools() -> None:
+    away = AbsentExecutor("n0-b/cpu", Signature(("kind:noop",), 2), Absence.DEGRADED)
+    assert explain(fleet(absent=(away,)), ASK).words[:2] == (
+        "No executor that can do it takes it now.",
+        "Of 1 executor that can do it, none takes work now: 1 degraded.",
+    )
+
+
 def test_an_executor_is_held_for_one_queue_and_from_all_others() -> None:
     held = AbsentExecutor("n0-a/cpu", Signature(("kind:noop",), 2), Absence.HELD, used=1, held_for="q")
     ask = Ask(Requirement(("kind:noop",), 2), line=Line("q", tenants={"default": 0.0}))

@@ -85,6 +85,10 @@ def test_work_that_was_given_up_and_has_not_stopped_ends_at_no_known_time() -> N
     assert (estimate.starts_ms, estimate.reason) == (None, "what runs there is not known")
 
 
+def test_where_no_executor_takes_work_that_is_the_reason() -> None:
+    assert estimate_start(fleet_of(), Ask(NOOP), ()).reason == "no executor that can do it takes work now"
+
+
 def test_only_executors_that_were_looked_at_count_and_stand_for_the_others() -> None:
     seen = fleet_of(running(), running("n0-b/cpu"))
     fleet = msgspec.structs.replace(seen, running_work=seen.running_work[:1])
