@@ -129,7 +129,7 @@ def test_executors_whose_pools_have_faded_are_not_counted_by_pools() -> None:
     away = AbsentExecutor("n0-b/cpu", Signature(("kind:noop",), 2), Absence.DEGRADED)
     assert explain(fleet(absent=(away,)), ASK).words[:2] == (
         "No executor that can do it takes it now.",
-        "Of 1 executor that can do it, none takes work now: 1 degraded.",
+        "Of 1 executor that can do it, none takes work now: 1 short of room on their machines.",
     )
 
 
