@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests_support.redis_cluster import RedisCluster
 from tests_support.redis_server import RedisServer
 
 from mediafleet.scheduler import courier, events, loops, membership
+from mediafleet.scheduler.events import EventHub
 from mediafleet.store import Store
 
 
@@ -30,6 +32,21 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "BLOCK_MS", 20)
     monkeypatch.setattr(loops, "CANCEL_AGAIN_S", 0.02)
     monkeypatch.setattr(membership, "PRESENCE_TICKS", 250)
+
+
+@pytest.fixture
+def short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read of the stream that is under way at the end of a test must not hold it up."""
+    monkeypatch.setattr(events, "BLOCK_MS", 20)
+
+
+@pytest.fixture
+async def hub(parts: Parts, short_reads: None) -> AsyncIterator[EventHub]:
+    """A hub whose loop runs, as it does in an instance."""
+    hub = EventHub(parts.store)
+    loop = asyncio.create_task(loops.keep_going("events", hub.step))
+    yield hub
+    await loops.end_loops([loop])
 
 
 @pytest.fixture

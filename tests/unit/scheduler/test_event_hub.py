@@ -14,23 +14,9 @@ from scheduler_parts import DEADLINE_S, Parts
 from mediafleet.domain.event import Event, EventType
 from mediafleet.scheduler import events
 from mediafleet.scheduler.events import FINAL_EVENTS, EventHub
-from mediafleet.scheduler.loops import end_loops, keep_going
 from mediafleet.store.event_entries import read_events
 
-
-@pytest.fixture(autouse=True)
-def short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A read of the stream that is under way at the end of a test must not hold it up."""
-    monkeypatch.setattr(events, "BLOCK_MS", 20)
-
-
-@pytest.fixture
-async def hub(parts: Parts) -> AsyncIterator[EventHub]:
-    """A hub whose loop runs, as it does in an instance."""
-    hub = EventHub(parts.store)
-    loop = asyncio.create_task(keep_going("events", hub.step))
-    yield hub
-    await end_loops([loop])
+pytestmark = pytest.mark.usefixtures("short_reads")
 
 
 async def emit(parts: Parts, count: int, *, job: str = "j0-x", kind: EventType = EventType.JOB_PROGRESSED) -> list[str]:

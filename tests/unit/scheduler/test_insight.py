@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from running_instances import Instances, answer, ended, given, join, submit, until
 from scheduler_parts import NODE, Parts
-from tests_support.store_driver import DEFAULT_QUEUE
+from tests_support.store_driver import DEFAULT_QUEUE, LEASE_MS
+from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.errors import InvalidRequest, StoreUnavailable
 from mediafleet.domain.frames import Heartbeat
@@ -109,6 +110,19 @@ async def test_a_store_that_does_not_answer_holds_up_no_collector(
     assert b"mediafleet_store_up 0.0" in await insight.render()
     assert b"mediafleet_store_up 0.0" in await insight.render()
     assert looks.count == 2
+
+
+async def test_slots_of_nodes_that_are_off_are_no_room(
+    parts: Parts, insight: Insight, virtual_time: VirtualTime
+) -> None:
+    await parts.link(slots=2)
+    assert (await insight.stats())["slots"]["total"] == 2
+    # In ticks, as a reaper looks: after a gap it would give everybody time.
+    for _ in range(0, 2 * LEASE_MS, 500):
+        await parts.driver.reap()
+        virtual_time.advance(500)
+    stats = await insight.stats()
+    assert (stats["nodes"], stats["slots"]["total"]) == ({"offline": 1}, 0)
 
 
 async def test_the_summary_has_what_it_had_and_what_is_new(parts: Parts, insight: Insight) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,25 +13,13 @@ from mediafleet.domain.job import JobView
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
 from mediafleet.scheduler import events, waiting
 from mediafleet.scheduler.events import EventHub
-from mediafleet.scheduler.loops import end_loops, keep_going
+from mediafleet.scheduler.loops import end_loops
 from mediafleet.scheduler.waiting import wait_final
 
 JOB = "j0-mine"
 
 
-@pytest.fixture(autouse=True)
-def short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A read of the stream that is under way at the end of a test must not hold it up."""
-    monkeypatch.setattr(events, "BLOCK_MS", 20)
-
-
-@pytest.fixture
-async def hub(parts: Parts) -> AsyncIterator[EventHub]:
-    """A hub whose loop runs, as it does in an instance."""
-    hub = EventHub(parts.store)
-    loop = asyncio.create_task(keep_going("events", hub.step))
-    yield hub
-    await end_loops([loop])
+pytestmark = pytest.mark.usefixtures("short_reads")
 
 
 @dataclass
