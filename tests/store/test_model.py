@@ -277,9 +277,16 @@ class Story(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        """What a planner does with jobs that ended with open tasks."""
+        """What a planner does: it ends the open tasks of jobs that ended, and looks at those that go on."""
         for job in self.do(self.store.read.dirty_jobs(100)):
             self._cancel(job, sweep=True)
+            # A retried job may have nothing left to do: its tasks were done when its deadline passed.
+            state = self.do(self.store.read.plan_state(job))
+            if state and state.status not in FINAL_JOB_STATUSES:
+                outcome_of = self.dump().hash(f"job:{job}")["outcome_of"]
+                self.do(
+                    self.store.expand(records.ExpandPiece(job, state.version, outcome_of, [], last=True, queues={}))
+                )
 
     def _cancel(self, job: str, *, sweep: bool) -> None:
         self._stop_all(self.do(self.store.cancel(job, cursor=0, sweep=sweep)))
