@@ -244,3 +244,26 @@ def _muxer_options(plan: OutputPlan) -> list[str]:
         # The index goes to the front, so that a browser can play the file before it has all of it.
         return ["-movflags", "+faststart", "-strict", "unofficial"]
     return []
+
+
+def stream_options(number: int, stream: StreamPlan, params: TranscodeParams, plan: OutputPlan) -> list[str]:
+    """Return the options of one output stream, as `encode_arguments` gives them."""
+    return _stream_options(number, stream, params, plan)
+
+
+def ending_options(plan: OutputPlan, output: Path) -> list[str]:
+    """Return what stands after all streams of an output: attached covers, the muxer with its options, the file."""
+    return [
+        *_cover_options(plan, output.parent),
+        "-max_muxing_queue_size",
+        _QUEUE_PACKETS,
+        *_muxer_options(plan),
+        "-f",
+        plan.container.muxer,
+        url(output),
+    ]
+
+
+def quiet_options(*, tells_progress: bool = True) -> list[str]:
+    """Return the options that each FFmpeg of ours begins with."""
+    return [*_QUIET, *(_PROGRESS if tells_progress else ()), "-y"]

@@ -1,0 +1,61 @@
+"""The indexing child: prints one JSON line about when each picture of a stream is shown; imports nothing of mediafleet.
+
+It only reads packets and decodes nothing, in a process of its own for the reasons of `_probe.py`.
+`mediafleet.kinds.transcode.index` starts it and reads the line as `FrameIndex`.
+
+    python -I _index.py <absolute path> <comma-separated demuxers> <stream index>
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from typing import Any
+
+import av
+import av.error
+import av.logging
+
+
+def _read(container: Any, stream: Any) -> tuple[list[Any], str]:
+    """Return the packets that are shown as (pts, dts, is key, duration), and what broke off the reading."""
+    found: list[Any] = []
+    try:
+        # Empty packets only flush a decoder; discarded ones are hidden by an edit list.
+        shown = (packet for packet in container.demux(stream) if packet.size and not packet.is_discard)
+        # One by one, so that what came before an error stays.
+        found.extend((packet.pts, packet.dts, packet.is_keyframe, packet.duration or 0) for packet in shown)
+    except av.error.FFmpegError as error:
+        return found, error.strerror or str(error)
+    return found, ""
+
+
+def index(path: str, demuxers: str, number: int) -> dict[str, Any]:
+    """Return the shown pictures of one stream in the order of showing."""
+    options = {"protocol_whitelist": "file", "format_whitelist": demuxers}
+    with av.open(f"file:{path}", mode="r", options=options, metadata_errors="replace") as container:
+        stream = container.streams[number]
+        packets, broken = _read(container, stream)
+        base = stream.time_base
+        header = bytes(stream.codec_context.extradata or b"")
+    timed = sorted(packet for packet in packets if packet[0] is not None)
+    return {
+        "time_base": [base.numerator, base.denominator] if base else [1, 1000],
+        "pts": [packet[0] for packet in timed],
+        # A stream may be entered wherever both times of a key picture have come: which of the two counts, formats differ.
+        "keys": [[pts, pts if dts is None else min(pts, dts)] for pts, dts, is_key, _ in timed if is_key],
+        "last_duration": timed[-1][3] if timed else 0,
+        "untimed": len(packets) - len(timed),
+        "header": hashlib.sha256(header).hexdigest(),
+        "broken": broken,
+    }
+
+
+if __name__ == "__main__":
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        answer = index(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    except (av.error.FFmpegError, ValueError, LookupError) as error:
+        answer = {"broken": str(error) or "it cannot be opened"}
+    sys.stdout.write(json.dumps(answer) + "\n")

@@ -1,0 +1,135 @@
+"""Does a whole transcode in chunks on this machine, one after another: what a fleet does with many nodes.
+
+It starts FFmpeg, reads back and hands all to the pure checks. It does not fall back by itself: `NeedsWholeFile` tells
+its caller to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from mediafleet.kinds.transcode import failures
+from mediafleet.kinds.transcode.arguments import cover_arguments
+from mediafleet.kinds.transcode.chunk_arguments import (
+    ChunkJob,
+    check_chunkable,
+    chunk_arguments,
+    join_arguments,
+    join_list,
+    sound_arguments,
+)
+from mediafleet.kinds.transcode.chunk_checks import ChunkReport, check_borders, check_chunk, check_join, read_edges
+from mediafleet.kinds.transcode.chunks import LEAST_S, Chunk, NeedsWholeFile, plan_chunks
+from mediafleet.kinds.transcode.index import read_index
+from mediafleet.kinds.transcode.running import FfmpegRun
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mediafleet.kinds.transcode.media import MediaInfo
+    from mediafleet.kinds.transcode.params import TranscodeParams
+    from mediafleet.kinds.transcode.probe import Starter
+    from mediafleet.kinds.transcode.program import Ffmpeg
+    from mediafleet.kinds.transcode.streams import OutputPlan
+
+_STALL_S = 120.0
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a run works with."""
+
+    starter: Starter
+    ffmpeg: Ffmpeg
+    folder: Path
+    """Absolute; where chunks and the output are written."""
+    name: str
+    """The user's name of the input, for sentences."""
+    stall_s: float = _STALL_S
+
+
+async def open_job(tools: Tools, source: Path, plan: OutputPlan, params: TranscodeParams, info: MediaInfo) -> ChunkJob:
+    """Return the job, with the index of the picture.
+
+    Raises:
+        NeedsWholeFile: The plan has nothing that could be encoded in chunks.
+    """
+    picture = check_chunkable(plan, params)
+    index = await read_index(tools.starter, source, picture.source.index, name=tools.name)
+    return ChunkJob(plan, params, info, index)
+
+
+async def encode_chunk(tools: Tools, job: ChunkJob, chunk: Chunk, *, source: Path) -> ChunkReport:
+    """Encode one chunk into the folder and check it.
+
+    Raises:
+        NeedsWholeFile: It is not what it should be.
+    """
+    output, edges = chunk_path(tools.folder, chunk), tools.folder / f"edges-{chunk.number:05}.txt"
+    arguments = chunk_arguments(job, chunk, source=source, output=output, edges=edges)
+    await _ffmpeg(tools, arguments, output)
+    made = await read_index(tools.starter, output, 0, name=tools.name)
+    text = await asyncio.to_thread(edges.read_text)
+    return check_chunk(chunk, job.index.tick, made=made, edges=read_edges(text))
+
+
+async def encode_sound(tools: Tools, job: ChunkJob, *, source: Path) -> Path | None:
+    """Encode all sound that is not copied; None where there is none."""
+    if not job.sounds:
+        return None
+    output = tools.folder / "sound.media"
+    await _ffmpeg(tools, sound_arguments(job, source=source, output=output), output)
+    return output
+
+
+async def join(
+    tools: Tools, job: ChunkJob, chunks: tuple[Chunk, ...], *, source: Path, sound: Path | None, output: Path
+) -> None:
+    """Make the output of the chunks in the folder, and check that every picture is in it at its time.
+
+    Raises:
+        NeedsWholeFile: One is not.
+    """
+    names = [chunk_path(tools.folder, chunk).name for chunk in chunks]
+    listing = tools.folder / "chunks.ffconcat"
+    await asyncio.to_thread(listing.write_text, join_list(job, chunks, names))
+    if job.plan.covers:
+        await _ffmpeg(tools, cover_arguments(job.plan, source=source, folder=output.parent, info=job.info), None)
+    arguments = join_arguments(job, chunks=listing, sound=sound, source=source, output=output)
+    await _ffmpeg(tools, arguments, output)
+    made = await read_index(tools.starter, output, job.plan.tracks.index(job.picture), name=tools.name)
+    check_join(job.index, made, offset=job.offset)
+
+
+async def transcode_in_chunks(
+    tools: Tools, job: ChunkJob, *, source: Path, output: Path, slots: int, least_s: Fraction = LEAST_S
+) -> tuple[Chunk, ...]:
+    """Make the output in chunks and return them.
+
+    Raises:
+        NeedsWholeFile: The source cannot be cut, or a check failed; what was written is of no use.
+    """
+    chunks = plan_chunks(job.index, slots=slots, demuxer=job.info.format, least_s=least_s)
+    reports = [await encode_chunk(tools, job, chunk, source=source) for chunk in chunks]
+    check_borders(reports)
+    sound = await encode_sound(tools, job, source=source)
+    await join(tools, job, chunks, source=source, sound=sound, output=output)
+    return chunks
+
+
+def chunk_path(folder: Path, chunk: Chunk) -> Path:
+    """Return the file of an encoded chunk; its name is plain, as the join's list demands."""
+    return folder / f"chunk-{chunk.number:05}.mp4"
+
+
+async def _ffmpeg(tools: Tools, arguments: list[str], output: Path | None) -> None:
+    run = FfmpegRun(tools.starter, [tools.ffmpeg.path, *arguments], tools.name, tools.stall_s, output=output)
+    finished = await run.finish()
+    if finished.exit_code != 0:
+        raise failures.explain(finished.log, name=tools.name, exit_code=finished.exit_code)
+    # Where something had to be concealed, pictures depend on where decoding began.
+    if errors := failures.errors_in(finished.log):
+        raise NeedsWholeFile(f"FFmpeg met an error: {errors[0].rstrip('.')}.")

@@ -1,0 +1,182 @@
+"""Cuts a source into time ranges that several nodes encode. Pure: an index goes in, ranges come out.
+
+Ranges are whole ticks of the source's clock and begin at a picture each, so nothing is rounded and a variable frame
+rate needs no care. Nothing is cut out of the file itself: each range is encoded by seeking and decoding in the
+source. Record 0022 has the reasons.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from fractions import Fraction
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mediafleet.domain.errors import TaskFailed
+from mediafleet.kinds.transcode.index import FrameIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+CHUNKS_PER_SLOT = 4
+"""So that the last of them to end leaves few slots idle, and a lost one costs little."""
+LEAST_S = Fraction(4)
+"""An encoder needs some seconds to look ahead; in shorter chunks quality and speed suffer."""
+_WINDOW = Fraction(1, 4)
+"""How far a cut may move to a better place, as a share of a chunk."""
+_REORDER_S = Fraction(14, 100)
+"""FFmpeg seeks 3/23 s before the place it is told where pictures are reordered; this and a little."""
+_UNINDEXED_S = Fraction(1)
+"""How far before a key picture to enter a format without an index, where a seek only finds the neighbourhood."""
+_INDEXED = frozenset({"mov", "mp4", "matroska", "webm"})
+_PREROLL_SHARE = 1
+"""Pictures decoded only to be thrown away, at most so many for one that is kept."""
+
+
+class NeedsWholeFile(TaskFailed):
+    """A source, or what was made of it, does not allow chunks; the file is to be transcoded whole, which always works."""
+
+    code = "needs-whole-file"
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """One range of a source. All times are ticks of the source's clock."""
+
+    number: int
+    start: int
+    """When its first picture is shown."""
+    last: int
+    """When its last picture is shown."""
+    end: int
+    """When the next chunk's first picture is shown; for the last chunk, when its last picture ends."""
+    frames: int
+    is_last: bool = False
+    seek: int | None = None
+    """Where to enter the file; None for its beginning."""
+    preroll: int = 0
+    """Pictures between the key picture before it and its start: they are decoded for nothing."""
+
+
+def plan_chunks(
+    index: FrameIndex,
+    *,
+    slots: int,
+    demuxer: str = "",
+    least_s: Fraction = LEAST_S,
+    scene_cuts: Collection[int] | None = None,
+) -> tuple[Chunk, ...]:
+    """Return the chunks of a stream, in order: every picture is in exactly one, and none is shorter than the least.
+
+    Args:
+        index: The source's pictures.
+        slots: Free slots that work on it; there are about four chunks for each.
+        demuxer: FFmpeg's names of the source's format, which decide how exactly it can be entered.
+        least_s: Shortest chunk.
+        scene_cuts: Pictures that begin a scene, as ticks; guessed from the key pictures where not given.
+
+    Raises:
+        NeedsWholeFile: It is too short for two chunks, or cannot be cut reliably.
+
+    Where key pictures are rare there are fewer chunks, since most of the decoding would be for nothing.
+    """
+    _check_index(index)
+    least = least_s / index.tick
+    wanted = min(CHUNKS_PER_SLOT * slots, int((index.end - index.pts[0]) / least))
+    scenes = likely_scene_cuts(index) if scene_cuts is None else scene_cuts
+    better = [_ordinals(index, scenes), _ordinals(index, [shown for shown, _ in index.keys])]
+    is_indexed = bool(_INDEXED & set(demuxer.split(",")))
+    while wanted > 1:
+        cuts = [0, *_find_cuts(index, wanted, least, better), len(index.pts)]
+        chunks = tuple(
+            _make_chunk(index, number, begin=begin, stop=stop, is_indexed=is_indexed)
+            for number, (begin, stop) in enumerate(pairwise(cuts))
+        )
+        if len(chunks) > 1 and sum(chunk.preroll for chunk in chunks) <= _PREROLL_SHARE * len(index.pts):
+            return chunks
+        wanted //= 2
+    raise NeedsWholeFile("It is too short to be cut into chunks.")
+
+
+def likely_scene_cuts(index: FrameIndex) -> tuple[int, ...]:
+    """Return the key pictures that came earlier than the encoder's rhythm asks, which it sets where a scene begins."""
+    ordinals = _ordinals(index, [shown for shown, _ in index.keys])
+    gaps = [after - before for before, after in pairwise(ordinals)]
+    rhythm = max(gaps, default=0)
+    return tuple(index.pts[place] for gap, place in zip(gaps, ordinals[1:], strict=True) if gap < rhythm)
+
+
+def seconds(index: FrameIndex, chunk: Chunk) -> Fraction:
+    """Return the exact length of a chunk."""
+    return (chunk.end - chunk.start) * index.tick
+
+
+def _check_index(index: FrameIndex) -> None:
+    if index.broken:
+        raise NeedsWholeFile(f"Its reading stops early ({index.broken}).")
+    if index.untimed:
+        raise NeedsWholeFile(f"It does not say of {index.untimed} pictures when they are shown.")
+    if not index.pts or not index.keys:
+        raise NeedsWholeFile("It has no picture that decoding could begin with.")
+    # A range cannot tell them apart, and of two pictures at one time encoders drop one.
+    if len(set(index.pts)) != len(index.pts):
+        raise NeedsWholeFile("Some of its pictures are shown at the same time.")
+
+
+def _ordinals(index: FrameIndex, times: Collection[int]) -> list[int]:
+    """Return which pictures are shown at these times, in order; times of no picture are left out."""
+    places = {bisect_left(index.pts, time): time for time in times}
+    return sorted(place for place, time in places.items() if place < len(index.pts) and index.pts[place] == time)
+
+
+def _find_cuts(index: FrameIndex, wanted: int, least: Fraction, better: Sequence[Sequence[int]]) -> list[int]:
+    """Return the pictures at which chunks begin, but for the first."""
+    cuts: list[int] = []
+    begin = 0
+    for left in range(wanted, 1, -1):
+        lowest = bisect_left(index.pts, index.pts[begin] + least)
+        highest = bisect_right(index.pts, index.end - least) - 1
+        if lowest > highest:
+            break
+        share = Fraction(len(index.pts) - begin, left)
+        # Equal in pictures and not in time: they are what costs.
+        begin = _choose(begin + share, share * _WINDOW, (lowest, highest), better)
+        cuts.append(begin)
+    return cuts
+
+
+def _choose(ideal: Fraction, reach: Fraction, bounds: tuple[int, int], better: Sequence[Sequence[int]]) -> int:
+    lowest, highest = bounds
+    for places in better:
+        inside = places[
+            bisect_left(places, max(lowest, ideal - reach)) : bisect_right(places, min(highest, ideal + reach))
+        ]
+        if inside:
+            return min(inside, key=lambda place: abs(place - ideal))
+    return min(highest, max(lowest, round(ideal)))
+
+
+def _make_chunk(index: FrameIndex, number: int, *, begin: int, stop: int, is_indexed: bool) -> Chunk:
+    start, is_last = index.pts[begin], stop == len(index.pts)
+    key = bisect_right(index.keys, (start, start)) - 1
+    return Chunk(
+        number=number,
+        start=start,
+        last=index.pts[stop - 1],
+        end=index.end if is_last else index.pts[stop],
+        frames=stop - begin,
+        is_last=is_last,
+        seek=_seek_place(index, key, is_indexed=is_indexed) if begin and key > 0 else None,
+        preroll=begin - bisect_left(index.pts, index.keys[key][0]) if key >= 0 else begin,
+    )
+
+
+def _seek_place(index: FrameIndex, key: int, *, is_indexed: bool) -> int | None:
+    """Return a tick from which FFmpeg finds this key picture or an earlier one, never a later one."""
+    shown, decoded = index.keys[key]
+    if not is_indexed:
+        place = decoded - int(_UNINDEXED_S / index.tick)
+        return place if place > index.pts[0] else None
+    later = index.keys[key + 1][1] - 1 if key + 1 < len(index.keys) else shown + int(_REORDER_S / index.tick)
+    return max(decoded, min(later, shown + int(_REORDER_S / index.tick)))
