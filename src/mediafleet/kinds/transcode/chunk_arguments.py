@@ -110,6 +110,18 @@ def chunk_arguments(job: ChunkJob, chunk: Chunk, *, source: Path, output: Path, 
     ]
 
 
+def entry_arguments(job: ChunkJob, chunk: Chunk, *, source: Path) -> list[str]:
+    """Return the arguments that decode what comes before a chunk, to learn of what decoders complain at its entry."""
+    return [
+        *quiet_options(),
+        *("-copyts", "-noaccurate_seek"),
+        *_seek(chunk, job.index),
+        *input_options(job.info.format),
+        *("-i", url(source), "-map", f"0:{job.picture.source.index}"),
+        *("-vf", f"trim=end_pts={chunk.start + 1}", "-fps_mode", "passthrough", "-f", "null", "-"),
+    ]
+
+
 def _seek(chunk: Chunk, index: FrameIndex) -> list[str]:
     if chunk.seek is None:
         return []

@@ -17,6 +17,7 @@ from mediafleet.kinds.transcode.chunk_arguments import (
     ChunkJob,
     check_chunkable,
     chunk_arguments,
+    entry_arguments,
     join_arguments,
     join_list,
     sound_arguments,
@@ -70,10 +71,20 @@ async def encode_chunk(tools: Tools, job: ChunkJob, chunk: Chunk, *, source: Pat
     """
     output, edges = chunk_path(tools.folder, chunk), tools.folder / f"edges-{chunk.number:05}.txt"
     arguments = chunk_arguments(job, chunk, source=source, output=output, edges=edges)
-    await _ffmpeg(tools, arguments, output)
+    if complaints := await _ffmpeg(tools, arguments, output):
+        await _check_complaints(tools, job, chunk, source=source, complaints=complaints)
     made = await read_index(tools.starter, output, 0, name=tools.name)
     text = await asyncio.to_thread(edges.read_text)
     return check_chunk(chunk, job.index.tick, made=made, edges=read_edges(text))
+
+
+async def _check_complaints(tools: Tools, job: ChunkJob, chunk: Chunk, *, source: Path, complaints: set[str]) -> None:
+    """Let pass what decoders say of pictures before the chunk: in an open group the first ones lack what they refer to."""
+    known: set[str] = set()
+    if chunk.seek is not None:
+        known = await _ffmpeg(tools, entry_arguments(job, chunk, source=source), None)
+    if damage := complaints - known:
+        raise NeedsWholeFile(f"Chunk {chunk.number + 1} is damaged in the source: {min(damage).rstrip('.')}.")
 
 
 async def encode_sound(tools: Tools, job: ChunkJob, *, source: Path) -> Path | None:
@@ -125,11 +136,10 @@ def chunk_path(folder: Path, chunk: Chunk) -> Path:
     return folder / f"chunk-{chunk.number:05}.mp4"
 
 
-async def _ffmpeg(tools: Tools, arguments: list[str], output: Path | None) -> None:
+async def _ffmpeg(tools: Tools, arguments: list[str], output: Path | None) -> set[str]:
+    """Run FFmpeg to its good end; return what it called an error all the same."""
     run = FfmpegRun(tools.starter, [tools.ffmpeg.path, *arguments], tools.name, tools.stall_s, output=output)
     finished = await run.finish()
     if finished.exit_code != 0:
         raise failures.explain(finished.log, name=tools.name, exit_code=finished.exit_code)
-    # Where something had to be concealed, pictures depend on where decoding began.
-    if errors := failures.errors_in(finished.log):
-        raise NeedsWholeFile(f"FFmpeg met an error: {errors[0].rstrip('.')}.")
+    return set(failures.errors_in(finished.log))

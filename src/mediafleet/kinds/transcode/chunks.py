@@ -95,7 +95,7 @@ def plan_chunks(
         )
         if len(chunks) > 1 and sum(chunk.preroll for chunk in chunks) <= _PREROLL_SHARE * len(index.pts):
             return chunks
-        wanted //= 2
+        wanted = max(2, wanted // 2) if wanted > 2 else 0  # noqa: PLR2004 - two chunks are the fewest
     raise NeedsWholeFile("It is too short to be cut into chunks.")
 
 
