@@ -56,6 +56,8 @@ if __name__ == "__main__":
     av.logging.set_level(av.logging.ERROR)
     try:
         answer = index(sys.argv[1], sys.argv[2], int(sys.argv[3]))
-    except (av.error.FFmpegError, ValueError, LookupError) as error:
-        answer = {"broken": str(error) or "it cannot be opened"}
+    except IndexError:
+        answer = {"broken": "it has no such stream"}
+    except (av.error.FFmpegError, ValueError) as error:
+        answer = {"broken": getattr(error, "strerror", None) or str(error)}
     sys.stdout.write(json.dumps(answer) + "\n")

@@ -38,7 +38,8 @@ class ChunkJob(msgspec.Struct, frozen=True):
     params: TranscodeParams
     info: MediaInfo
     index: FrameIndex
-    """Of the one video stream that is encoded."""
+    """Of the one video stream that is encoded. A node that encodes chunks needs no more of it than the time base, one
+    that joins them only the first picture besides; the check of the join needs all."""
 
     @property
     def picture(self) -> StreamPlan:
