@@ -163,10 +163,11 @@ async def test_chunked_and_whole_are_the_same_film(tmp_path: Path, preset: str, 
     assert len(chunks) == 8
 
 
-async def test_pictures_that_begin_late_and_sound_that_begins_later_keep_their_distance(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("seen_s", "heard_s"), [("1.25", "1.5637"), ("1.5637", "1.25"), ("0", "0.3137")])
+async def test_picture_and_sound_that_begin_late_keep_their_distance(tmp_path: Path, seen_s: str, heard_s: str) -> None:
     source = tmp_path / "late.mkv"
-    picture = ["-itsoffset", "1.25", *MOVING, "testsrc2=s=128x96:r=25:d=3"]
-    sound = ["-itsoffset", "1.5637", *MOVING, "sine=r=44100:d=2"]
+    picture = ["-itsoffset", seen_s, *MOVING, "testsrc2=s=128x96:r=25:d=3"]
+    sound = ["-itsoffset", heard_s, *MOVING, "sine=r=44100:d=2"]
     await run_ffmpeg([*picture, *sound, *H264, "-g", "20", "-c:a", "pcm_s16le"], source)
     await compare(await open_bench(source, tmp_path))
 
