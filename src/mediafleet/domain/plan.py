@@ -75,6 +75,9 @@ class Expand(msgspec.Struct, frozen=True, tag="expand"):
     outcome_of: str = ""
     """Name of the task whose result is the job's: when all tasks are DONE the job completes with it,
     and when one fails the job fails with its error, without asking the plan again."""
+    drop: tuple[str, ...] = ()
+    """Names of tasks that are not needed after all: they are removed as if they had never been. Only for tasks that no
+    executor has (`Room.unplaced`); if one has begun meanwhile, nothing of the step is applied and the plan asked again."""
     chains: tuple[Chain, ...] = ()
     """Modules that should run; their results come back as finished tasks named `<chain>_<module>`, whatever tasks ran
     them. `mediafleet.kinds.chains.plan_chain` is a plan of one chain."""

@@ -19,6 +19,7 @@ from mediafleet.domain.limits import KindLimits
 from mediafleet.domain.modules import Module, check_modules
 from mediafleet.domain.placement import Policy
 from mediafleet.domain.plan import FinishedTask, Step, TaskResult, TaskSpec
+from mediafleet.domain.room import Room
 from mediafleet.kinds.chains import run_parts
 
 if TYPE_CHECKING:
@@ -182,6 +183,9 @@ class Kind:
     continues: tuple[int, ...] = ()
     """Earlier versions whose jobs plan and handlers can go on with. A job stays of the version that it was submitted
     with: no instance plans it, and no node runs its tasks, unless it has that version or one that continues it."""
+    weigh: Callable[[Job, Sequence[FinishedTask], Room], Step] | None = None
+    """A plan that also goes by what is free now; asked instead of `plan` once a task of the job is final. Pure as well.
+    What it decided shows in the names of tasks: those that exist must be named again, whatever room there is by then."""
     modules: tuple[Module, ...] = ()
     """What it can do in steps that need each other; each has a handler of its name. Its plan makes chains of them with
     `mediafleet.domain.modules.make_chain`."""

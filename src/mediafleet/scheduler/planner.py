@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import structlog
 
+from mediafleet.domain.capability import kind_capability
 from mediafleet.domain.errors import ErrorInfo, MediafleetError, StoreUnavailable
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
 from mediafleet.domain.plan import Expand, Fail, Step, Wait
@@ -20,7 +22,8 @@ from mediafleet.scheduler.tasks import expand_pieces, outcome_piece
 from mediafleet.store.scripts import as_text
 
 if TYPE_CHECKING:
-    from mediafleet.kinds import KindRegistry
+    from mediafleet.domain.room import Room
+    from mediafleet.kinds import Kind, KindRegistry
     from mediafleet.scheduler.links import LinkTable
     from mediafleet.scheduler.placer import Placer
     from mediafleet.store import Store
@@ -138,12 +141,14 @@ class Planner:
     async def _pieces(self, state: PlanState) -> list[ExpandPiece]:
         try:
             kind = self._kinds.get(state.job.kind)
-            step = self._ask_kind(state)
+            room = await self._room(kind, state)
+            step = self._ask_kind(state, room)
             if isinstance(step, Expand) and step.chains:
                 return expand_chains(state, step, kind, await self._facts.now())
             if not isinstance(step, Expand):
                 return [end_chains(outcome_piece(state.job, state.version, step), state)]
-            return expand_pieces(state.job, state.version, step, kind, known=state.names)
+            known = state.names - set(step.drop)
+            return expand_pieces(state.job, state.version, step, kind, known=known, weighed=room is not None)
         except StoreUnavailable:
             raise
         except Exception as fault:  # noqa: BLE001 - plug-in boundary: what a kind returned may be anything
@@ -153,12 +158,20 @@ class Planner:
             # With the chains that were seen, since they may have been decided anew while the state was read.
             return [end_chains(outcome_piece(state.job, state.version, Fail(error.info())), state)]
 
-    def _ask_kind(self, state: PlanState) -> Step:
+    async def _room(self, kind: Kind, state: PlanState) -> Room | None:
+        """Return what a plan weighs; None for one that goes by its job alone."""
+        if kind.weigh is None or not state.finished:
+            return None
+        capability = kind_capability(kind.name, state.job.kind_version)
+        room = await self._store.read.room(capability, state.job.priority)
+        return msgspec.structs.replace(room, tasks=state.names, unplaced=frozenset(state.waiting))
+
+    def _ask_kind(self, state: PlanState, room: Room | None) -> Step:
         kind = self._kinds.get(state.job.kind)
         try:
             finished = by_module(state.finished, read_records(state.chains)) if state.chains else state.finished
             # Of a third party's kind nobody knows what it returns.
-            step: Any = kind.plan(state.job, finished)
+            step: Any = kind.weigh(state.job, finished, room) if kind.weigh and room else kind.plan(state.job, finished)
         except MediafleetError:
             raise
         except Exception as error:

@@ -151,20 +151,35 @@ def task_records(
 
 
 def expand_pieces(
-    job: Job, version: int, step: Step, kind: Kind, *, known: Collection[str] = ()
+    job: Job, version: int, step: Step, kind: Kind, *, known: Collection[str] = (), weighed: bool = False
 ) -> list[records.ExpandPiece]:
-    """Return a plan's result as the script calls that apply it; `known` as in `check_tasks`. Raises InvalidRequest."""
+    """Return a plan's result as the script calls that apply it. Raises InvalidRequest.
+
+    Args:
+        job: The job.
+        version: What it was planned at.
+        step: What its plan returned.
+        kind: Whose plan it is.
+        known: As in `check_tasks`.
+        weighed: The plan went by more than the job's version tells (`Kind.weigh`).
+    """
     if not isinstance(step, Expand):
         return [outcome_piece(job, version, step)]
+    # One that adds nothing decides nothing.
+    weighed = weighed and bool(step.drop or {task.name for task in step.tasks} - set(known))
     # The script asks whether they are still open: the job was read when they were.
     waits = [ref.id for ref in job.inputs if not ref.uri]
     # Without tasks there is one piece all the same: the last piece is what takes the job off the list of dirty ones.
     tasks, queues = task_records(job, step.tasks, kind, waits=waits, known=known)
     starts = range(0, max(1, len(tasks)), PIECE)
+    dropped = [task_id(job.id, name) for name in step.drop]
     return [
         records.ExpandPiece(
             job=job.id,
-            version=version,
+            # The first one moves it.
+            version=version + (weighed and start > 0),
+            drop=[] if start else dropped,
+            weighed=weighed and not start,
             outcome_of=step.outcome_of,
             tasks=tasks[start : start + PIECE],
             last=start == starts[-1],

@@ -131,3 +131,9 @@ class Deferred(msgspec.Struct, frozen=True):
     """Reply of `defer`."""
 
     deferred: bool
+
+
+class Rechecked(msgspec.Struct, frozen=True):
+    """Reply of `recheck`."""
+
+    dirty: int

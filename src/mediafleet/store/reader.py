@@ -13,7 +13,7 @@ from mediafleet.domain.dead import DeadLetter
 from mediafleet.domain.event import Event, event_position
 from mediafleet.domain.ids import job_of
 from mediafleet.domain.job import Job, JobView
-from mediafleet.domain.lifecycle import JobStatus
+from mediafleet.domain.lifecycle import JobStatus, PriorityClass
 from mediafleet.domain.node import LINKED_STATES, NodeView, PoolView
 from mediafleet.domain.rules import ClusterView, FleetRules, InstanceDocument, InstanceView, KindAside
 from mediafleet.store import snapshots, views
@@ -23,6 +23,7 @@ from mediafleet.store.gauges import read_gauges
 from mediafleet.store.job_lists import read_page
 from mediafleet.store.keys import ASIDE_MS
 from mediafleet.store.records import QueueSpec
+from mediafleet.store.room import read_room
 from mediafleet.store.scripts import from_fields
 from mediafleet.store.workload import read_task_times
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from mediafleet.domain.capability import Requirement
     from mediafleet.domain.explanation import FleetSnapshot, TaskSnapshot
     from mediafleet.domain.insight import FleetGauges
+    from mediafleet.domain.room import Room
     from mediafleet.store.keys import Keys
 
 CHAINS_AT_ONCE = 256
@@ -254,6 +256,10 @@ class Reader:
     async def fleet_snapshot(self, requirements: Sequence[Requirement]) -> FleetSnapshot:
         """Return what placing goes by, with the executors of the pools that match any of the requirements."""
         return await snapshots.read_fleet(self._redis, self._keys, requirements)
+
+    async def room(self, capability: str, priority: PriorityClass) -> Room:
+        """Return what is free on executors with the capability, and what of that class or a more urgent one waits."""
+        return await read_room(self._redis, self._keys, capability, priority)
 
     async def task_snapshots(self, task_ids: Sequence[str]) -> list[TaskSnapshot]:
         """Return the tasks of those ids that there are, and what they wait for."""

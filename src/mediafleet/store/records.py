@@ -420,14 +420,11 @@ class ExpandPiece(msgspec.Struct, frozen=True):
     """Beside the weights of the tasks that are new."""
     waits: bool = False
     """Whether any of it may be decided anew when the fleet changes."""
+    weighed: bool = False
+    """Whether it goes by more than the job's version tells: then it moves the version, so that of two that were weighed
+    apart only one is applied."""
     pools: int = 0
     """Version of the pool set that chains were decided by; where it has moved on, they are decided once more."""
-
-
-class Rechecked(msgspec.Struct, frozen=True):
-    """Reply of `recheck`."""
-
-    dirty: int
 
 
 class Expanded(msgspec.Struct, frozen=True):

@@ -217,7 +217,7 @@ class Store:
 
     async def recheck(self, jobs: Sequence[str], *, plan: bool) -> int:
         """Have jobs whose chains wait planned again, and forget those that have ended; return how many were asked for."""
-        return (await self.run("recheck", records.Rechecked, jobs=jobs, plan=plan)).dirty
+        return (await self.run("recheck", cell_records.Rechecked, jobs=jobs, plan=plan)).dirty
 
     async def cancel(self, job: str, *, cursor: int, sweep: bool, data: str = "{}") -> records.CancelPiece:
         """Cancel a piece of a job's tasks; begin with cursor 0 and go on until it is 0 again."""

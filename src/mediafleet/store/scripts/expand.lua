@@ -3,7 +3,7 @@
 --    outcome = {status, field, text, data, outputs} or nil, queues = {queue id: doc}, chains = what was decided about
 --    the job's chains ('' for none), seen = what was recorded when it was, drop = [ids of tasks that others stand for],
 --    more_weight = beside that of new tasks, waits = chains are to be looked at when the fleet changes,
---    pools = version of the pool set that they were decided by
+--    pools = version of the pool set that they were decided by, weighed = the version moves by one
 -- Returns {applied, queues = [touched]}.
 -- @include base events scores record rule names queue admit counts job settle missing task outputs holds taken
 -- @include children followers followups relief
@@ -13,7 +13,8 @@ local recorded = A.chains ~= '' and (redis.call('HGET', j.key, 'chains') or '')
 -- different fleets the first decides. Who decided the same goes on with the next piece.
 local decides = recorded == A.seen
 local differs = recorded and not decides and recorded ~= A.chains
-if j.version ~= A.version or not j.status or FINAL_STATUS[j.status] or differs or (decides and not may_take_back(A.drop)) then
+local drops = decides or not recorded
+if j.version ~= A.version or not j.status or FINAL_STATUS[j.status] or differs or (drops and not may_take_back(A.drop)) then
   return cmsgpack.pack({applied = false, queues = {}})
 end
 -- What waits for other jobs is planned when it goes on; until then only its failure counts.
@@ -22,11 +23,14 @@ if (redis.call('HGET', j.key, 'awaits') or '') ~= '' and (A.outcome and A.outcom
   return reply({applied = false, queues = {}})
 end
 create_queues()
-if decides then
-  change(j, 'open', j.open - take_back(A.drop))
-  change(j, 'weight', tonumber(j.weight) + A.more_weight)
-  change(j, 'chains', A.chains)
+if drops then
+  local count, weight = take_back(A.drop)
+  change(j, 'open', j.open - count)
+  -- Chains weigh the same however they are laid out.
+  change(j, 'weight', tonumber(j.weight) + (decides and A.more_weight or -weight))
 end
+if decides then change(j, 'chains', A.chains) end
+if A.weighed then change(j, 'version', j.version + 1) end
 local count, weight, is_graph = create_tasks(A.job, A.tasks)
 if count > 0 then
   change(j, 'open', j.open + count)

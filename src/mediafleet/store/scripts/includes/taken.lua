@@ -19,9 +19,9 @@ local function remove(t)
   redis.call('PEXPIRE', t.key, REMAINS_MS)
 end
 
--- Removes them as if they had never been; returns how many there were.
+-- Removes them as if they had never been; returns how many there were, and their weight together.
 local function take_back(tasks)
-  local count = 0
+  local count, weight = 0, 0
   for _, id in ipairs(tasks) do
     local t = read_task(id, {'state', 'attempt'})
     if t.state == 'NEW' then
@@ -31,8 +31,8 @@ local function take_back(tasks)
       count_tasks(t.queue, -1)
       redis.call('LREM', P .. 'job:' .. t.job .. ':tasks', 1, id)
       remove(t)
-      count = count + 1
+      count, weight = count + 1, weight + tonumber(t.weight)
     end
   end
-  return count
+  return count, weight
 end
