@@ -185,7 +185,7 @@ class Kind:
     with: no instance plans it, and no node runs its tasks, unless it has that version or one that continues it."""
     weigh: Callable[[Job, Sequence[FinishedTask], Room], Step] | None = None
     """A plan that also goes by what is free now; asked instead of `plan` once a task of the job is final. Pure as well.
-    What it decided shows in the names of tasks: those that exist must be named again, whatever room there is by then."""
+    It must stand by what it decided by an earlier room, which shows in the names of tasks (`Room.tasks`)."""
     modules: tuple[Module, ...] = ()
     """What it can do in steps that need each other; each has a handler of its name. Its plan makes chains of them with
     `mediafleet.domain.modules.make_chain`."""

@@ -14,7 +14,7 @@ import msgspec
 from mediafleet.kinds.transcode.arguments import ending_options, quiet_options, stream_options
 from mediafleet.kinds.transcode.chunks import NeedsWholeFile
 from mediafleet.kinds.transcode.demuxers import input_options, url
-from mediafleet.kinds.transcode.params import TranscodeParams, preset_of
+from mediafleet.kinds.transcode.params import TranscodeParams, filters_of, preset_of
 from mediafleet.kinds.transcode.streams import Action, OutputPlan, StreamPlan
 
 if TYPE_CHECKING:
@@ -73,6 +73,9 @@ def check_chunkable(plan: OutputPlan, params: TranscodeParams) -> StreamPlan:
         raise NeedsWholeFile(f"It has {len(pictures)} pictures to encode, and chunks are made of one.")
     if params.bitrate:
         raise NeedsWholeFile("A bit rate can only be shared out over the whole file; 'crf' is the same in all chunks.")
+    filters = filters_of(params)
+    if not filters.keeps_frames or filters.deinterlace or filters.denoise:
+        raise NeedsWholeFile("A filter looks at neighbouring pictures or changes their number.")
     preset = preset_of(params).video
     if preset is not None and preset.fastest_fps and pictures[0].source.fps > preset.fastest_fps:
         raise NeedsWholeFile("Its frame rate is reduced, so pictures of source and output cannot be counted up.")

@@ -1,14 +1,12 @@
-"""Does a whole transcode in chunks on this machine, one after another: what a fleet does with many nodes.
+"""Encodes and joins chunks: starts FFmpeg, reads back and hands all to the pure checks.
 
-It starts FFmpeg, reads back and hands all to the pure checks. It does not fall back by itself: `NeedsWholeFile` tells
-its caller to.
+It does not fall back by itself: `NeedsWholeFile` tells its caller to.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from mediafleet.kinds.transcode import failures
@@ -22,21 +20,31 @@ from mediafleet.kinds.transcode.chunk_arguments import (
     join_list,
     sound_arguments,
 )
-from mediafleet.kinds.transcode.chunk_checks import ChunkReport, check_borders, check_chunk, check_join, read_edges
-from mediafleet.kinds.transcode.chunks import LEAST_S, Chunk, NeedsWholeFile, plan_chunks
+from mediafleet.kinds.transcode.chunk_checks import ChunkReport, check_chunk, check_join, read_edges
+from mediafleet.kinds.transcode.chunks import Chunk, NeedsWholeFile
 from mediafleet.kinds.transcode.index import read_index
-from mediafleet.kinds.transcode.running import FfmpegRun
+from mediafleet.kinds.transcode.running import FfmpegRun, Finished
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from mediafleet.kinds.transcode.media import MediaInfo
     from mediafleet.kinds.transcode.params import TranscodeParams
     from mediafleet.kinds.transcode.probe import Starter
     from mediafleet.kinds.transcode.program import Ffmpeg
+    from mediafleet.kinds.transcode.progress import Position
     from mediafleet.kinds.transcode.streams import OutputPlan
 
 _STALL_S = 120.0
+
+
+@dataclass(frozen=True)
+class Joined:
+    """How an output was put together."""
+
+    arguments: list[str]
+    finished: Finished
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,9 @@ async def open_job(tools: Tools, source: Path, plan: OutputPlan, params: Transco
     return ChunkJob(plan, params, info, index)
 
 
-async def encode_chunk(tools: Tools, job: ChunkJob, chunk: Chunk, *, source: Path) -> ChunkReport:
+async def encode_chunk(
+    tools: Tools, job: ChunkJob, chunk: Chunk, *, source: Path, on_progress: Callable[[Position], None] = lambda _: None
+) -> ChunkReport:
     """Encode one chunk into the folder and check it.
 
     Raises:
@@ -71,7 +81,7 @@ async def encode_chunk(tools: Tools, job: ChunkJob, chunk: Chunk, *, source: Pat
     """
     output, edges = chunk_path(tools.folder, chunk), tools.folder / f"edges-{chunk.number:05}.txt"
     arguments = chunk_arguments(job, chunk, source=source, output=output, edges=edges)
-    if complaints := await _ffmpeg(tools, arguments, output):
+    if complaints := await _complaints(tools, arguments, output, on_progress):
         await _check_complaints(tools, job, chunk, source=source, complaints=complaints)
     made = await read_index(tools.starter, output, 0, name=tools.name)
     text = await asyncio.to_thread(edges.read_text)
@@ -82,23 +92,23 @@ async def _check_complaints(tools: Tools, job: ChunkJob, chunk: Chunk, *, source
     """Let pass what decoders say of pictures before the chunk: in an open group the first ones lack what they refer to."""
     known: set[str] = set()
     if chunk.seek is not None:
-        known = await _ffmpeg(tools, entry_arguments(job, chunk, source=source), None)
+        known = await _complaints(tools, entry_arguments(job, chunk, source=source), None)
     if damage := complaints - known:
         raise NeedsWholeFile(f"Chunk {chunk.number + 1} is damaged in the source: {min(damage).rstrip('.')}.")
 
 
-async def encode_sound(tools: Tools, job: ChunkJob, *, source: Path) -> Path | None:
-    """Encode all sound that is not copied; None where there is none."""
-    if not job.sounds:
-        return None
+async def encode_sound(
+    tools: Tools, job: ChunkJob, *, source: Path, on_progress: Callable[[Position], None] = lambda _: None
+) -> Path:
+    """Encode all sound that is not copied, into one file."""
     output = tools.folder / "sound.media"
-    await _ffmpeg(tools, sound_arguments(job, source=source, output=output), output)
+    await _ffmpeg(tools, sound_arguments(job, source=source, output=output), output, on_progress)
     return output
 
 
 async def join(
-    tools: Tools, job: ChunkJob, chunks: tuple[Chunk, ...], *, source: Path, sound: Path | None, output: Path
-) -> None:
+    tools: Tools, job: ChunkJob, chunks: Sequence[Chunk], *, source: Path, sound: Path | None, output: Path
+) -> Joined:
     """Make the output of the chunks in the folder, and check that every picture is in it at its time.
 
     Raises:
@@ -110,25 +120,11 @@ async def join(
     if job.plan.covers:
         await _ffmpeg(tools, cover_arguments(job.plan, source=source, folder=output.parent, info=job.info), None)
     arguments = join_arguments(job, chunks=listing, sound=sound, source=source, output=output)
-    await _ffmpeg(tools, arguments, output)
+    finished = await _ffmpeg(tools, arguments, output)
+    index = await read_index(tools.starter, source, job.picture.source.index, name=tools.name)
     made = await read_index(tools.starter, output, job.plan.tracks.index(job.picture), name=tools.name)
-    check_join(job.index, made, offset=job.offset)
-
-
-async def transcode_in_chunks(
-    tools: Tools, job: ChunkJob, *, source: Path, output: Path, slots: int, least_s: Fraction = LEAST_S
-) -> tuple[Chunk, ...]:
-    """Make the output in chunks and return them.
-
-    Raises:
-        NeedsWholeFile: The source cannot be cut, or a check failed; what was written is of no use.
-    """
-    chunks = plan_chunks(job.index, slots=slots, demuxer=job.info.format, least_s=least_s)
-    reports = [await encode_chunk(tools, job, chunk, source=source) for chunk in chunks]
-    check_borders(reports)
-    sound = await encode_sound(tools, job, source=source)
-    await join(tools, job, chunks, source=source, sound=sound, output=output)
-    return chunks
+    check_join(index, made, offset=job.offset)
+    return Joined(arguments, finished)
 
 
 def chunk_path(folder: Path, chunk: Chunk) -> Path:
@@ -136,10 +132,19 @@ def chunk_path(folder: Path, chunk: Chunk) -> Path:
     return folder / f"chunk-{chunk.number:05}.mp4"
 
 
-async def _ffmpeg(tools: Tools, arguments: list[str], output: Path | None) -> set[str]:
+async def _complaints(
+    tools: Tools, arguments: list[str], output: Path | None, on_progress: Callable[[Position], None] = lambda _: None
+) -> set[str]:
     """Run FFmpeg to its good end; return what it called an error all the same."""
-    run = FfmpegRun(tools.starter, [tools.ffmpeg.path, *arguments], tools.name, tools.stall_s, output=output)
+    return set(failures.errors_in((await _ffmpeg(tools, arguments, output, on_progress)).log))
+
+
+async def _ffmpeg(
+    tools: Tools, arguments: list[str], output: Path | None, on_progress: Callable[[Position], None] = lambda _: None
+) -> Finished:
+    words = [tools.ffmpeg.path, *arguments]
+    run = FfmpegRun(tools.starter, words, tools.name, tools.stall_s, output=output, on_progress=on_progress)
     finished = await run.finish()
     if finished.exit_code != 0:
         raise failures.explain(finished.log, name=tools.name, exit_code=finished.exit_code)
-    return set(failures.errors_in(finished.log))
+    return finished

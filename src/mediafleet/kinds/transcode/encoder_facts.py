@@ -45,6 +45,9 @@ class VideoEncoder(msgspec.Struct, frozen=True):
     fastest_fps: int = 0
     """Most pictures a second that the encoder takes; 0 for any number."""
     always: Words = ()
+    split_ratio: float = 1.0
+    """Time of a film in chunks on two processes of one core each, over that of one process on both cores; from 1 on, chunks
+    gain only on other machines. Measured by `mediafleet bench chunks`, docs/benchmarks.md has the last run."""
     with_crf: Words = ()
     """What turns a bit rate off, where quality alone does not."""
 
@@ -82,6 +85,7 @@ VIDEO_ENCODERS = {
         },
         # Its ten-bit H.264 is a profile that few players know.
         bit_depths=(8,),
+        split_ratio=0.85,
     ),
     "libx265": VideoEncoder(
         codec="hevc",
@@ -98,6 +102,7 @@ VIDEO_ENCODERS = {
             "max_bitrate": _MAX_BITRATE,
         },
         smallest=32,
+        split_ratio=1.45,
     ),
     "libsvtav1": VideoEncoder(
         codec="av1",
@@ -112,6 +117,7 @@ VIDEO_ENCODERS = {
         },
         smallest=64,
         fastest_fps=240,
+        split_ratio=0.76,
     ),
     "libvpx-vp9": VideoEncoder(
         codec="vp9",

@@ -14,11 +14,15 @@ from mediafleet.domain.errors import InvalidRequest, OutputRejected, UnreadableM
 from mediafleet.domain.plan import TaskResult
 from mediafleet.kinds.transcode import failures
 from mediafleet.kinds.transcode.arguments import check_arguments, cover_arguments, encode_arguments, shown_command
+from mediafleet.kinds.transcode.chunk_run import Tools, open_job
+from mediafleet.kinds.transcode.chunks import CHUNKS_PER_SLOT, LEAST_S, NeedsWholeFile, plan_chunks
 from mediafleet.kinds.transcode.media import MediaInfo
+from mediafleet.kinds.transcode.orders import Answer, FileOrder, write
 from mediafleet.kinds.transcode.params import TranscodeParams
 from mediafleet.kinds.transcode.probe import probe
 from mediafleet.kinds.transcode.program import Ffmpeg, find_ffmpeg
 from mediafleet.kinds.transcode.running import FfmpegRun, Finished
+from mediafleet.kinds.transcode.split import MOST_UNITS, Survey
 from mediafleet.kinds.transcode.streams import OutputPlan, plan_output
 from mediafleet.kinds.transcode.verify import find_faults, find_truncation
 
@@ -37,23 +41,8 @@ _MAX_NAME_BYTES = 240
 _DOLBY_VISION = "DOVI configuration record"
 
 
-class TranscodeHandler:
-    """Runs transcode tasks. One instance serves all tasks of a node."""
-
-    def __init__(self, *, ffmpeg: Ffmpeg | None = None, stall_s: float = DEFAULT_STALL_S) -> None:
-        self._ffmpeg = ffmpeg
-        self._stall_s = stall_s
-
-    async def __call__(self, context: TaskContext, /) -> TaskResult:
-        """Make one output of one input, check it, and publish it."""
-        if len(context.spec.inputs) != 1:
-            raise InvalidRequest("A transcode takes exactly one input.")
-        ffmpeg = self._ffmpeg or await asyncio.to_thread(find_ffmpeg)
-        return await _Transcode(context, ffmpeg, self._stall_s).run()
-
-
 @dataclass(frozen=True)
-class _Made:
+class Made:
     """One output that passed, or the reasons why it did not."""
 
     plan: OutputPlan
@@ -66,8 +55,8 @@ class _Made:
     detail: str
 
 
-class _Transcode:
-    """One task on its way."""
+class FileTask:
+    """One task on the way to a file: its tools, and what it has found so far."""
 
     def __init__(self, context: TaskContext, ffmpeg: Ffmpeg, stall_s: float) -> None:
         self.context = context
@@ -77,15 +66,20 @@ class _Transcode:
         self.name = context.spec.inputs[0].name
         self.seconds: dict[str, float] = {"probe_s": 0.0, "encode_s": 0.0, "verify_s": 0.0}
 
-    async def run(self) -> TaskResult:
-        """Take all steps."""
-        self.context.report(0.0, stage="probing")
-        source = self._link(await self.context.fetch(self.context.spec.inputs[0]))
-        info = await self._probe(source)
+    async def open(self) -> Path:
+        """Fetch the source; return it under a plain name in the workspace."""
+        return self.link(await self.context.fetch(self.context.spec.inputs[0]), "input")
+
+    async def transcode(self, source: Path, info: MediaInfo) -> TaskResult:
+        """Encode the whole file, check it, and publish it."""
         made = await self._make(source, info, may_copy_sound=True)
         if made.is_undecodable and made.plan.copies_sound:
             # Sound that was copied brings the source's damage along; encoding it anew heals what can be healed.
             made = await self._make(source, info, may_copy_sound=False)
+        return await self.publish(made, info)
+
+    async def publish(self, made: Made, info: MediaInfo) -> TaskResult:
+        """Publish what passed, or raise OutputRejected."""
         output = self._accept(made)
         self.context.report(0.99, stage="publishing")
         # Only what passed is ever published: the worst that a transcoder can do is to replace a good file by a bad one.
@@ -96,15 +90,17 @@ class _Transcode:
             warnings=(*made.plan.warnings, *self._damage(made, info, output)),
         )
 
-    def _link(self, path: Path) -> Path:
-        """Give the input a plain name in the workspace, so that no tool has to cope with the user's."""
+    def link(self, path: Path, name: str) -> Path:
+        """Give an input a plain name in the workspace, so that no tool has to cope with the user's."""
         ending = path.suffix.lower() if path.suffix[1:].isalnum() and path.suffix.isascii() else ""
-        link = self.context.workspace / f"input{ending}"
+        link = self.context.workspace / f"{name}{ending}"
         # A link and not a copy: inputs are large, and one that is used in place must not be renamed.
         link.symlink_to(path.absolute())
         return link
 
-    async def _probe(self, source: Path) -> MediaInfo:
+    async def probe(self, source: Path) -> MediaInfo:
+        """Look into the source. Raises UnreadableMedia, TransientFailure."""
+        self.context.report(0.0, stage="probing")
         started = time.monotonic()
         info = await probe(self.context, source, name=self.name)
         self.seconds["probe_s"] = time.monotonic() - started
@@ -115,7 +111,23 @@ class _Transcode:
             raise UnreadableMedia(sentence, detail=info.broken)
         return info
 
-    async def _make(self, source: Path, info: MediaInfo, *, may_copy_sound: bool) -> _Made:
+    async def survey(self, source: Path, info: MediaInfo) -> Survey | None:
+        """Return how the source could be encoded in chunks; None where it cannot."""
+        if info.duration_s < 2 * LEAST_S:
+            return None
+        try:
+            plan = plan_output(info, self.params, name=self.name)
+            job = await open_job(self.tools(), source, plan, self.params, info)
+            units = plan_chunks(job.index, slots=MOST_UNITS // CHUNKS_PER_SLOT, demuxer=info.format)
+        except NeedsWholeFile:
+            return None
+        return Survey(info, job.index.time_base, job.index.pts[0], units)
+
+    def tools(self) -> Tools:
+        """Return what chunks are made with."""
+        return Tools(self.context, self.ffmpeg, self.context.workspace, self.name, self.stall_s)
+
+    async def _make(self, source: Path, info: MediaInfo, *, may_copy_sound: bool) -> Made:
         plan = plan_output(info, self.params, name=self.name, may_copy_sound=may_copy_sound)
         path = self.context.workspace / f"output.{plan.container.name}"
         arguments = encode_arguments(plan, self.params, source=source, output=path, info=info)
@@ -123,6 +135,20 @@ class _Transcode:
             # Before the encode, which attaches the files that this makes.
             await self._ffmpeg(cover_arguments(plan, source=source, folder=path.parent, info=info))
         encoded = await self._encode(arguments, path, info)
+        return await self.verify(plan, path, info, arguments=arguments, encoded=encoded)
+
+    async def verify(
+        self, plan: OutputPlan, path: Path, info: MediaInfo, *, arguments: list[str], encoded: Finished
+    ) -> Made:
+        """Hold a finished output to its source and its plan, and decode all of it.
+
+        Args:
+            plan: What should have become of each stream.
+            path: The output.
+            info: The source's inventory.
+            arguments: How it was made, for the user.
+            encoded: How FFmpeg ended that made it.
+        """
         started = time.monotonic()
         self.context.report(_ENCODED, stage="verifying")
         # At the same time: one mostly reads and the other mostly computes.
@@ -133,7 +159,7 @@ class _Transcode:
         undecodable = checked.exit_code != 0 or bool(failures.errors_in(checked.log))
         if undecodable:
             faults.append("it does not decode without errors")
-        return _Made(
+        return Made(
             plan, path, arguments, encoded, output, faults, undecodable, checked.log[-2000:] if undecodable else ""
         )
 
@@ -185,7 +211,7 @@ class _Transcode:
             self.context, [self.ffmpeg.path, *arguments], self.name, self.stall_s, on_progress=note
         ).finish()
 
-    def _accept(self, made: _Made) -> MediaInfo:
+    def _accept(self, made: Made) -> MediaInfo:
         if not made.faults and made.info is not None:
             return made.info
         what = "; ".join(made.faults)
@@ -197,7 +223,7 @@ class _Transcode:
         sentence = f"The output of {failures.show_name(self.name)} was rejected: {what}.{hint}"
         raise OutputRejected(sentence, detail=made.detail or made.encoded.log[-2000:])
 
-    def _damage(self, made: _Made, info: MediaInfo, output: MediaInfo) -> list[str]:
+    def _damage(self, made: Made, info: MediaInfo, output: MediaInfo) -> list[str]:
         """Say what the encoder had to conceal, and what no header told before."""
         warnings: list[str] = []
         errors = failures.errors_in(made.encoded.log)
@@ -215,7 +241,7 @@ class _Transcode:
             warnings.append("The Dolby Vision data of the picture is lost; the base picture stays.")
         return warnings
 
-    def _account(self, made: _Made, info: MediaInfo, output: MediaInfo) -> dict[str, Any]:
+    def _account(self, made: Made, info: MediaInfo, output: MediaInfo) -> dict[str, Any]:
         names = {
             f"file:{self.context.workspace / made.path.name}": f"file:{output_name(self.name, made.plan.container.name)}"
         }
@@ -241,6 +267,35 @@ class _Transcode:
             "ffmpeg": self.ffmpeg.version,
             "command": shown_command("ffmpeg", made.arguments, names=names),
         }
+
+
+class TranscodeHandler:
+    """Runs tasks that encode a whole file. One instance serves all tasks of a node."""
+
+    def __init__(self, *, ffmpeg: Ffmpeg | None = None, stall_s: float = DEFAULT_STALL_S) -> None:
+        self._ffmpeg = ffmpeg
+        self._stall_s = stall_s
+
+    async def __call__(self, context: TaskContext, /) -> TaskResult:
+        """Make one output of one input, check it, and publish it; or tell how it could be encoded in chunks."""
+        if len(context.spec.inputs) != 1:
+            raise InvalidRequest("A transcode takes exactly one input.")
+        order = msgspec.convert(context.spec.payload, FileOrder)
+        task = await open_task(context, ffmpeg=self._ffmpeg, stall_s=self._stall_s)
+        source = await task.open()
+        info = await task.probe(source)
+        if order.survey and (survey := await task.survey(source, info)):
+            return TaskResult(write(Answer(survey)))
+        result = await task.transcode(source, info)
+        if not order.why:
+            return result
+        warning = f"It was transcoded as a whole and not in chunks: {order.why}"
+        return msgspec.structs.replace(result, warnings=(*result.warnings, warning))
+
+
+async def open_task(context: TaskContext, *, ffmpeg: Ffmpeg | None, stall_s: float) -> FileTask:
+    """Return a task with its tools; without an FFmpeg given, with the machine's."""
+    return FileTask(context, ffmpeg or await asyncio.to_thread(find_ffmpeg), stall_s)
 
 
 def output_name(source: str, container: str) -> str:

@@ -13,6 +13,7 @@ from mediafleet.kinds.transcode.encoder_facts import AUDIO_ENCODERS, Speed
 from mediafleet.kinds.transcode.filters import Filters, Loudness, Pad, combine_filters
 from mediafleet.kinds.transcode.options import VideoOptions, combine, find_misfit
 from mediafleet.kinds.transcode.presets import ContainerName, Preset, VideoPreset, load_presets
+from mediafleet.kinds.transcode.split import Sharing
 
 __all__ = [
     "AUDIO_ENCODERS",
@@ -98,6 +99,8 @@ class TranscodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Options of the picture's encoder, over those of the preset."""
     filters: Filters = Filters()
     """What is done to the picture, over what the preset does."""
+    chunks: Sharing = Sharing.AUTO
+    """Whether several nodes may encode one file, a range each: `auto` where there is room and it is faster."""
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself, in words."""

@@ -30,7 +30,7 @@ local function accept(item)
   -- A result may come in the same tick as its ack, which is then not written by itself.
   start_job(j)
   count_down(j)
-  if j.status ~= 'completed' then set_fraction(t, j, 1) end
+  if j.status ~= 'completed' then set_fraction(t, j, 1, j.open == 0 and j.outcome_of == '') end
   save(t)
   bind_outputs(item.outputs, t.job)
   if j.graph then satisfy_children('task', t.id) end
