@@ -16,8 +16,9 @@ import pytest
 
 from mediafleet.domain.plan import TaskSpec
 from mediafleet.kinds.transcode.arguments import encode_arguments
+from mediafleet.kinds.transcode.chunk_arguments import ChunkJob
 from mediafleet.kinds.transcode.chunk_checks import check_borders, max_shift
-from mediafleet.kinds.transcode.chunk_run import Tools, encode_chunk, join, open_job, transcode_in_chunks
+from mediafleet.kinds.transcode.chunk_run import Tools, encode_chunk, encode_sound, join, open_job
 from mediafleet.kinds.transcode.chunks import Chunk, NeedsWholeFile, plan_chunks
 from mediafleet.kinds.transcode.index import FrameIndex, read_index
 from mediafleet.kinds.transcode.media import MediaInfo
@@ -68,6 +69,17 @@ class Bench:
 
     async def index(self, path: Path) -> FrameIndex:
         return await read_index(self.context, path, 0, name=path.name)
+
+
+async def transcode_in_chunks(
+    tools: Tools, job: ChunkJob, *, source: Path, output: Path, slots: int, least_s: Fraction
+) -> tuple[Chunk, ...]:
+    """Do on this machine, one after another, what a fleet does with many nodes; return the chunks."""
+    chunks = plan_chunks(job.index, slots=slots, demuxer=job.info.format, least_s=least_s)
+    check_borders([await encode_chunk(tools, job, chunk, source=source) for chunk in chunks])
+    sound = await encode_sound(tools, job, source=source) if job.sounds else None
+    await join(tools, job, chunks, source=source, sound=sound, output=output)
+    return chunks
 
 
 async def open_bench(source: Path, folder: Path, **wanted: Any) -> Bench:

@@ -19,6 +19,7 @@ from mediafleet.domain.health import Cause
 from mediafleet.domain.insight import FleetGauges, OpenTasks, QueueDepth
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
 from mediafleet.domain.node import NodeState
+from mediafleet.domain.room import Room
 from mediafleet.domain.rules import ClusterView, FleetRules, InstanceDocument, KindAside
 from mediafleet.store import Store
 from mediafleet.store.reader import SHOWN_TASKS, Reader
@@ -31,6 +32,7 @@ ARGUMENTS: dict[str, Any] = {
     "artifact_id": "a0-1",
     "artifact_ids": ["a0-1"],
     "block_ms": 1,
+    "capability": "kind:noop",
     "cursor": 0,
     "field": "version",
     "job_id": "j0-1",
@@ -39,6 +41,7 @@ ARGUMENTS: dict[str, Any] = {
     "limit": 1,
     "node_id": "n0-a",
     "offset": 0,
+    "priority": PriorityClass.BATCH,
     "queues": ["q"],
     "requirements": [],
     "status": None,
@@ -98,6 +101,7 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
         "queue_heads": {},
         "pools_version": 0,
         "queues": {},
+        "room": Room(),
         "schema_field": SCHEMA,
         "task_times": {},
         "task_belongings": (frozenset(), frozenset()),

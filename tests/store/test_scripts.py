@@ -64,7 +64,7 @@ REPLIES: dict[str, Any] = {
     "prolong_artifact": records.Opened,
     "progress": records.Stale,
     "reap": records.Reaped,
-    "recheck": records.Rechecked,
+    "recheck": cell_records.Rechecked,
     "register": records.NodeAdmitted,
     "renew": records.Renewed,
     "reshape": health.Reshaped,

@@ -20,6 +20,7 @@ from mediafleet.domain.frames import JobAck, JobCancel
 from mediafleet.domain.job import Job
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
 from mediafleet.domain.plan import Complete, Expand, Fail, FinishedTask, NewTask, Step, TaskResult, Wait
+from mediafleet.domain.room import FreeSlots, Room
 from mediafleet.domain.rules import InstanceDocument
 from mediafleet.kinds.noop import KIND
 from mediafleet.kinds.seam import Kind
@@ -265,6 +266,57 @@ async def test_a_job_that_is_gone_is_taken_off_the_list(parts: Parts) -> None:
     await parts.driver.redis.delete(parts.store.keys.job(job))
     await plan_all(parts)
     assert await parts.store.read.dirty_jobs(10) == []
+
+
+# --- plans that weigh what is free ------------------------------------------------------------
+
+
+async def test_a_plan_that_weighs_sees_what_is_free_and_what_it_named_before(store: Store, tmp_path: Path) -> None:
+    rooms: list[Room] = []
+
+    def weigh(_: Job, finished: Sequence[FinishedTask], room: Room) -> Step:
+        rooms.append(room)
+        return Complete({}) if len(finished) > 1 else steps(*(f"part-{n}" for n in range(len(room.free))))
+
+    kind = kind_with(lambda _, __: steps("look"), weigh=weigh)
+    parts = Parts(store, tmp_path, kinds=[kind])
+    await parts.link(slots=3)
+    job = await parts.submit()
+    await plan_all(parts)
+    assert rooms == [], "nothing is done yet"
+    await run_all(parts)
+    await plan_all(parts)
+    await run_all(parts)
+    await plan_all(parts)
+    assert (await parts.job(job)).status is JobStatus.COMPLETED
+    first, second = rooms
+    assert (first.free, first.tasks) == ((FreeSlots(NODE, (kind.capability,), 3),), {"look"})
+    assert second.tasks == {"look", "part-0"}
+    assert first.unplaced == second.unplaced == frozenset()
+
+
+async def test_a_step_that_was_weighed_and_adds_tasks_moves_its_job_on(store: Store, tmp_path: Path) -> None:
+    """Or another instance that sees other room could add its own tasks beside."""
+    names = [f"t{number}" for number in range(PIECE + 2)]
+
+    def weigh(_: Job, __: Sequence[FinishedTask], room: Room) -> Step:
+        return steps(*(set(names) - room.tasks))
+
+    parts = Parts(store, tmp_path, kinds=[kind_with(lambda _, __: steps("look"), weigh=weigh)])
+    await parts.link(slots=1)
+    job = await parts.submit()
+    seen: list[tuple[int, int]] = []
+    for _ in range(3):
+        await plan_all(parts)
+        state = await store.read.plan_state(job)
+        assert state
+        seen.append((state.version, len(state.names)))
+        await run_all(parts)
+    every = len(names) + 1
+    assert seen == [(1, 1), (3, every), (4, every)], (
+        "2 with the first task's end, 3 with the step; the last adds nothing"
+    )
+    assert await store.read.dirty_jobs(10) == [job], "the second task's end"
 
 
 # --- kinds that not every instance has ------------------------------------------------------

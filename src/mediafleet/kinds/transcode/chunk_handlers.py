@@ -15,6 +15,7 @@ from mediafleet.domain.errors import MediafleetError
 from mediafleet.domain.plan import TaskResult
 from mediafleet.kinds.transcode.chunk_arguments import ChunkJob
 from mediafleet.kinds.transcode.chunk_run import chunk_path, encode_chunk, encode_sound, join
+from mediafleet.kinds.transcode.chunks import NeedsWholeFile
 from mediafleet.kinds.transcode.handler import DEFAULT_STALL_S, FileTask, open_task
 from mediafleet.kinds.transcode.index import FrameIndex
 from mediafleet.kinds.transcode.orders import Answer, ChunkOrder, write
@@ -48,6 +49,8 @@ class _Handler(ABC):
         job = ChunkJob(plan, task.params, order.info, FrameIndex(order.time_base, (order.first,)))
         try:
             return await self.run(task, order, job)
+        except NeedsWholeFile as doubt:
+            return TaskResult(write(Answer(whole=doubt.message)))
         except MediafleetError as error:
             # What would end the same way again may well go right for the whole file, or else says there what is wrong.
             if error.retryable:

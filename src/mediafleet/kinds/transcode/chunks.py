@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mediafleet.domain.errors import TaskFailed
 from mediafleet.kinds.transcode.index import FrameIndex
 
 if TYPE_CHECKING:
@@ -35,10 +34,13 @@ _PREROLL_SHARE = 1
 """Pictures decoded only to be thrown away, at most so many for one that is kept."""
 
 
-class NeedsWholeFile(TaskFailed):
+class NeedsWholeFile(Exception):
     """A source, or what was made of it, does not allow chunks; the file is to be transcoded whole, which always works."""
 
-    code = "needs-whole-file"
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+        """One sentence that says why."""
 
 
 class Chunk(msgspec.Struct, frozen=True):

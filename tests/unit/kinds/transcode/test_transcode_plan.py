@@ -35,7 +35,7 @@ def job(wanted: TranscodeParams) -> Job:
 
 
 def test_one_task_makes_the_outcome() -> None:
-    step = plan_transcode(job(params(preset="hevc")), ())
+    step = plan_transcode(job(params(preset="hevc", chunks="never")), ())
     assert isinstance(step, Expand)
     assert step.outcome_of == "transcode"
     (task,) = step.tasks
@@ -64,4 +64,5 @@ def test_a_node_needs_the_encoders_that_may_run(values: dict[str, object], encod
 
 def test_the_kind_is_found_by_its_entry_point() -> None:
     assert KindRegistry.installed().get("transcode") is KIND
-    assert (KIND.capability, KIND.inputs) == ("kind:transcode", (1, 1))
+    assert (KIND.capability, KIND.inputs) == ("kind:transcode@2", (1, 1))
+    assert KIND.versions == (1, 2), "jobs of the first version go on"

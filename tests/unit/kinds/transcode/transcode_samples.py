@@ -6,11 +6,15 @@ from typing import Any
 
 import msgspec
 
+from mediafleet.kinds.transcode.chunks import plan_chunks
+from mediafleet.kinds.transcode.index import FrameIndex
 from mediafleet.kinds.transcode.media import MediaInfo, StreamInfo
 from mediafleet.kinds.transcode.params import TranscodeParams
+from mediafleet.kinds.transcode.split import Survey
 
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 MKV = "matroska,webm"
+_TICKS = 512
 
 
 def video(**changes: Any) -> StreamInfo:
@@ -68,3 +72,16 @@ def media(*streams: StreamInfo, **changes: Any) -> MediaInfo:
 def params(**values: Any) -> TranscodeParams:
     """Params as they arrive from a user."""
     return msgspec.convert(values, TranscodeParams)
+
+
+def film(seconds: int) -> FrameIndex:
+    """25 pictures a second with a key picture each second."""
+    pts = tuple(range(0, seconds * 25 * _TICKS, _TICKS))
+    return FrameIndex((1, 25 * _TICKS), pts, tuple((time, time) for time in pts[::25]), _TICKS)
+
+
+def survey(seconds: int = 600) -> Survey:
+    """What a look at such a film tells."""
+    index = film(seconds)
+    units = plan_chunks(index, slots=64, demuxer="matroska")
+    return Survey(media(video()), index.time_base, index.pts[0], units)

@@ -1,0 +1,85 @@
+"""Whether a film is shared out, and in how many chunks: by what is free, what waits, and what the encoder gains."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transcode_samples import survey
+
+from mediafleet.domain.room import FreeSlots, Room
+from mediafleet.kinds.transcode.chunks import Chunk
+from mediafleet.kinds.transcode.split import Sharing, Survey, count_chunks, join_units, usable_slots
+
+ENCODER = "encoder:libx264"
+
+
+def room(*slots: int, waiting: int = 0, capability: str = ENCODER) -> Room:
+    """One node for each number of free slots."""
+    return Room(tuple(FreeSlots(f"n0-{n}", (capability,), free) for n, free in enumerate(slots)), waiting)
+
+
+def chunks(found: Survey, here: Room, sharing: Sharing = Sharing.AUTO, encoder: str = "libx264") -> int:
+    return count_chunks(found, sharing, here, encoder=encoder, capabilities=(ENCODER,))
+
+
+def test_each_free_slot_gets_about_four_chunks() -> None:
+    assert chunks(survey(), room(2, 1)) == 12
+
+
+def test_a_short_film_has_no_more_chunks_than_it_can_be_cut_into() -> None:
+    found = survey(20)
+    assert len(found.units) == chunks(found, room(8)) == 5
+
+
+@pytest.mark.parametrize(
+    ("here", "why"),
+    [
+        (room(), "nothing is free"),
+        (room(1), "one slot has nobody to share with"),
+        (room(1, 1, waiting=2), "as many files wait as there are slots"),
+        (room(4, capability="encoder:libx265"), "the nodes with room cannot do it"),
+    ],
+)
+def test_a_file_stays_whole_where_chunks_gain_nothing(here: Room, why: str) -> None:
+    assert chunks(survey(), here) == 1, why
+
+
+def test_whoever_insists_gets_chunks_wherever_the_file_allows_it() -> None:
+    busy = room(1, waiting=90)
+    assert chunks(survey(), busy, Sharing.ALWAYS) == 4
+    assert chunks(survey(), room(), Sharing.ALWAYS) == 4
+
+
+def test_an_encoder_that_loses_by_sharing_a_machine_is_given_one_chunk_a_machine() -> None:
+    by_node = {"n0-a": 4, "n0-b": 2}
+    assert usable_slots("libx264", by_node) == usable_slots("libsvtav1", by_node) == 6
+    assert usable_slots("libx265", by_node) == 2
+    assert usable_slots("of-tomorrow", by_node) == 2
+    assert chunks(survey(), room(4), encoder="libx265") == 1
+
+
+@given(seconds=st.integers(8, 900), count=st.integers(1, 64))
+def test_joined_units_are_the_film_in_order(seconds: int, count: int) -> None:
+    found = survey(seconds)
+    count = min(count, len(found.units))
+    joined = join_units(found.units, count)
+    assert len(joined) == count
+    assert [chunk.number for chunk in joined] == list(range(count))
+    assert sum(chunk.frames for chunk in joined) == seconds * 25
+    assert all(one.end == other.start and not one.is_last for one, other in pairwise(joined))
+    assert (joined[0].start, joined[-1].is_last, joined[-1].end) == (0, True, found.units[-1].end)
+    entries = {unit.start: unit for unit in found.units}
+    assert all(entries[chunk.start].seek == chunk.seek for chunk in joined), "each is entered where its first unit is"
+
+
+@given(frames=st.lists(st.integers(1, 400), min_size=2, max_size=60), count=st.integers(2, 20))
+def test_joined_units_are_about_equal(frames: list[int], count: int) -> None:
+    units = [Chunk(n, n, n, n + 1, pictures, is_last=n == len(frames) - 1) for n, pictures in enumerate(frames)]
+    count = min(count, len(units))
+    sizes = [chunk.frames for chunk in join_units(units, count)]
+    share = Fraction(sum(frames), count)
+    assert max(sizes) <= share + max(frames)
