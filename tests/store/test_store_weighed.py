@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests_support.store_driver import DEFAULT_QUEUE, StoreDriver, spec
+from tests_support.store_driver import DEFAULT_QUEUE, RETENTION_MS, StoreDriver, spec
 
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
 from mediafleet.domain.room import FreeSlots, Room
@@ -152,3 +152,45 @@ async def test_progress_stays_while_the_plan_thinks(driver: StoreDriver) -> None
     view = await driver.store.read.job(job)
     assert view
     assert view.progress == pytest.approx((1 + 1.5) / 4)
+
+
+# --- what is made for other tasks ------------------------------------------------------------
+
+
+async def made(driver: StoreDriver, *artifacts: str) -> str:
+    """Return a job whose one task has made these."""
+    job = await open_job(driver, "make")
+    for artifact in artifacts:
+        await driver.store.open_artifact(artifact, doc="{}", state="complete", retention_ms=RETENTION_MS)
+    await driver.join("n0-a-1")
+    (placed,) = await driver.place_all()
+    await driver.ack(placed)
+    await driver.store.finish([records.ResultRecord(placed.task, placed.grant, "{}", list(artifacts))])
+    return job
+
+
+@pytest.mark.parametrize(
+    ("status", "kept"), [(JobStatus.COMPLETED, {"a0-film"}), (JobStatus.FAILED, {"a0-film", "a0-chunk"})]
+)
+async def test_what_a_job_that_is_done_does_not_give_is_removed(
+    driver: StoreDriver, status: JobStatus, kept: set[str]
+) -> None:
+    job = await made(driver, "a0-film", "a0-chunk")
+    field = "result" if status is JobStatus.COMPLETED else "error"
+    outcome = records.OutcomeRecord(status, field, "{}", "{}", ["a0-film"] if field == "result" else [])
+    end = msgspec.structs.replace(piece(job, 2, [], weighed=False), outcome=outcome)
+    assert (await driver.store.expand(end)).applied
+    due = set((await driver.reap()).artifacts)
+    assert due == {"a0-film", "a0-chunk"} - kept
+    members = await driver.redis.smembers(driver.store.keys.tag + f"job:{job}:outputs")
+    assert {name.decode() for name in members} == kept
+
+
+async def test_what_another_job_reads_stays(driver: StoreDriver) -> None:
+    job = await made(driver, "a0-film", "a0-chunk")
+    await driver.submit(driver.job_record({"read": ()}, inputs=["a0-chunk"]))
+    outcome = records.OutcomeRecord(JobStatus.COMPLETED, "result", "{}", "{}", ["a0-film"])
+    assert (
+        await driver.store.expand(msgspec.structs.replace(piece(job, 2, [], weighed=False), outcome=outcome))
+    ).applied
+    assert (await driver.reap()).artifacts == []

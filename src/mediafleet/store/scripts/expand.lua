@@ -49,6 +49,7 @@ if A.last then
   end
   if A.outcome then
     bind_outputs(A.outcome.outputs, A.job)
+    if A.outcome.status == 'completed' then keep_outputs(A.outcome.outputs, A.job) end
     close_job(j, A.outcome.status, A.outcome.field, A.outcome.text, A.outcome.data)
   else
     settle_job(j)

@@ -2,7 +2,7 @@
 -- A job with open tasks, or with revoked work that no node has confirmed to have stopped, stays: the reaper names it again.
 -- A: job, inputs = [artifact ids], piece
 -- Returns {done}: false if the caller must call again.
--- @include base events scores record rule names queue counts job key holds
+-- @include base events scores record rule names queue counts job key holds outputs
 local key = P .. 'job:' .. A.job
 local j = read_job(A.job)
 if not j.status then drop_score(P .. 'due', 'job|' .. A.job) end
@@ -23,16 +23,8 @@ for _ = 1, A.piece do
 end
 if redis.call('EXISTS', key .. ':tasks') == 1 then return reply({done = false}) end
 
-local function let_go(artifact)
-  local users = P .. 'artifact:' .. artifact .. ':jobs'
-  redis.call('SREM', users, A.job)
-  if redis.call('EXISTS', users) == 0 and redis.call('EXISTS', P .. 'artifact:' .. artifact) == 1 then
-    set_score(P .. 'due', 'artifact|' .. artifact, NOW)
-  end
-end
-
-for _, artifact in ipairs(A.inputs) do let_go(artifact) end
-for _, artifact in ipairs(redis.call('SMEMBERS', key .. ':outputs')) do let_go(artifact) end
+for _, artifact in ipairs(A.inputs) do unbind(artifact, A.job) end
+for _, artifact in ipairs(redis.call('SMEMBERS', key .. ':outputs')) do unbind(artifact, A.job) end
 free_key(j)
 for _, index_key in ipairs({'jobs', 'jobs:' .. j.status, 'kind:' .. j.kind, 'dirty'}) do
   drop_score(P .. index_key, A.job)
