@@ -115,7 +115,9 @@ class _Cell:
         fixed = documented_names()
         for key in self.keys():
             if self._client.ttl(self.name(key)) == -1 and not (key in fixed or self._has_owner(key)):
-                yield key
+                # It may have gone, and its place on the list with it, while it was looked at.
+                if self._client.exists(self.name(key)):
+                    yield key
 
     def _has_owner(self, key: str) -> bool:
         word, _, rest = key.partition(":")
