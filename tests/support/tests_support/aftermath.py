@@ -114,10 +114,10 @@ class _Cell:
         """Yield the keys that nobody will ever remove: without a time to live, and of nothing that is on a list."""
         fixed = documented_names()
         for key in self.keys():
-            if self._client.ttl(self.name(key)) == -1 and not (key in fixed or self._has_owner(key)):
-                # It may have gone, and its place on the list with it, while it was looked at.
-                if self._client.exists(self.name(key)):
-                    yield key
+            lasts = self._client.ttl(self.name(key)) == -1 and not (key in fixed or self._has_owner(key))
+            # It may have gone, and its place on the list with it, while it was looked at.
+            if lasts and self._client.exists(self.name(key)):
+                yield key
 
     def _has_owner(self, key: str) -> bool:
         word, _, rest = key.partition(":")
