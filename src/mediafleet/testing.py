@@ -125,7 +125,7 @@ class LocalChildProcess:
 class LocalTaskContext:
     """A `TaskContext` on this machine: inputs are read in place, outputs are moved into a folder.
 
-    `reports` and `started` record what the handler told and which programs it ran; `on_report` is
+    `reports`, `started` and `asked` record what the handler told, which programs it ran and which ranges it fetched; `on_report` is
     called with each report, so that a test can wait for one.
     """
 
@@ -136,6 +136,7 @@ class LocalTaskContext:
         self.outputs = folder / f"published-{secrets.token_hex(4)}"
         self.reports: list[Report] = []
         self.on_report: Callable[[Report], None] = lambda _: None
+        self.asked: list[Sequence[tuple[int, int]] | None] = []
         self.published: dict[str, Path] = {}
         self.started: list[LocalChildProcess] = []
 
@@ -165,12 +166,13 @@ class LocalTaskContext:
         """A folder of this attempt's own."""
         return self._workspace
 
-    async def fetch(self, ref: ArtifactRef) -> Path:
-        """Return the path of a `file://` reference.
+    async def fetch(self, ref: ArtifactRef, *, ranges: Sequence[tuple[int, int]] | None = None) -> Path:
+        """Return the path of a `file://` reference; `ranges` are noted in `asked` and change nothing.
 
         Raises:
             NotFound: It names no file.
         """
+        self.asked.append(ranges)
         return _local_path(ref)
 
     async def publish(self, path: Path, *, name: str) -> ArtifactRef:

@@ -129,7 +129,7 @@ async def _given(claim: bool) -> bool:  # noqa: FBT001 - a value as a coroutine
 class NoArtifacts:
     """Stores nothing: no step that is run here has files."""
 
-    async def resolve(self, *_: object) -> Path:
+    async def resolve(self, *_: object, **__: object) -> Path:
         raise NotImplementedError
 
     async def upload(self, *_: object, **__: object) -> Any:

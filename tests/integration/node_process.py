@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class NoArtifacts:
     """Stores nothing: no step that is run here has files."""
 
-    async def resolve(self, ref: ArtifactRef, workspace: Path, /) -> Path:
+    async def resolve(self, ref: ArtifactRef, workspace: Path, /, **_: object) -> Path:
         raise NotImplementedError
 
     async def upload(

@@ -49,7 +49,7 @@ class Shelf:
     away: int = 0
     calls: int = 0
 
-    async def resolve(self, ref: ArtifactRef, workspace: Path, /) -> Path:
+    async def resolve(self, ref: ArtifactRef, workspace: Path, /, **_: object) -> Path:
         raise NotImplementedError
 
     async def upload(

@@ -40,7 +40,7 @@ class Detector:
 class NoArtifacts:
     """Stores nothing: no step that is run here has files."""
 
-    async def resolve(self, ref: ArtifactRef, workspace: Path, /) -> Path:
+    async def resolve(self, ref: ArtifactRef, workspace: Path, /, **_: object) -> Path:
         raise NotImplementedError
 
     async def upload(self, path: Path, *, name: str, grant: str, on_progress: object = None) -> ArtifactRef:

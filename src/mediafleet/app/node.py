@@ -13,6 +13,7 @@ import aiohttp
 
 from mediafleet.app.serving import start_traces
 from mediafleet.app.signals import Signals
+from mediafleet.artifacts.cache import ArtifactCache
 from mediafleet.artifacts.transfer import ArtifactClient
 from mediafleet.domain.addresses import AddressRing
 from mediafleet.doors.push.node_api import listening
@@ -38,6 +39,9 @@ async def serve_node(settings: Settings) -> int:
     async with AsyncExitStack() as stack:
         start_traces("mediafleet-node", stack)
         session = await stack.enter_async_context(aiohttp.ClientSession())
+        cache = ArtifactCache(data / "cache", node.cache_bytes)
+        trimming = asyncio.create_task(cache.keep_small(), name="cache")
+        stack.callback(trimming.cancel)
         dial, move_on = await stack.enter_async_context(_links(settings, ring))
         agent = NodeAgent(
             node,
@@ -46,7 +50,7 @@ async def serve_node(settings: Settings) -> int:
                 kinds=KindRegistry.installed(),
                 dial=dial,
                 move_on=move_on,
-                artifacts=ArtifactClient(session, ring, settings.server.token),
+                artifacts=ArtifactClient(session, ring, settings.server.token, cache=cache),
                 cell=settings.store.cell,
             ),
         )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 import msgspec
+import stamina
 
-from mediafleet.domain.errors import ErrorInfo, MediafleetError, SchedulerUnavailable
+from mediafleet.domain.errors import ErrorInfo, MediafleetError, SchedulerUnavailable, StoreUnavailable
 from mediafleet.domain.problems import CLASSES, error_from_info
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ STALL_S = 60.0
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 5.0
 """Longest pause between two tries."""
+ATTEMPTS = 5
+"""Tries in a row without a single byte of progress."""
 _MAX_PROBLEM_BYTES = 64 * 1024
 _LOST = (aiohttp.ClientError, TimeoutError, ConnectionError)
 _CODE_OF_STATUS = {401: "unauthorized", 403: "unauthorized", 404: "not-found", 409: "conflict"}
@@ -77,6 +80,17 @@ class Exchange:
             raise SchedulerUnavailable(
                 "The scheduler does not answer, or the connection to it broke; try again.", detail=repr(error)
             ) from error
+
+
+def retries() -> Any:
+    """Return the tries of one download: what is away is waited for a few times, everything else is final."""
+    return stamina.retry_context(
+        on=(SchedulerUnavailable, StoreUnavailable),
+        attempts=ATTEMPTS,
+        timeout=None,
+        wait_initial=FIRST_WAIT_S,
+        wait_max=LONGEST_WAIT_S,
+    )
 
 
 def decode(raw: bytes, wanted: type[T]) -> T:

@@ -13,39 +13,54 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
 
-import stamina
+import structlog
 
 from mediafleet.artifacts.disk import BLOCK_BYTES, explain, sync_file, sync_folder
-from mediafleet.artifacts.exchange import FIRST_WAIT_S, LONGEST_WAIT_S, Exchange
+from mediafleet.artifacts.exchange import Exchange, retries
 from mediafleet.artifacts.fingerprint import path_of_uri, sees_same_file
+from mediafleet.artifacts.origins import Fetcher, SchedulerOrigin
+from mediafleet.artifacts.ranges import GAP_BYTES, Range, count_bytes, merge_ranges
 from mediafleet.artifacts.sending import Sender
 from mediafleet.domain.addresses import AddressRing
 from mediafleet.domain.artifact import ArtifactRef
-from mediafleet.domain.errors import InvalidRequest, SchedulerUnavailable, StoreUnavailable, TransientFailure
+from mediafleet.domain.errors import InvalidRequest, SchedulerUnavailable, TransientFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import aiohttp
 
+    from mediafleet.artifacts.cache import ArtifactCache
+    from mediafleet.artifacts.origins import Origin
+
     OnProgress = Callable[[int], None]
     """Called with the bytes moved so far."""
+    OnFetched = Callable[[int, int], None]
+    """Called with the bytes fetched so far, and how many are to be fetched."""
 
-ATTEMPTS = 5
-"""Tries in a row without a single byte of progress."""
+log = structlog.get_logger(__name__)
 
 
 class ArtifactClient:
     """Uploads to and downloads from one scheduler, over a session that somebody else opens and closes."""
 
-    def __init__(self, session: aiohttp.ClientSession, addresses: AddressRing | str, token: str = "") -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        addresses: AddressRing | str,
+        token: str = "",
+        *,
+        cache: ArtifactCache | None = None,
+    ) -> None:
         """Bind a session to a scheduler.
 
         Args:
             token: Sent with each request; leave it empty where the session already sends one.
+            cache: Keeps what `resolve` fetches, and holds what it fetches in part; it is this process's own.
         """
         ring = AddressRing(addresses) if isinstance(addresses, str) else addresses
+        self._cache = cache
         self._exchange = Exchange(session, ring, token)
         self._sender = Sender(self._exchange)
 
@@ -97,24 +112,71 @@ class ArtifactClient:
         finally:
             draft.unlink(missing_ok=True)
 
-    async def resolve(self, ref: ArtifactRef, workspace: Path) -> Path:
+    async def resolve(
+        self,
+        ref: ArtifactRef,
+        workspace: Path,
+        *,
+        ranges: Sequence[Range] | None = None,
+        on_progress: OnFetched | None = None,
+    ) -> Path:
         """Return a local path with the artifact's bytes: in place if this machine proves to see the file, else a copy.
+
+        Args:
+            ranges: What is needed of it, half-open; the file is as long as the artifact, and what lies elsewhere in it
+                may be zeros. All of it if None, and wherever fetching parts is not possible.
+            on_progress: Told of what is fetched; of nothing where nothing is.
 
         Raises:
             MediafleetError: As for `download`.
         """
+        if path := await self._in_place(ref):
+            return path
+        folder = workspace / "inputs" / _plain(ref.id)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Below the id, because two inputs of one task may have the same name.
+        copy = folder / _plain(ref.name)
+        if (
+            self._cache
+            and ref.size > 0
+            and await self._lend(self._cache, ref, copy, ranges, on_progress or _tell_nobody)
+        ):
+            return copy
+        if not copy.exists():
+            told = on_progress or _tell_nobody
+            await self.download(ref, copy, on_progress=lambda moved: told(moved, ref.size))
+        return copy
+
+    async def _in_place(self, ref: ArtifactRef) -> Path | None:
         if ref.uri.startswith("file://") and ref.fingerprint is not None:
             with suppress(InvalidRequest):
                 path = path_of_uri(ref.uri)
                 if await sees_same_file(path, ref.fingerprint):
                     return path
-        folder = workspace / "inputs" / _plain(ref.id)
-        folder.mkdir(parents=True, exist_ok=True)
-        # Below the id, because two inputs of one task may have the same name.
-        copy = folder / _plain(ref.name)
-        if not copy.exists():
-            await self.download(ref, copy)
-        return copy
+        return None
+
+    async def _lend(
+        self,
+        cache: ArtifactCache,
+        ref: ArtifactRef,
+        link: Path,
+        ranges: Sequence[Range] | None,
+        on_progress: OnFetched,
+    ) -> bool:
+        """Fetch into the cache and link from there; False where the file system has no links."""
+        wanted = None if ranges is None else merge_ranges(ranges, size=ref.size, gap=GAP_BYTES)
+        tally = _Tally(ref.size if wanted is None else count_bytes(wanted), on_progress)
+        fetcher = Fetcher(self._origins(ref), tally.add)
+        try:
+            await cache.lend(ref, wanted, fetcher.fetch, link)
+        except OSError as error:
+            log.warning("this file system has no hard links: nothing is kept for later tasks", reason=repr(error))
+            self._cache = None
+            return False
+        return True
+
+    def _origins(self, ref: ArtifactRef) -> list[Origin]:
+        return [SchedulerOrigin(self._exchange, ref)]
 
     # --- fetching ------------------------------------------------------------------------------
 
@@ -122,7 +184,7 @@ class ArtifactClient:
         while True:
             before = partial.offset
             try:
-                async for attempt in _retries():
+                async for attempt in retries():
                     with attempt:
                         await self._fetch_rest(partial)
                         return
@@ -152,6 +214,19 @@ class _Rising:
         if moved > self.told:
             self.told = moved
             self.on_progress(moved)
+
+
+@dataclass
+class _Tally:
+    """Counts what comes; other calls may bring parts of the same."""
+
+    wanted: int
+    on_progress: OnFetched
+    fetched: int = 0
+
+    def add(self, count: int) -> None:
+        self.fetched += count
+        self.on_progress(min(self.fetched, self.wanted), self.wanted)
 
 
 @dataclass
@@ -207,16 +282,6 @@ class _Partial:
         self.digest.update(chunk)
 
 
-def _retries() -> Any:
-    return stamina.retry_context(
-        on=(SchedulerUnavailable, StoreUnavailable),
-        attempts=ATTEMPTS,
-        timeout=None,
-        wait_initial=FIRST_WAIT_S,
-        wait_max=LONGEST_WAIT_S,
-    )
-
-
 def _publish(draft: Path, to: Path) -> None:
     sync_file(draft)
     draft.replace(to)
@@ -231,4 +296,8 @@ def _plain(name: str) -> str:
 
 
 def _ignore(_: int) -> None:
+    """Take no note of progress."""
+
+
+def _tell_nobody(_: int, __: int) -> None:
     """Take no note of progress."""

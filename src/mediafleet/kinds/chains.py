@@ -174,9 +174,9 @@ class _PartContext:
     def workspace(self) -> Path:
         return self._workspace
 
-    async def fetch(self, ref: ArtifactRef) -> Path:
+    async def fetch(self, ref: ArtifactRef, *, ranges: Sequence[tuple[int, int]] | None = None) -> Path:
         kept = self._shared.files.get(ref.id)
-        return kept or await self._outer.fetch(ref)
+        return kept or await self._outer.fetch(ref, ranges=ranges)
 
     async def publish(self, path: Path, *, name: str) -> ArtifactRef:
         kept = await asyncio.to_thread(self._set_aside, path, name)

@@ -68,10 +68,14 @@ class TaskContext(Protocol):
         """An empty folder of this attempt's own."""
         ...
 
-    async def fetch(self, ref: ArtifactRef) -> Path:
+    async def fetch(self, ref: ArtifactRef, *, ranges: Sequence[tuple[int, int]] | None = None) -> Path:
         """Return a local path with the artifact's bytes: in place where that is proven, else a copy.
 
-        The file must not be written to.
+        The file must not be written to. What is fetched is shown as progress, in a stage `fetching …`.
+
+        Args:
+            ranges: The bytes that are needed, half-open, in any order; what else the file has may be zeros, and its length
+                is always that of the whole. A later call may ask for more of the same artifact. All bytes if None.
 
         Raises:
             NotFound: The artifact is gone.

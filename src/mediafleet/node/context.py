@@ -23,12 +23,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_MEGABYTE = 1_000_000
+
 
 class ArtifactTransfer(Protocol):
     """How a node gets at bytes and stores them; `mediafleet.artifacts.transfer.ArtifactClient` is one."""
 
-    async def resolve(self, ref: ArtifactRef, workspace: Path, /) -> Path:
-        """Return a local path with the bytes: in place where that is proven, else a copy in the workspace."""
+    async def resolve(
+        self,
+        ref: ArtifactRef,
+        workspace: Path,
+        /,
+        *,
+        ranges: Sequence[tuple[int, int]] | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Path:
+        """Return a local path with the bytes, or some of them: in place where that is proven, else in the workspace."""
         ...
 
     async def upload(
@@ -36,6 +46,12 @@ class ArtifactTransfer(Protocol):
     ) -> ArtifactRef:
         """Store the file as an artifact of the attempt."""
         ...
+
+
+def fetching_stage(fetched: int, wanted: int) -> str:
+    """Return how a stage says what was fetched: in whole megabytes, so that it is news a few times a second at most."""
+    told = f"fetching {fetched // _MEGABYTE}"
+    return f"{told} of {-(-wanted // _MEGABYTE)} MB" if wanted >= 0 else f"{told} MB"
 
 
 @dataclass(frozen=True)
@@ -72,9 +88,15 @@ class AttemptContext:
     persistence: Persistence
     board: ProgressBoard
 
-    async def fetch(self, ref: ArtifactRef) -> Path:
+    async def fetch(self, ref: ArtifactRef, *, ranges: Sequence[tuple[int, int]] | None = None) -> Path:
         """Return a local path with the artifact's bytes; waits while the scheduler is away."""
-        return await self.persistence.insist(lambda: self.artifacts.resolve(ref, self.workspace))
+        return await self.persistence.insist(
+            lambda: self.artifacts.resolve(ref, self.workspace, ranges=ranges, on_progress=self._note_fetched)
+        )
+
+    def _note_fetched(self, fetched: int, wanted: int) -> None:
+        # The fraction is the handler's: it alone knows what part of the work fetching is.
+        self.report(0.0, stage=fetching_stage(fetched, wanted))
 
     async def publish(self, path: Path, *, name: str) -> ArtifactRef:
         """Store a file as an artifact of this attempt; waits while the scheduler is away."""

@@ -53,6 +53,7 @@ _MAY_BE_ZERO = frozenset(
         "max_kills",
         "headroom_percent",
         "breaker_failures",
+        "cache_bytes",
     }
 ) | {
     "max_open",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
+import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -36,6 +38,11 @@ class Scheduler:
     """Each breaks one upload's part after that many bytes."""
     received: int = 0
     """Bytes that came with uploads, over all tries."""
+    sent: int = 0
+    """Bytes that went with downloads."""
+    held: asyncio.Event | None = None
+    """Downloads wait for it before their first byte."""
+    ignores_ranges: bool = False
     completed: set[str] = field(default_factory=set[str])
     announcements: int = 0
 
@@ -101,19 +108,29 @@ class Scheduler:
         if content is None:
             return problem(404, "not-found", "There is no such artifact.")
         etag = f'"{hashlib.sha256(content).hexdigest()}"'
-        is_same = request.headers.get("If-Range") == etag
-        start = int(request.headers["Range"][6:-1]) if is_same else 0
-        response = web.StreamResponse(status=206 if start else 200, headers={"ETag": etag})
-        response.content_length = len(content) - start
+        start, end = self._span(request, etag, len(content))
+        response = web.StreamResponse(status=206 if (start, end) != (0, len(content)) else 200, headers={"ETag": etag})
+        if response.status == 206:
+            response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(content)}"
+        response.content_length = end - start
         await response.prepare(request)
+        if self.held:
+            await self.held.wait()
         body = bytes(len(content)) if self.damage else content
-        if self.cut_after:
-            await response.write(body[start : start + self.cut_after.pop(0)])
+        part = body[start : min(end, start + self.cut_after.pop(0))] if self.cut_after else body[start:end]
+        self.sent += len(part)
+        await response.write(part)
+        if len(part) < end - start:
             assert request.transport is not None
             request.transport.close()
-        else:
-            await response.write(body[start:])
         return response
+
+    def _span(self, request: web.Request, etag: str, size: int) -> tuple[int, int]:
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))
+        is_same = request.headers.get("If-Range", etag) == etag
+        if not asked or not is_same or self.ignores_ranges:
+            return 0, size
+        return int(asked[1]), min(size, int(asked[2]) + 1) if asked[2] else size
 
     async def _discard(self, request: web.Request) -> web.Response:
         self.blobs.pop(request.match_info["id"], None)

@@ -64,7 +64,7 @@ class Shelf:
     def __init__(self) -> None:
         self.stored: list[tuple[str, str]] = []
 
-    async def resolve(self, ref: ArtifactRef, workspace: Path, /) -> Path:
+    async def resolve(self, ref: ArtifactRef, workspace: Path, /, **_: object) -> Path:
         """Make the artifact a file of the workspace."""
         path = workspace / ref.name
         path.write_text(ref.id)

@@ -187,6 +187,30 @@ async def test_a_handler_fetches_into_its_workspace_and_publishes_under_its_gran
     assert shelf.stored == [("out.mkv", "g7")]
 
 
+async def test_a_handler_may_fetch_parts_and_what_came_is_shown(tmp_path: Path) -> None:
+    asked: list[Any] = []
+
+    class Slow(Shelf):
+        async def resolve(self, ref: ArtifactRef, workspace: Path, /, **options: Any) -> Path:
+            asked.append(options["ranges"])
+            for fetched in (0, 1_000_000, 1_999_999, 2_500_000):
+                options["on_progress"](fetched, 2_500_000)
+            return await super().resolve(ref, workspace)
+
+    async def step(context: TaskContext) -> TaskResult:
+        context.report(0.5)
+        await context.fetch(ArtifactRef("a0-in", "in.mkv"), ranges=[(0, 10)])
+        return TaskResult()
+
+    runner = runner_for(tmp_path, kind_of(step=step), Slow())
+    noted: list[Any] = []
+    note, runner.board.note = runner.board.note, lambda update: (noted.append(update.stage), note(update))[-1]
+    await runner.run(start_of("step", "g7"))
+    assert asked == [[(0, 10)]]
+    assert noted[1:] == ["fetching 0 of 3 MB", *["fetching 1 of 3 MB"] * 2, "fetching 2 of 3 MB"]
+    assert (await runner.board.next_frame()).updates[0].fraction == 0.5
+
+
 async def test_a_child_runs_in_the_workspace_unless_the_handler_says_where(tmp_path: Path) -> None:
     async def step(context: TaskContext) -> TaskResult:
         here = await context.start_process(["pwd"])
