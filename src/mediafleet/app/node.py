@@ -50,7 +50,7 @@ async def serve_node(settings: Settings) -> int:
                 kinds=KindRegistry.installed(),
                 dial=dial,
                 move_on=move_on,
-                artifacts=ArtifactClient(session, ring, settings.server.token, cache=cache),
+                artifacts=ArtifactClient(session, ring, settings.server.token, cache=cache, direct=True),
                 cell=settings.store.cell,
             ),
         )

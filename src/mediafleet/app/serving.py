@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from mediafleet.artifacts.blobs import BlobStore
+from mediafleet.artifacts.buckets import Bucket, is_object_address
 from mediafleet.console import console_handlers
 from mediafleet.domain.cells import cell_names
 from mediafleet.domain.clock import SystemClock
@@ -28,9 +29,11 @@ from mediafleet.doors.push.keeper import build_keeper
 from mediafleet.kinds import KindRegistry
 from mediafleet.ops import traces
 from mediafleet.ops.auth import TOKEN_FILE_NAME, is_loopback, load_or_make_token, needs_token
+from mediafleet.ops.checks import ALL_OBJECTS
 from mediafleet.ops.metrics import Metrics
 from mediafleet.scheduler.cells import CellBlobs, CellFleet
 from mediafleet.scheduler.membership import PRESENCE_TICKS
+from mediafleet.scheduler.object_inputs import access_of
 from mediafleet.scheduler.service import Resources, Scheduler
 from mediafleet.scheduler.shared_root import shared_root
 from mediafleet.store import Store
@@ -87,7 +90,7 @@ async def serving(settings: Settings, *, lingers: bool = False) -> AsyncGenerato
         structlog.contextvars.bind_contextvars(instance=instance)
         stack.callback(structlog.contextvars.unbind_contextvars, "instance")
         start_traces("mediafleet-scheduler", stack)
-        blobs = Path(settings.artifacts.root or settings.data / "artifacts")
+        blobs = open_root(settings)
         metrics = Metrics(settings.slow)
         scheduler, store = await _scheduler(instance, settings, _Shared(redis_url, blobs, metrics), stack)
         extras = Extras(handlers=console_handlers(settings.server), count_answer=metrics.note_answer)
@@ -114,7 +117,7 @@ class _Shared(NamedTuple):
     """What all cells of an instance share."""
 
     redis_url: str
-    blobs: Path
+    blobs: Path | Bucket
     metrics: Metrics
 
 
@@ -130,6 +133,7 @@ async def _scheduler(
     names = cell_names(settings.store.cells, only=settings.store.cell)
     options: dict[str, Any] = {"history": settings.scheduler.event_history, "observe": shared.metrics.note_script}
     keep_ms = settings.scheduler.upload_retention_s * 1000
+    staging = settings.data / "staging"
     pairs: list[tuple[Redis, Keys]] = []
     for cell in names:
         # One client a cell: the cells of a cluster are on different servers.
@@ -140,7 +144,11 @@ async def _scheduler(
         only = Store(*pairs[0], **options)
         await _check_stores([only])
         resources = Resources(
-            only, BlobStore(shared.blobs), KindRegistry.installed(settings), SystemClock(), shared.metrics
+            only,
+            BlobStore(shared.blobs, staging=staging),
+            KindRegistry.installed(settings),
+            SystemClock(),
+            shared.metrics,
         )
         await stack.enter_async_context(_proven_root(instance, settings, resources))
         return await stack.enter_async_context(Scheduler(instance, settings, resources)), only
@@ -148,7 +156,7 @@ async def _scheduler(
     for store in stores:
         store.meet(stores)
     await _check_stores(stores)
-    blobs = CellBlobs(shared.blobs, stores)
+    blobs = CellBlobs(shared.blobs, stores, staging=staging)
     resources = Resources(stores[0], blobs, KindRegistry.installed(settings), SystemClock(), shared.metrics)
     # Every instance serves all cells, so those that meet in the first are all that there are.
     await stack.enter_async_context(_proven_root(instance, settings, resources))
@@ -167,6 +175,14 @@ async def _check_stores(stores: Sequence[Store]) -> None:
         await store.check_schema()
 
 
+def open_root(settings: Settings) -> Path | Bucket:
+    """Return where artifacts live. Raises ConfigError."""
+    root = settings.artifacts.root
+    if is_object_address(root):
+        return Bucket(root, access_of(settings.artifacts))
+    return Path(root or settings.data / "artifacts")
+
+
 def start_traces(service: str, stack: AsyncExitStack) -> None:
     """Record spans until the stack ends, where the environment says where they go."""
     if traces.start(service, os.environ):
@@ -183,8 +199,12 @@ def complete_settings(settings: Settings) -> Settings:
         print(
             f"It is kept in {settings.data / 'token'}; give it with --token-file or MEDIAFLEET_TOKEN.", file=sys.stderr
         )
-    if is_loopback(server.host) and not artifacts.file_roots:
-        artifacts = replace(artifacts, file_roots=("/",))
+    if is_loopback(server.host):
+        artifacts = replace(
+            artifacts,
+            file_roots=artifacts.file_roots or ("/",),
+            object_roots=artifacts.object_roots or ALL_OBJECTS,
+        )
     return replace(settings, server=server, artifacts=artifacts)
 
 

@@ -1,24 +1,20 @@
 """Blobs: bytes under a key, complete or not there at all, in bounded memory whatever their size.
 
-On a local folder through `obstore`, whose other stores (S3, GCS, Azure) fit behind the same class.
+In a local folder or an object store, both through `obstore`; what differs is in `shelves`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import re
-import secrets
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import obstore
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore
 
-from mediafleet.artifacts.disk import BLOCK_BYTES, explain
-from mediafleet.artifacts.marks import Marks
+from mediafleet.artifacts.buckets import Bucket
+from mediafleet.artifacts.shelves import FAULTS, BucketShelf, FolderShelf
 from mediafleet.artifacts.staging import StagedBlob, Staging
 from mediafleet.domain.errors import ConfigError, InvalidRequest, NotFound
 
@@ -28,41 +24,42 @@ if TYPE_CHECKING:
 
     from obstore import ObjectMeta
 
-_STAGING = ".staging"
-"""Folder of blobs that are not complete; no key can name anything in it, because of its dot."""
-_MARKS = ".instances"
-"""Folder of the marks of scheduler instances; no key can name it, because of its dot."""
-_OWNER_FILE = ".store"
-"""Says whose records tell what in the folder is in use; no key can name it, because of its dot."""
+    from mediafleet.artifacts.shelves import Shelf
+    from mediafleet.domain.artifact import Fingerprint
+
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}){0,5}")
-_FAULTS = (OSError, BaseError)
-"""What obstore and the file system raise; a missing object is a FileNotFoundError."""
 
 
 class BlobStore:
-    """The blobs under one folder, which several processes may share; any number of calls may run at once."""
+    """The blobs of one root, which several processes may share; any number of calls may run at once."""
 
-    def __init__(self, root: Path) -> None:
-        """Open the folder, and make it where it is missing.
+    def __init__(self, root: Path | Bucket, *, staging: Path | None = None) -> None:
+        """Open a folder, which is made where it is missing, or an object store.
+
+        Args:
+            staging: Folder of this machine for what is on its way to an object store.
 
         Raises:
-            ConfigError: It cannot be made or used.
+            ConfigError: The folder cannot be made or used, or there is none for what is on its way.
         """
-        self._root = root.expanduser().absolute()
-        self._staging = Staging(self._root / _STAGING)
-        self.marks = Marks(self._root / _MARKS)
-        try:
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._store = LocalStore(prefix=self._root, automatic_cleanup=True)
-        except _FAULTS as error:
-            raise ConfigError(
-                f"{self._root} cannot hold artifacts; choose a folder that you may write to as artifacts.root."
-            ) from error
+        self._shelf: Shelf = _shelf(root, staging)
+        self._staging = Staging(self._shelf.staging)
+        self._store: Any = self._shelf.store
+        self.marks = self._shelf.marks
 
     @property
-    def root(self) -> Path:
-        """The folder."""
-        return self._root
+    def root(self) -> str:
+        """The root, as sentences name it."""
+        return self._shelf.shown
+
+    @property
+    def bucket(self) -> Bucket | None:
+        """The object store, if that is the root."""
+        return self._shelf.bucket if isinstance(self._shelf, BucketShelf) else None
+
+    async def describe(self, key: str) -> tuple[str, Fingerprint | None]:
+        """Return the address of a blob, and where it is a file the proof that somebody else sees the same."""
+        return await self._shelf.describe(_check(key))
 
     async def begin(self, key: str) -> None:
         """Make a staged blob of no bytes. Raises Unavailable."""
@@ -87,7 +84,7 @@ class BlobStore:
 
     async def publish(self, staged: StagedBlob, key: str) -> None:
         """Make a staged blob one that can be read. An existing one of that key is replaced. Raises Conflict."""
-        await staged.publish(self._root / _check(key))
+        await self._shelf.take(staged, _check(key))
 
     async def sha256(self, key: str) -> str:
         """Return the hash of a blob's bytes, hexadecimal. Raises NotFound."""
@@ -97,13 +94,14 @@ class BlobStore:
         return digest.hexdigest()
 
     async def stream(
-        self, key: str, *, start: int = 0, length: int | None = None, chunk_bytes: int = BLOCK_BYTES
+        self, key: str, *, start: int = 0, length: int | None = None, chunk_bytes: int = 0
     ) -> AsyncGenerator[bytes]:
-        """Yield a blob's bytes in order, in pieces of `chunk_bytes` and a last, smaller one.
+        """Yield a blob's bytes in order, in pieces of one size and a last, smaller one.
 
         Args:
             start: First byte.
             length: How many; to the end if None, and never beyond it.
+            chunk_bytes: Size of the pieces; 0 for what suits the place.
 
         Raises:
             NotFound: There is no such blob, or it was deleted meanwhile.
@@ -111,14 +109,15 @@ class BlobStore:
         # Asked for once: a range beyond the end would be an error of the store and not an end.
         size = await self.size(key)
         end = size if length is None else min(size, start + length)
+        chunk_bytes = chunk_bytes or self._shelf.block_bytes
         try:
             for position in range(start, end, chunk_bytes):
                 wanted = min(chunk_bytes, end - position)
                 yield bytes(await obstore.get_range_async(self._store, key, start=position, length=wanted))
         except FileNotFoundError:
             raise _missing(key) from None
-        except _FAULTS as error:
-            raise explain(error, self._root) from error
+        except FAULTS as error:
+            raise self._shelf.explain(error) from error
 
     async def size(self, key: str) -> int:
         """Return how many bytes a blob has.
@@ -131,8 +130,8 @@ class BlobStore:
             return (await obstore.head_async(self._store, key))["size"]
         except FileNotFoundError:
             raise _missing(key) from None
-        except _FAULTS as error:
-            raise explain(error, self._root) from error
+        except FAULTS as error:
+            raise self._shelf.explain(error) from error
 
     async def delete(self, key: str) -> None:
         """Remove a blob and what is staged of it; it is no error if there is none."""
@@ -141,8 +140,8 @@ class BlobStore:
         try:
             with suppress(FileNotFoundError):
                 await obstore.delete_async(self._store, key)
-        except _FAULTS as error:
-            raise explain(error, self._root) from error
+        except FAULTS as error:
+            raise self._shelf.explain(error) from error
 
     async def list_keys(self, prefix: str = "", *, before_ms: int | None = None) -> AsyncGenerator[str]:
         """Yield the keys below a prefix, which ends at a `/` of the key; in no order.
@@ -160,16 +159,17 @@ class BlobStore:
                     is_old = before_ms is None or found["last_modified"].timestamp() * 1000 < before_ms
                     if is_old and _KEY.fullmatch(found["path"]):
                         yield found["path"]
-        except _FAULTS as error:
-            raise explain(error, self._root) from error
+        except FAULTS as error:
+            raise self._shelf.explain(error) from error
 
     async def belongs_to(self, store: str) -> bool:
         """Tell whether the folder is that of a store, by its identity; a folder that is nobody's becomes its own."""
-        return await asyncio.to_thread(_claim, self._root / _OWNER_FILE, store)
+        return await self._shelf.belongs_to(store)
 
     def local_path(self, key: str) -> Path:
-        """Return where a blob's file is, for readers on this machine; it need not exist."""
-        return self._root / _check(key)
+        """Return where a blob's file is in a root that is a folder; it need not exist."""
+        assert isinstance(self._shelf, FolderShelf)  # noqa: S101 - objects have no path
+        return self._shelf.root / _check(key)
 
     async def discard_staged(self, key: str) -> None:
         """Remove what is staged under a key; it is no error if nothing is."""
@@ -180,17 +180,12 @@ class BlobStore:
         return await self._staging.list_keys(before_ms=before_ms)
 
 
-def _claim(file: Path, store: str) -> bool:
-    draft = file.with_name(f"{file.name}-{secrets.token_hex(6)}")
-    try:
-        draft.write_text(store)
-        # Of two that claim it at once one is first, and no reader ever sees half of it.
-        os.link(draft, file)
-    except FileExistsError:
-        return file.read_text() == store
-    finally:
-        draft.unlink(missing_ok=True)
-    return True
+def _shelf(root: Path | Bucket, staging: Path | None) -> Shelf:
+    if not isinstance(root, Bucket):
+        return FolderShelf(root)
+    if staging is None:
+        raise ConfigError(f"What is on its way to {root.url} needs a folder of this machine.")
+    return BucketShelf(root, staging)
 
 
 def _check(key: str) -> str:

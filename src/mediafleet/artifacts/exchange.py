@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
 import stamina
+from yarl import URL
 
-from mediafleet.domain.errors import ErrorInfo, MediafleetError, SchedulerUnavailable, StoreUnavailable
+from mediafleet.domain.artifact import Location
+from mediafleet.domain.errors import ErrorInfo, MediafleetError, SchedulerUnavailable, StoreUnavailable, Unavailable
 from mediafleet.domain.problems import CLASSES, error_from_info
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ ATTEMPTS = 5
 """Tries in a row without a single byte of progress."""
 _MAX_PROBLEM_BYTES = 64 * 1024
 _LOST = (aiohttp.ClientError, TimeoutError, ConnectionError)
+_REFUSED = {400, 401, 403}
+"""What object stores say to an address that has expired."""
 _CODE_OF_STATUS = {401: "unauthorized", 403: "unauthorized", 404: "not-found", 409: "conflict"}
 """For answers that carry no problem document of ours."""
 
@@ -37,6 +42,14 @@ class _Problem(msgspec.Struct):
 
     code: str = ""
     detail: str = ""
+
+
+class StorageAway(Unavailable):
+    """An object store that a presigned address leads to gave nothing; the scheduler may still."""
+
+
+class AddressRefused(StorageAway):
+    """A presigned address is not good any more; another may be."""
 
 
 class Exchange:
@@ -81,11 +94,50 @@ class Exchange:
                 "The scheduler does not answer, or the connection to it broke; try again.", detail=repr(error)
             ) from error
 
+    async def locate(self, artifact_id: str) -> Location:
+        """Ask where an artifact may be read, or an open upload be written. Raises NotFound and what `request` raises."""
+        async with self.request("GET", f"/{quote(artifact_id, safe='')}/location") as response:
+            return decode(await response.read(), Location)
+
+    @asynccontextmanager
+    async def go_to(
+        self, location: Location, *, headers: dict[str, str], patience_s: float = STALL_S, **options: Any
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """Send a request to a presigned address, without any credential of ours, and yield its answer.
+
+        Raises:
+            AddressRefused: It has expired, or was never good.
+            StorageAway: Nothing, or no success, came from there.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=patience_s)
+        # As it was signed: each character of it counts.
+        url = URL(location.url, encoded=True)
+        sent = location.headers | headers
+        try:
+            async with self._session.request(
+                location.method, url, headers=sent, timeout=timeout, allow_redirects=False, **options
+            ) as response:
+                if response.status in _REFUSED:
+                    raise AddressRefused(
+                        "The object store refuses the address that the scheduler gave; look at artifacts.access_key, "
+                        f"artifacts.secret_key and the clocks (status {response.status}).",
+                        detail=(await response.content.read(_MAX_PROBLEM_BYTES)).decode(errors="replace")[:500],
+                    )
+                if response.status >= 300:  # noqa: PLR2004 - these addresses never redirect
+                    raise StorageAway(f"The object store answers with status {response.status}; try again.")
+                yield response
+        except _LOST as error:
+            # Not the error's own words: they may hold the address.
+            raise StorageAway(
+                "The object store does not answer, or the connection to it broke; try again.",
+                detail=type(error).__name__,
+            ) from None
+
 
 def retries() -> Any:
     """Return the tries of one download: what is away is waited for a few times, everything else is final."""
     return stamina.retry_context(
-        on=(SchedulerUnavailable, StoreUnavailable),
+        on=(SchedulerUnavailable, StoreUnavailable, StorageAway),
         attempts=ATTEMPTS,
         timeout=None,
         wait_initial=FIRST_WAIT_S,

@@ -75,6 +75,14 @@ async def sees_same_file(path: Path, expected: Fingerprint) -> bool:
         return False
 
 
+def sample_spans(size: int) -> list[tuple[int, int]]:
+    """Return start and length of each stretch that a fingerprint is made of, in order."""
+    # Three samples and not the whole: a film of 100 GB on a share would have to be read twice before any work.
+    # Containers keep their index at the start or the end, so another cut of the same film shows there.
+    starts = sorted({0, max(0, (size - SAMPLE_BYTES) // 2), max(0, size - SAMPLE_BYTES)})
+    return [(start, min(SAMPLE_BYTES, size - start)) for start in starts]
+
+
 def uri_of_path(path: Path) -> str:
     """Return the `file://` address of an absolute path, whatever bytes its name has.
 
@@ -135,10 +143,8 @@ def _sample(descriptor: int, path: Path) -> Fingerprint:
         raise InvalidRequest(f"{_shown(path)} is not a regular file.")
     size = found.st_size
     digest = hashlib.sha256()
-    # Three samples and not the whole: a film of 100 GB on a share would have to be read twice before any work.
-    # Containers keep their index at the start or the end, so another cut of the same film shows there.
-    for start in sorted({0, max(0, (size - SAMPLE_BYTES) // 2), max(0, size - SAMPLE_BYTES)}):
-        digest.update(os.pread(descriptor, SAMPLE_BYTES, start))
+    for start, length in sample_spans(size):
+        digest.update(os.pread(descriptor, length, start))
     after = os.fstat(descriptor)
     if (after.st_size, after.st_mtime_ns) != (size, found.st_mtime_ns):
         raise InvalidRequest(f"{_shown(path)} is still being written to; try again when it is complete.")

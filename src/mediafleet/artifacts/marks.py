@@ -32,7 +32,7 @@ class Marks:
             await asyncio.to_thread(self._write, self._path(instance), token)
         except OSError as error:
             raise explain(error, self._folder) from error
-        return _digest(token)
+        return digest_of(token)
 
     async def sees(self, instance: str, digest: str) -> bool:
         """Tell whether the mark of that digest is there."""
@@ -40,7 +40,7 @@ class Marks:
             found = await asyncio.to_thread(self._path(instance).read_text)
         except (OSError, UnicodeDecodeError):
             return False
-        return secrets.compare_digest(_digest(found), digest)
+        return secrets.compare_digest(digest_of(found), digest)
 
     async def remove(self, instances: Iterable[str]) -> None:
         """Take marks away, as far as that is possible: one that stays behind means nothing to anybody."""
@@ -54,13 +54,19 @@ class Marks:
         draft.replace(path)
 
     def _path(self, instance: str) -> Path:
-        # Ids come from the store, and must not lead anywhere else.
-        if not _NAME.fullmatch(instance):
-            raise InvalidRequest(f"{instance[:100]!r} is no id of an instance.")
-        return self._folder / instance
+        return self._folder / check_instance(instance)
 
 
-def _digest(token: str) -> str:
+def check_instance(instance: str) -> str:
+    """Return an id that names a mark and nothing else. Raises InvalidRequest."""
+    # Ids come from the store, and must not lead anywhere else.
+    if not _NAME.fullmatch(instance):
+        raise InvalidRequest(f"{instance[:100]!r} is no id of an instance.")
+    return instance
+
+
+def digest_of(token: str) -> str:
+    """Return what is told of a mark."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 from mediafleet.artifacts.disk import BLOCK_BYTES
-from mediafleet.artifacts.exchange import not_ours, retries
+from mediafleet.artifacts.exchange import AddressRefused, not_ours, retries
 from mediafleet.domain.errors import SchedulerUnavailable, Unavailable
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mediafleet.artifacts.exchange import Exchange
     from mediafleet.artifacts.parts import Parts
     from mediafleet.artifacts.ranges import Range
-    from mediafleet.domain.artifact import ArtifactRef
+    from mediafleet.domain.artifact import ArtifactRef, Location
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-")
 
@@ -50,6 +50,32 @@ class SchedulerOrigin:
     async def open(self, start: int, end: int) -> AsyncGenerator[aiohttp.ClientResponse]:
         """See `Origin.open`."""
         async with self._exchange.request("GET", self._path, headers=range_header(start, end)) as response:
+            yield response
+
+
+class AddressOrigin:
+    """An object store, by an address that the scheduler gives for a while."""
+
+    def __init__(self, exchange: Exchange, ref: ArtifactRef) -> None:
+        self._exchange = exchange
+        self._id = ref.id
+        self._location: Location | None = None
+
+    @asynccontextmanager
+    async def open(self, start: int, end: int) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """See `Origin.open`; an address that has expired is asked for anew."""
+        is_fresh = self._location is None
+        location = self._location = self._location or await self._exchange.locate(self._id)
+        headers = range_header(start, end)
+        async with AsyncExitStack() as stack:
+            try:
+                response = await stack.enter_async_context(self._exchange.go_to(location, headers=headers))
+            except AddressRefused:
+                self._location = None
+                if is_fresh:
+                    raise
+                location = self._location = await self._exchange.locate(self._id)
+                response = await stack.enter_async_context(self._exchange.go_to(location, headers=headers))
             yield response
 
 

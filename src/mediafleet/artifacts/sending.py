@@ -15,6 +15,7 @@ import stamina
 
 from mediafleet.artifacts.disk import BLOCK_BYTES
 from mediafleet.artifacts.exchange import FIRST_WAIT_S, LONGEST_WAIT_S, STALL_S, decode, not_ours
+from mediafleet.artifacts.writing import MOST_PAST_BYTES, write_past
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import (
     Conflict,
@@ -47,14 +48,16 @@ class _OpenUpload(msgspec.Struct):
     """The answer to an announced upload."""
 
     id: str
+    direct: bool = False
 
 
 class Sender:
-    """Uploads to one scheduler."""
+    """Uploads to one scheduler, or past it to where its artifacts live."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, *, direct: bool = False) -> None:
         self._exchange = exchange
-        self._begun: dict[Hashable, str] = {}
+        self._may_go_past = direct
+        self._begun: dict[Hashable, _OpenUpload] = {}
         """Uploads that a later call for the same file may go on with, oldest first."""
 
     async def send(self, path: Path, announcement: dict[str, str], on_progress: Callable[[int], None]) -> ArtifactRef:
@@ -73,10 +76,11 @@ class Sender:
     async def _send_file(self, source: Source, announcement: dict[str, str]) -> ArtifactRef:
         mark = (source.mark(), *announcement.items())
         known = self._begun.get(mark)
-        upload = known or await self._announce(announcement | {"size": source.size})
-        self._remember(mark, upload)
+        opened = known or await self._announce(announcement | {"size": source.size})
+        upload = opened.id
+        self._remember(mark, opened)
         try:
-            ref = await self._send_all(upload, source, ask=known is not None)
+            ref = await self._send_past(opened, source) or await self._send_all(upload, source, ask=known is not None)
             if ref.sha256 != source.digest.hexdigest():
                 raise UploadMismatch("Other bytes of the file arrived than were sent; send it again.")
         except _AWAY:
@@ -89,19 +93,25 @@ class Sender:
         del self._begun[mark]
         return ref
 
-    def _remember(self, mark: Hashable, upload: str) -> None:
+    async def _send_past(self, opened: _OpenUpload, source: Source) -> ArtifactRef | None:
+        """Write to the upload's address; None where that is not possible, and the scheduler has to take the bytes."""
+        if not (opened.direct and self._may_go_past and 0 < source.size <= MOST_PAST_BYTES):
+            return None
+        return await write_past(self._exchange, opened.id, source)
+
+    def _remember(self, mark: Hashable, upload: _OpenUpload) -> None:
         self._begun[mark] = upload
         if len(self._begun) > _MOST_BEGUN:
             del self._begun[next(iter(self._begun))]
 
-    async def _announce(self, announcement: dict[str, Any]) -> str:
+    async def _announce(self, announcement: dict[str, Any]) -> _OpenUpload:
         wanted = {key: value for key, value in announcement.items() if value != ""}
         body, headers = msgspec.json.encode(wanted), {"Content-Type": "application/json"}
         waits: dict[str, Any] = {"timeout": None, "wait_initial": FIRST_WAIT_S, "wait_max": LONGEST_WAIT_S}
         async for attempt in stamina.retry_context(on=_AWAY, attempts=TRIES, **waits):
             with attempt:
                 async with self._exchange.request("POST", "", data=body, headers=headers) as response:
-                    return decode(await response.read(), _OpenUpload).id
+                    return decode(await response.read(), _OpenUpload)
         raise AssertionError("retry_context ends by returning or raising")  # pragma: no cover
 
     async def _send_all(self, upload: str, source: Source, *, ask: bool) -> ArtifactRef:
@@ -193,6 +203,10 @@ class Source:
             with suppress(RuntimeError):  # The answer may be there before the last block is asked for.
                 deadline.reschedule(asyncio.get_running_loop().time() + left_s)
             self.on_progress(position)
+
+    def next_block(self, position: int) -> bytes:
+        """Read, and hash what was not hashed yet; blocking. Raises TransientFailure, UploadMismatch."""
+        return self._next(position, self.size)
 
     def _next(self, position: int, end: int) -> bytes:
         try:

@@ -145,6 +145,27 @@ class StagedBlob:
         """
         await self._run(self._publish, target)
 
+    async def hand_over(self, send: Callable[[Path], Awaitable[None]]) -> None:
+        """Have the file copied to where blobs lie, and let it go once it is there; it stays if that fails.
+
+        Raises:
+            Conflict: The blob was given up meanwhile, or somebody else went on with it.
+        """
+        await self._run(self._sync)
+        living = asyncio.create_task(self._show_life(), name="staged")
+        try:
+            await send(self._path)
+        finally:
+            living.cancel()
+        if not os.fstat(self._descriptor).st_nlink:
+            raise _lost()
+        await self._run(_discard, self._path.parent)
+
+    async def _show_life(self) -> None:
+        while True:
+            await asyncio.sleep(TAKEOVER_S / 6)
+            os.utime(self._descriptor)
+
     async def restart(self) -> None:
         """Remove the bytes, so that they may come again."""
         await self._run(self._restart)

@@ -15,10 +15,11 @@ from urllib.parse import quote
 
 import structlog
 
+from mediafleet.artifacts.buckets import is_object_address
 from mediafleet.artifacts.disk import BLOCK_BYTES, explain, sync_file, sync_folder
 from mediafleet.artifacts.exchange import Exchange, retries
 from mediafleet.artifacts.fingerprint import path_of_uri, sees_same_file
-from mediafleet.artifacts.origins import Fetcher, SchedulerOrigin
+from mediafleet.artifacts.origins import AddressOrigin, Fetcher, SchedulerOrigin
 from mediafleet.artifacts.ranges import GAP_BYTES, Range, count_bytes, merge_ranges
 from mediafleet.artifacts.sending import Sender
 from mediafleet.domain.addresses import AddressRing
@@ -52,17 +53,20 @@ class ArtifactClient:
         token: str = "",
         *,
         cache: ArtifactCache | None = None,
+        direct: bool = False,
     ) -> None:
         """Bind a session to a scheduler.
 
         Args:
             token: Sent with each request; leave it empty where the session already sends one.
+            direct: Write uploads to the object store where artifacts live in one. The session must send no credential of
+                its own then.
             cache: Keeps what `resolve` fetches, and holds what it fetches in part; it is this process's own.
         """
         ring = AddressRing(addresses) if isinstance(addresses, str) else addresses
         self._cache = cache
         self._exchange = Exchange(session, ring, token)
-        self._sender = Sender(self._exchange)
+        self._sender = Sender(self._exchange, direct=direct)
 
     async def upload(
         self, path: Path, *, name: str, grant: str = "", on_progress: OnProgress | None = None
@@ -176,7 +180,8 @@ class ArtifactClient:
         return True
 
     def _origins(self, ref: ArtifactRef) -> list[Origin]:
-        return [SchedulerOrigin(self._exchange, ref)]
+        through = SchedulerOrigin(self._exchange, ref)
+        return [AddressOrigin(self._exchange, ref), through] if is_object_address(ref.uri) else [through]
 
     # --- fetching ------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import secrets
 import tempfile
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mediafleet import __version__
+from mediafleet.artifacts.buckets import Bucket, is_object_address
 from mediafleet.cli._local import find_fleet
 from mediafleet.cli._options import ClientOptions
 from mediafleet.cli._output import Output
@@ -26,6 +28,7 @@ from mediafleet.node.guard import choose_guard
 from mediafleet.node.processes import Launcher
 from mediafleet.node.workspace import Workspaces
 from mediafleet.scheduler.catalogue import fetch_catalogue, read_file, shown_address
+from mediafleet.scheduler.object_inputs import access_of
 from mediafleet.store.connection import connect
 from mediafleet.store.replication import find_risk
 from mediafleet.store.server_binary import find_server
@@ -101,6 +104,7 @@ async def _check(options: ClientOptions, output: Output) -> int:
         *await look_at_store(settings),
         *look_at_kinds(),
         *await look_at_catalogue(settings),
+        *await look_at_artifacts(settings),
     ]
     await look_at_machine(settings, report)
     report.findings.append(await look_at_fleet(options, settings))
@@ -171,6 +175,18 @@ async def look_at_catalogue(settings: Settings) -> list[Finding]:
         except MediafleetError as error:
             findings.append(Finding("catalogue", error.message, is_good=False, is_needed=False))
     return findings
+
+
+async def look_at_artifacts(settings: Settings) -> list[Finding]:
+    """Return whether an object store that holds artifacts can be written and read; a folder is made when it is needed."""
+    root = settings.artifacts.root
+    if not is_object_address(root):
+        return []
+    try:
+        await Bucket(root, access_of(settings.artifacts)).probe(f".check-{secrets.token_hex(8)}")
+    except MediafleetError as error:
+        return [Finding("artifacts", error.message, is_good=False)]
+    return [Finding("artifacts", f"{root} can be written and read")]
 
 
 async def look_at_machine(settings: Settings, report: Report) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 import msgspec
+
+OBJECT_ADDRESS = re.compile(r"(?P<scheme>s3|gs|az)://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{1,62})(?:/(?P<path>[^\0]*))?")
+"""An address in an object store: `s3://bucket/path`."""
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
@@ -43,6 +47,23 @@ class ArtifactRef(msgspec.Struct, frozen=True, omit_defaults=True):
     """Hexadecimal SHA-256 of all bytes; empty for a file used in place."""
     fingerprint: Fingerprint | None = None
     """Set where `uri` may be used in place, once proven."""
+
+
+class Location(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where the bytes of one artifact may be read or written for a while, by whoever has the address."""
+
+    method: str
+    """`GET` for an artifact that is complete, `PUT` for an upload that is open."""
+    url: str
+    """A secret while it is good."""
+    life_s: int
+    """Seconds from now."""
+    headers: dict[str, str] = {}
+    """To be sent with the request."""
+
+    def __repr__(self) -> str:
+        """Leave the address out: it turns up in log lines and tracebacks otherwise."""
+        return f"Location({self.method}, {self.life_s} s)"
 
 
 class Artifact(msgspec.Struct, frozen=True, omit_defaults=True):

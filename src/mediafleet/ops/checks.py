@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from mediafleet.domain.artifact import OBJECT_ADDRESS
 from mediafleet.domain.cells import MOST_CELLS
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.health import parse_headroom
@@ -38,6 +39,8 @@ MOST_PERCENT = 100
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _CELL = re.compile(r"[a-z0-9]{1,16}")
 _LABEL = re.compile(r"[A-Za-z0-9_.>@/+-]{1,80}")
+ALL_OBJECTS = ("s3:/", "gs:/", "az:/")
+"""As roots: each object that the fleet's key can read."""
 _REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"}) | {
     f"{scheme}+{kind}" for scheme in ("redis", "rediss") for kind in ("sentinel", "cluster")
 }
@@ -193,11 +196,15 @@ def _check_server(server: ServerSettings) -> Iterator[str]:
 
 
 def _check_artifacts(artifacts: ArtifactSettings) -> Iterator[str]:
-    if "://" in artifacts.root:
-        yield (
-            f"artifacts.root is {artifacts.root!r}; it must be a folder, on a shared file system where there are several "
-            "instances: object stores such as S3 cannot be the root yet."
-        )
+    if "://" in artifacts.root and not OBJECT_ADDRESS.fullmatch(artifacts.root):
+        yield f"artifacts.root is {artifacts.root!r}; it must be a folder, or an address like s3://bucket/prefix (s3, gs or az)."
+    for root in artifacts.object_roots:
+        if not OBJECT_ADDRESS.fullmatch(root) and root not in ALL_OBJECTS:
+            yield f"artifacts.object_roots has {root!r}, which is no address like s3://bucket/prefix (s3, gs or az)."
+    if artifacts.endpoint and not _is_web_address(artifacts.endpoint):
+        yield "artifacts.endpoint must be an address that begins with http:// or https:// and names a host."
+    if bool(artifacts.access_key) > bool(artifacts.secret_key):
+        yield "artifacts.access_key is set without artifacts.secret_key."
     for root in artifacts.file_roots:
         if not PurePath(root).is_absolute():
             yield f"artifacts.file_roots has {root!r}, which is no absolute path."

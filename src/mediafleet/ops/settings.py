@@ -147,9 +147,19 @@ class ArtifactSettings:
     """Where bytes live."""
 
     root: str = ""
-    """Folder of artifacts, the same one for all instances of a store; `<data>/artifacts` where empty."""
+    """Folder of artifacts, or address of an object store, `s3://bucket/prefix`, `gs://…` or `az://…`; the same one for all instances of a store; `<data>/artifacts` where empty."""
+    endpoint: str = ""
+    """Address of an object store that is not its provider's own, `http://host:port`; nodes must reach it too, or all bytes go through the scheduler."""
+    region: str = ""
+    """Region of an S3 bucket; `AWS_REGION` where empty."""
+    access_key: str = ""
+    """Access key of S3, account of Azure; `AWS_ACCESS_KEY_ID` and the like where empty."""
+    secret_key: str = field(default="", repr=False)
+    """Secret key of S3, key of the Azure account, service account of GCS (JSON); `AWS_SECRET_ACCESS_KEY` and the like where empty."""
     file_roots: tuple[str, ...] = ()
     """Folders whose files may be named as `file://` inputs; on loopback everything, elsewhere nothing where empty."""
+    object_roots: tuple[str, ...] = ()
+    """Addresses such as `s3://media` below which objects may be named as inputs; on loopback all, elsewhere none where empty."""
     max_upload_bytes: int = 1 << 40
     """Largest upload, bytes."""
 

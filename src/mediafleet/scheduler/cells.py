@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from mediafleet.domain.artifact import Artifact, ArtifactRef
+    from mediafleet.artifacts.buckets import Bucket
+    from mediafleet.domain.artifact import Artifact, ArtifactRef, Location
     from mediafleet.domain.event import Event
     from mediafleet.domain.explanation import Explanation, JobWhy, Simulation
     from mediafleet.domain.frames import NodeFrame, Register, Registered
@@ -50,8 +51,8 @@ if TYPE_CHECKING:
 class CellBlobs(BlobStore):
     """Blobs of all cells: they go with the last record that any cell has of them."""
 
-    def __init__(self, root: Path, stores: Sequence[CellStore]) -> None:
-        super().__init__(root)
+    def __init__(self, root: Path | Bucket, stores: Sequence[CellStore], *, staging: Path | None = None) -> None:
+        super().__init__(root, staging=staging)
         self._stores = stores
 
     async def delete(self, key: str) -> None:
@@ -302,6 +303,19 @@ class CellFleet:
     async def open_artifact(self, artifact_id: str) -> OpenArtifact:
         """See `Fleet.open_artifact`."""
         return await self.cell(artifact_id, "a").open_artifact(artifact_id)
+
+    @property
+    def takes_direct_uploads(self) -> bool:
+        """See `Fleet.takes_direct_uploads`."""
+        return self.schedulers[0].takes_direct_uploads
+
+    async def locate_artifact(self, artifact_id: str) -> Location:
+        """See `Fleet.locate_artifact`."""
+        return await self.cell(artifact_id, "a").locate_artifact(artifact_id)
+
+    async def complete_upload(self, artifact_id: str, *, sha256: str) -> ArtifactRef:
+        """See `Fleet.complete_upload`."""
+        return await self.cell(artifact_id, "a").complete_upload(artifact_id, sha256=sha256)
 
     async def discard_upload(self, artifact_id: str) -> None:
         """See `Fleet.discard_upload`."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from mediafleet.domain.artifact import Artifact, ArtifactRef
+from mediafleet.domain.artifact import Artifact, ArtifactRef, Location
 from mediafleet.domain.catalogue import CatalogueView
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.event import Event
@@ -40,7 +40,14 @@ class UploadAnnouncement(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """The attempt that publishes it, where a node does."""
 
 
-class OpenUpload(msgspec.Struct, frozen=True):
+class WrittenUpload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a client says once it has written an upload to its address."""
+
+    sha256: str
+    """Hexadecimal; whoever reads the artifact holds the bytes to it."""
+
+
+class OpenUpload(msgspec.Struct, frozen=True, omit_defaults=True):
     """An upload that waits for bytes."""
 
     id: str
@@ -48,6 +55,8 @@ class OpenUpload(msgspec.Struct, frozen=True):
     """First byte that is missing."""
     length: int
     """Bytes that are missing."""
+    direct: bool = False
+    """The bytes may be written to the address that `…/location` gives, too, if none came here yet."""
 
     @property
     def size(self) -> int:
@@ -163,6 +172,11 @@ class Fleet(Protocol):
         ...
 
     @property
+    def takes_direct_uploads(self) -> bool:
+        """Whether the bytes of uploads may be written to where artifacts live, past the scheduler."""
+        ...
+
+    @property
     def insight(self) -> Insight:
         """Metrics and log levels."""
         ...
@@ -255,6 +269,18 @@ class Fleet(Protocol):
 
     async def open_artifact(self, artifact_id: str) -> OpenArtifact:
         """Open a complete artifact for reading. Raises NotFound."""
+        ...
+
+    async def locate_artifact(self, artifact_id: str) -> Location:
+        """Return where the bytes may be read, or those of an open upload be written, for a while.
+
+        Raises:
+            NotFound: They have no address of their own, or there is no such artifact.
+        """
+        ...
+
+    async def complete_upload(self, artifact_id: str, *, sha256: str) -> ArtifactRef:
+        """Note that all bytes were written to the address of an open upload. Raises NotFound, UploadMismatch."""
         ...
 
     async def discard_upload(self, artifact_id: str) -> None:

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from mediafleet.artifacts.blobs import BlobStore
-    from mediafleet.domain.artifact import Artifact, ArtifactRef
+    from mediafleet.domain.artifact import Artifact, ArtifactRef, Location
     from mediafleet.domain.clock import Clock
     from mediafleet.domain.event import Event
     from mediafleet.domain.explanation import Explanation, JobWhy, Simulation
@@ -329,6 +329,21 @@ class Scheduler:
     async def open_artifact(self, artifact_id: str) -> OpenArtifact:
         """See `Fleet.open_artifact`."""
         return await self._uploads.open(artifact_id)
+
+    @property
+    def takes_direct_uploads(self) -> bool:
+        """See `Fleet.takes_direct_uploads`."""
+        return self._uploads.are_direct
+
+    async def locate_artifact(self, artifact_id: str) -> Location:
+        """See `Fleet.locate_artifact`."""
+        return await self._uploads.locate(artifact_id)
+
+    async def complete_upload(self, artifact_id: str, *, sha256: str) -> ArtifactRef:
+        """See `Fleet.complete_upload`."""
+        ref, queues = await self._uploads.complete(artifact_id, sha256=sha256)
+        self._placer.ask(queues)
+        return ref
 
     async def discard_upload(self, artifact_id: str) -> None:
         """See `Fleet.discard_upload`."""

@@ -57,7 +57,7 @@ async def _prove(store: Store, blobs: BlobStore, instance: str, *, mark: str, pr
         if loop.time() >= until:
             raise ConfigError(
                 f"The instance {unseen[0]} runs on this store and keeps its artifacts elsewhere: its mark is not in "
-                f"{blobs.root}. Several instances need one artifacts.root that all of them see, on a shared file system; "
-                "set it to the same folder everywhere, or stop the other instance."
+                f"{blobs.root}. Several instances need one artifacts.root that all of them see, on a shared file system "
+                "or in an object store; set it to the same everywhere, or stop the other instance."
             )
         await asyncio.sleep(LOOK_AGAIN_S)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 import structlog
 
-from mediafleet.artifacts.fingerprint import fingerprint, parse_input_uri, uri_of_path
+from mediafleet.artifacts.buckets import is_object_address
+from mediafleet.artifacts.fingerprint import parse_input_uri, uri_of_path
 from mediafleet.artifacts.roots import FileRoots
-from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState, Fingerprint
+from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState, Fingerprint, Location
 from mediafleet.domain.errors import (
     Conflict,
     ErrorInfo,
@@ -25,6 +26,7 @@ from mediafleet.domain.errors import (
 from mediafleet.domain.ids import is_id, new_artifact_id
 from mediafleet.domain.job import DEFAULT_TENANT
 from mediafleet.scheduler.facade import OpenUpload
+from mediafleet.scheduler.object_inputs import ObjectArtifact, ObjectInputs
 from mediafleet.store.scripts import as_text
 
 if TYPE_CHECKING:
@@ -107,6 +109,12 @@ def _left(artifact: Artifact, arrived: int) -> OpenUpload:
     return OpenUpload(artifact.ref.id, arrived, artifact.ref.size - arrived)
 
 
+def _named(artifact_id: str, name: str, uri: str, proof: Fingerprint) -> ArtifactRef:
+    # A name that is no UTF-8 cannot be written as JSON; it is shown with '?', the address keeps its bytes.
+    shown = name.encode("utf-8", "replace").decode()
+    return ArtifactRef(artifact_id, shown, uri=uri, size=proof.size, fingerprint=proof)
+
+
 class Uploads:
     """Opens, receives, reads and drops artifacts."""
 
@@ -125,8 +133,14 @@ class Uploads:
         self._clock = clock
         self._settings = settings
         self._roots = FileRoots(settings.file_roots)
+        self._objects = ObjectInputs(settings)
         self._retention = retention
         self._keep_ms = keep_ms
+
+    @property
+    def are_direct(self) -> bool:
+        """Whether bytes may be written to where artifacts live, past this instance."""
+        return self._blobs.bucket is not None
 
     async def announce(self, announcement: UploadAnnouncement, *, principal: str) -> Artifact:
         """Open an upload. Raises InvalidRequest."""
@@ -245,10 +259,9 @@ class Uploads:
 
     async def _complete(self, artifact: Artifact, digest: str) -> tuple[ArtifactRef, list[str]]:
         # Bytes before the record: what says that it is complete is never without them, whenever the instance dies.
-        path = self._blobs.local_path(artifact.blob)
-        proof = await fingerprint(path)
         # Readers that see the same file may use it in place, like any other.
-        ref = msgspec.structs.replace(artifact.ref, sha256=digest, uri=uri_of_path(path), fingerprint=proof)
+        uri, proof = await self._blobs.describe(artifact.blob)
+        ref = msgspec.structs.replace(artifact.ref, sha256=digest, uri=uri, fingerprint=proof)
         done = msgspec.structs.replace(artifact, ref=ref, state=ArtifactState.COMPLETE)
         completed = await self._store.complete_artifact(ref.id, doc=as_text(done))
         if completed.completed:
@@ -260,13 +273,15 @@ class Uploads:
         await self._blobs.delete(artifact.blob)
         raise NotFound(f"The upload {ref.id} was given up meanwhile; upload the file again.")
 
-    async def open(self, artifact_id: str) -> StoredArtifact | FileArtifact:
+    async def open(self, artifact_id: str) -> StoredArtifact | FileArtifact | ObjectArtifact:
         """Open a complete artifact for reading. Raises NotFound."""
         artifact = await self._find(artifact_id)
         if artifact.state is not ArtifactState.COMPLETE:
             raise NotFound(f"The artifact {artifact_id} is not complete yet.")
         if artifact.blob:
             return StoredArtifact(artifact.ref, artifact.ref.size, self._blobs, artifact.blob)
+        if is_object_address(artifact.ref.uri):
+            return await self._objects.open(artifact.ref)
         path, _ = parse_input_uri(artifact.ref.uri)
         # A job may wait for days; bytes of another file under the same name would be worse than none.
         try:
@@ -276,6 +291,42 @@ class Uploads:
         if found is None or found != artifact.ref.fingerprint:
             raise NotFound(f"The file {path.name!r} has changed or gone since it was submitted; submit it again.")
         return FileArtifact(artifact.ref, path, self._roots)
+
+    async def locate(self, artifact_id: str) -> Location:
+        """Return where the bytes may be read, or those of an open upload be written, for a while.
+
+        Raises:
+            NotFound: They are nowhere but here, or there is no such artifact.
+        """
+        artifact = await self._find(artifact_id)
+        is_open = artifact.state is ArtifactState.OPEN
+        if artifact.blob and (bucket := self._blobs.bucket):
+            if is_open and not await self._store.prolong_artifact(artifact_id, retention_ms=self._keep_ms):
+                raise NotFound(f"The upload {artifact_id} was given up meanwhile; upload the file again.")
+            return await bucket.locate(artifact.blob, "PUT" if is_open else "GET")
+        if not artifact.blob and is_object_address(artifact.ref.uri):
+            return await self._objects.locate(artifact.ref)
+        raise NotFound(f"The bytes of the artifact {artifact_id} have no address of their own; ask for them here.")
+
+    async def complete(self, artifact_id: str, *, sha256: str) -> tuple[ArtifactRef, list[str]]:
+        """Note that all bytes of an upload were written to the address that `locate` gave.
+
+        Raises:
+            NotFound: There is no such upload.
+            UploadMismatch: They are not there, or not as many as were announced.
+        """
+        artifact = await self._find(artifact_id)
+        if artifact.state is ArtifactState.COMPLETE:
+            # The answer may have been lost on its way.
+            return artifact.ref, []
+        try:
+            arrived = await self._blobs.size(artifact.blob)
+        except NotFound:
+            arrived = 0
+        if self._blobs.bucket is None or arrived != artifact.ref.size:
+            raise UploadMismatch(f"The upload {artifact_id} has {arrived} of {artifact.ref.size} bytes at its address.")
+        await self._blobs.discard_staged(artifact.blob)
+        return await self._complete(artifact, sha256)
 
     async def discard(self, artifact_id: str) -> None:
         """Remove an upload that no job uses. Raises NotFound, Conflict."""
@@ -306,13 +357,21 @@ class Uploads:
         """
         if uri.startswith("artifact:"):
             return (await self._find(uri.removeprefix("artifact:"))).ref
+        if is_object_address(uri):
+            name, proof = await self._objects.prove(uri)
+            return await self._adopt(
+                _named(new_artifact_id(self._store.keys.cell), name, uri, proof), principal=principal
+            )
         if not uri.startswith("file:"):
-            raise InputError(f"{uri[:200]!r} cannot be used as input; give a file:// address or upload the file first.")
+            raise InputError(
+                f"{uri[:200]!r} cannot be used as input; give a file:// or s3:// address or upload the file first."
+            )
         path, claimed = parse_input_uri(uri)
         found = await self._fingerprint(path)
         if found is None or (claimed and claimed != found):
             raise InputError(f"The scheduler cannot see the file {str(path)!r} as given; upload it instead.")
-        return await self._adopt(path, found, principal=principal)
+        ref = _named(new_artifact_id(self._store.keys.cell), path.name, uri_of_path(path), found)
+        return await self._adopt(ref, principal=principal)
 
     async def _fingerprint(self, path: Path) -> Fingerprint | None:
         try:
@@ -320,15 +379,7 @@ class Uploads:
         except (NotFound, InvalidRequest):
             return None
 
-    async def _adopt(self, path: Path, found: Fingerprint, *, principal: str) -> ArtifactRef:
-        ref = ArtifactRef(
-            new_artifact_id(self._store.keys.cell),
-            # A name that is no UTF-8 cannot be written as JSON; it is shown with '?', the address keeps its bytes.
-            path.name.encode("utf-8", "replace").decode(),
-            uri=uri_of_path(path),
-            size=found.size,
-            fingerprint=found,
-        )
+    async def _adopt(self, ref: ArtifactRef, *, principal: str) -> ArtifactRef:
         artifact = Artifact(
             ref=ref,
             state=ArtifactState.COMPLETE,

@@ -1,7 +1,5 @@
 """A node fetches each byte once, gives it to all tasks that want it, and lets go what nobody uses."""
 
-
-
 from __future__ import annotations
 
 import asyncio

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState
+from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState, Location
 from mediafleet.domain.capability import Requirement
 from mediafleet.domain.catalogue import CatalogueSource, CatalogueView, Service
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage, EndedAttempt
@@ -122,6 +122,7 @@ class FakeFleet:
     views: dict[str, JobView] = field(default_factory=dict[str, JobView])
     keys: dict[str, str] = field(default_factory=dict[str, str])
     artifacts: dict[str, FakeArtifact] = field(default_factory=dict[str, FakeArtifact])
+    takes_direct_uploads: bool = False
     uploads: dict[str, UploadAnnouncement] = field(default_factory=dict[str, UploadAnnouncement])
     arrived: dict[str, bytes] = field(default_factory=dict[str, bytes])
     """What came of each open upload."""
@@ -366,6 +367,19 @@ class FakeFleet:
         if artifact_id not in self.artifacts:
             raise NotFound(f"There is no artifact {artifact_id!r}.")
         return self.artifacts[artifact_id]
+
+    async def locate_artifact(self, artifact_id: str) -> Location:
+        if artifact_id in self.uploads and self.takes_direct_uploads:
+            return Location("PUT", f"https://objects/{artifact_id}?signed", 900)
+        if artifact_id in self.artifacts and self.takes_direct_uploads:
+            return Location("GET", f"https://objects/{artifact_id}?signed", 900)
+        raise NotFound(f"The bytes of the artifact {artifact_id} have no address of their own; ask for them here.")
+
+    async def complete_upload(self, artifact_id: str, *, sha256: str) -> ArtifactRef:
+        if artifact_id not in self.uploads:
+            raise NotFound(f"There is no upload {artifact_id!r}.")
+        announced = self.uploads.pop(artifact_id)
+        return ArtifactRef(artifact_id, announced.name, size=announced.size, sha256=sha256)
 
     async def discard_upload(self, artifact_id: str) -> None:
         self._check()

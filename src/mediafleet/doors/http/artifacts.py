@@ -11,7 +11,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 
-from mediafleet.domain.artifact import ArtifactRef
+from mediafleet.domain.artifact import ArtifactRef, Location
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.doors.http.content import (
     Span,
@@ -24,7 +24,7 @@ from mediafleet.doors.http.content import (
 )
 from mediafleet.doors.http.context import AnyRequest, InjectedFleet, check_artifact_id, principal_of
 from mediafleet.doors.http.problems import PROBLEM_TYPE, Problem, make_problem, respond
-from mediafleet.scheduler.facade import OpenUpload, UploadAnnouncement
+from mediafleet.scheduler.facade import OpenUpload, UploadAnnouncement, WrittenUpload
 
 if TYPE_CHECKING:
     from mediafleet.scheduler.facade import OpenArtifact
@@ -62,7 +62,7 @@ class ArtifactsController(Controller):
                 f"sha256 is {data.sha256[:80]!r}; it must be 64 lower-case hexadecimal digits, or absent."
             )
         artifact = await fleet.announce_upload(data, principal=principal_of(request))
-        return OpenUpload(artifact.ref.id, 0, data.size)
+        return OpenUpload(artifact.ref.id, 0, data.size, direct=fleet.takes_direct_uploads)
 
     # No limit for bodies here: what was announced is the limit, and the fleet holds the sender to it.
     @put("/{artifact_id:str}", request_max_body_size=None, responses=PART_ANSWERS)
@@ -96,6 +96,22 @@ class ArtifactsController(Controller):
         if upload := await fleet.find_upload(check_artifact_id(artifact_id)):
             return Response(b"", status_code=200, headers=upload_headers(upload), media_type=OCTETS)
         return answer_download(request, await fleet.open_artifact(artifact_id))
+
+    @get("/{artifact_id:str}/location")
+    async def locate(self, fleet: InjectedFleet, artifact_id: FromPath[str]) -> Response[Location]:
+        """Say where the bytes may be read, or those of an open upload be written, for a while."""
+        found = await fleet.locate_artifact(check_artifact_id(artifact_id))
+        # The address is a credential, and soon it is none any more.
+        return Response(found, headers={"Cache-Control": "no-store"})
+
+    @post("/{artifact_id:str}/complete", status_code=200)
+    async def complete(
+        self, fleet: InjectedFleet, artifact_id: FromPath[str], data: JSONBody[WrittenUpload]
+    ) -> ArtifactRef:
+        """Note that all bytes of an upload were written to its address."""
+        if not entity_tag(data.sha256):
+            raise InvalidRequest(f"sha256 is {data.sha256[:80]!r}; it must be 64 lower-case hexadecimal digits.")
+        return await fleet.complete_upload(check_artifact_id(artifact_id), sha256=data.sha256)
 
     @delete("/{artifact_id:str}")
     async def discard(self, fleet: InjectedFleet, artifact_id: FromPath[str]) -> None:
