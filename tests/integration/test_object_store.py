@@ -1,7 +1,5 @@
 """Artifacts in a real S3 server: past the scheduler where that is possible, and over wrong keys, old addresses, restarts."""
 
-
-
 from __future__ import annotations
 
 import asyncio
@@ -18,12 +16,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-from yarl import URL
 from tests_support.fleet_process import running_fleet
 from tests_support.redis_server import RedisServer
 from tests_support.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, s3_server
+from yarl import URL
 
-from mediafleet.app import serving as composing
 from mediafleet.app.serving import serving
 from mediafleet.artifacts import sending
 from mediafleet.artifacts.buckets import Bucket, BucketAccess
@@ -145,7 +142,9 @@ async def test_a_node_fetches_only_the_bytes_it_needs(machines: Machines) -> Non
     ref = await machines.publish(content)
     told: list[tuple[int, int]] = []
     wanted = [(4 * MEGABYTE, 4 * MEGABYTE + 100), (0, 50)]
-    path = await machines.node.resolve(ref, machines.folder / "w", ranges=wanted, on_progress=lambda *n: told.append(n))
+    path = await machines.node.resolve(
+        ref, machines.folder / "w", ranges=wanted, on_progress=lambda moved, whole: told.append((moved, whole))
+    )
     found = path.read_bytes()
     assert [found[start:end] for start, end in wanted] == [content[start:end] for start, end in wanted]
     assert (len(found), told[-1]) == (len(content), (150, 150))
@@ -210,7 +209,7 @@ async def test_the_word_that_bytes_are_there_is_checked(machines: Machines) -> N
 async def test_an_address_that_expired_is_asked_for_anew_and_the_transfer_goes_on(
     tmp_path: Path, redis_server: RedisServer, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(composing, "Bucket", lambda url, how: Bucket(url, how, life_s=1))
+    monkeypatch.setattr("mediafleet.artifacts.buckets.LIFE_S", 1)
     monkeypatch.setattr("mediafleet.artifacts.cache.PIECE_BYTES", MEGABYTE)
     content = random_bytes(3 * MEGABYTE)
     given: list[str] = []
@@ -340,7 +339,7 @@ async def test_instances_share_a_root_in_s3_and_one_with_another_is_refused(
 async def test_an_object_is_an_input_and_one_that_changed_is_none(machines: Machines, bucket: Bucket) -> None:
     content = random_bytes(MEGABYTE)
     await bucket.put("media/a film.mkv", content)
-    (view,) = [await submit(machines, f"s3://{BUCKET}/media/a film.mkv")]
+    view = await submit(machines, f"s3://{BUCKET}/media/a film.mkv")
     (ref,) = view.inputs
     assert (ref.name, ref.size) == ("a film.mkv", MEGABYTE)
     assert (await machines.node.resolve(ref, machines.folder / "w")).read_bytes() == content
@@ -369,8 +368,7 @@ async def test_objects_that_the_operator_did_not_name_are_no_inputs(
 
 
 async def submit(machines: Machines, address: str) -> Any:
-    (accepted,) = await machines.user.submit([Submission(kind="transcode", input=address)])
-    return accepted
+    return await machines.user.submit(Submission(kind="transcode", input=address))
 
 
 # --- end to end ------------------------------------------------------------------------------------

@@ -60,18 +60,14 @@ class BucketAccess:
 class Bucket:
     """The objects below one address, such as `s3://bucket/prefix`."""
 
-    def __init__(self, url: str, access: BucketAccess, *, life_s: int = LIFE_S) -> None:
+    def __init__(self, url: str, access: BucketAccess) -> None:
         """Prepare; nothing is asked of the store yet.
-
-        Args:
-            life_s: How long presigned addresses are good for.
 
         Raises:
             ConfigError: It is no such address, or the access does not fit it.
         """
         scheme, _, _ = split_address(url, ConfigError)
         self.url = url.rstrip("/")
-        self._life_s = life_s
         self._scheme = scheme
         options: Any = {"allow_http": access.endpoint.startswith("http://")}
         try:
@@ -139,12 +135,12 @@ class Bucket:
     async def locate(self, key: str, method: str) -> Location:
         """Return where anybody may read (`GET`) or write (`PUT`) one object for a while. Raises Unavailable."""
         try:
-            url = await obstore.sign_async(self.store, cast("Any", method), key, timedelta(seconds=self._life_s))
+            url = await obstore.sign_async(self.store, cast("Any", method), key, timedelta(seconds=LIFE_S))
         except FAULTS as error:
             raise self.explain(error) from error
         # Azure wants to be told what kind of object it is.
         headers = {"x-ms-blob-type": "BlockBlob"} if (self._scheme, method) == ("az", "PUT") else {}
-        return Location(method, url, self._life_s, headers)
+        return Location(method, url, LIFE_S, headers)
 
     async def probe(self, key: str) -> None:
         """Write, read and remove a small object. Raises Unavailable with a sentence for whoever set it up."""

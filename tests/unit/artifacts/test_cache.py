@@ -122,7 +122,7 @@ async def test_only_the_wanted_bytes_come_and_the_file_is_as_long_as_the_whole(
     client, cache = node
     told: list[tuple[int, int]] = []
     path = await client.resolve(
-        REF, tmp_path / "w", ranges=[TAIL, HEAD], on_progress=lambda *numbers: told.append(numbers)
+        REF, tmp_path / "w", ranges=[TAIL, HEAD], on_progress=lambda moved, whole: told.append((moved, whole))
     )
     found = path.read_bytes()
     assert len(found) == SIZE

@@ -98,3 +98,16 @@ def test_the_report_marks_what_is_good_what_is_not_and_what_need_not_be(capsys: 
 def test_a_report_with_a_fault_ends_with_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:
     tell(Report([Finding("c", "broken", is_good=False)]), Output())
     assert capsys.readouterr().out.splitlines() == ["✗ c: broken", "A fleet cannot work here; see the lines with ✗."]
+
+
+def test_an_object_store_that_cannot_be_used_is_a_fault_with_a_sentence(
+    bare: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDIAFLEET_ARTIFACTS__ROOT", "s3://fleet/artifacts")
+    monkeypatch.setenv("MEDIAFLEET_ARTIFACTS__ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("MEDIAFLEET_ARTIFACTS__ACCESS_KEY", "key")
+    monkeypatch.setenv("MEDIAFLEET_ARTIFACTS__SECRET_KEY", "secret")
+    ran = bare("check")
+    assert ran.code == 1
+    assert "✗ artifacts: The object store of s3://fleet/artifacts does not answer" in ran.out
+    assert "secret" not in ran.out.replace("secret_key", "")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState, Fingerprint
+from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState, Fingerprint, Location
 
 REF = ArtifactRef("a0-1", "a.mkv", "file:///m/a.mkv", 9, "", Fingerprint(9, "ab"))
 fingerprints = st.none() | st.builds(Fingerprint, st.integers(0, 2**50), st.text("0123456789abcdef"))
@@ -52,3 +52,7 @@ def test_an_artifact_belongs_to_nobody_until_somebody_names_it() -> None:
 
 def test_there_is_nothing_between_open_and_complete() -> None:
     assert [state.value for state in ArtifactState] == ["open", "complete"]
+
+
+def test_an_address_that_lets_anybody_in_is_not_shown() -> None:
+    assert "signature" not in repr(Location("GET", "https://objects/a?signature=x", 900))

@@ -179,3 +179,28 @@ async def test_a_reader_that_goes_away_closes_the_file(
     async with asyncio.timeout(10):
         await fleet.artifacts[ref.id].closed.wait()
     assert not caplog.records
+
+
+async def test_bytes_that_lie_elsewhere_have_an_address_and_others_have_none(
+    client: aiohttp.ClientSession, fleet: FakeFleet
+) -> None:
+    path = f"/api/v1/artifacts/{fleet.add_artifact(CONTENT).id}/location"
+    async with client.get(path) as response:
+        assert (response.status, (await response.json())["code"]) == (404, "not-found")
+    fleet.takes_direct_uploads = True
+    async with client.get(path) as response:
+        found = await response.json()
+        assert (found["method"], found["life_s"], response.headers["Cache-Control"]) == ("GET", 900, "no-store")
+
+
+async def test_an_upload_may_be_written_elsewhere_and_be_completed_here(
+    client: aiohttp.ClientSession, fleet: FakeFleet
+) -> None:
+    assert "direct" not in await (await client.post("/api/v1/artifacts", json={"name": "a", "size": 1})).json()
+    fleet.takes_direct_uploads = True
+    path = await announce(client)
+    assert (await (await client.get(f"{path}/location")).json())["method"] == "PUT"
+    async with client.post(f"{path}/complete", json={"sha256": "A" * 64}) as response:
+        assert response.status == 400
+    async with client.post(f"{path}/complete", json={"sha256": "a" * 64}) as response:
+        assert (response.status, (await response.json())["sha256"]) == (200, "a" * 64)

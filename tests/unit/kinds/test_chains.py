@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -121,9 +122,9 @@ async def test_a_part_that_was_asked_for_is_published_and_read_where_it_was_made
     fetched: list[str] = []
     fetch = found.fetch
 
-    async def note(ref: ArtifactRef) -> Path:
+    async def note(ref: ArtifactRef, *, ranges: Sequence[tuple[int, int]] | None = None) -> Path:
         fetched.append(ref.name)
-        return await fetch(ref)
+        return await fetch(ref, ranges=ranges)
 
     found.fetch = note
     result = await run(found)

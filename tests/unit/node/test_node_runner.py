@@ -203,8 +203,14 @@ async def test_a_handler_may_fetch_parts_and_what_came_is_shown(tmp_path: Path) 
         return TaskResult()
 
     runner = runner_for(tmp_path, kind_of(step=step), Slow())
-    noted: list[Any] = []
-    note, runner.board.note = runner.board.note, lambda update: (noted.append(update.stage), note(update))[-1]
+    noted: list[str] = []
+    note = runner.board.note
+
+    def look(update: Progress) -> None:
+        noted.append(update.stage)
+        note(update)
+
+    runner.board.note = look
     await runner.run(start_of("step", "g7"))
     assert asked == [[(0, 10)]]
     assert noted[1:] == ["fetching 0 of 3 MB", *["fetching 1 of 3 MB"] * 2, "fetching 2 of 3 MB"]
