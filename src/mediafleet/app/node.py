@@ -16,6 +16,7 @@ from mediafleet.app.signals import Signals
 from mediafleet.artifacts.cache import ArtifactCache
 from mediafleet.artifacts.transfer import ArtifactClient
 from mediafleet.domain.addresses import AddressRing
+from mediafleet.domain.path_map import PathMap
 from mediafleet.doors.push.node_api import listening
 from mediafleet.kinds import KindRegistry
 from mediafleet.node import Farewell, NodeAgent, Surroundings, WebSocketLink
@@ -50,7 +51,9 @@ async def serve_node(settings: Settings) -> int:
                 kinds=KindRegistry.installed(),
                 dial=dial,
                 move_on=move_on,
-                artifacts=ArtifactClient(session, ring, settings.server.token, cache=cache, direct=True),
+                artifacts=ArtifactClient(
+                    session, ring, settings.server.token, cache=cache, direct=True, paths=PathMap(node.paths)
+                ),
                 cell=settings.store.cell,
             ),
         )

@@ -22,6 +22,7 @@ from mediafleet.client import FleetClient
 from mediafleet.domain.catalogue import read_catalogue
 from mediafleet.domain.cells import cell_names
 from mediafleet.domain.errors import MediafleetError
+from mediafleet.domain.path_map import PathMap
 from mediafleet.kinds.registry import GROUP, KindRegistry
 from mediafleet.node.executors import CapabilityMemory, Offer, build_executors, count_cores, detect_offer
 from mediafleet.node.guard import choose_guard
@@ -105,6 +106,7 @@ async def _check(options: ClientOptions, output: Output) -> int:
         *look_at_kinds(),
         *await look_at_catalogue(settings),
         *await look_at_artifacts(settings),
+        *await asyncio.to_thread(look_at_paths, settings),
     ]
     await look_at_machine(settings, report)
     report.findings.append(await look_at_fleet(options, settings))
@@ -187,6 +189,18 @@ async def look_at_artifacts(settings: Settings) -> list[Finding]:
     except MediafleetError as error:
         return [Finding("artifacts", error.message, is_good=False)]
     return [Finding("artifacts", f"{root} can be written and read")]
+
+
+def look_at_paths(settings: Settings) -> list[Finding]:
+    """Return whether each folder that is mapped can be read here; inputs of one that cannot are fetched instead."""
+    findings: list[Finding] = []
+    for folder, here in PathMap(settings.node.paths).folders:
+        is_good = here.is_dir() and os.access(here, os.R_OK | os.X_OK)
+        text = (
+            f"{folder} is {here} here" if is_good else f"{here}, which {folder} is here, is no folder that can be read"
+        )
+        findings.append(Finding("paths", text, is_good=is_good, is_needed=False))
+    return findings
 
 
 async def look_at_machine(settings: Settings, report: Report) -> None:

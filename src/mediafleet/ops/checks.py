@@ -13,6 +13,7 @@ from mediafleet.domain.cells import MOST_CELLS
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.health import parse_headroom
 from mediafleet.domain.ids import DEFAULT_CELL
+from mediafleet.domain.path_map import PathMap
 from mediafleet.domain.push import parse_listen, parse_push_nodes
 from mediafleet.domain.rules import parse_tenants
 
@@ -179,6 +180,10 @@ def _check_node(node: NodeSettings) -> Iterator[str]:
         parse_headroom(node.headroom)
     except InvalidRequest as error:
         yield f"node.headroom: {error.message}"
+    try:
+        PathMap(node.paths)
+    except InvalidRequest as error:
+        yield f"node.paths: {error.message}"
     for label in node.labels:
         if not _LABEL.fullmatch(label):
             yield f"node.labels has {label!r}; use 1 to 80 letters, digits and '_', '.', '>', '@', '/', '+', '-'."

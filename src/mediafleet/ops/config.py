@@ -36,6 +36,9 @@ _OTHER_VARIABLES = frozenset({"MEDIAFLEET_SERVER", "MEDIAFLEET_CONFIG"})
 """Variables that client commands read; they are no settings."""
 _TEST_PREFIX = "MEDIAFLEET_TEST_"
 
+_TABLES = frozenset({"node.paths"})
+"""Lists of `name=value` that a file may write as a table."""
+
 _UNITS = {"_ms": "milliseconds", "_s": "seconds", "_bytes": "bytes"}
 
 
@@ -120,7 +123,7 @@ def _read_file(file: Path | None) -> list[_Given]:
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in table.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and prefix + name not in _TABLES:
             yield from _flatten(cast("dict[str, Any]", value), f"{prefix}{name}.")
         else:
             yield prefix + name, value
@@ -151,6 +154,8 @@ def _convert(given: _Given) -> Any:
     if get_origin(kind) is Literal and value not in get_args(kind):
         words = ", ".join(repr(word) for word in get_args(kind))
         raise ConfigError(f"{given.key} in {given.source} is {value!r}; it must be one of {words}.")
+    if given.key in _TABLES and isinstance(value, dict):
+        value = [f"{name}={word}" for name, word in cast("dict[str, Any]", value).items()]
     if given.is_text and kind == tuple[str, ...]:
         value = [word.strip() for word in value.split(",") if word.strip()]
     try:

@@ -119,6 +119,8 @@ class NodeSettings:
     """First wait after a lost link, milliseconds; doubles with jitter up to `reconnect_max_ms`."""
     reconnect_max_ms: int = 5_000
     """Longest wait after a lost link, milliseconds."""
+    paths: tuple[str, ...] = ()
+    """Folders that inputs are named in and that are elsewhere on this machine, as a table `{ "/mnt/media" = "M:/media" }` or as `/mnt/media=M:/media`."""
     cache_bytes: int = 20 * 1024**3
     """How much of what was fetched is kept for later tasks, bytes, and never more than leaves 30 % of the disk free; 0 for nothing."""
     drain_s: int = 3600

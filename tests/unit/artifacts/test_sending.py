@@ -233,7 +233,7 @@ async def test_few_unfinished_uploads_are_remembered(
         scheduler.take = [0] * 9
         with pytest.raises(SchedulerUnavailable):
             await client.upload(source, name=name)
-    assert list(client._sender._begun.values()) == ["up2", "up3"]
+    assert [opened.id for opened in client._sender._begun.values()] == ["up2", "up3"]
 
 
 async def test_file_that_shrinks_meanwhile_is_said_so_and_given_up(

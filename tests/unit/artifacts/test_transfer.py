@@ -8,8 +8,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
-from artifact_routes import CONTENT, DIGEST, Scheduler, be_away
+from artifact_routes import CONTENT, DIGEST, TOKEN, Scheduler, be_away
 
 from mediafleet.artifacts import transfer
 from mediafleet.artifacts.fingerprint import fingerprint, uri_of_path
@@ -22,6 +23,7 @@ from mediafleet.domain.errors import (
     TransientFailure,
     Unavailable,
 )
+from mediafleet.domain.path_map import PathMap
 
 
 async def test_download_appears_whole_under_its_name(
@@ -143,6 +145,22 @@ async def test_file_that_is_seen_here_is_used_in_place(
     ref = ArtifactRef("in1", "source.mkv", uri=uri_of_path(source), fingerprint=await fingerprint(source))
     assert await client.resolve(ref, tmp_path / "work") == source
     assert not scheduler.requests
+
+
+async def test_file_that_is_elsewhere_here_is_used_in_place_once_it_proves_to_be_the_same(
+    address: str, scheduler: Scheduler, source: Path, tmp_path: Path
+) -> None:
+    scheduler.blobs["in1"] = CONTENT
+    proof = await fingerprint(source)
+    ref = ArtifactRef("in1", "source.mkv", uri="file:///mnt/media/source.mkv", fingerprint=proof)
+    async with aiohttp.ClientSession() as session:
+        mapped = ArtifactClient(session, address, TOKEN, paths=PathMap([f"/mnt/media={tmp_path}"]))
+        assert await mapped.resolve(ref, tmp_path / "work") == source
+        assert not scheduler.requests
+        source.write_bytes(CONTENT[::-1])
+        copy = await mapped.resolve(ref, tmp_path / "work")
+    assert copy != source
+    assert copy.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("change", ["content", "missing", "unproven", "elsewhere"])

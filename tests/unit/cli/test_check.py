@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 from tests_support.command_line import RunCli
@@ -111,3 +112,13 @@ def test_an_object_store_that_cannot_be_used_is_a_fault_with_a_sentence(
     assert ran.code == 1
     assert "✗ artifacts: The object store of s3://fleet/artifacts does not answer" in ran.out
     assert "secret" not in ran.out.replace("secret_key", "")
+
+
+def test_a_mapped_folder_that_is_not_here_is_a_warning(
+    bare: RunCli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MEDIAFLEET_NODE__PATHS", f"/mnt/media={tmp_path},/mnt/more={tmp_path / 'none'}")
+    ran = bare("check")
+    assert ran.code == 0
+    assert f"✓ paths: /mnt/media is {tmp_path} here" in ran.out
+    assert "– paths: " in ran.out

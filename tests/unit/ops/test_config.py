@@ -183,3 +183,16 @@ def test_paths_are_absolute_whatever_way_they_were_written(home: Path) -> None:
 
 def test_the_token_is_not_part_of_what_is_printed() -> None:
     assert "secretsecretsecret" not in repr(load(environ={"MEDIAFLEET_TOKEN": "secretsecretsecret"}))
+
+
+def test_mapped_folders_are_a_table_in_a_file_and_a_list_elsewhere(tmp_path: Path) -> None:
+    file = tmp_path / "mediafleet.toml"
+    file.write_text('[node.paths]\n"/mnt/media" = "/m"\n"/mnt/more" = "/n"\n')
+    expected = ("/mnt/media=/m", "/mnt/more=/n")
+    assert load_settings(file=file, environ={}, flags={}).node.paths == expected
+    given = {"MEDIAFLEET_NODE__PATHS": "/mnt/media=/m, /mnt/more=/n"}
+    file.write_text("")
+    assert load_settings(file=file, environ=given, flags={}).node.paths == expected
+    file.write_text('[node]\npaths = { "/mnt/media" = "/m", "/mnt/more" = 5 }\n')
+    with pytest.raises(ConfigError):
+        load_settings(file=file, environ={}, flags={})

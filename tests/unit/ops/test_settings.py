@@ -65,7 +65,7 @@ def test_no_setting_is_shown_that_is_a_secret() -> None:
     hidden = {
         name for section in SECTIONS.values() for field in fields(section) if not field.repr for name in [field.name]
     }
-    assert hidden == {"token"}
+    assert hidden == {"token", "secret_key"}
 
 
 def test_a_node_is_lost_only_after_two_missed_reports_and_a_reservation_before_that() -> None:

@@ -461,7 +461,7 @@ async def test_no_file_may_be_used_in_place_where_no_folder_is_named(parts: Part
 
 @pytest.mark.parametrize("uri", ["https://example.org/film.mkv", "/film.mkv", "", "FILE:///film.mkv"])
 async def test_what_is_neither_a_file_nor_an_artifact_is_refused(uploads: Uploads, uri: str) -> None:
-    with pytest.raises(InputError, match="give a file:// address or upload the file first"):
+    with pytest.raises(InputError, match="give a file:// or s3:// address or upload the file first"):
         await uploads.resolve_input(uri, principal="ann")
 
 
