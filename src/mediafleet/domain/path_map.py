@@ -1,4 +1,4 @@
-"""Which folders of the fleet are where on one machine: `/mnt/media` of others may be `M:\\media` here."""
+"""Which folders of the fleet are where on one machine: `/mnt/media` of others may be `/Volumes/media` here."""
 
 from __future__ import annotations
 
