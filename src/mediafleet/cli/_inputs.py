@@ -23,7 +23,7 @@ MEDIA_SUFFIXES = frozenset({
 })
 """File name endings that a folder is searched for; a file that is named itself may have any."""
 # fmt: on
-_SCHEMES = ("artifact:", "file://", "http://", "https://", "s3://")
+_SCHEMES = ("artifact:", "file://", "http://", "https://", "s3://", "gs://", "az://")
 
 
 class Source(msgspec.Struct, frozen=True):
