@@ -150,12 +150,12 @@ def _convert(given: _Given) -> Any:
     kind = setting_types().get(given.key)
     if kind is None:
         raise ConfigError(_describe_unknown(given))
-    value = given.value
+    value: Any = given.value
     if get_origin(kind) is Literal and value not in get_args(kind):
         words = ", ".join(repr(word) for word in get_args(kind))
         raise ConfigError(f"{given.key} in {given.source} is {value!r}; it must be one of {words}.")
     if given.key in _TABLES and isinstance(value, dict):
-        value = [f"{name}={word}" for name, word in cast("dict[str, Any]", value).items()]
+        return tuple(f"{name}={word}" for name, word in _texts(given.key, cast("dict[str, Any]", value)))
     if given.is_text and kind == tuple[str, ...]:
         value = [word.strip() for word in value.split(",") if word.strip()]
     try:
@@ -165,6 +165,13 @@ def _convert(given: _Given) -> Any:
         unit = next((f" ({unit})" for suffix, unit in _UNITS.items() if given.key.endswith(suffix)), "")
         reason = str(error)[:1].lower() + str(error)[1:]
         raise ConfigError(f"{given.key}{unit} in {given.source}: {reason}.") from error
+
+
+def _texts(key: str, table: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, word in table.items():
+        if not isinstance(word, str):
+            raise ConfigError(f"{key} maps {name!r} to {word!r}, which is no text.")
+        yield name, word
 
 
 def _decode_path(kind: type, value: Any) -> Path:
