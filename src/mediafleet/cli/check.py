@@ -7,6 +7,7 @@ import os
 import platform
 import secrets
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -24,6 +25,7 @@ from mediafleet.domain.cells import cell_names
 from mediafleet.domain.errors import MediafleetError
 from mediafleet.domain.path_map import PathMap
 from mediafleet.kinds.registry import GROUP, KindRegistry
+from mediafleet.node.containment import Containment, contain, describe
 from mediafleet.node.executors import CapabilityMemory, Offer, build_executors, count_cores, detect_offer
 from mediafleet.node.guard import choose_guard
 from mediafleet.node.processes import Launcher
@@ -206,7 +208,9 @@ def look_at_paths(settings: Settings) -> list[Finding]:
 async def look_at_machine(settings: Settings, report: Report) -> None:
     """Fill in what a node on this machine would offer."""
     try:
-        offer = await _detect(list(KindRegistry.installed()))
+        with closing(await asyncio.to_thread(contain, settings.node)) as containment:
+            report.findings += look_at_containment(containment)
+            offer = await _detect(list(KindRegistry.installed()), containment)
         report.executors = build_executors(settings.node, offer.capabilities, cores=count_cores())
     except MediafleetError as error:
         report.findings.append(Finding("node", error.message, is_good=False))
@@ -219,14 +223,24 @@ async def look_at_machine(settings: Settings, report: Report) -> None:
         report.findings.append(Finding(f"executor {one.name}", f"{one.slots} slots: {' '.join(one.capabilities)}"))
 
 
-async def _detect(kinds: list[Any]) -> Offer:
+def look_at_containment(containment: Containment) -> list[Finding]:
+    """Return what programs that work on media may take of this machine, and whether they reach its network."""
+    isolation = containment.isolation
+    network = "none" if isolation.is_on else f"they reach it: {isolation.reason}"
+    return [
+        Finding("limits of media programs", describe(containment)),
+        Finding("network of media programs", network, is_good=isolation.is_on, is_needed=False),
+    ]
+
+
+async def _detect(kinds: list[Any], containment: Containment) -> Offer:
     """Run the detection of a node, in a folder of its own so that a node which runs here is not disturbed."""
     guard = choose_guard()
     try:
         with tempfile.TemporaryDirectory(prefix="mediafleet-check-") as name:
             workspaces = Workspaces(Path(name) / "work")
             workspaces.sweep()
-            launcher = Launcher(guard, environment=os.environ, grace_s=_DETECT_GRACE_S)
+            launcher = Launcher(guard, environment=os.environ, grace_s=_DETECT_GRACE_S, containment=containment)
             # A new memory each time: what works now is the question, not what once did.
             memory = CapabilityMemory(Path(name) / "capabilities.json")
             return await detect_offer(kinds, workspaces=workspaces, launcher=launcher, memory=memory)

@@ -25,6 +25,7 @@ from mediafleet.domain.frames import PROTOCOL_VERSION, Misc, Register
 from mediafleet.domain.ids import DEFAULT_CELL
 from mediafleet.domain.node import NodeState
 from mediafleet.node.connection import Connection
+from mediafleet.node.containment import contain
 from mediafleet.node.context import Persistence
 from mediafleet.node.duty import Duty
 from mediafleet.node.executors import CapabilityMemory, detect_offer
@@ -121,6 +122,7 @@ class NodeAgent:
 
         Raises:
             DataDirectoryInUse: Another agent runs on the data directory.
+            ConfigError: Children must have no network, and this system cannot take it away.
             Unauthorized, ConfigError: The scheduler refused the node before it was ever registered.
         """
         # The guard is closed before the lock is given back: a next
@@ -128,6 +130,7 @@ class NodeAgent:
         with (
             claim_identity(self._data, cell=self._around.cell, host=self._host) as identity,
             closing(self._around.make_guard()) as guard,
+            closing(await asyncio.to_thread(contain, self._settings)) as containment,
         ):
             # Every log line and span from here on says whose it is.
             structlog.contextvars.bind_contextvars(node=identity.node)
@@ -135,7 +138,10 @@ class NodeAgent:
             # Only with the lock held can nobody else be at work in these folders.
             workspaces.sweep()
             launcher = Launcher(
-                guard, environment=self._around.environment, grace_s=self._settings.stop_grace_ms / 1000
+                guard,
+                environment=self._around.environment,
+                grace_s=self._settings.stop_grace_ms / 1000,
+                containment=containment,
             )
             look = partial(
                 detect_offer,

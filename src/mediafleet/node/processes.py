@@ -13,10 +13,11 @@ from typing import IO, TYPE_CHECKING
 import structlog
 
 from mediafleet.domain.errors import TransientFailure
+from mediafleet.node.containment import Containment
 from mediafleet.node.patience import finish
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from mediafleet.node.guard import Guard
@@ -168,15 +169,24 @@ class Children:
 class Launcher:
     """Starts the children of one node."""
 
-    def __init__(self, guard: Guard, *, environment: Mapping[str, str], grace_s: float) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        *,
+        environment: Mapping[str, str],
+        grace_s: float,
+        containment: Containment | None = None,
+    ) -> None:
         """Hold what every child gets.
 
         Args:
             guard: Ends the children if this process is killed.
             environment: PATH, HOME and LANG are passed on, nothing else.
             grace_s: How long a child may take to end when asked.
+            containment: What a child may take and reach; without one, all that this process may.
         """
         self.guard = guard
+        self._containment = containment or Containment()
         self._environment = {name: environment[name] for name in _PASSED_ON if name in environment}
         self._grace_s = grace_s
 
@@ -201,13 +211,24 @@ class Launcher:
                 env={**self._environment, "TMPDIR": str(temporary)},
                 # A group of its own, so that a wrapper script and all it starts can be ended with one signal.
                 start_new_session=True,
-                preexec_fn=self.guard.hook(),  # noqa: PLW1509 - the hooks take no lock, so threads do no harm
+                preexec_fn=self._hook(),  # noqa: PLW1509 - the hooks take no lock, so threads do no harm
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise TransientFailure(
                 f"The program {arguments[0]!r} could not be started on this node: {error}."
             ) from error
+        self._containment.settle(process.pid)
         return Child(process, grace_s=self._grace_s)
+
+    def _hook(self) -> Callable[[], None]:
+        bind, tie = self._containment.hook(), self.guard.hook()
+
+        def prepare() -> None:
+            bind()
+            # Last, because the kernel forgets the tie when rights change.
+            tie()
+
+        return prepare
 
 
 async def _connect(reader: asyncio.StreamReader, pipe: IO[bytes] | None) -> asyncio.BaseTransport:

@@ -36,6 +36,9 @@ MOST_PLACE_BATCH = 64
 """Tasks; more would hold the store for too long in one script."""
 HIGHEST_PORT = 65_535
 MOST_PERCENT = 100
+MOST_NICE = 19
+LEAST_OPEN_FILES = 64
+"""Files; encoders open libraries, a device and a few pipes before any medium."""
 
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _CELL = re.compile(r"[a-z0-9]{1,16}")
@@ -58,6 +61,11 @@ _MAY_BE_ZERO = frozenset(
         "headroom_percent",
         "breaker_failures",
         "cache_bytes",
+        "child_memory_percent",
+        "child_file_gib",
+        "child_cpu_hours",
+        "child_open_files",
+        "child_nice",
     }
 ) | {
     "max_open",
@@ -87,6 +95,7 @@ def _check_all(settings: Settings) -> list[str]:
         *_check_times(settings.scheduler),
         *_check_health(settings.scheduler),
         *_check_node(settings.node),
+        *_check_children(settings.node),
         *_check_server(settings.server),
         *_check_artifacts(settings.artifacts),
         *_check_catalogue(settings.catalogue),
@@ -187,6 +196,15 @@ def _check_node(node: NodeSettings) -> Iterator[str]:
     for label in node.labels:
         if not _LABEL.fullmatch(label):
             yield f"node.labels has {label!r}; use 1 to 80 letters, digits and '_', '.', '>', '@', '/', '+', '-'."
+
+
+def _check_children(node: NodeSettings) -> Iterator[str]:
+    if node.child_memory_percent > MOST_PERCENT:
+        yield f"node.child_memory_percent is {node.child_memory_percent}; it must be 0 to {MOST_PERCENT}."
+    if node.child_nice > MOST_NICE:
+        yield f"node.child_nice is {node.child_nice}; it must be 0 to {MOST_NICE}."
+    if 0 < node.child_open_files < LEAST_OPEN_FILES:
+        yield f"node.child_open_files is {node.child_open_files}; it must be 0, or {LEAST_OPEN_FILES} or more."
 
 
 def _check_server(server: ServerSettings) -> Iterator[str]:

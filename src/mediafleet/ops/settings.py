@@ -127,6 +127,20 @@ class NodeSettings:
     """How long SIGTERM waits for running work, seconds; a second signal aborts."""
     stop_grace_ms: int = 2_000
     """How long a child may take to end when asked, milliseconds; then its group is killed."""
+    child_isolation: Literal["auto", "required", "off"] = "auto"
+    """Programs that work on media get no network: where the system permits it, or else the node does not start, or never."""
+    child_memory_percent: int = 90
+    """Memory that such a program may take, per cent of the machine's, but at least 4 GiB (Linux only); 0 for no limit."""
+    child_file_gib: int = 1024
+    """Largest file that it may write, GiB; 0 for no limit."""
+    child_cpu_hours: int = 720
+    """Processor time that it may take, hours of one core; 0 for no limit."""
+    child_open_files: int = 1024
+    """Files that it may have open at a time, at least 64; 0 for no limit."""
+    child_nice: int = 0
+    """How far it stands back for other programs, 0 to 19."""
+    child_io: Literal["normal", "low", "idle"] = "normal"
+    """Its turn at the disk (Linux only); `idle` waits until nobody else reads or writes."""
 
 
 @dataclass(frozen=True)
