@@ -69,7 +69,7 @@ def isolate() -> Isolation:
         # A kernel may let namespaces be made and not be entered.
         trial = [sys.executable, "-I", "-S", "-c", ""]
         hook = made.hook()
-        subprocess.run(trial, preexec_fn=hook, check=True, timeout=_PATIENCE_S, env={})  # noqa: PLW1509 - takes no lock
+        subprocess.run(trial, preexec_fn=hook, check=True, timeout=_PATIENCE_S, env={})
     except (OSError, subprocess.SubprocessError) as error:
         made.close()
         return Isolation(reason=f"a program could not be started without it ({error})")
