@@ -3,14 +3,16 @@
 It only reads packets and decodes nothing, in a process of its own for the reasons of `_probe.py`.
 `mediafleet.kinds.transcode.index` starts it and reads the line as `FrameIndex`.
 
-    python -I _index.py <absolute path> <comma-separated demuxers> <stream index>
+    python -I _index.py <absolute path> <comma-separated demuxers> <stream index> <caps as JSON>
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import runpy
 import sys
+from pathlib import Path
 from typing import Any
 
 import av
@@ -31,9 +33,9 @@ def _read(container: Any, stream: Any) -> tuple[list[Any], str]:
     return found, ""
 
 
-def index(path: str, demuxers: str, number: int) -> dict[str, Any]:
+def index(path: str, demuxers: str, number: int, *, most_pixels: int) -> dict[str, Any]:
     """Return the shown pictures of one stream in the order of showing."""
-    options = {"protocol_whitelist": "file", "format_whitelist": demuxers}
+    options = {"protocol_whitelist": "file", "format_whitelist": demuxers, "max_pixels": str(most_pixels)}
     with av.open(f"file:{path}", mode="r", options=options, metadata_errors="replace") as container:
         stream = container.streams[number]
         packets, broken = _read(container, stream)
@@ -54,10 +56,12 @@ def index(path: str, demuxers: str, number: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     av.logging.set_level(av.logging.ERROR)
+    caps: dict[str, int] = json.loads(sys.argv[4])
+    runpy.run_path(str(Path(__file__).with_name("_bounds.py")))["bind_oneself"](caps["memory_bytes"])
     try:
-        answer = index(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+        answer = index(sys.argv[1], sys.argv[2], int(sys.argv[3]), most_pixels=caps["pixels"])
     except IndexError:
         answer = {"broken": "it has no such stream"}
-    except (av.error.FFmpegError, ValueError) as error:
+    except (av.error.FFmpegError, ValueError, MemoryError) as error:
         answer = {"broken": getattr(error, "strerror", None) or str(error)}
     sys.stdout.write(json.dumps(answer) + "\n")

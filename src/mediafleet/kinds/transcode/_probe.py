@@ -4,12 +4,13 @@ It runs by path in an isolated interpreter, so that a file which crashes or hang
 down this process only, and so that it starts in a tenth of a second. `mediafleet.kinds.transcode.probe`
 starts it and reads the line as `MediaInfo`.
 
-    python -I _probe.py <absolute path> <comma-separated demuxers>
+    python -I _probe.py <absolute path> <comma-separated demuxers> <caps as JSON>
 """
 
 from __future__ import annotations
 
 import json
+import runpy
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +20,7 @@ import av
 import av.error
 import av.logging
 from av.container import InputContainer
+from av.format import Flags
 from av.stream import Disposition
 
 _DECODE_TRIES = 40
@@ -29,6 +31,8 @@ _HEADER_BYTES = 4 << 20
 """How much of the file's start is searched for those marks."""
 _PLAYLIST_MARKS = (b"#EXTM3U", b"ffconcat", b"v=0", b"<?xml", b"<MPD", b"[playlist]", b"[Reference]")
 """How the formats begin that are lists of other files."""
+_MOST_TAGS, _MOST_CHARACTERS = 200, 1000
+"""Of what a file says of itself; all that is told is kept in the memory of the node."""
 _DISPOSITIONS = [
     "default",
     "dub",
@@ -46,6 +50,38 @@ _DISPOSITIONS = [
 ]
 
 
+class ExcessError(Exception):
+    """A cap is exceeded; nothing was decoded."""
+
+    def __init__(self, what: str, found: float, at_s: float = 0.0) -> None:
+        super().__init__(what)
+        self.answer = {"excess": what, "found": int(found), "at_s": at_s}
+
+
+class Clock:
+    """Watches the times of picture and sound together: one of them may be silent while the other goes on."""
+
+    def __init__(self, caps: dict[str, int], *, may_jump: bool) -> None:
+        self._caps = caps
+        # FFmpeg mends the jumps of such formats by itself; broadcasts have them wherever a programme begins.
+        self._gap_s = float("inf") if may_jump else caps["gap_s"]
+        self._first_s: float | None = None
+        self._latest_s = 0.0
+
+    def note(self, packet: Any) -> None:
+        """Take the time of a packet that plays. Raises ExcessError."""
+        if packet.pts is None or packet.time_base is None:
+            return
+        now_s = float(packet.pts * packet.time_base)
+        if self._first_s is None:
+            self._first_s = self._latest_s = now_s
+        if now_s - self._latest_s > self._gap_s:
+            raise ExcessError("gap_s", now_s - self._latest_s, self._latest_s - self._first_s)
+        if now_s - self._first_s > self._caps["span_s"]:
+            raise ExcessError("span_s", now_s - self._first_s)
+        self._latest_s = max(self._latest_s, now_s)
+
+
 class Track:
     """What the scan learns of one stream."""
 
@@ -57,6 +93,9 @@ class Track:
         self.last_duration = 0
         self.tries_left = _DECODE_TRIES if stream.type == "video" else 0
         self.frame: Any = None
+        self.is_timed = stream.type == "audio" or (
+            stream.type == "video" and not stream.disposition & Disposition.attached_pic
+        )
 
     def note(self, packet: Any) -> None:
         """Count a packet that plays; those that an edit list hides do not."""
@@ -171,7 +210,7 @@ def _describe(track: Track) -> dict[str, Any]:
         "codec": codec,
         "tag": _tag(stream),
         "language": stream.language or "",
-        "title": stream.metadata.get("title", ""),
+        "title": stream.metadata.get("title", "")[:_MOST_CHARACTERS],
         "disposition": _disposition(stream.disposition),
         "time_base": [base.numerator, base.denominator],
         "declared_s": _seconds(stream.duration, stream.time_base),
@@ -179,23 +218,49 @@ def _describe(track: Track) -> dict[str, Any]:
         "length_s": length,
         "frame_s": frame,
         "packets": track.packets,
-        "metadata": sorted(stream.metadata),
+        "metadata": [name[:_MOST_CHARACTERS] for name in sorted(stream.metadata)[:_MOST_TAGS]],
     }
     if stream.type == "video" and stream.codec_context is not None:
         found |= _picture(track)
     if stream.type == "audio" and stream.codec_context is not None:
         found |= _sound(stream)
     if stream.type == "attachment":
-        found["title"] = stream.metadata.get("filename", "")
+        found["title"] = stream.metadata.get("filename", "")[:_MOST_CHARACTERS]
     return found
 
 
-def _scan(container: InputContainer) -> tuple[list[Track], str]:
+def _decoders(container: InputContainer) -> list[Any]:
+    """Return what would decode the pictures; a stream of an unknown codec has none."""
+    found: list[Any] = [stream.codec_context for stream in container.streams.video]
+    return [decoder for decoder in found if decoder is not None]
+
+
+def _check_inventory(container: InputContainer, caps: dict[str, int]) -> None:
+    """Raise ExcessError where the headers announce more than anybody needs."""
+    attached = sum(stream.type == "attachment" for stream in container.streams)
+    counts = {
+        "streams": len(container.streams) - attached,
+        "attachments": attached,
+        "chapters": len(container.chapters()),
+        "pixels": max((one.width * one.height for one in _decoders(container)), default=0),
+    }
+    for what, found in counts.items():
+        if found > caps[what]:
+            raise ExcessError(what, found)
+
+
+def _scan(container: InputContainer, caps: dict[str, int]) -> tuple[list[Track], str]:
     """Read every packet; return the tracks, and what broke off the reading if anything did."""
     tracks = [Track(stream) for stream in container.streams]
+    clock = Clock(caps, may_jump=bool(container.format.flags & Flags.ts_discont.value))
+    for decoder in _decoders(container):
+        # The header may be modest and the picture not.
+        decoder.options = {"max_pixels": str(caps["pixels"])}
     try:
         for packet in container.demux():
             track = tracks[packet.stream.index]
+            if track.is_timed and packet.size:
+                clock.note(packet)
             track.note(packet)
             track.decode(packet)
     except av.error.FFmpegError as error:
@@ -216,34 +281,47 @@ def _refusal(error: Exception, head: bytes) -> dict[str, Any]:
     return {"error": " ".join(words), "encrypted": _is_encrypted(head), "playlist": is_playlist}
 
 
-def inspect(path: Path, demuxers: str) -> dict[str, Any]:
-    """Return all that is known of the file, or `{"error": …}`."""
+def inspect(path: Path, demuxers: str, caps: dict[str, int]) -> dict[str, Any]:
+    """Return all that is known of the file, `{"error": …}`, or `{"excess": …}` where it exceeds a cap."""
     with path.open("rb") as file:
         # Read apart from FFmpeg: after a failed open there is no container to ask.
         head = file.read(_HEADER_BYTES)
     # A playlist could name files of this machine or addresses of its network, and their content would be published.
-    options = {"protocol_whitelist": "file", "format_whitelist": demuxers}
+    options = {"protocol_whitelist": "file", "format_whitelist": demuxers, "max_pixels": str(caps["pixels"])}
     try:
         # The prefix keeps FFmpeg from reading a protocol into a name; tags of old files may be in any encoding.
         container = av.open(f"file:{path}", mode="r", options=options, metadata_errors="replace")
+        with container:
+            _check_inventory(container, caps)
+            return _describe_file(container, head, caps)
+    except ExcessError as error:
+        return error.answer
+    # FFmpeg's own error for it is one of these as well.
+    except MemoryError:
+        return {"excess": "memory_bytes"}
     except (av.error.FFmpegError, ValueError) as error:
         return _refusal(error, head)
-    with container:
-        tracks, broken = _scan(container)
-        return {
-            "format": container.format.name,
-            "size": container.size,
-            "declared_s": None if container.duration is None else container.duration / av.time_base,
-            "start_s": (container.start_time or 0) / av.time_base,
-            "chapters": len(container.chapters()),
-            "metadata": dict(container.metadata),
-            "streams": [_describe(track) for track in tracks],
-            "broken": broken,
-            "encrypted": _is_encrypted(head),
-        }
+
+
+def _describe_file(container: InputContainer, head: bytes, caps: dict[str, int]) -> dict[str, Any]:
+    tracks, broken = _scan(container, caps)
+    tags = list(container.metadata.items())[:_MOST_TAGS]
+    return {
+        "format": container.format.name,
+        "size": container.size,
+        "declared_s": None if container.duration is None else container.duration / av.time_base,
+        "start_s": (container.start_time or 0) / av.time_base,
+        "chapters": len(container.chapters()),
+        "metadata": {name[:_MOST_CHARACTERS]: value[:_MOST_CHARACTERS] for name, value in tags},
+        "streams": [_describe(track) for track in tracks],
+        "broken": broken,
+        "encrypted": _is_encrypted(head),
+    }
 
 
 if __name__ == "__main__":
     # Exceptions then carry the library's own words.
     av.logging.set_level(av.logging.ERROR)
-    sys.stdout.write(json.dumps(inspect(Path(sys.argv[1]), sys.argv[2])) + "\n")
+    chosen: dict[str, int] = json.loads(sys.argv[3])
+    runpy.run_path(str(Path(__file__).with_name("_bounds.py")))["bind_oneself"](chosen["memory_bytes"])
+    sys.stdout.write(json.dumps(inspect(Path(sys.argv[1]), sys.argv[2], chosen)) + "\n")

@@ -13,7 +13,7 @@ import msgspec
 
 from mediafleet.kinds.transcode.arguments import ending_options, quiet_options, stream_options
 from mediafleet.kinds.transcode.chunks import NeedsWholeFile
-from mediafleet.kinds.transcode.demuxers import input_options, url
+from mediafleet.kinds.transcode.demuxers import input_options, joined_options, url
 from mediafleet.kinds.transcode.params import TranscodeParams, filters_of, preset_of
 from mediafleet.kinds.transcode.streams import Action, OutputPlan, StreamPlan
 
@@ -207,8 +207,8 @@ def join_arguments(job: ChunkJob, *, chunks: Path, sound: Path | None, source: P
         # Without it each input would be moved to nought by itself, and sound that begins late would come too early.
         "-copyts",
         *("-itsoffset", f"{_micro(job.offset)}us"),
-        # Safe by its own rules: the list names only plain files beside itself.
-        *("-protocol_whitelist", "file", "-f", "concat", "-i", url(chunks)),
+        *joined_options(),
+        *("-i", url(chunks)),
         *("-itsoffset", f"{-round(job.info.start_s * _MICRO)}us"),
         *input_options(job.info.format),
         *("-i", url(source)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mediafleet.domain.errors import InvalidRequest
+from mediafleet.kinds.transcode.caps import CAPS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +19,10 @@ ALLOWED = (
 devices and generators are not among them, and a new one in FFmpeg is refused until it is named here."""
 
 
+_JOINED = "concat,mov,mp4,m4a,3gp,3g2,mj2"
+"""What the join of a transcode in chunks reads: our list, and the chunks that it names, which are MP4."""
+
+
 def input_options(demuxer: str = "") -> list[str]:
     """Return the FFmpeg options that must stand before every `-i`.
 
@@ -25,7 +30,14 @@ def input_options(demuxer: str = "") -> list[str]:
         demuxer: Force this one, as the probe found it; FFmpeg guesses among the allowed where empty.
     """
     forced = ["-f", demuxer.partition(",")[0]] if demuxer else []
-    return ["-protocol_whitelist", "file", "-format_whitelist", ALLOWED, *forced]
+    # The probe saw the first picture only; a later one may announce another size.
+    size = ["-max_pixels", str(CAPS.pixels)]
+    return ["-protocol_whitelist", "file", "-format_whitelist", ALLOWED, *size, *forced]
+
+
+def joined_options() -> list[str]:
+    """Return the options before the `-i` of our own list of chunks: it may name plain files beside itself, of MP4."""
+    return ["-protocol_whitelist", "file", "-format_whitelist", _JOINED, "-safe", "1", "-f", "concat"]
 
 
 def url(path: Path) -> str:

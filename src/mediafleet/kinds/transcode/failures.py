@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from dataclasses import dataclass
 
 from mediafleet.domain.errors import MediafleetError, TaskFailed, TransientFailure, UnreadableMedia
@@ -34,10 +35,27 @@ def _cause(pattern: str, error: type[MediafleetError], sentence: str) -> Cause:
 
 _ENCRYPTED = "{name} is encrypted (DRM); ask its owner for a copy without protection."
 _PLAYLIST = "{name} is a list of other files or a format that is not allowed as an input; give the media file itself."
+_TOO_LONG = "{name} took more processor time than this node allows; raise node.child_cpu_hours, or cut it in parts."
+_TOO_LARGE = (
+    "The output of {name} grew larger than this node allows; raise node.child_file_gib, or ask for less quality."
+)
+_LIMITS = {-signal.SIGXCPU: _TOO_LONG, -signal.SIGXFSZ: _TOO_LARGE}
+"""Exit code → what the kernel ended it for; no other node would be asked for more."""
 
 CAUSES = (
     _cause(r"encryption info|encrypted|decryption|\bcenc\b", UnreadableMedia, _ENCRYPTED),
     _cause(r"not in allowed list|not on whitelist|Protocol .* not on", UnreadableMedia, _PLAYLIST),
+    _cause(
+        r"Picture size \d+x\d+ exceeds specified max pixel count",
+        UnreadableMedia,
+        "{name} turns into a picture that is larger than any known format has; it is damaged, or made to do harm.",
+    ),
+    _cause(
+        # FFmpeg catches this one and ends as if it had been asked to.
+        rf"received signal {int(signal.SIGXCPU)}\b",
+        TaskFailed,
+        _TOO_LONG,
+    ),
     _cause(
         r"moov atom not found|partial file|Truncated|EBML header parsing failed|End of file",
         UnreadableMedia,
@@ -123,6 +141,8 @@ def explain(log: str, *, name: str, exit_code: int | None = None) -> MediafleetE
         exit_code: How FFmpeg ended; None where it was not FFmpeg.
     """
     detail = log[-_DETAIL_CHARACTERS:]
+    if exit_code in _LIMITS:
+        return TaskFailed(_LIMITS[exit_code].format(name=show_name(name)), detail=detail)
     for cause in CAUSES:
         if cause.pattern.search(log):
             return cause.error(cause.sentence.format(name=show_name(name)), detail=detail)

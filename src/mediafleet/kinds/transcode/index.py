@@ -12,6 +12,7 @@ import msgspec
 
 from mediafleet.domain.errors import TransientFailure
 from mediafleet.kinds.transcode import failures
+from mediafleet.kinds.transcode.caps import CAPS
 from mediafleet.kinds.transcode.demuxers import ALLOWED
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ async def read_index(starter: Starter, path: Path, stream: int, *, name: str) ->
     Raises:
         TransientFailure: It took so long that the disk seems to hang.
     """
-    child = await starter.start_process([sys.executable, "-I", str(_SCRIPT), str(path), ALLOWED, str(stream)])
+    words = [str(path), ALLOWED, str(stream), msgspec.json.encode(CAPS).decode()]
+    child = await starter.start_process([sys.executable, "-I", str(_SCRIPT), *words])
     try:
         async with asyncio.timeout(_patience_s(path)):
             line = await _read_all(child)

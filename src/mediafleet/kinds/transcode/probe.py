@@ -11,6 +11,7 @@ import msgspec
 
 from mediafleet.domain.errors import TransientFailure, UnreadableMedia
 from mediafleet.kinds.transcode import failures
+from mediafleet.kinds.transcode.caps import CAPS, Excess, find_in_log, refuse
 from mediafleet.kinds.transcode.demuxers import ALLOWED
 from mediafleet.kinds.transcode.media import MediaInfo
 
@@ -47,11 +48,13 @@ async def probe(starter: Starter, path: Path, *, name: str) -> MediaInfo:
         name: The user's name of the file, for sentences.
 
     Raises:
-        UnreadableMedia: It is no media, is damaged, is encrypted, names other files, or crashed the demuxer.
+        UnreadableMedia: It is no media, is damaged, is encrypted, names other files, holds more than `caps` allow, or
+            crashed the demuxer.
         TransientFailure: It took so long that the disk seems to hang.
     """
     # Isolated (-I): neither the folder of the script nor PYTHONPATH may put a module in the place of another.
-    child = await starter.start_process([sys.executable, "-I", str(_SCRIPT), str(path), ALLOWED])
+    bounds = msgspec.json.encode(CAPS).decode()
+    child = await starter.start_process([sys.executable, "-I", str(_SCRIPT), str(path), ALLOWED, bounds])
     try:
         async with asyncio.timeout(_patience_s(path)):
             line = await _read_all(child)
@@ -64,6 +67,8 @@ async def probe(starter: Starter, path: Path, *, name: str) -> MediaInfo:
         # Also when the task is cancelled: the demuxer of a broken file may run on for ever.
         await child.stop()
     if code != 0 or not line:
+        if excess := find_in_log(child.errors()):
+            raise refuse(excess, name=name)
         sentence = f"{failures.show_name(name)} is damaged in a way that stops every reader."
         raise UnreadableMedia(sentence, detail=child.errors())
     return _understand(line, name=name, log=child.errors())
@@ -83,11 +88,24 @@ async def _read_all(child: ChildProcess) -> bytes:
 def _understand(line: bytes, *, name: str, log: str) -> MediaInfo:
     # Looked into before it is decoded whole: a refusal has none of the fields that a description needs.
     answer = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    if "excess" in answer:
+        raise refuse(msgspec.json.decode(line, type=Excess), name=name)
     if "error" not in answer:
-        return msgspec.json.decode(line, type=MediaInfo)
+        return _check_pictures(msgspec.json.decode(line, type=MediaInfo), log, name=name)
     refusal = msgspec.json.decode(line, type=_Refusal)
     if refusal.encrypted:
         raise failures.encrypted(name)
     if refusal.playlist:
         raise failures.playlist(name)
-    raise failures.explain(f"{log}\n{refusal.error}", name=name)
+    said = f"{log}\n{refusal.error}"
+    if excess := find_in_log(said):
+        raise refuse(excess, name=name)
+    raise failures.explain(said, name=name)
+
+
+def _check_pictures(info: MediaInfo, log: str, *, name: str) -> MediaInfo:
+    """Return the inventory, unless a picture could not be looked at because it is too large."""
+    is_blind = any(stream.type == "video" and not stream.decodable for stream in info.streams)
+    if is_blind and (excess := find_in_log(log)):
+        raise refuse(excess, name=name)
+    return info

@@ -14,6 +14,7 @@ from mediafleet.kinds.transcode.arguments import (
     shown_command,
     trial_arguments,
 )
+from mediafleet.kinds.transcode.caps import CAPS
 from mediafleet.kinds.transcode.demuxers import ALLOWED
 from mediafleet.kinds.transcode.media import MediaInfo, StreamInfo
 from mediafleet.kinds.transcode.params import TranscodeParams
@@ -21,7 +22,7 @@ from mediafleet.kinds.transcode.streams import plan_output
 
 QUIET = "-hide_banner -nostdin -nostats -loglevel level+info"
 TOLD = f"{QUIET} -progress pipe:1 -stats_period 0.5"
-SAFE = f"-protocol_whitelist file -format_whitelist {ALLOWED}"
+SAFE = f"-protocol_whitelist file -format_whitelist {ALLOWED} -max_pixels {CAPS.pixels}"
 COVER = video(codec="mjpeg", disposition=("attached_pic",), packets=1)
 
 

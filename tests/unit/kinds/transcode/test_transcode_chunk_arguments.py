@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from transcode_samples import MKV, media, params, sound, subtitle, video
 
+from mediafleet.kinds.transcode.caps import CAPS
 from mediafleet.kinds.transcode.chunk_arguments import (
     ChunkJob,
     check_chunkable,
@@ -24,7 +25,7 @@ from mediafleet.kinds.transcode.params import TranscodeParams
 from mediafleet.kinds.transcode.streams import plan_output
 
 TOLD = "-hide_banner -nostdin -nostats -loglevel level+info -progress pipe:1 -stats_period 0.5 -y"
-SAFE = f"-protocol_whitelist file -format_whitelist {ALLOWED}"
+SAFE = f"-protocol_whitelist file -format_whitelist {ALLOWED} -max_pixels {CAPS.pixels}"
 INDEX = FrameIndex((1, 1000), (83, 125, 167, 208, 250, 292), ((83, 0), (208, 125)), 42)
 FIRST = Chunk(0, start=83, last=167, end=208, frames=3)
 LAST = Chunk(1, start=208, last=292, end=334, frames=3, is_last=True, seek=150)
