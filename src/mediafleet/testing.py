@@ -143,7 +143,7 @@ class LocalTaskContext:
     @classmethod
     def for_file(
         cls, path: Path, *, folder: Path, kind: str = "transcode", params: Mapping[str, Any] | None = None
-    ) -> LocalTaskContext:
+    ) -> Self:
         """Return a context for the one step of a kind that takes one file."""
         spec = TaskSpec(
             kind=kind,

@@ -113,3 +113,33 @@ NAMES = (
     "[v]=movie.mp4",
 )
 """File names that mean something to a shell, to FFmpeg, to another system or to a page."""
+
+PLAYLISTS = {
+    "hls": "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:5\n#EXTINF:5.0,\n{target}\n#EXT-X-ENDLIST\n",
+    "hls_key": '#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXT-X-KEY:METHOD=AES-128,URI="{target}"\n#EXTINF:5,\n{target}\n',
+    "hls_master": "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n{target}\n",
+    "hls_behind_a_mark": "\ufeff#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5.0,\n{target}\n#EXT-X-ENDLIST\n",
+    "hls_concat": "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nconcat:{target}|{target}\n#EXT-X-ENDLIST\n",
+    "dash": (
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+        'mediaPresentationDuration="PT5S" profiles="urn:mpeg:dash:profile:isoff-on-demand:2011"><Period><AdaptationSet '
+        'mimeType="video/mp4"><Representation id="0" bandwidth="1"><BaseURL>{target}</BaseURL></Representation>'
+        "</AdaptationSet></Period></MPD>"
+    ),
+    "sdp": (
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns={target}\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"
+        "a=rtpmap:96 H264/90000\n"
+    ),
+    "ffconcat": "ffconcat version 1.0\nfile '{target}'\n",
+    "ffconcat_options": "ffconcat version 1.0\nfile '{target}'\noption protocol_whitelist file,http,tcp\n",
+    "imf": (
+        '<?xml version="1.0"?><CompositionPlaylist xmlns="http://www.smpte-ra.org/schemas/2067-3/2016"><Id>urn:uuid:0</Id>'
+        "<EditRate>25 1</EditRate><SegmentList><Segment><SequenceList/></Segment></SegmentList>"
+        "<Asset><Path>{target}</Path></Asset></CompositionPlaylist>"
+    ),
+    "pls": "[playlist]\nFile1={target}\nNumberOfEntries=1\n",
+    "asx": "[Reference]\nRef1={target}\n",
+    "vobsub": "# VobSub index file, v7 (do not modify this line!)\n# {target}\nid: en, index: 0\n",
+    "rtsp": "RTSPtextRTSP://127.0.0.1/{target}\n",
+}
+"""Files that name another one, `{target}`, in the formats that FFmpeg would follow."""

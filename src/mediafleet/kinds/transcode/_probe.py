@@ -283,12 +283,13 @@ def _refusal(error: Exception, head: bytes) -> dict[str, Any]:
 
 def inspect(path: Path, demuxers: str, caps: dict[str, int]) -> dict[str, Any]:
     """Return all that is known of the file, `{"error": …}`, or `{"excess": …}` where it exceeds a cap."""
-    with path.open("rb") as file:
-        # Read apart from FFmpeg: after a failed open there is no container to ask.
-        head = file.read(_HEADER_BYTES)
+    head = b""
     # A playlist could name files of this machine or addresses of its network, and their content would be published.
     options = {"protocol_whitelist": "file", "format_whitelist": demuxers, "max_pixels": str(caps["pixels"])}
     try:
+        with path.open("rb") as file:
+            # Read apart from FFmpeg: after a failed open there is no container to ask.
+            head = file.read(_HEADER_BYTES)
         # The prefix keeps FFmpeg from reading a protocol into a name; tags of old files may be in any encoding.
         container = av.open(f"file:{path}", mode="r", options=options, metadata_errors="replace")
         with container:

@@ -26,6 +26,7 @@ from mediafleet.kinds.transcode.streams import plan_output
 
 TOLD = "-hide_banner -nostdin -nostats -loglevel level+info -progress pipe:1 -stats_period 0.5 -y"
 SAFE = f"-protocol_whitelist file -format_whitelist {ALLOWED} -max_pixels {CAPS.pixels}"
+JOINED = "-protocol_whitelist file -format_whitelist concat,mov,mp4,m4a,3gp,3g2,mj2 -safe 1 -f concat"
 INDEX = FrameIndex((1, 1000), (83, 125, 167, 208, 250, 292), ((83, 0), (208, 125)), 42)
 FIRST = Chunk(0, start=83, last=167, end=208, frames=3)
 LAST = Chunk(1, start=208, last=292, end=334, frames=3, is_last=True, seek=150)
@@ -89,7 +90,7 @@ def test_the_join_takes_each_stream_from_where_it_is_and_all_names_from_the_sour
         join_arguments(job, chunks=Path("/w/l"), sound=Path("/w/s"), source=SOURCE, output=Path("/w/o.mp4"))
     )
     assert line == (
-        f"{TOLD} -copyts -itsoffset 63000us -protocol_whitelist file -f concat -i file:/w/l "
+        f"{TOLD} -copyts -itsoffset 63000us {JOINED} -i file:/w/l "
         f"-itsoffset -20000us {SAFE} -f matroska -i file:/w/input.mkv {SAFE} -i file:/w/s "
         "-map_metadata 1 -map_chapters 1 "
         "-map 0:0 -map_metadata:s:0 1:s:0 -disposition:0 default -c:0 copy "
