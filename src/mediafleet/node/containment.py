@@ -111,19 +111,19 @@ def choose_limits(settings: NodeSettings, *, memory_bytes: int, platform: str) -
 def describe(containment: Containment, *, platform: str = sys.platform) -> str:
     """Return the limits as a line for people."""
     limits = containment.limits
-    memory = _amount(limits.get(resource.RLIMIT_DATA), _GIB, "GiB of memory")
+    memory = _amount(limits.get(resource.RLIMIT_DATA), _GIB, " GiB of memory", "any amount of memory")
     parts = [
         memory if platform == "linux" else "memory cannot be limited on this system",
-        _amount(limits.get(resource.RLIMIT_FSIZE), _GIB, "GiB a file"),
-        _amount(limits.get(resource.RLIMIT_CPU), _HOUR_S, "hours of processor time"),
-        _amount(limits.get(resource.RLIMIT_NOFILE), 1, "open files"),
+        _amount(limits.get(resource.RLIMIT_FSIZE), _GIB, " GiB a file", "files of any size"),
+        _amount(limits.get(resource.RLIMIT_CPU), _HOUR_S, " hours of processor time", "any time of the processor"),
+        _amount(limits.get(resource.RLIMIT_NOFILE), 1, " open files", "any number of open files"),
         "no core dumps",
     ]
     return ", ".join(parts)
 
 
-def _amount(most: int | None, unit: int, words: str) -> str:
-    return f"no limit of {words.partition(' of ')[2] or words}" if most is None else f"{most / unit:.4g} {words}"
+def _amount(most: int | None, unit: int, words: str, without: str) -> str:
+    return without if most is None else f"{most / unit:.4g}{words}"
 
 
 def _lowered(number: int, most: int) -> tuple[int, int]:

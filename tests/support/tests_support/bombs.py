@@ -6,6 +6,7 @@ import struct
 import zlib
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -28,12 +29,13 @@ def png(path: Path, side: int) -> Path:
 
 def pictures(path: Path, sides: list[int]) -> Path:
     """Write a film of squares, each of a size of its own; NUT, because it takes any codec."""
-    with av.open(str(path), "w", format="nut") as film:
+    opened: Any = av.open(str(path), "w", format="nut")  # its stubs know no codec of ours
+    with opened as film:
         stream = film.add_stream("png", rate=25)
         stream.width = stream.height = sides[0]
         stream.pix_fmt = "monob"
         for number, side in enumerate(sides):
-            packet = av.Packet(png(path.with_suffix(".png"), side).read_bytes())
+            packet: Any = av.Packet(png(path.with_suffix(".png"), side).read_bytes())
             packet.pts = packet.dts = number
             packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 25), stream, True
             film.mux(packet)

@@ -47,7 +47,7 @@ async def transcode_contained(
     source: Path, folder: Path, params: Mapping[str, Any], settings: NodeSettings | None = None
 ) -> tuple[ContainedContext, TaskResult]:
     """Run the handler on a file as a node does; raises what it raises."""
-    checked = KINDS.check_params("transcode", params)
+    checked = KINDS.check_params("transcode", dict(params))
     context = ContainedContext.for_file(source, folder=folder, params=checked)
     async with contained_children(context.workspace, settings) as children:
         context.children = children
