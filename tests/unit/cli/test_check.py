@@ -10,8 +10,10 @@ from tests_support.command_line import RunCli
 from tests_support.fake_scheduler import FakeScheduler
 
 from mediafleet.cli._output import Output
-from mediafleet.cli.check import Finding, Report, look_at_kinds, tell
+from mediafleet.cli.check import Finding, Report, look_at_containment, look_at_kinds, tell
 from mediafleet.domain.errors import ConfigError
+from mediafleet.node.containment import Containment
+from mediafleet.node.isolation import Isolation
 
 
 def test_this_machine_can_work_and_the_report_says_with_what(cli: RunCli) -> None:
@@ -20,7 +22,15 @@ def test_this_machine_can_work_and_the_report_says_with_what(cli: RunCli) -> Non
     assert ran.json["ok"]
     topics = {one["topic"]: one for one in ran.json["checks"]}
     assert {"python", "store", "kind noop", "kind transcode", "fleet"} <= topics.keys()
+    assert topics["limits of media programs"]["text"].endswith("no core dumps")
     assert "encoder:libx264" in ran.json["executors"][0]["capabilities"]
+
+
+def test_programs_that_keep_the_network_are_a_warning_with_the_reason() -> None:
+    on, off = Isolation((3, 4)), Isolation(reason="it is forbidden here")
+    for isolation, good, text in ((on, True, "none"), (off, False, "they reach it: it is forbidden here")):
+        _, finding = look_at_containment(Containment(isolation=isolation))
+        assert (finding.is_good, finding.is_needed, finding.text) == (good, False, text)
 
 
 def test_a_scheduler_that_was_named_and_is_away_is_a_fault(bare: RunCli, scheduler: FakeScheduler) -> None:

@@ -38,9 +38,7 @@ def listening() -> Iterator[socket.socket]:
 def run(code: str, *words: str, made: Isolation | None = None) -> subprocess.CompletedProcess[str]:
     hook = made.hook() if made else None
     command = [sys.executable, "-I", "-c", code, *words]
-    return subprocess.run(
-        command, preexec_fn=hook, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-    )
+    return subprocess.run(command, preexec_fn=hook, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def test_a_child_reaches_nobody_not_even_this_machine(made: Isolation, listening: socket.socket) -> None:

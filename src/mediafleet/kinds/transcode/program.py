@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -71,6 +72,8 @@ def find_ffmpeg() -> Ffmpeg:
     Raises:
         CapabilityMissing: There is none.
     """
+    # FFmpeg writes a log wherever this says, even when asked for its version only, and `imageio_ffmpeg` asks as well.
+    os.environ.pop("FFREPORT", None)
     # The system's own comes first: its owner chose it, perhaps for the hardware of this machine.
     for path in (shutil.which("ffmpeg"), _bundled()):
         if path and (found := _ask(path)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,3 +82,23 @@ def test_a_shown_name_stays_on_one_short_line(name: str) -> None:
 def test_known_refusals_name_the_file() -> None:
     assert "“x.mp4” is encrypted" in encrypted("x.mp4").message
     assert "“x.mp4” is a list" in playlist("x.mp4").message
+
+
+@pytest.mark.parametrize(
+    ("code", "log", "setting"),
+    [
+        (-signal.SIGXFSZ, "", "node.child_file_gib"),
+        (-signal.SIGXCPU, "", "node.child_cpu_hours"),
+        (255, f"Exiting normally, received signal {int(signal.SIGXCPU)}.", "node.child_cpu_hours"),
+    ],
+)
+def test_a_limit_of_the_node_is_named_with_its_setting(code: int, log: str, setting: str) -> None:
+    error = explain(log, name="film.mp4", exit_code=code)
+    assert isinstance(error, TaskFailed)
+    assert setting in error.message
+    assert not error.retryable
+
+
+def test_a_picture_that_grows_is_told_from_a_damaged_one() -> None:
+    log = "[png @ 0x55] [error] Picture size 16000x16000 exceeds specified max pixel count 80216064, see the documentation"
+    assert "larger than any known format" in explain(log, name="film.mp4").message

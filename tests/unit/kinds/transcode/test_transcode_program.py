@@ -66,3 +66,11 @@ def test_without_any_the_capability_is_missing(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(program, "_bundled", lambda: None)
     with pytest.raises(CapabilityMissing):
         find_ffmpeg()
+
+
+def test_ffmpeg_is_not_asked_with_a_report_switched_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would write one even when it only tells its version."""
+    report = tmp_path / "report.log"
+    monkeypatch.setenv("FFREPORT", f"file={report}")
+    assert find_ffmpeg().version
+    assert not report.exists()
