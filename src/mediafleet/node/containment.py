@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from mediafleet.ops.settings import NodeSettings
 
-_LEAST_MEMORY_BYTES = 4 << 30
-"""What is counted is what a program may write to, used or not, such as the stacks of its threads."""
+_LEAST_MEMORY_BYTES = 8 << 30
+"""What is counted is what a program has reserved to write to. SVT-AV1 reserves 5.6 GB for 4K on two cores and uses half."""
 _GIB, _HOUR_S = 1 << 30, 3600
 _LAST_WORDS_S = 5
 """From the signal that names the reason, at the soft limit of time, to the kill at the hard one."""

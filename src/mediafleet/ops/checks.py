@@ -36,6 +36,7 @@ MOST_PLACE_BATCH = 64
 """Tasks; more would hold the store for too long in one script."""
 HIGHEST_PORT = 65_535
 MOST_PERCENT = 100
+MOST_RESERVED_PERCENT = 1000
 MOST_NICE = 19
 LEAST_OPEN_FILES = 64
 """Files; encoders open libraries, a device and a few pipes before any medium."""
@@ -199,8 +200,8 @@ def _check_node(node: NodeSettings) -> Iterator[str]:
 
 
 def _check_children(node: NodeSettings) -> Iterator[str]:
-    if node.child_memory_percent > MOST_PERCENT:
-        yield f"node.child_memory_percent is {node.child_memory_percent}; it must be 0 to {MOST_PERCENT}."
+    if node.child_memory_percent > MOST_RESERVED_PERCENT:
+        yield f"node.child_memory_percent is {node.child_memory_percent}; it must be 0 to {MOST_RESERVED_PERCENT}."
     if node.child_nice > MOST_NICE:
         yield f"node.child_nice is {node.child_nice}; it must be 0 to {MOST_NICE}."
     if 0 < node.child_open_files < LEAST_OPEN_FILES:

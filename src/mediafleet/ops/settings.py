@@ -129,8 +129,8 @@ class NodeSettings:
     """How long a child may take to end when asked, milliseconds; then its group is killed."""
     child_isolation: Literal["auto", "required", "off"] = "auto"
     """Programs that work on media get no network: where the system permits it, or else the node does not start, or never."""
-    child_memory_percent: int = 90
-    """Memory that such a program may take, per cent of the machine's, but at least 4 GiB (Linux only); 0 for no limit."""
+    child_memory_percent: int = 200
+    """Memory that it may reserve, per cent of the machine's, at least 8 GiB; encoders use half of it (Linux only); 0 for no limit."""
     child_file_gib: int = 1024
     """Largest file that it may write, GiB; 0 for no limit."""
     child_cpu_hours: int = 720

@@ -65,7 +65,7 @@ async def test_nought_is_no_limit(tmp_path: Path) -> None:
     [
         (64, 90, "linux", 64 * GIB * 90 // 100),
         # A small machine swaps rather than fails: what is counted is not what is used.
-        (2, 90, "linux", 4 * GIB),
+        (2, 90, "linux", 8 * GIB),
         (64, 0, "linux", None),
         (64, 90, "darwin", None),
     ],
@@ -139,7 +139,7 @@ def test_a_node_that_must_isolate_does_not_start_where_it_cannot(monkeypatch: py
 def test_the_limits_are_told_in_a_line() -> None:
     limits = choose_limits(SETTINGS, memory_bytes=10 * GIB, platform="linux")
     assert describe(Containment(limits), platform="linux") == (
-        "9 GiB of memory, 1024 GiB a file, 720 hours of processor time, 1024 open files, no core dumps"
+        "20 GiB of memory, 1024 GiB a file, 720 hours of processor time, 1024 open files, no core dumps"
     )
     assert describe(Containment(), platform="darwin") == (
         "memory cannot be limited on this system, files of any size, any time of the processor, any number of open files, "
