@@ -21,7 +21,6 @@ COPIED = (
     "chapters.mp4",
     "encore_test.mp4",
     "bbb_1080p_mpeg2.ts",
-    "long_1080p_6min.mp4",
 )
 ENCODED = ("av1.mkv", "sowt_1080p50.mov", "hdr10_hevc_1080p.mp4", "pixel7_1080p_vfr.mp4")
 """The last of them is the largest."""

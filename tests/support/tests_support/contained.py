@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ from mediafleet.ops.settings import NodeSettings
 from mediafleet.testing import LocalTaskContext
 
 KINDS = KindRegistry([KIND])
+
+
+@cache
+def _contain(settings: NodeSettings) -> Containment:
+    """Return one for all tests of this process, as a node has one for all tasks."""
+    return contain(settings)
 
 
 class ContainedContext(LocalTaskContext):
@@ -35,9 +42,9 @@ class ContainedContext(LocalTaskContext):
 async def contained_children(
     folder: Path, settings: NodeSettings | None = None, *, containment: Containment | None = None
 ) -> AsyncGenerator[Children]:
-    """Yield what starts children as a node with these settings does."""
-    made = containment or await asyncio.to_thread(contain, settings or NodeSettings())
-    with closing(made), closing(choose_guard()) as guard:
+    """Yield what starts children as a node with these settings does; the caller closes a containment of its own."""
+    made = containment or await asyncio.to_thread(_contain, settings or NodeSettings())
+    with closing(choose_guard()) as guard:
         launcher = Launcher(guard, environment=os.environ, grace_s=1, containment=made)
         async with launcher.children(folder) as children:
             yield children
