@@ -23,9 +23,14 @@ _LONGEST_PATH_BYTES = 1024
 class FileRoots:
     """Opens files below its folders. Whoever may write there can move names about, so the opened file is judged."""
 
-    def __init__(self, folders: Sequence[str]) -> None:
-        """Take absolute paths; `~` is the user that runs this."""
+    def __init__(self, folders: Sequence[str], *, setting: str = "artifacts.file_roots") -> None:
+        """Take absolute paths; `~` is the user that runs this.
+
+        Args:
+            setting: Which one names the folders, for sentences.
+        """
         self._folders = [Path(folder).expanduser() for folder in folders]
+        self._setting = setting
 
     async def fingerprint(self, path: Path) -> Fingerprint:
         """Return the fingerprint of a file that may be used.
@@ -55,6 +60,28 @@ class FileRoots:
                 yield piece
         finally:
             os.close(descriptor)
+
+    def open_folder(self, path: Path) -> tuple[int, Path]:
+        """Open a folder in which files may be changed; return its descriptor, which the caller closes, and where it is.
+
+        Blocking. What is done relative to the descriptor happens in that folder, whatever becomes of names and links.
+
+        Raises:
+            InputError: It lies outside the folders.
+            NotFound: There is no such folder.
+        """
+        self._check(path / "_", _resolve(path))
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise NotFound(f"There is no folder {str(path)!r} here: {error.strerror}.") from error
+        try:
+            real = _path_of(descriptor)
+            self._check(path / "_", real)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor, real
 
     async def _open_elsewhere(self, path: Path) -> int:
         """Open in a thread; a reader that goes away meanwhile leaves nothing open."""
@@ -89,7 +116,7 @@ class FileRoots:
         if not any(real.is_relative_to(_resolve(folder)) for folder in self._folders):
             raise InputError(
                 f"Files may not be used in place from {str(asked.parent)!r}; "
-                "upload the file, or add the folder to artifacts.file_roots."
+                f"upload the file, or add the folder to {self._setting}."
             )
 
 

@@ -1,0 +1,244 @@
+"""One folder in which originals are replaced, held open: all is done relative to it, so no link can lead elsewhere."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from errno import ELOOP, EMLINK, ENOENT, ENOSYS, ENOTSUP, EOPNOTSUPP, EPERM
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from mediafleet.artifacts.disk import BLOCK_BYTES
+from mediafleet.artifacts.fingerprint import fingerprint_of_open
+from mediafleet.domain.errors import InputError, NotFound, TransientFailure
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from mediafleet.domain.artifact import Fingerprint
+
+_LOCK = "lock"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OTHERS_WRITE = 0o022
+_NO_LINKS = {EPERM, ENOSYS, ENOTSUP, EOPNOTSUPP, EMLINK}
+"""How file systems say that they know no hard links, or take no more of them."""
+
+
+class Folder:
+    """An open folder; blocking. Names are plain ones: `mediafleet.artifacts.originals.journal.check_name` sees to that."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        """Take an open folder over, and close it with this.
+
+        Args:
+            path: To show, and to stand in ledgers; nothing is opened by it.
+        """
+        self.path = path
+        self._descriptor = descriptor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)
+
+    def enter(self, name: str, *, make: bool = False) -> Folder:
+        """Open a folder in this one.
+
+        Args:
+            make: Make it where it is missing; those who may read this folder may read that one.
+
+        Raises:
+            NotFound: There is none.
+            InputError: What has that name is no folder.
+        """
+        if make:
+            mode = stat.S_IMODE(os.fstat(self._descriptor).st_mode) & ~_OTHERS_WRITE & 0o777 | stat.S_IRWXU
+            with suppress(FileExistsError):
+                os.mkdir(name, mode, dir_fd=self._descriptor)
+                self.sync()
+        try:
+            return Folder(os.open(name, _FOLDER, dir_fd=self._descriptor), self.path / name)
+        except FileNotFoundError:
+            raise NotFound(f"There is no folder {str(self.path / name)!r}.") from None
+        except NotADirectoryError:
+            raise _no_folder(self.path / name) from None
+        except OSError as error:
+            if error.errno == ELOOP:
+                raise _no_folder(self.path / name) from None
+            raise
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Keep all others, also on other machines that share the folder, out of the block."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(_LOCK, flags, 0o600, dir_fd=self._descriptor)
+        try:
+            # Ends with the process, however that ends. On NFS and SMB of Linux it holds among machines.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    # --- looking -------------------------------------------------------------------------------
+
+    def find(self, name: str) -> os.stat_result | None:
+        """Return what a name stands for, not following links; None where nothing has it."""
+        try:
+            return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def names(self) -> list[str]:
+        """Return the names in the folder, sorted."""
+        return sorted(entry.name for entry in os.scandir(self._descriptor))
+
+    def fingerprint(self, name: str) -> Fingerprint | None:
+        """Return the fingerprint of a regular file; None where nothing, or something else, has the name.
+
+        Raises:
+            InvalidRequest: It cannot be read, or is still being written to.
+        """
+        with self._reading(name) as descriptor:
+            return None if descriptor is None else fingerprint_of_open(descriptor, self.path / name)
+
+    def are_same(self, name: str, other: Folder, other_name: str) -> bool:
+        """Tell whether two names are of one and the same file."""
+        first, second = self.find(name), other.find(other_name)
+        return first is not None and second is not None and os.path.samestat(first, second)
+
+    def read(self, name: str) -> bytes | None:
+        """Return all bytes of a small file; None where there is none."""
+        with self._reading(name) as descriptor:
+            if descriptor is None:
+                return None
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                return file.read(BLOCK_BYTES)
+
+    @contextmanager
+    def _reading(self, name: str) -> Generator[int | None]:
+        try:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(name, flags, dir_fd=self._descriptor)
+        except OSError as error:
+            if error.errno in {ENOENT, ELOOP}:
+                yield None
+                return
+            raise
+        try:
+            yield descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        finally:
+            os.close(descriptor)
+
+    # --- changing ------------------------------------------------------------------------------
+
+    def write(self, name: str, content: bytes, *, draft: str) -> None:
+        """Put a small file in place as a whole, surviving a power loss."""
+        with suppress(FileNotFoundError):
+            os.unlink(draft, dir_fd=self._descriptor)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(draft, flags, 0o644, dir_fd=self._descriptor), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(draft, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+        self.sync()
+
+    def copy_in(self, source: Path, name: str, *, on_block: Callable[[], None]) -> str:
+        """Write a copy of a file under a name that is free; return the SHA-256 of what was read.
+
+        Args:
+            on_block: Called after each block; what it raises ends the copying.
+        """
+        digest = hashlib.sha256()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        # Readable by nobody else until it has the rights of its original.
+        target = os.open(name, flags, 0o600, dir_fd=self._descriptor)
+        with os.fdopen(target, "wb", buffering=0) as file, source.open("rb") as stream:
+            while block := stream.read(BLOCK_BYTES):
+                digest.update(block)
+                view = memoryview(block)
+                while view:
+                    view = view[file.write(view) :]
+                on_block()
+        return digest.hexdigest()
+
+    def dress(self, name: str, like: os.stat_result) -> None:
+        """Give a file mode, owner and times of another, as far as this user may."""
+        with self._reading(name) as descriptor:
+            if descriptor is None:
+                return
+            mode = stat.S_IMODE(like.st_mode)
+            try:
+                os.fchown(descriptor, like.st_uid, like.st_gid)
+            except OSError:
+                # Rights to act as the owner must not come to be rights to act as us.
+                mode &= 0o777
+            with suppress(OSError):
+                os.fchmod(descriptor, mode)
+            with suppress(OSError):
+                os.utime(descriptor, ns=(like.st_atime_ns, like.st_mtime_ns))
+
+    def read_back(self, name: str) -> str:
+        """Bring a file to the disk, and return the SHA-256 of what the disk has of it."""
+        digest = hashlib.sha256()
+        with self._reading(name) as descriptor:
+            if descriptor is None:
+                raise TransientFailure(f"The copy of the result in {str(self.path)!r} vanished while it was made.")
+            os.fsync(descriptor)
+            if hasattr(os, "posix_fadvise"):
+                # What is in memory was just written and would prove nothing.
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            start = 0
+            while block := os.pread(descriptor, BLOCK_BYTES, start):
+                digest.update(block)
+                start += len(block)
+        return digest.hexdigest()
+
+    def name_also(self, name: str, other: Folder, other_name: str) -> bool:
+        """Give a file another name that is free; False where the file system knows no second names.
+
+        Raises:
+            FileExistsError: The other name is taken.
+        """
+        try:
+            os.link(
+                name,
+                other_name,
+                src_dir_fd=self._descriptor,
+                dst_dir_fd=other._descriptor,
+                follow_symlinks=False,
+            )
+        except OSError as error:
+            if error.errno in _NO_LINKS:
+                return False
+            raise
+        return True
+
+    def move(self, name: str, other: Folder, other_name: str) -> None:
+        """Rename a file; what had the other name is gone."""
+        os.rename(name, other_name, src_dir_fd=self._descriptor, dst_dir_fd=other._descriptor)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._descriptor)
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder, if it is there and holds nothing."""
+        with suppress(OSError):
+            os.rmdir(name, dir_fd=self._descriptor)
+
+    def sync(self) -> None:
+        """Make the names in the folder survive a power loss."""
+        os.fsync(self._descriptor)
+
+
+def _no_folder(path: Path) -> InputError:
+    return InputError(f"{str(path)!r} is no folder of its own but a link or a file; originals cannot be kept there.")

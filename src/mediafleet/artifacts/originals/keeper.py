@@ -1,0 +1,336 @@
+"""What a node does with originals in place: replaces them, brings them back, settles what was cut off, empties the trash."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from mediafleet.artifacts.disk import explain
+from mediafleet.artifacts.fingerprint import fingerprint_of
+from mediafleet.artifacts.originals.folder import Folder
+from mediafleet.artifacts.originals.journal import Journal, JournalState, check_name
+from mediafleet.artifacts.originals.ledger import Entry, Ledger
+from mediafleet.artifacts.originals.replacing import check_free, check_original, settle, swap
+from mediafleet.artifacts.originals.restoring import finish_restoring, restore
+from mediafleet.artifacts.originals.scene import Scene, open_scene
+from mediafleet.artifacts.originals.steps import OnStep, ReplaceStep, pass_on
+from mediafleet.artifacts.roots import FileRoots
+from mediafleet.domain.artifact import Fingerprint
+from mediafleet.domain.clock import Clock, SystemClock
+from mediafleet.domain.errors import (
+    CapabilityMissing,
+    Conflict,
+    InputError,
+    MediafleetError,
+    NotFound,
+    TransientFailure,
+)
+
+CAPABILITY = "files:replace"
+"""What a node offers that may replace files in place somewhere."""
+
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+
+class Replacement(msgspec.Struct, frozen=True):
+    """One replacement that is wanted."""
+
+    job: str
+    """On whose behalf; the same job replaces a file once, however often it is asked."""
+    original: Path
+    seen: Fingerprint
+    """Of what was transcoded: any other file of that name stays."""
+    ending: str
+    """Of the result's name, with its dot."""
+    sha256: str
+    """Of the result; empty where nobody knows it."""
+    trash_ms: int
+    """How long the original is kept, milliseconds."""
+    mtime_ns: int = 0
+    """When the original was changed last, as it was transcoded; 0 where nobody knows."""
+
+
+class Replaced(msgspec.Struct, frozen=True):
+    """What became of a replacement."""
+
+    path: str
+    """Where the result is."""
+    kept: str
+    """Where the original is."""
+    until_ms: int
+    """How long it is kept, milliseconds since 1970."""
+    warnings: tuple[str, ...] = ()
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """Where an original is again."""
+
+    path: str
+
+
+class Originals:
+    """The originals that a node may replace; nothing outside its folders is touched, and no link is followed there."""
+
+    def __init__(
+        self, folders: Sequence[str], data: Path, *, clock: Clock | None = None, on_step: OnStep = pass_on
+    ) -> None:
+        """Take the folders below which files may be replaced, and one of this node's own to remember where.
+
+        Args:
+            on_step: Told of every step that was taken; tests end their process there.
+        """
+        self._roots = FileRoots(folders, setting="node.replace_roots")
+        self._ledger = Ledger(data)
+        self._clock = clock or SystemClock()
+        self._on_step = on_step
+
+    async def replace(self, wanted: Replacement, made: Path) -> Replaced:
+        """Let a verified result take the place of its original, and return when the disk has it so.
+
+        Safe to repeat and to cancel: a cancelled one is undone, or was done. A call for a job that has replaced its
+        original already changes nothing.
+
+        Raises:
+            CapabilityMissing: This node may not, or cannot, see the original's folder.
+            NotFound: The original is gone.
+            InputError: It is no plain file.
+            Conflict: It has changed since, or another file has the name that the result would get.
+            TransientFailure, Unavailable: The disk did not take the result.
+        """
+        cancelled = threading.Event()
+        return await _to_the_end(lambda: self._replace(wanted, made, cancelled), cancelled)
+
+    async def restore(self, job: str, kept: Path) -> Restored:
+        """Bring back the original that a job replaced; safe to repeat.
+
+        Args:
+            job: The job that replaced it.
+            kept: Where the original is now.
+
+        Raises:
+            CapabilityMissing: This node may not, or cannot, see the folder.
+            NotFound: It is not kept any more, or never was.
+            Conflict: Another file has its name by now.
+        """
+        return await _to_the_end(lambda: self._restore(job, kept), threading.Event())
+
+    async def settle(self) -> None:
+        """Undo or finish what an earlier life of this node left half-done; what cannot be settled is logged and kept."""
+        await asyncio.to_thread(self._settle_all)
+
+    async def empty_trash(self) -> int:
+        """Remove originals whose time is over, and return how many."""
+        return await asyncio.to_thread(self._empty_all)
+
+    # --- replacing -----------------------------------------------------------------------------
+
+    def _replace(self, wanted: Replacement, made: Path, cancelled: threading.Event) -> Replaced:
+        name = wanted.original.name
+        with self._scene(wanted.original.parent, make=True) as scene:
+            begun = self._begin(scene, wanted, name)
+            if begun.state is not JournalState.DONE:
+                begun = self._carry_out(scene, begun, wanted, made, cancelled)
+            return _told(scene, begun)
+
+    def _begin(self, scene: Scene, wanted: Replacement, name: str) -> Journal:
+        """Return the journal of a replacement that may begin, or of one that is done."""
+        with scene.trash.locked():
+            if (found := self._settled(scene, wanted.job)) is not None:
+                if found.state is not JournalState.DONE:
+                    raise Conflict(f"The original of {wanted.job} was brought back, so it is not replaced again.")
+                return found
+            seen = check_original(scene.folder, name, wanted.seen, mtime_ns=wanted.mtime_ns)
+            journal = Journal(
+                check_name(wanted.job),
+                secrets.token_hex(8),
+                JournalState.WRITING,
+                check_name(name),
+                result_name(name, wanted.ending),
+                wanted.seen,
+                made=wanted.seen,
+                sha256=wanted.sha256,
+                trash_ms=wanted.trash_ms,
+                mtime_ns=seen.st_mtime_ns,
+                names=seen.st_nlink,
+            )
+            check_free(scene.folder, journal)
+            # First, so that whatever is begun after this is found again.
+            self._ledger.note(Entry(journal.job, scene.folder.path, journal.token))
+            self._on_step(ReplaceStep.ANNOUNCED)
+            scene.write(journal)
+            self._on_step(ReplaceStep.JOURNALED)
+            return journal
+
+    def _carry_out(
+        self, scene: Scene, journal: Journal, wanted: Replacement, made: Path, cancelled: threading.Event
+    ) -> Journal:
+        try:
+            # Outside the lock: it may take an hour, and others replace files in this folder as well.
+            journal = self._copy(scene, journal, wanted, made, cancelled)
+            with scene.trash.locked():
+                self._check_ours(scene, journal)
+                return swap(scene, journal, now_ms=self._clock.now_ms())
+        except BaseException:
+            with scene.trash.locked():
+                if (found := scene.read(journal.job)) is None or found.token == journal.token:
+                    self._settled(scene, journal.job)
+                    self._ledger.drop(journal.job)
+                else:
+                    scene.folder.remove(journal.draft)
+            raise
+
+    def _copy(
+        self, scene: Scene, journal: Journal, wanted: Replacement, made: Path, cancelled: threading.Event
+    ) -> Journal:
+        def look() -> None:
+            self._on_step(ReplaceStep.WRITING)
+            if cancelled.is_set():
+                raise TransientFailure("The replacement was cancelled; the original is as it was.")
+
+        folder = scene.folder
+        digest = folder.copy_in(made, journal.draft, on_block=look)
+        if wanted.sha256 and digest != wanted.sha256:
+            raise TransientFailure("The result was damaged on its way to the original's folder; it is copied again.")
+        self._on_step(ReplaceStep.WRITTEN)
+        original = folder.find(journal.original)
+        if original is not None:
+            folder.dress(journal.draft, original)
+        if folder.read_back(journal.draft) != digest:
+            raise TransientFailure(f"The disk of {str(folder.path)!r} does not give back what was written to it.")
+        folder.sync()
+        self._on_step(ReplaceStep.SYNCED)
+        return msgspec.structs.replace(journal, made=fingerprint_of(made), sha256=digest)
+
+    def _check_ours(self, scene: Scene, journal: Journal) -> None:
+        found = scene.read(journal.job)
+        if found is None or found.token != journal.token:
+            raise TransientFailure("Another attempt of the same job has taken this replacement over.")
+
+    def _settled(self, scene: Scene, job: str) -> Journal | None:
+        """Undo or finish what the journal of a job says was begun; call it under the lock."""
+        if (journal := scene.read(job)) is None:
+            return None
+        if journal.state is JournalState.RESTORING:
+            return finish_restoring(scene, journal)
+        return settle(scene, journal, now_ms=self._clock.now_ms())
+
+    # --- restoring -----------------------------------------------------------------------------
+
+    def _restore(self, job: str, kept: Path) -> Restored:
+        # <folder>/<trash>/<job>/<original>
+        with self._scene(kept.parent.parent.parent) as scene, scene.trash.locked():
+            journal = self._settled(scene, check_name(job))
+            if journal is None:
+                raise NotFound(f"Nothing is kept of {job} in {str(scene.folder.path)!r}.")
+            if journal.state is not JournalState.RESTORED:
+                # Remembered also here, since another node may have replaced it.
+                self._ledger.note(Entry(job, scene.folder.path))
+                journal = restore(scene, journal)
+            return Restored(str(scene.folder.path / journal.original))
+
+    # --- what is left over ---------------------------------------------------------------------
+
+    def _settle_all(self) -> None:
+        for entry in self._ledger.entries():
+            with self._logging(entry), self._scene(entry.folder) as scene, scene.trash.locked():
+                found = scene.read(entry.job)
+                # Another node may have taken the job over, and be at work: only names are changed under the lock.
+                if found is not None and found.state is JournalState.WRITING and found.token != entry.token:
+                    continue
+                if self._settled(scene, entry.job) is None:
+                    self._ledger.drop(entry.job)
+
+    def _empty_all(self) -> int:
+        removed = 0
+        # One of each folder is enough.
+        for entry in {entry.folder: entry for entry in self._ledger.entries()}.values():
+            with self._logging(entry), self._scene(entry.folder) as scene, scene.trash.locked():
+                removed += self._empty(scene)
+        return removed
+
+    def _empty(self, scene: Scene) -> int:
+        """Remove what is due in one folder, whichever node has put it there."""
+        removed = 0
+        for job in scene.jobs():
+            journal = scene.read(job)
+            is_over = journal is not None and journal.state in {JournalState.DONE, JournalState.RESTORED}
+            if journal is None or not is_over or journal.until_ms > self._clock.now_ms():
+                continue
+            with scene.kept(journal) as kept:
+                if kept is not None and journal.state is JournalState.DONE:
+                    kept.remove(journal.original)
+                    removed += 1
+            scene.forget(journal)
+            self._ledger.drop(job)
+        return removed
+
+    @contextmanager
+    def _logging(self, entry: Entry) -> Generator[None]:
+        try:
+            yield
+        except NotFound:
+            # No trash is there to be settled or emptied: somebody has tidied up.
+            self._ledger.drop(entry.job)
+        except MediafleetError as error:
+            about = {"job": entry.job, "folder": str(entry.folder)}
+            _log.error("originals in a folder could not be looked after", reason=error.message, **about)
+
+    @contextmanager
+    def _scene(self, path: Path, *, make: bool = False) -> Generator[Scene]:
+        try:
+            descriptor, real = self._roots.open_folder(path)
+        except (InputError, NotFound) as error:
+            # Another node may see it, or may do so.
+            _log.warning("this node cannot replace files there", folder=str(path), reason=error.message)
+            raise CapabilityMissing(CAPABILITY) from error
+        try:
+            with Folder(descriptor, real) as folder, open_scene(folder, self._on_step, make=make) as scene:
+                yield scene
+        except OSError as error:
+            raise explain(error, real) from error
+
+
+def result_name(original: str, ending: str) -> str:
+    """Return the name of a result: the original's, with the ending of its container."""
+    stem, old = os.path.splitext(original)  # noqa: PTH122 - names that are no paths
+    return original if old.lower() == ending.lower() else check_name(stem + ending)
+
+
+def _told(scene: Scene, journal: Journal) -> Replaced:
+    warnings: list[str] = []
+    if journal.names > 1:
+        warnings.append(
+            f"{journal.original!r} had {journal.names - 1} other name(s) (hard links), which still have the original; "
+            "they were not changed."
+        )
+    return Replaced(
+        str(scene.folder.path / journal.result),
+        str(scene.trash.path / journal.job / journal.original),
+        journal.until_ms,
+        tuple(warnings),
+    )
+
+
+async def _to_the_end(work: Callable[[], T], cancelled: threading.Event) -> T:
+    """Run in a thread; a cancel is passed on to it, and is raised when it has ended."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        cancelled.set()
+        # A thread cannot be stopped, and must not outlive the files that it reads.
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
+        raise

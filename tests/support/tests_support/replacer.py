@@ -1,0 +1,73 @@
+"""A process that replaces or restores one file and is killed at a step: `python -m tests_support.replacer PLAN`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from mediafleet.artifacts.originals import Originals, Replacement, ReplaceStep, RestoreStep
+from mediafleet.artifacts.originals.folder import Folder
+
+NO_LINKS = False
+"""What `Folder.name_also` answers on a file system that knows no hard links."""
+
+
+class Plan(msgspec.Struct):
+    """What such a process does."""
+
+    root: str
+    """Below which files may be replaced."""
+    data: str
+    """The node's own folder."""
+    kill_at: str
+    """The step, one of `ReplaceStep` or `RestoreStep`."""
+    links: bool
+    """Whether the file system knows hard links."""
+    replacement: Replacement | None = None
+    made: str = ""
+    """The result that takes the original's place."""
+    job: str = ""
+    """Whose original is brought back, where nothing is replaced."""
+    kept: str = ""
+
+
+def originals_of(plan: Plan) -> Originals:
+    """Return what the process works with."""
+
+    def die(step: ReplaceStep | RestoreStep) -> None:
+        if step == plan.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return Originals([plan.root], Path(plan.data), on_step=die)
+
+
+def run_to_its_kill(plan: Plan) -> int:
+    """Run the process and return its exit code, -9 where it came to the step."""
+    words = [sys.executable, "-m", "tests_support.replacer", msgspec.json.encode(plan, enc_hook=str).decode()]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.run(words, check=False, env=environment, timeout=60).returncode
+
+
+async def main(plan: Plan) -> None:
+    """Do what the plan says."""
+    if not plan.links:
+        Folder.name_also = lambda *_: NO_LINKS
+    originals = originals_of(plan)
+    if plan.replacement:
+        await originals.replace(plan.replacement, Path(plan.made))
+    else:
+        await originals.restore(plan.job, Path(plan.kept))
+
+
+if __name__ == "__main__":
+
+    def read_path(wanted: type, text: str) -> object:
+        return wanted(text)
+
+    asyncio.run(main(msgspec.json.decode(sys.argv[1], type=Plan, dec_hook=read_path)))

@@ -1,0 +1,148 @@
+"""kill -9 at every step of a replacement and of a restoration: nothing is lost, and the next life settles it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests_support.replacer import NO_LINKS, Plan, originals_of, run_to_its_kill
+
+from mediafleet.artifacts.fingerprint import fingerprint_of
+from mediafleet.artifacts.originals import Replacement, ReplaceStep, RestoreStep
+from mediafleet.artifacts.originals.folder import Folder
+
+OLD = b"the original " * 9000
+NEW = b"the result " * 4000
+BEFORE_PLACED = (
+    ReplaceStep.ANNOUNCED,
+    ReplaceStep.JOURNALED,
+    ReplaceStep.WRITING,
+    ReplaceStep.WRITTEN,
+    ReplaceStep.SYNCED,
+    ReplaceStep.READY,
+    ReplaceStep.KEPT,
+)
+AFTER_PLACED = (ReplaceStep.PLACED, ReplaceStep.REMOVED, ReplaceStep.DONE)
+
+
+@dataclass
+class Library:
+    """A folder with one film, and what its replacement would be."""
+
+    folder: Path
+    result: Path
+    plan: Plan
+
+    @property
+    def original(self) -> Path:
+        return self.folder / "film.mkv"
+
+    @property
+    def kept(self) -> Path:
+        return self.folder / ".mediafleet-trash" / "j0-abc" / "film.mkv"
+
+    def texts(self) -> dict[str, bytes]:
+        """Return what lies where: no hidden leftovers, no journals."""
+        files = (path for path in self.folder.rglob("*") if path.is_file() and path.name not in {"lock", "j0-abc.json"})
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in files}
+
+    @property
+    def before(self) -> dict[str, bytes]:
+        return {"film.mkv": OLD}
+
+    @property
+    def after(self) -> dict[str, bytes]:
+        return {self.result.name: NEW, ".mediafleet-trash/j0-abc/film.mkv": OLD}
+
+
+def make_library(folder: Path, *, ending: str, links: bool) -> Library:
+    media = folder / "media"
+    media.mkdir()
+    (media / "film.mkv").write_bytes(OLD)
+    made = folder / "made"
+    made.write_bytes(NEW)
+    seen = fingerprint_of(media / "film.mkv")
+    wanted = Replacement("j0-abc", media / "film.mkv", seen, ending, sha256="", trash_ms=3_600_000)
+    plan = Plan(str(media), str(folder / "data"), "", links, wanted, str(made))
+    return Library(media, media / f"film{ending}", plan)
+
+
+@pytest.fixture(params=[".mkv", ".mp4"], ids=["same-name", "other-name"])
+def ending(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(params=[True, False], ids=["links", "no-links"])
+def library(tmp_path: Path, ending: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Library:
+    if not request.param:
+        monkeypatch.setattr(Folder, "name_also", lambda *_: NO_LINKS)
+    return make_library(tmp_path, ending=ending, links=request.param)
+
+
+@pytest.mark.parametrize("step", ReplaceStep)
+async def test_killed_at_any_step_a_replacement_is_undone_or_finished_and_done_once_when_it_is_tried_again(
+    library: Library, step: ReplaceStep
+) -> None:
+    library.plan.kill_at = step
+    if (code := run_to_its_kill(library.plan)) != -9:
+        assert code == 0
+        assert (step, library.result) == (ReplaceStep.REMOVED, library.original), "every step is reached"
+        return
+    assert OLD in library.texts().values(), "the original is somewhere under a name that the journal knows"
+    library.plan.kill_at = ""
+    originals = originals_of(library.plan)
+
+    await originals.settle()
+
+    settled = library.texts()
+    assert settled in (library.before, library.after)
+    if step in BEFORE_PLACED:
+        assert settled == library.before
+    if step in AFTER_PLACED:
+        assert settled == library.after
+    assert library.plan.replacement
+    replaced = await originals.replace(library.plan.replacement, Path(library.plan.made))
+    assert library.texts() == library.after
+    assert (replaced.path, replaced.kept) == (str(library.result), str(library.kept))
+
+
+@pytest.mark.parametrize("step", [ReplaceStep.WRITING, ReplaceStep.READY, ReplaceStep.KEPT, ReplaceStep.PLACED])
+async def test_another_node_takes_over_what_a_killed_one_began(library: Library, step: ReplaceStep) -> None:
+    library.plan.kill_at = step
+    assert run_to_its_kill(library.plan) == -9
+    other = Plan(library.plan.root, library.plan.data + "-2", "", library.plan.links)
+    assert library.plan.replacement
+
+    await originals_of(other).replace(library.plan.replacement, Path(library.plan.made))
+
+    assert library.texts() == library.after
+    library.plan.kill_at = ""
+    await originals_of(library.plan).settle()
+    assert library.texts() == library.after, "the killed one leaves it alone when it comes back"
+
+
+@pytest.mark.parametrize("step", RestoreStep)
+async def test_killed_at_any_step_a_restoration_is_finished(library: Library, step: RestoreStep) -> None:
+    assert library.plan.replacement
+    await originals_of(library.plan).replace(library.plan.replacement, Path(library.plan.made))
+    plan = Plan(library.plan.root, library.plan.data, step, library.plan.links, job="j0-abc", kept=str(library.kept))
+    assert run_to_its_kill(plan) == -9
+    assert OLD in library.texts().values()
+    originals = originals_of(library.plan)
+
+    await originals.settle()
+
+    assert library.texts() == library.before
+    assert (await originals.restore("j0-abc", library.kept)).path == str(library.original)
+
+
+def test_with_links_the_name_is_never_without_a_file(tmp_path: Path) -> None:
+    library = make_library(tmp_path, ending=".mkv", links=True)
+    for step in ReplaceStep:
+        library.plan.kill_at = step
+        assert run_to_its_kill(library.plan) in {-9, 0}
+        assert library.original.read_bytes() in {OLD, NEW}
+        assert library.original.read_bytes() == NEW or library.original.stat().st_nlink <= 2
+    assert os.path.lexists(library.kept)
