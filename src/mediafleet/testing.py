@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
+from mediafleet.artifacts.originals import Originals
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import NotFound
 from mediafleet.domain.plan import TaskSpec
@@ -137,6 +138,7 @@ class LocalTaskContext:
         self.reports: list[Report] = []
         self.on_report: Callable[[Report], None] = lambda _: None
         self.asked: list[Sequence[tuple[int, int]] | None] = []
+        self.originals = Originals((), folder / "originals")
         self.published: dict[str, Path] = {}
         self.started: list[LocalChildProcess] = []
 

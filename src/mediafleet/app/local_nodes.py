@@ -14,6 +14,7 @@ import structlog
 from mediafleet.app.serving import Serving
 from mediafleet.app.signals import Signals, first_of
 from mediafleet.domain.health import parse_headroom
+from mediafleet.ops.auth import is_loopback
 from mediafleet.ops.config import variable_of
 from mediafleet.store.death_signal import end_with_parent
 
@@ -69,7 +70,9 @@ async def _start_node(settings: Settings, number: int, instance: Serving) -> asy
 def node_environment(settings: Settings, token: str) -> dict[str, str]:
     """Return the environment of a node: it must run with the settings of its parent, from wherever they came."""
     # It is the user's own machine and often the only one: what else he does there must not keep his jobs waiting.
-    node = replace(settings.node, headroom=own_headroom(settings.node.headroom))
+    node = replace(
+        settings.node, headroom=own_headroom(settings.node.headroom), replace_roots=own_replace_roots(settings)
+    )
     values = {
         variable_of(f"{section}.{field.name}"): getattr(component, field.name)
         for section, component in (("node", node), ("log", settings.log))
@@ -80,6 +83,13 @@ def node_environment(settings: Settings, token: str) -> dict[str, str]:
     values[variable_of("node.listen")] = ""
     texts = {name: _as_variable(value) for name, value in values.items()}
     return {**os.environ, **texts, "MEDIAFLEET_STORE__CELL": settings.store.cell, "MEDIAFLEET_TOKEN": token}
+
+
+def own_replace_roots(settings: Settings) -> tuple[str, ...]:
+    """Return where a node on the machine of `up` may replace originals: as given, or on loopback what may be read."""
+    # Off loopback whoever has the token may read below `file_roots`; that he may also write there must be said.
+    own = (settings.artifacts.file_roots or ("/",)) if is_loopback(settings.server.host) else ()
+    return settings.node.replace_roots or own
 
 
 def own_headroom(given: tuple[str, ...]) -> tuple[str, ...]:

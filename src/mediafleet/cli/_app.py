@@ -50,7 +50,11 @@ _add("transcode", "transcode:transcode", WORK, "Convert media files and folders;
     ("mediafleet transcode *.wav --preset mp3 --json", "one JSON list for a program"),
     ("mediafleet transcode a.mkv --container mkv --crf 20", "choose container and quality"),
     ("mediafleet transcode a.mkv --param filters.crop.top=140 --param filters.crop.bottom=140", "cut black bars off"),
+    ("mediafleet transcode holiday/ --preset hevc --replace", "in place of the sources, which are kept for 30 days"),
     ("mediafleet transcode -- -odd-name.mp4", "names that begin with a dash come after --"),
+])  # fmt: skip
+_add("restore", "restore:restore", WORK, "Bring back the originals that jobs replaced.", [
+    ("mediafleet restore j0-7h3k…", "the result is removed; works until the original's time in the trash is over"),
 ])  # fmt: skip
 _add("submit", "submit:submit", WORK, "Hand in a job of any kind.", [
     ("mediafleet submit transcode film.mkv --param preset=av1", "prints the job's id"),

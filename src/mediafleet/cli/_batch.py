@@ -12,6 +12,7 @@ from mediafleet.cli._follow import JobWatch, OwnJobs, watching
 from mediafleet.cli._hand_in import hand_in
 from mediafleet.cli._item import INTERRUPTED, Item, Phase
 from mediafleet.cli._names import safe_name
+from mediafleet.cli._replace import check_source, replaced_path
 from mediafleet.cli._text import utf8
 from mediafleet.domain.errors import ErrorInfo, MediafleetError, Unavailable
 from mediafleet.domain.job import JobView, Submission
@@ -49,6 +50,8 @@ class Work:
     ending: str = ""
     """Ending of the results' names where it is known beforehand."""
     times: Times = field(default_factory=Times)
+    replaces: bool = False
+    """Whether results take the places of their sources, and nothing is fetched."""
 
 
 class Batch:
@@ -94,20 +97,29 @@ class Batch:
 
     async def _carry_through(self, item: Item) -> None:
         # Before the work and not only after it: an hour of encoding must not end in a name that was taken all along.
-        self._targets.check_folder(item.place.parent)
-        if self._work.ending:
-            self._targets.check(with_ending(item.place, self._work.ending))
+        if self._work.replaces:
+            check_source(item.path, self._work.ending)
+        else:
+            self._check_target(item)
         # Given back once the job is handed in: what waits is in the fleet's queue, where it can be put in order.
         async with self._senders:
             view = await self._hand_in(item)
         view = await self._watch.follow(view.id, lambda seen: self._see(item, seen))
         if view.status is JobStatus.COMPLETED:
+            if self._work.replaces:
+                item.outputs += [path] if (path := replaced_path(view)) else []
+                return
             async with self._fetchers:
                 await self._fetch(item, view)
         # A job that failed brought its error along with its last view; a cancelled one has none.
         elif item.error is None:
             item.fail(ErrorInfo("cancelled", "The job was cancelled."))
             item.status = view.status
+
+    def _check_target(self, item: Item) -> None:
+        self._targets.check_folder(item.place.parent)
+        if self._work.ending:
+            self._targets.check(with_ending(item.place, self._work.ending))
 
     async def _hand_in(self, item: Item) -> JobView:
         def advance(share: float) -> None:
@@ -126,7 +138,14 @@ class Batch:
             deadline=work.times.deadline,
         )
         # The item takes the job from inside: an interruption of this call must not leave it without the id.
-        return await hand_in(self._own, draft, [item.path], on_upload=advance, on_accepted=item.take)
+        return await hand_in(
+            self._own,
+            draft,
+            [item.path],
+            on_upload=advance,
+            on_accepted=item.take,
+            in_place_only=work.replaces,
+        )
 
     def _see(self, item: Item, view: JobView) -> None:
         self._own.note(view)

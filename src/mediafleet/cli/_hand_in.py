@@ -26,6 +26,7 @@ async def hand_in(
     *,
     on_upload: Callable[[float], None],
     on_accepted: Callable[[JobView], None] | None = None,
+    in_place_only: bool = False,
 ) -> JobView:
     """Submit the draft with these inputs and return the job.
 
@@ -33,6 +34,7 @@ async def hand_in(
         own: Remembers the job, so that an interruption can end it.
         inputs: Paths of local files, and addresses that are passed on as they are.
         on_upload: Called with the share 0..1 that is uploaded; not called for what is used in place.
+        in_place_only: Never upload, since an upload would not do.
         on_accepted: Called with the job as soon as it is known, even if an interruption then ends this call.
 
     Raises:
@@ -46,6 +48,8 @@ async def hand_in(
         # The general code: the fleet cannot see the file. The special ones are about the kind or its params.
         if error.code != InputError.code or not any(isinstance(one, Path) for one in inputs):
             raise
+        if in_place_only:
+            raise InputError(f"Only a file that the fleet uses in place can be replaced. {error.message}") from error
     uploads = _Uploads(own.client, sum(_size(one) for one in inputs if isinstance(one, Path)), on_upload)
     uploaded = [await uploads.send(one) if isinstance(one, Path) else one for one in inputs]
     return await own.submit(_with_inputs(draft, uploaded), on_accepted=on_accepted)

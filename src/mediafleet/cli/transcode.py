@@ -36,7 +36,7 @@ class Request:
     """A transcode as it was asked for."""
 
     paths: tuple[Path, ...]
-    out: Path
+    out: Path | None
     params: dict[str, Any]
     force: bool = False
     recursive: bool = True
@@ -56,11 +56,13 @@ class Shown:
 def transcode(  # noqa: PLR0913 - a command line has as many options as people need
     *files: Path,
     preset: str = "h264",
-    out: Annotated[Path, Parameter(metavar="DIR", show_default=False)] = Path(),
+    out: Annotated[Path | None, Parameter(metavar="DIR", show_default=False)] = None,
     container: Annotated[Literal["mp4", "mov", "mkv", "webm", "m4a", "mp3", "opus"] | None, Parameter()] = None,
     crf: int | None = None,
     param: Annotated[tuple[str, ...], Parameter(negative="", show_default=False, metavar="KEY=VALUE")] = (),
     force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    replace: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    trash_days: Annotated[int | None, Parameter(show_default=False, metavar="DAYS")] = None,
     recursive: bool = True,
     priority: Literal["live", "interactive", "batch"] = "batch",
     not_before: Annotated[str, Parameter(show_default=False, metavar="TIME")] = "",
@@ -77,6 +79,8 @@ def transcode(  # noqa: PLR0913 - a command line has as many options as people n
         crf: Quality on the encoder's own scale; lower is better and larger.
         param: Any other parameter of the kind: bitrate=4000000, scale.height=720, video.tune=film, filters.fps=25. Can be repeated.
         force: Replace results that exist. Inputs are never replaced.
+        replace: Put results in the places of the files, which are kept in a trash folder beside them; see `mediafleet restore`.
+        trash_days: With --replace: how long the files are kept; 30 where not given.
         recursive: Look in the folders of a folder, too; results keep their order.
         priority: Which work goes first when there is more than the fleet can do at once.
         not_before: Nothing begins sooner: 2030-01-31T18:00, with an offset or in local time, or milliseconds since 1970.
@@ -90,6 +94,7 @@ def transcode(  # noqa: PLR0913 - a command line has as many options as people n
         if not files:
             raise InvalidRequest("Name at least one file or folder.")
         params = {name: value for name, value in given.items() if value is not None} | read_params(param)
+        params |= replace_params(replace=replace, trash_days=trash_days, out=out, force=force)
         params = spell_out_preset(params, options.settings())
         times = Times(read_moment(not_before, "--not-before"), read_moment(deadline, "--deadline"))
         request = Request(
@@ -100,13 +105,29 @@ def transcode(  # noqa: PLR0913 - a command line has as many options as people n
     return guard(work, output, debug=options.debug)
 
 
+def replace_params(*, replace: bool, trash_days: int | None, out: Path | None, force: bool) -> dict[str, Any]:
+    """Return what the options for replacing mean as params. Raises InvalidRequest for those that contradict each other."""
+    if not replace:
+        if trash_days is not None:
+            raise InvalidRequest("--trash-days says how long replaced files are kept, so it needs --replace.")
+        return {}
+    if out is not None:
+        raise InvalidRequest("With --replace the results take the places of the files, so leave --out out.")
+    if force:
+        raise InvalidRequest("--replace never overwrites another file, so leave --force out.")
+    return {"replace": {} if trash_days is None else {"days": trash_days}}
+
+
 async def transcode_all(request: Request, options: ClientOptions, output: Output) -> int:
     """Work on all that is asked for, print what became of it, and return the exit code."""
     ending = expected_ending(request.params)
-    work = Work("transcode", request.params, request.priority, ending, request.times)
+    replaces = request.params.get("replace") is not None
+    work = Work("transcode", request.params, request.priority, ending, request.times, replaces=replaces)
     found = list(find_sources(request.paths, recursive=request.recursive))
-    targets = Targets(request.out, force=request.force, inputs=[one.path for one in found if isinstance(one, Source)])
-    targets.check_folder()
+    inputs = [one.path for one in found if isinstance(one, Source)]
+    targets = Targets(request.out or Path(), force=request.force, inputs=inputs)
+    if not replaces:
+        targets.check_folder()
     items = [_make_item(one, targets) for one in found]
     try:
         with choose_display(output, count=len(items)) as display:

@@ -23,6 +23,7 @@ from mediafleet.domain.plan import Complete, Expand, Fail, FinishedTask, Step, T
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mediafleet.artifacts.originals import Originals
     from mediafleet.kinds.seam import ChildProcess, TaskContext
 
 RESULTS = "results"
@@ -173,6 +174,10 @@ class _PartContext:
     @property
     def workspace(self) -> Path:
         return self._workspace
+
+    @property
+    def originals(self) -> Originals:
+        return self._outer.originals
 
     async def fetch(self, ref: ArtifactRef, *, ranges: Sequence[tuple[int, int]] | None = None) -> Path:
         kept = self._shared.files.get(ref.id)

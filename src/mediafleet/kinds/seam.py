@@ -25,6 +25,7 @@ from mediafleet.kinds.chains import run_parts
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mediafleet.artifacts.originals import Originals
     from mediafleet.domain.artifact import ArtifactRef
     from mediafleet.domain.job import Job
     from mediafleet.ops.settings import Settings
@@ -66,6 +67,11 @@ class TaskContext(Protocol):
     @property
     def workspace(self) -> Path:
         """An empty folder of this attempt's own."""
+        ...
+
+    @property
+    def originals(self) -> Originals:
+        """The files that this node may replace in place."""
         ...
 
     async def fetch(self, ref: ArtifactRef, *, ranges: Sequence[tuple[int, int]] | None = None) -> Path:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import stamina
 import structlog
 
+from mediafleet.artifacts.originals import Originals
 from mediafleet.domain.clock import Clock, SystemClock
 from mediafleet.domain.errors import MediafleetError, SchedulerUnavailable, Unavailable
 from mediafleet.domain.frames import PROTOCOL_VERSION, Misc, Register
@@ -33,6 +34,7 @@ from mediafleet.node.gauges import Cards, LoadGauges
 from mediafleet.node.guard import Guard, choose_guard
 from mediafleet.node.identity import Identity, claim_identity
 from mediafleet.node.machine import Machine
+from mediafleet.node.originals import look_after
 from mediafleet.node.outbox import Outbox
 from mediafleet.node.processes import Launcher
 from mediafleet.node.progress import ProgressBoard
@@ -186,8 +188,15 @@ class NodeAgent:
         table = AttemptTable(machine.executors, find_missing=partial(find_missing, self._around.kinds))
         outbox = Outbox(self._data / "outbox")
         table.restore(outbox.load())
+        originals = Originals(self._settings.replace_roots, self._data / "originals", clock=self._around.clock)
         runner = Runner(
-            self._around.kinds, workspaces, launcher, self._around.artifacts, self._persistence(), ProgressBoard()
+            self._around.kinds,
+            workspaces,
+            launcher,
+            self._around.artifacts,
+            self._persistence(),
+            ProgressBoard(),
+            originals,
         )
         introduce = partial(self._introduce, identity, machine, table)
         async with Duty(table, outbox=outbox, runner=runner, clock=self._around.clock, load=machine.load) as duty:
@@ -196,6 +205,7 @@ class NodeAgent:
             helpers = [
                 asyncio.create_task(self._stay_linked(duty, introduce), name="link"),
                 asyncio.create_task(self._follow_machine(duty, machine, looking), name="machine"),
+                asyncio.create_task(look_after(originals), name="originals"),
             ]
             for helper in helpers:
                 helper.add_done_callback(self._note_failure)

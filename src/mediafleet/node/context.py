@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
+    from mediafleet.artifacts.originals import Originals
     from mediafleet.domain.artifact import ArtifactRef
     from mediafleet.domain.frames import Assignment
     from mediafleet.domain.plan import TaskSpec
@@ -87,6 +88,7 @@ class AttemptContext:
     artifacts: ArtifactTransfer
     persistence: Persistence
     board: ProgressBoard
+    originals: Originals
 
     async def fetch(self, ref: ArtifactRef, *, ranges: Sequence[tuple[int, int]] | None = None) -> Path:
         """Return a local path with the artifact's bytes; waits while the scheduler is away."""

@@ -12,6 +12,7 @@ import msgspec
 import psutil
 import structlog
 
+from mediafleet.artifacts.originals import CAPABILITY
 from mediafleet.domain.capability import check_capabilities
 from mediafleet.domain.node import Executor
 from mediafleet.kinds.seam import Detected
@@ -117,7 +118,8 @@ def build_executors(settings: NodeSettings, capabilities: Iterable[str], *, core
     """
     slots = settings.slots or min(MOST_DEFAULT_SLOTS, max(1, cores))
     labels = (f"label:{label}" for label in settings.labels)
-    offered = check_capabilities([*capabilities, *labels])
+    replacing = [CAPABILITY] if settings.replace_roots else []
+    offered = check_capabilities([*capabilities, *labels, *replacing])
     executor = Executor("cpu", slots, offered, live_reserve=settings.live_reserve, priority=settings.priority)
     executor.check()
     return (executor,)

@@ -17,6 +17,7 @@ from mediafleet.node.state import LARGEST_OUTCOME_BYTES
 from mediafleet.ops import traces
 
 if TYPE_CHECKING:
+    from mediafleet.artifacts.originals import Originals
     from mediafleet.domain.errors import ErrorInfo
     from mediafleet.domain.frames import Assignment
     from mediafleet.domain.plan import TaskSpec
@@ -60,6 +61,7 @@ class Runner:
     artifacts: ArtifactTransfer
     persistence: Persistence
     board: ProgressBoard
+    originals: Originals
 
     async def run(self, start: Start) -> Ending:
         """Run the attempt to its end; when this returns, its children and its workspace are gone.
@@ -100,7 +102,14 @@ class Runner:
         async with self.workspaces.open(label) as workspace, self.launcher.children(workspace) as children:
             return await handler(
                 AttemptContext(
-                    start.assignment, start.spec, workspace, children, self.artifacts, self.persistence, self.board
+                    start.assignment,
+                    start.spec,
+                    workspace,
+                    children,
+                    self.artifacts,
+                    self.persistence,
+                    self.board,
+                    self.originals,
                 )
             )
 

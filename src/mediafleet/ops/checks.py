@@ -194,6 +194,9 @@ def _check_node(node: NodeSettings) -> Iterator[str]:
         PathMap(node.paths)
     except InvalidRequest as error:
         yield f"node.paths: {error.message}"
+    for root in node.replace_roots:
+        if not PurePath(root).is_absolute():
+            yield f"node.replace_roots has {root!r}, which is no absolute path."
     for label in node.labels:
         if not _LABEL.fullmatch(label):
             yield f"node.labels has {label!r}; use 1 to 80 letters, digits and '_', '.', '>', '@', '/', '+', '-'."

@@ -213,8 +213,11 @@ def _resolve_paths(settings: Settings) -> Settings:
     catalogue = replace(settings.catalogue, file=_absolute(file) if file else "")
     presets = settings.transcode.presets
     transcode = replace(settings.transcode, presets=_absolute(presets) if presets else "")
+    node = replace(
+        settings.node, replace_roots=tuple(_absolute(root) if root else root for root in settings.node.replace_roots)
+    )
     data = Path(_absolute(settings.data))
-    return replace(settings, data=data, artifacts=artifacts, catalogue=catalogue, transcode=transcode)
+    return replace(settings, data=data, node=node, artifacts=artifacts, catalogue=catalogue, transcode=transcode)
 
 
 def _is_path(root: str) -> bool:

@@ -115,6 +115,9 @@ class NodeSettings:
     """Where looking for what this machine can do takes longer, milliseconds, the node joins meanwhile, as `warmup`."""
     labels: tuple[str, ...] = ()
     """Words that become capabilities `label:<word>`."""
+    replace_roots: tuple[str, ...] = ()
+    """Folders in which originals may be replaced by their results (`--replace`); none where empty. With `up` on
+    loopback and nothing named, those that may be read."""
     reconnect_min_ms: int = 200
     """First wait after a lost link, milliseconds; doubles with jitter up to `reconnect_max_ms`."""
     reconnect_max_ms: int = 5_000

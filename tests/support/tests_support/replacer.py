@@ -14,8 +14,11 @@ import msgspec
 from mediafleet.artifacts.originals import Originals, Replacement, ReplaceStep, RestoreStep
 from mediafleet.artifacts.originals.folder import Folder
 
-NO_LINKS = False
-"""What `Folder.name_also` answers on a file system that knows no hard links."""
+
+def know_no_links(self: Folder, name: str, other: Folder, other_name: str) -> bool:
+    """Answer as `Folder.name_also` does on a file system that knows no hard links."""
+    del self, name, other, other_name
+    return False
 
 
 class Plan(msgspec.Struct):
@@ -57,7 +60,7 @@ def run_to_its_kill(plan: Plan) -> int:
 async def main(plan: Plan) -> None:
     """Do what the plan says."""
     if not plan.links:
-        Folder.name_also = lambda *_: NO_LINKS
+        Folder.name_also = know_no_links
     originals = originals_of(plan)
     if plan.replacement:
         await originals.replace(plan.replacement, Path(plan.made))

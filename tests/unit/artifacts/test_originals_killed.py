@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests_support.replacer import NO_LINKS, Plan, originals_of, run_to_its_kill
+from tests_support.replacer import Plan, know_no_links, originals_of, run_to_its_kill
 
 from mediafleet.artifacts.fingerprint import fingerprint_of
 from mediafleet.artifacts.originals import Replacement, ReplaceStep, RestoreStep
@@ -77,7 +77,7 @@ def ending(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=[True, False], ids=["links", "no-links"])
 def library(tmp_path: Path, ending: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Library:
     if not request.param:
-        monkeypatch.setattr(Folder, "name_also", lambda *_: NO_LINKS)
+        monkeypatch.setattr(Folder, "name_also", know_no_links)
     return make_library(tmp_path, ending=ending, links=request.param)
 
 
@@ -105,7 +105,7 @@ async def test_killed_at_any_step_a_replacement_is_undone_or_finished_and_done_o
     assert library.plan.replacement
     replaced = await originals.replace(library.plan.replacement, Path(library.plan.made))
     assert library.texts() == library.after
-    assert (replaced.path, replaced.kept) == (str(library.result), str(library.kept))
+    assert (replaced.path, replaced.kept) == (library.result, library.kept)
 
 
 @pytest.mark.parametrize("step", [ReplaceStep.WRITING, ReplaceStep.READY, ReplaceStep.KEPT, ReplaceStep.PLACED])
@@ -135,7 +135,7 @@ async def test_killed_at_any_step_a_restoration_is_finished(library: Library, st
     await originals.settle()
 
     assert library.texts() == library.before
-    assert (await originals.restore("j0-abc", library.kept)).path == str(library.original)
+    assert (await originals.restore("j0-abc", library.kept)) == library.original
 
 
 def test_with_links_the_name_is_never_without_a_file(tmp_path: Path) -> None:

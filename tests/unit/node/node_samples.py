@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from mediafleet.artifacts.originals import Originals
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import SchedulerUnavailable
 from mediafleet.domain.frames import Assignment, Register, Registered, SchedulerFrame
@@ -89,7 +90,8 @@ def runner_for(folder: Path, kind: Kind, shelf: Shelf | None = None) -> Runner:
     workspaces.sweep()
     launcher = Launcher(choose_guard(), environment=os.environ, grace_s=1)
     kinds = KindRegistry([kind])
-    return Runner(kinds, workspaces, launcher, shelf or Shelf(), Persistence(0.001, 0.002), ProgressBoard())
+    originals = Originals((), folder / "originals")
+    return Runner(kinds, workspaces, launcher, shelf or Shelf(), Persistence(0.001, 0.002), ProgressBoard(), originals)
 
 
 class ScriptedLink:

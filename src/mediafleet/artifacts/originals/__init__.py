@@ -7,10 +7,11 @@ which of them are taken, and `folder` touches the files. Why it is done this way
 from __future__ import annotations
 
 from mediafleet.artifacts.originals.journal import Journal, JournalState
-from mediafleet.artifacts.originals.keeper import Originals, Replaced, Replacement, Restored
+from mediafleet.artifacts.originals.keeper import CAPABILITY, Originals, Replaced, Replacement, result_name
 from mediafleet.artifacts.originals.steps import ReplaceStep, RestoreStep
 
 __all__ = [
+    "CAPABILITY",
     "Journal",
     "JournalState",
     "Originals",
@@ -18,5 +19,5 @@ __all__ = [
     "Replaced",
     "Replacement",
     "RestoreStep",
-    "Restored",
+    "result_name",
 ]

@@ -17,7 +17,7 @@ import structlog
 from mediafleet.artifacts.disk import explain
 from mediafleet.artifacts.fingerprint import fingerprint_of
 from mediafleet.artifacts.originals.folder import Folder
-from mediafleet.artifacts.originals.journal import Journal, JournalState, check_name
+from mediafleet.artifacts.originals.journal import TRASH, Journal, JournalState, check_name
 from mediafleet.artifacts.originals.ledger import Entry, Ledger
 from mediafleet.artifacts.originals.replacing import check_free, check_original, settle, swap
 from mediafleet.artifacts.originals.restoring import finish_restoring, restore
@@ -30,6 +30,7 @@ from mediafleet.domain.errors import (
     CapabilityMissing,
     Conflict,
     InputError,
+    InvalidRequest,
     MediafleetError,
     NotFound,
     TransientFailure,
@@ -64,19 +65,13 @@ class Replacement(msgspec.Struct, frozen=True):
 class Replaced(msgspec.Struct, frozen=True):
     """What became of a replacement."""
 
-    path: str
+    path: Path
     """Where the result is."""
-    kept: str
+    kept: Path
     """Where the original is."""
     until_ms: int
     """How long it is kept, milliseconds since 1970."""
     warnings: tuple[str, ...] = ()
-
-
-class Restored(msgspec.Struct, frozen=True):
-    """Where an original is again."""
-
-    path: str
 
 
 class Originals:
@@ -111,8 +106,8 @@ class Originals:
         cancelled = threading.Event()
         return await _to_the_end(lambda: self._replace(wanted, made, cancelled), cancelled)
 
-    async def restore(self, job: str, kept: Path) -> Restored:
-        """Bring back the original that a job replaced; safe to repeat.
+    async def restore(self, job: str, kept: Path) -> Path:
+        """Bring back the original that a job replaced, and return where it is; safe to repeat.
 
         Args:
             job: The job that replaced it.
@@ -227,8 +222,9 @@ class Originals:
 
     # --- restoring -----------------------------------------------------------------------------
 
-    def _restore(self, job: str, kept: Path) -> Restored:
-        # <folder>/<trash>/<job>/<original>
+    def _restore(self, job: str, kept: Path) -> Path:
+        if kept.parent.parent.name != TRASH:
+            raise InvalidRequest(f"{str(kept)!r} lies in no trash folder, so there is nothing to bring back.")
         with self._scene(kept.parent.parent.parent) as scene, scene.trash.locked():
             journal = self._settled(scene, check_name(job))
             if journal is None:
@@ -237,7 +233,7 @@ class Originals:
                 # Remembered also here, since another node may have replaced it.
                 self._ledger.note(Entry(job, scene.folder.path))
                 journal = restore(scene, journal)
-            return Restored(str(scene.folder.path / journal.original))
+            return scene.folder.path / journal.original
 
     # --- what is left over ---------------------------------------------------------------------
 
@@ -315,8 +311,8 @@ def _told(scene: Scene, journal: Journal) -> Replaced:
             "they were not changed."
         )
     return Replaced(
-        str(scene.folder.path / journal.result),
-        str(scene.trash.path / journal.job / journal.original),
+        scene.folder.path / journal.result,
+        scene.trash.path / journal.job / journal.original,
         journal.until_ms,
         tuple(warnings),
     )

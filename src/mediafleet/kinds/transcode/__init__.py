@@ -15,9 +15,11 @@ from mediafleet.kinds.seam import Kind
 from mediafleet.kinds.transcode.chunk_handlers import ChunkHandler, JoinHandler, SoundHandler
 from mediafleet.kinds.transcode.detect import detect_ffmpeg
 from mediafleet.kinds.transcode.handler import TranscodeHandler
+from mediafleet.kinds.transcode.originals import replace_original, restore_original
 from mediafleet.kinds.transcode.params import AudioOptions, Scale, TranscodeParams
 from mediafleet.kinds.transcode.plan import CHUNK_STEP, JOIN_STEP, SOUND_STEP, STEP, plan_transcode, weigh_transcode
 from mediafleet.kinds.transcode.preset_files import complete_params
+from mediafleet.kinds.transcode.replace_plan import REPLACE, RESTORE
 
 __all__ = ["KIND", "AudioOptions", "Scale", "TranscodeHandler", "TranscodeParams"]
 
@@ -34,6 +36,8 @@ KIND = Kind(
         CHUNK_STEP: ChunkHandler(),
         SOUND_STEP: SoundHandler(),
         JOIN_STEP: JoinHandler(),
+        REPLACE: replace_original,
+        RESTORE: restore_original,
     },
     summary="Convert a video or sound file, keep all its streams, and verify the result.",
     detect=detect_ffmpeg,

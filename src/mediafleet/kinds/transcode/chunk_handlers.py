@@ -108,7 +108,9 @@ class JoinHandler(_Handler):
         output = context.workspace / f"output.{job.plan.container.name}"
         joined = await join(task.tools(), job, order.chunks, source=source, sound=sound, output=output)
         task.seconds["encode_s"] = order.encode_s
-        made = await task.verify(job.plan, output, order.info, arguments=joined.arguments, encoded=joined.finished)
+        made = await task.verify(
+            job.plan, (source, order.info), output, arguments=joined.arguments, encoded=joined.finished
+        )
         result = await task.publish(made, order.info)
         return msgspec.structs.replace(result, result={**result.result, "chunks": len(order.chunks)})
 

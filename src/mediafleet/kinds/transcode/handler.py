@@ -12,19 +12,27 @@ import msgspec
 
 from mediafleet.domain.errors import InvalidRequest, OutputRejected, UnreadableMedia
 from mediafleet.domain.plan import TaskResult
-from mediafleet.kinds.transcode import failures
+from mediafleet.kinds.transcode import failures, vmaf
 from mediafleet.kinds.transcode.arguments import check_arguments, cover_arguments, encode_arguments, shown_command
 from mediafleet.kinds.transcode.chunk_run import Tools, open_job
 from mediafleet.kinds.transcode.chunks import CHUNKS_PER_SLOT, LEAST_S, NeedsWholeFile, plan_chunks
 from mediafleet.kinds.transcode.media import MediaInfo
 from mediafleet.kinds.transcode.orders import Answer, FileOrder, write
+from mediafleet.kinds.transcode.originals import look_in_place
 from mediafleet.kinds.transcode.params import TranscodeParams
 from mediafleet.kinds.transcode.probe import probe
 from mediafleet.kinds.transcode.program import Ffmpeg, find_ffmpeg
+from mediafleet.kinds.transcode.replace_plan import SOURCE_MTIME
 from mediafleet.kinds.transcode.running import FfmpegRun, Finished
 from mediafleet.kinds.transcode.split import MOST_UNITS, Survey
 from mediafleet.kinds.transcode.streams import OutputPlan, plan_output
 from mediafleet.kinds.transcode.verify import find_faults, find_truncation
+from mediafleet.kinds.transcode.verifying import (
+    find_growth,
+    find_lost_pictures,
+    find_wrong_container,
+    reason_to_keep,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,11 +72,15 @@ class FileTask:
         self.stall_s = stall_s
         self.params = msgspec.convert(context.spec.params, TranscodeParams)
         self.name = context.spec.inputs[0].name
+        self.extra: dict[str, Any] = {}
         self.seconds: dict[str, float] = {"probe_s": 0.0, "encode_s": 0.0, "verify_s": 0.0}
 
     async def open(self) -> Path:
         """Fetch the source; return it under a plain name in the workspace."""
-        return self.link(await self.context.fetch(self.context.spec.inputs[0]), "input")
+        ref = self.context.spec.inputs[0]
+        path = await self.context.fetch(ref)
+        self.extra[SOURCE_MTIME] = look_in_place(self.params, ref, path)
+        return self.link(path, "input")
 
     async def transcode(self, source: Path, info: MediaInfo) -> TaskResult:
         """Encode the whole file, check it, and publish it."""
@@ -81,13 +93,20 @@ class FileTask:
     async def publish(self, made: Made, info: MediaInfo) -> TaskResult:
         """Publish what passed, or raise OutputRejected."""
         output = self._accept(made)
+        damage = self._damage(made, info, output)
+        growth = find_growth(info, output, self.params, name=self.name)
+        warnings = (*made.plan.warnings, *damage)
+        if reason := reason_to_keep(self.params, growth, damage):
+            return TaskResult(result=self._account(made, info, output), warnings=(*warnings, reason))
+        if growth:
+            raise OutputRejected(growth)
         self.context.report(0.99, stage="publishing")
         # Only what passed is ever published: the worst that a transcoder can do is to replace a good file by a bad one.
         artifact = await self.context.publish(made.path, name=output_name(self.name, made.plan.container.name))
         return TaskResult(
             result=self._account(made, info, output),
             outputs=(artifact,),
-            warnings=(*made.plan.warnings, *self._damage(made, info, output)),
+            warnings=warnings,
         )
 
     def link(self, path: Path, name: str) -> Path:
@@ -135,20 +154,27 @@ class FileTask:
             # Before the encode, which attaches the files that this makes.
             await self._ffmpeg(cover_arguments(plan, source=source, folder=path.parent, info=info))
         encoded = await self._encode(arguments, path, info)
-        return await self.verify(plan, path, info, arguments=arguments, encoded=encoded)
+        return await self.verify(plan, (source, info), path, arguments=arguments, encoded=encoded)
 
     async def verify(
-        self, plan: OutputPlan, path: Path, info: MediaInfo, *, arguments: list[str], encoded: Finished
+        self,
+        plan: OutputPlan,
+        original: tuple[Path, MediaInfo],
+        path: Path,
+        *,
+        arguments: list[str],
+        encoded: Finished,
     ) -> Made:
         """Hold a finished output to its source and its plan, and decode all of it.
 
         Args:
             plan: What should have become of each stream.
+            original: The source, and its inventory.
             path: The output.
-            info: The source's inventory.
             arguments: How it was made, for the user.
             encoded: How FFmpeg ended that made it.
         """
+        source, info = original
         started = time.monotonic()
         self.context.report(_ENCODED, stage="verifying")
         # At the same time: one mostly reads and the other mostly computes.
@@ -157,8 +183,14 @@ class FileTask:
         faults = find_faults(info, output, plan, self.params) if output else ["it cannot be read back"]
         # Some decoders complain and conceal, and end well; an output of ours has nothing to conceal.
         undecodable = checked.exit_code != 0 or bool(failures.errors_in(checked.log))
+        if output:
+            faults += find_wrong_container(output, plan)
         if undecodable:
             faults.append("it does not decode without errors")
+        elif output and not faults and not failures.errors_in(encoded.log):
+            faults += find_lost_pictures(info, output, plan, self.params, decoded=checked.last.frame)
+        if output and not faults:
+            faults += await self._find_low_quality((source, info), (path, output), plan)
         return Made(
             plan, path, arguments, encoded, output, faults, undecodable, checked.log[-2000:] if undecodable else ""
         )
@@ -200,6 +232,19 @@ class FileTask:
             return await probe(self.context, path, name=path.name)
         except UnreadableMedia:
             return None
+
+    async def _find_low_quality(
+        self, source: tuple[Path, MediaInfo], output: tuple[Path, MediaInfo], plan: OutputPlan
+    ) -> list[str]:
+        """Return half a sentence if the result looks worse than was asked for."""
+        least, track = self.params.verify.vmaf_min, vmaf.compared_track(plan)
+        if least is None or track is None:
+            return []
+        words = vmaf.vmaf_arguments(track, self.params, source=source, output=output)
+        run = await FfmpegRun(self.context, [self.ffmpeg.path, *words], self.name, self.stall_s).finish()
+        score = vmaf.read_score(run.log)
+        self.extra["vmaf"] = score
+        return vmaf.find_low_quality(score, least)
 
     async def _check(self, path: Path, plan: OutputPlan, info: MediaInfo) -> Finished:
         def note(position: Position) -> None:
@@ -263,6 +308,7 @@ class FileTask:
             "duplicated": last.duplicated,
             "fps": last.fps,
             "speed": last.speed,
+            **self.extra,
             **{key: round(value, 3) for key, value in self.seconds.items()},
             "ffmpeg": self.ffmpeg.version,
             "command": shown_command("ffmpeg", made.arguments, names=names),

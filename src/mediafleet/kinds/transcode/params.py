@@ -18,8 +18,10 @@ from mediafleet.kinds.transcode.split import Sharing
 __all__ = [
     "AUDIO_ENCODERS",
     "AudioOptions",
+    "Replace",
     "Scale",
     "TranscodeParams",
+    "Verify",
     "filters_of",
     "options_of",
     "preset_of",
@@ -78,6 +80,22 @@ class AudioOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self == AudioOptions()
 
 
+class Replace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The result takes the source's place."""
+
+    days: Annotated[int, Meta(ge=0, le=36_500)] = 30
+    """How long the source is kept in the folder `.mediafleet-trash` beside it."""
+
+
+class Verify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a result must pass beside what every result must."""
+
+    vmaf_min: Annotated[float, Meta(ge=0, le=100)] | None = None
+    """Mean VMAF against the source, at least; costs another decode of both."""
+    smaller: bool = False
+    """Whether a result that is not smaller than its source is refused."""
+
+
 class TranscodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Params of a transcode."""
 
@@ -101,6 +119,12 @@ class TranscodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is done to the picture, over what the preset does."""
     chunks: Sharing = Sharing.AUTO
     """Whether several nodes may encode one file, a range each: `auto` where there is room and it is faster."""
+    verify: Verify = Verify()
+    """What the result must pass."""
+    replace: Replace | None = None
+    """Whether the result takes the source's place; a result that is not good enough leaves the source there."""
+    restore: Annotated[str, Meta(max_length=80)] = ""
+    """A job whose source is brought back instead; the input is the file as it is kept."""
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself, in words."""
@@ -116,6 +140,10 @@ class TranscodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         if self.audio.bitrate and self.audio.codec == "auto" and preset.audio and preset.audio.codec == "flac":
             raise ValueError(f"the preset {self.preset!r} loses no sound and takes no 'bitrate'; leave it out")
+        if self.verify.vmaf_min is not None and preset.video is None:
+            raise ValueError(
+                f"the preset {self.preset!r} encodes no picture, so there is no 'verify.vmaf_min' to reach"
+            )
         self._check_container(preset)
 
     def _known_preset(self) -> Preset:

@@ -3,7 +3,7 @@
 One task looks into the source. Where chunks are not possible or not worth while it goes on and encodes the whole file; else
 it returns what it found, and the plan weighs what is free:
 
-    transcode ─┬─ (short, copied, …) → the job's result
+    transcode ─┬─ (short, copied, …) → the job's result, or replace where that takes the source's place
                └─ survey ─┬─ no room ──────────────→ whole → the job's result
                           └─ chunk-n-i …, sound → join → the job's result
                                   any doubt ───────→ whole, and what is not begun is taken back
@@ -29,6 +29,7 @@ from mediafleet.kinds.transcode.containers import CONTAINERS
 from mediafleet.kinds.transcode.index import FrameIndex
 from mediafleet.kinds.transcode.orders import ChunkOrder, FileOrder, read_answer, write
 from mediafleet.kinds.transcode.params import AUDIO_ENCODERS, TranscodeParams, preset_of
+from mediafleet.kinds.transcode.replace_plan import after_transcode, check_replaceable, plan_restore
 from mediafleet.kinds.transcode.split import Sharing, Survey, count_chunks, join_units
 from mediafleet.kinds.transcode.streams import plan_output, sound_format
 
@@ -71,26 +72,35 @@ def plan_transcode(job: Job, finished: Sequence[FinishedTask]) -> Step:
     """Return the first task: it encodes the file, or tells how it could be shared out."""
     del finished
     params = msgspec.convert(job.params, TranscodeParams)
+    if params.restore:
+        return plan_restore(job)
+    if params.replace:
+        check_replaceable(job.inputs[0])
     survey = may_share(params)
     # Without its plan a job ends a moment sooner.
-    return Expand((_file_task(job, STEP, FileOrder(survey=survey)),), outcome_of="" if survey else STEP)
+    ends = not survey and params.replace is None
+    return Expand((_file_task(job, STEP, FileOrder(survey=survey)),), outcome_of=STEP if ends else "")
 
 
 def weigh_transcode(job: Job, finished: Sequence[FinishedTask], room: Room) -> Step:
     """Return what comes next, by what is done and what is free."""
     done = {task.name: task for task in finished}
     if WHOLE in room.tasks:
-        return _end(done[WHOLE]) if WHOLE in done else _go_whole(job, room, why="")
+        return _end(job, done[WHOLE], finished) if WHOLE in done else _go_whole(job, room, why="")
     first = done.get(STEP)
     if first is None:
         return plan_transcode(job, ())
     survey = read_answer(first.result).survey
     if survey is None or first.state is not TaskState.DONE:
-        return _end(first)
+        return _end(job, first, finished)
     return _Shared(job, survey, room, done, near=first.node).step()
 
 
-def _end(task: FinishedTask) -> Step:
+def _end(job: Job, task: FinishedTask, finished: Sequence[FinishedTask]) -> Step:
+    """Return what follows the task that made the file."""
+    params = msgspec.convert(job.params, TranscodeParams)
+    if params.replace:
+        return after_transcode(job, params.replace, task, finished)
     if task.state is TaskState.DONE:
         return Complete(task.result, task.outputs, task.warnings)
     return Fail(task.error or ErrorInfo("task-failed", "The transcode was stopped."))
@@ -184,7 +194,7 @@ class _Shared:
 
     def _join(self, chunks: Sequence[Chunk], parts: Sequence[NewTask]) -> Step:
         if JOIN_STEP in self.done:
-            return _end(self.done[JOIN_STEP])
+            return _end(self.job, self.done[JOIN_STEP], list(self.done.values()))
         made = [self.done[task.name] for task in parts]
         answers = [read_answer(task.result) for task in made]
         try:
