@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mediafleet.app.local_nodes import node_environment, own_headroom
+from mediafleet.app.local_nodes import node_environment, own_headroom, own_replace_roots
 from mediafleet.app.processes import dismissed
 from mediafleet.app.serving import Serving, complete_settings, fleet_record
 from mediafleet.app.signals import Signals, first_of, only_if_it_fails
@@ -91,9 +91,24 @@ def test_a_node_of_up_runs_with_the_settings_of_its_parent(tmp_path: Path) -> No
     # It calls the scheduler that started it: of several nodes only one could listen there. What else its user does on
     # his own machine keeps no work from it.
     headroom = ("cpu:0", "memory:5", "disk:1")
-    expected = replace(settings.node, scheduler=child.node.scheduler, listen="", headroom=headroom)
+    # It serves this machine only, so it may replace files as it may read them.
+    own = {"headroom": headroom, "replace_roots": ("/",)}
+    expected = replace(settings.node, scheduler=child.node.scheduler, listen="", **own)
     assert (child.node, child.log) == (expected, settings.log)
     assert (child.store.cell, child.server.token) == ("7", "secret-of-twenty-signs")
+
+
+def test_originals_are_replaced_where_somebody_said_so_or_where_nobody_else_can_ask(tmp_path: Path) -> None:
+    def roots(**changes: object) -> tuple[str, ...]:
+        return own_replace_roots(replace(Settings(data=tmp_path), **changes))
+
+    read, written = ArtifactSettings(file_roots=("/media",)), NodeSettings(replace_roots=("/media/tv",))
+    outside = ServerSettings(host="0.0.0.0")  # noqa: S104 - nothing is bound
+    assert roots() == ("/",)
+    assert roots(artifacts=read) == ("/media",)
+    assert roots(artifacts=read, node=written) == ("/media/tv",)
+    assert roots(artifacts=read, server=outside) == ()
+    assert roots(node=written, server=outside) == ("/media/tv",)
 
 
 async def test_the_first_of_several_waits_ends_the_others() -> None:

@@ -38,6 +38,8 @@ class Item:
     place: Path
     """Where its result goes, without the ending."""
     phase: Phase = Phase.WAITING
+    replaces: bool = False
+    """Whether its result takes its place, and nothing is fetched."""
     progress: float = 0.0
     """0..1 of the phase."""
     stage: str = ""

@@ -46,7 +46,9 @@ def verdict(item: Item) -> str:
     """Return the line that an item ends with."""
     name = printable(str(item.path))
     if item.is_good:
-        shown = ", ".join(printable(str(path)) for path in item.outputs) or "nothing to fetch"
+        shown = ", ".join(printable(str(path)) for path in item.outputs) or (
+            "kept as it is" if item.replaces else "nothing to fetch"
+        )
         return f"{name} → {shown} ({duration_text(item.seconds)})"
     reason = printable(item.error.message) if item.error else item.status
     return f"{name}: {reason}"

@@ -14,7 +14,7 @@ from mediafleet.cli._options import ClientOptions
 from mediafleet.cli._output import Output
 from mediafleet.cli._replace import kept_uri
 from mediafleet.cli._run import FAILED, guard, run_client
-from mediafleet.domain.errors import Conflict, InvalidRequest, MediafleetError, Unavailable
+from mediafleet.domain.errors import Conflict, InputError, InvalidRequest, MediafleetError, Unavailable
 from mediafleet.domain.job import Submission
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
 
@@ -74,7 +74,13 @@ async def _restore(job_id: str, own: OwnJobs, watch: JobWatch, result: dict[str,
     wanted = Submission(
         "transcode", kept, {"restore": job_id}, PriorityClass.INTERACTIVE, name=f"restore {path_of_uri(kept).name}"
     )
-    view = await own.submit(wanted)
+    try:
+        view = await own.submit(wanted)
+    except InputError as error:
+        sentence = (
+            f"The original of {job_id} is no longer at {path_of_uri(kept)}: it was brought back, or its time is over."
+        )
+        raise Conflict(sentence, detail=error.message) from error
     result["job"] = view.id
     view = await watch.follow(view.id, own.note)
     if view.status is not JobStatus.COMPLETED:

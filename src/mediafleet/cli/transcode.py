@@ -129,6 +129,8 @@ async def transcode_all(request: Request, options: ClientOptions, output: Output
     if not replaces:
         targets.check_folder()
     items = [_make_item(one, targets) for one in found]
+    for item in items:
+        item.replaces = replaces
     try:
         with choose_display(output, count=len(items)) as display:
             await _run(items, Shown(options, output, display), work, targets)

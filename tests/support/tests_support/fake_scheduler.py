@@ -81,6 +81,8 @@ class FakeScheduler:
         """False: `file://` inputs are refused as not visible."""
         self.holding = False
         """True: jobs stay in processing until `finish`."""
+        self.results: dict[str, dict[str, Any]] = {}
+        """Accounts of jobs that complete, by their names; those that have one make no outputs."""
         self.outcomes: dict[str, ErrorInfo] = {}
         """Job name → error that it fails with."""
         self.refusals: dict[str, MediafleetError] = {}
@@ -273,9 +275,17 @@ class FakeScheduler:
             return
         error = self.outcomes.get(view.name)
         status = JobStatus.FAILED if error and status is JobStatus.COMPLETED else status
-        outputs = (self._make_output(view),) if status is JobStatus.COMPLETED and view.inputs else ()
+        result = self.results.get(view.name)
+        outputs = (self._make_output(view),) if status is JobStatus.COMPLETED and view.inputs and not result else ()
         self.jobs[job_id] = msgspec.structs.replace(
-            view, status=status, error=error, outputs=outputs, progress=1.0, finished_ms=2, warnings=self.warnings
+            view,
+            status=status,
+            error=error,
+            outputs=outputs,
+            progress=1.0,
+            finished_ms=2,
+            warnings=self.warnings,
+            result=result,
         )
         self._tell(EVENT_OF[status], job_id, {"status": status})
 

@@ -54,9 +54,8 @@ def find_lost_pictures(
 
 def keeps_pictures(source: MediaInfo, planned: StreamPlan, params: TranscodeParams) -> bool:
     """Tell whether a result is to have as many pictures as its source has packets."""
-    filters = filters_of(params)
     # Of a damaged one nobody knows how many can be decoded: what is lost there is told as damage.
-    if source.broken or filters.fps or filters.deinterlace == "field":
+    if source.broken or not filters_of(params).keeps_frames:
         return False
     return planned.source.codec not in _FIELDS_APART or not _WHOLE_PICTURES.isdisjoint(source.format.split(","))
 
