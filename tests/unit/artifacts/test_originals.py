@@ -392,6 +392,29 @@ async def test_what_came_back_is_never_removed(shelf: Shelf) -> None:
     assert film.read_bytes() == OLD
 
 
+async def test_a_damaged_journal_keeps_its_original_and_no_other(shelf: Shelf) -> None:
+    first = await shelf.replace(shelf.film())
+    second = await shelf.replace(shelf.film("b.mkv"), job="j0-b")
+    (first.kept.parent.parent / "j0-abc.json").write_bytes(b"{")
+    shelf.clock.now = second.until_ms
+    assert await shelf.originals.empty_trash() == 1
+    await shelf.originals.settle()
+    assert (first.kept.exists(), second.kept.exists()) == (True, False)
+
+
+async def test_a_failure_after_the_result_was_placed_is_finished_and_remembered(shelf: Shelf) -> None:
+    def fail(step: ReplaceStep | RestoreStep) -> None:
+        if step is ReplaceStep.PLACED:
+            raise OSError(5, "Input/output error")
+
+    shelf.on_step = fail
+    with pytest.raises(MediafleetError, match="cannot be written to"):
+        await shelf.replace(shelf.film())
+    assert shelf.names() == ["film.mp4"]
+    shelf.clock.now += 31 * DAY_MS
+    assert await shelf.originals.empty_trash() == 1
+
+
 async def test_a_node_that_looks_after_a_folder_empties_it_of_what_other_nodes_left(shelf: Shelf) -> None:
     mine, others = await shelf.replace(shelf.film()), replace(shelf, data=shelf.data.with_name("data-2"))
     theirs = await others.replace(shelf.film("b.mkv"), job="j0-b")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from pathlib import Path
 
 from mediafleet.artifacts.fingerprint import fingerprint_of
@@ -18,6 +20,13 @@ def test_a_node_offers_to_replace_files_only_where_it_may() -> None:
     assert (CAPABILITY in without.capabilities, CAPABILITY in having.capabilities) == (False, True)
 
 
+def wait_until_gone(path: Path) -> None:
+    deadline, pause = time.monotonic() + 20, threading.Event()
+    while path.exists():
+        assert time.monotonic() < deadline
+        pause.wait(0.01)
+
+
 async def test_originals_whose_time_is_over_go_also_while_the_node_runs(tmp_path: Path) -> None:
     film, made = tmp_path / "film.mkv", tmp_path / "made.mkv"
     film.write_bytes(b"old")
@@ -26,8 +35,6 @@ async def test_originals_whose_time_is_over_go_also_while_the_node_runs(tmp_path
     keeping = asyncio.create_task(look_after(originals, every_s=0.001))
     wish = Replacement("j0-x", film, fingerprint_of(film), ".mkv", sha256="", trash_ms=0)
     replaced = await originals.replace(wish, made)
-    async with asyncio.timeout(20):
-        while await asyncio.to_thread(replaced.kept.exists):
-            await asyncio.sleep(0)
+    await asyncio.to_thread(wait_until_gone, replaced.kept)
     keeping.cancel()
     assert film.read_bytes() == b"new"

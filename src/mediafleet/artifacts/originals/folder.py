@@ -78,7 +78,7 @@ class Folder:
     def locked(self) -> Generator[None]:
         """Keep all others, also on other machines that share the folder, out of the block."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(_LOCK, flags, 0o600, dir_fd=self._descriptor)
+        descriptor = os.open(_LOCK, flags, 0o660, dir_fd=self._descriptor)
         try:
             # Ends with the process, however that ends. On NFS and SMB of Linux it holds among machines.
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -56,6 +56,10 @@ class Journal(msgspec.Struct, frozen=True):
     names: int = 1
     """How many hard links the original had."""
 
+    def is_over(self, now_ms: int) -> bool:
+        """Tell whether the original, and with it this journal, need not be kept any longer."""
+        return self.state in {JournalState.DONE, JournalState.RESTORED} and self.until_ms <= now_ms
+
     @property
     def draft(self) -> str:
         """Hidden name under which the result is written."""

@@ -179,8 +179,9 @@ class Originals:
         except BaseException:
             with scene.trash.locked():
                 if (found := scene.read(journal.job)) is None or found.token == journal.token:
-                    self._settled(scene, journal.job)
-                    self._ledger.drop(journal.job)
+                    # Where it is finished after all it stays remembered, for the day when the original's time is over.
+                    if self._settled(scene, journal.job) is None:
+                        self._ledger.drop(journal.job)
                 else:
                     scene.folder.remove(journal.draft)
             raise
@@ -259,16 +260,17 @@ class Originals:
         """Remove what is due in one folder, whichever node has put it there."""
         removed = 0
         for job in scene.jobs():
-            journal = scene.read(job)
-            is_over = journal is not None and journal.state in {JournalState.DONE, JournalState.RESTORED}
-            if journal is None or not is_over or journal.until_ms > self._clock.now_ms():
-                continue
-            with scene.kept(journal) as kept:
-                if kept is not None and journal.state is JournalState.DONE:
-                    kept.remove(journal.original)
-                    removed += 1
-            scene.forget(journal)
-            self._ledger.drop(job)
+            # Each for itself: one journal that is damaged must not keep all others for ever.
+            with self._logging(Entry(job, scene.folder.path)):
+                journal = scene.read(job)
+                if journal is None or not journal.is_over(self._clock.now_ms()):
+                    continue
+                with scene.kept(journal) as kept:
+                    if kept is not None and journal.state is JournalState.DONE:
+                        kept.remove(journal.original)
+                        removed += 1
+                scene.forget(journal)
+                self._ledger.drop(job)
         return removed
 
     @contextmanager

@@ -188,7 +188,8 @@ class FileTask:
         if undecodable:
             faults.append("it does not decode without errors")
         elif output and not faults and not failures.errors_in(encoded.log):
-            faults += find_lost_pictures(info, output, plan, self.params, decoded=checked.last.frame)
+            decoded = checked.last.frame + checked.last.dropped
+            faults += find_lost_pictures(info, output, plan, self.params, decoded=decoded, dropped=encoded.last.dropped)
         if output and not faults:
             faults += await self._find_low_quality((source, info), (path, output), plan)
         return Made(

@@ -32,12 +32,13 @@ _WHOLE_PICTURES = frozenset({"mov", "matroska"})
 
 
 def find_lost_pictures(
-    source: MediaInfo, output: MediaInfo, plan: OutputPlan, params: TranscodeParams, *, decoded: int
+    source: MediaInfo, output: MediaInfo, plan: OutputPlan, params: TranscodeParams, *, decoded: int, dropped: int = 0
 ) -> list[str]:
     """Return what of a result's first picture track is missing, each as half a sentence.
 
     Args:
         decoded: Pictures that came out when all of the result was decoded.
+        dropped: Pictures that the encoder was not given, since another had the same time.
     """
     planned = next((one for one in plan.tracks if one.source.type == "video" and one.action is Action.ENCODE), None)
     made = first_picture(output)
@@ -46,7 +47,7 @@ def find_lost_pictures(
     faults: list[str] = []
     if decoded != made.packets:
         faults.append(f"only {decoded} of its {made.packets} pictures come out of it")
-    lost = planned.source.packets - made.packets
+    lost = planned.source.packets - made.packets - dropped
     if keeps_pictures(source, planned, params) and lost > _ROUNDING:
         faults.append(f"{lost} of {planned.source.packets} pictures are missing")
     return faults

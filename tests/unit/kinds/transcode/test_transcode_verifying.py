@@ -37,6 +37,13 @@ def test_missing_pictures_are_counted() -> None:
     assert losses(240) == ["10 of 250 pictures are missing"]
 
 
+def test_pictures_that_shared_a_time_with_another_are_not_missed() -> None:
+    options = params()
+    plan = plan_output(SOURCE, options, name="a.mp4")
+    made = media(video(packets=240), sound())
+    assert find_lost_pictures(SOURCE, made, plan, options, decoded=240, dropped=10) == []
+
+
 def test_pictures_that_cannot_be_decoded_are_counted() -> None:
     assert losses(250, decoded=249) == ["only 249 of its 250 pictures come out of it"]
 
