@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mediafleet.kinds.transcode import chain, picture
 from mediafleet.kinds.transcode.failures import show_name
-from mediafleet.kinds.transcode.params import filters_of
+from mediafleet.kinds.transcode.params import filters_of, preset_of
 from mediafleet.kinds.transcode.streams import Action
 
 if TYPE_CHECKING:
@@ -55,8 +56,11 @@ def find_lost_pictures(
 
 def keeps_pictures(source: MediaInfo, planned: StreamPlan, params: TranscodeParams) -> bool:
     """Tell whether a result is to have as many pictures as its source has packets."""
+    filters, video = filters_of(params), preset_of(params).video
     # Of a damaged one nobody knows how many can be decoded: what is lost there is told as damage.
-    if source.broken or not filters_of(params).keeps_frames:
+    if source.broken or not filters.keeps_frames or video is None:
+        return False
+    if picture.reduced_rate(chain.arriving(planned.source, filters), video.fastest_fps):
         return False
     return planned.source.codec not in _FIELDS_APART or not _WHOLE_PICTURES.isdisjoint(source.format.split(","))
 

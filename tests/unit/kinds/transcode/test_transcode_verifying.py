@@ -54,6 +54,8 @@ def test_pictures_that_cannot_be_decoded_are_counted() -> None:
         (SOURCE, {"filters": {"fps": 12.5}}),
         (SOURCE, {"filters": {"deinterlace": "field"}}),
         (replace(SOURCE, broken="it ends early"), {}),
+        # The preset goes no faster than 30 pictures a second.
+        (media(video(fps=60.0, packets=600), sound()), {"preset": "phone"}),
         # Two fields, two packets, one picture.
         (media(video(packets=500), format="mpegts"), {}),
         (media(video(), sound()), {"preset": "copy"}),
