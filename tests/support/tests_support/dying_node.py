@@ -19,5 +19,5 @@ def die_at(wanted: str, step: ReplaceStep | RestoreStep) -> None:
 
 
 if __name__ == "__main__":
-    vars(agent)["Originals"] = partial(agent.Originals, on_step=partial(die_at, sys.argv.pop(1)))
+    agent.__dict__["Originals"] = partial(agent.Originals, on_step=partial(die_at, sys.argv.pop(1)))
     sys.exit(main())

@@ -40,6 +40,9 @@ class SetClock(Clock):
     def now_ms(self) -> int:
         return self.now
 
+    def monotonic(self) -> float:
+        return self.now / 1000
+
 
 @dataclass
 class Shelf:
@@ -140,7 +143,12 @@ async def test_an_original_that_changes_while_the_result_is_written_is_left_alon
     shelf: Shelf, step: ReplaceStep
 ) -> None:
     film = shelf.film()
-    shelf.on_step = lambda now: film.write_bytes(b"another cut.") and None if now is step else None
+
+    def change(now: ReplaceStep | RestoreStep) -> None:
+        if now is step:
+            film.write_bytes(b"another cut.")
+
+    shelf.on_step = change
     with pytest.raises(Conflict, match="has changed since"):
         await shelf.replace(film)
     assert film.read_bytes() == b"another cut."

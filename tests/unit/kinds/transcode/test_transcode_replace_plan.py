@@ -22,7 +22,7 @@ RESULT = ArtifactRef("a0-2", "film.mp4", size=3, sha256="1")
 UPLOADED = ArtifactRef("a0-3", "film.mkv", size=5, sha256="2")
 
 
-def job(film: ArtifactRef = FILM, **wanted: Any) -> Job:
+def job(film: ArtifactRef = FILM, /, **wanted: Any) -> Job:
     values = msgspec.to_builtins(params(**wanted))
     return Job(
         "j0-x", "0", "default", "local", "transcode", 1, "film.mkv", (film,), values, PriorityClass.BATCH, created_ms=0
@@ -35,7 +35,7 @@ def finished(name: str, **changes: Any) -> FinishedTask:
 
 
 MADE = finished("transcode", outputs=(RESULT,), result={"size": 3, "source_mtime_ns": "17"}, warnings=("w1",))
-REPLACING = {"replace": {"days": 2}}
+REPLACING: dict[str, Any] = {"replace": {"days": 2}}
 
 
 def test_the_job_does_not_end_with_its_transcode() -> None:
