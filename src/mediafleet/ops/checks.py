@@ -18,7 +18,7 @@ from mediafleet.domain.push import parse_listen, parse_push_nodes
 from mediafleet.domain.rules import parse_tenants
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from mediafleet.ops.settings import (
         ArtifactSettings,
@@ -180,26 +180,29 @@ def _check_node(node: NodeSettings) -> Iterator[str]:
             f"node.scheduler is {node.scheduler!r}; write an address like http://192.0.2.7:8000, "
             "or several with commas between them."
         )
-    try:
-        parse_listen(node.listen or "127.0.0.1:0")
-    except InvalidRequest as error:
-        yield f"node.listen: {error.message}"
     if node.reconnect_min_ms > node.reconnect_max_ms:
         yield f"node.reconnect_min_ms is {node.reconnect_min_ms}, more than node.reconnect_max_ms, {node.reconnect_max_ms}."
-    try:
-        parse_headroom(node.headroom)
-    except InvalidRequest as error:
-        yield f"node.headroom: {error.message}"
-    try:
-        PathMap(node.paths)
-    except InvalidRequest as error:
-        yield f"node.paths: {error.message}"
+    yield from _check_words(node)
     for root in node.replace_roots:
         if not PurePath(root).is_absolute():
             yield f"node.replace_roots has {root!r}, which is no absolute path."
     for label in node.labels:
         if not _LABEL.fullmatch(label):
             yield f"node.labels has {label!r}; use 1 to 80 letters, digits and '_', '.', '>', '@', '/', '+', '-'."
+
+
+def _check_words(node: NodeSettings) -> Iterator[str]:
+    """Check what is written in a form of its own."""
+    forms: dict[str, Callable[[], object]] = {
+        "listen": lambda: parse_listen(node.listen or "127.0.0.1:0"),
+        "headroom": lambda: parse_headroom(node.headroom),
+        "paths": lambda: PathMap(node.paths),
+    }
+    for name, read in forms.items():
+        try:
+            read()
+        except InvalidRequest as error:
+            yield f"node.{name}: {error.message}"
 
 
 def _check_children(node: NodeSettings) -> Iterator[str]:
