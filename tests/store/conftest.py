@@ -93,7 +93,7 @@ class WholeLife:
 
     async def live(self) -> None:
         """Go through it."""
-        for step in (self._accept, self._work, self._end, self._share, self._plan, self._ail, self._leave):
+        for step in (self._accept, self._work, self._end, self._share, self._plan, self._ail, self._pause, self._leave):
             await step()
             await self._look()
 
@@ -195,6 +195,20 @@ class WholeLife:
         await self.driver.store.withhold([report], span_ms=1000, longest_ms=1000)
         await self._look()
         await self.driver.change(node, ("kind:fifth",), state="degraded", reason="a fan")
+
+    async def _pause(self) -> None:
+        """A job, a node and the fleet are paused and go on; of a large job in pieces."""
+        node, wanted, store = "n0-p-1", spec("kind:pause"), self.driver.store
+        await self.driver.join(node, capabilities=("kind:pause",))
+        job = await self.driver.submit_one(*(f"t{number}" for number in range(300)), spec=wanted)
+        await self.driver.place(wanted, limit=1)
+        await store.pause(job, cursor=0, now=True)
+        await store.pause_node(node, paused=True, now=True)
+        await store.pause_fleet(paused=True, now=True)
+        await self._look()
+        await store.resume(job, first=True)
+        await store.pause_fleet(paused=False, now=False)
+        await store.cancel(job, cursor=0, sweep=False)
 
     async def _leave(self) -> None:
         store = self.driver.store

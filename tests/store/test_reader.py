@@ -20,6 +20,7 @@ from mediafleet.domain.insight import FleetGauges, OpenTasks, QueueDepth
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
 from mediafleet.domain.node import NodeState
 from mediafleet.domain.room import Room
+from mediafleet.domain.pause import NOT_PAUSED
 from mediafleet.domain.rules import ClusterView, FleetRules, InstanceDocument, KindAside
 from mediafleet.store import Store
 from mediafleet.store.reader import SHOWN_TASKS, Reader
@@ -88,6 +89,7 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
             dict.fromkeys(Cause, 0),
             OpenTasks(0, dict.fromkeys(PriorityClass, 0)),
         ),
+        "fleet_pause": NOT_PAUSED,
         "log_levels": {},
         # It tells the time; tests/store/test_snapshots.py looks at the rest.
         "fleet_snapshot": ANY,

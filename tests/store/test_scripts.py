@@ -16,7 +16,7 @@ from mediafleet.domain.lifecycle import FINAL_TASK_STATES, TRANSITIONS, TaskEven
 from mediafleet.domain.node import NODE_TRANSITIONS, NodeEvent, NodeState
 from mediafleet.domain.push import PushClaims
 from mediafleet.domain.rules import Membership
-from mediafleet.store import Store, cell_records, health, records, sessions
+from mediafleet.store import Store, cell_records, health, pause_records, records, sessions
 from mediafleet.store.scripts import (
     Script,
     as_text,
@@ -60,6 +60,9 @@ REPLIES: dict[str, Any] = {
     "forget": records.Forgotten,
     "leave_homes": cell_records.HomesLeft,
     "open_artifact": records.Opened,
+    "pause": pause_records.PausePiece,
+    "pause_fleet": pause_records.FleetPaused,
+    "pause_node": pause_records.NodePaused,
     "place": records.Placed,
     "prolong_artifact": records.Opened,
     "progress": records.Stale,
@@ -68,6 +71,7 @@ REPLIES: dict[str, Any] = {
     "register": records.NodeAdmitted,
     "renew": records.Renewed,
     "reshape": health.Reshaped,
+    "resume": pause_records.ResumePiece,
     "retire": cell_records.Retired,
     "retry": records.RetryPiece,
     "submit": records.Submitted,

@@ -80,6 +80,17 @@ _add("cancel", "jobs:cancel", FOLLOW, "Cancel jobs.", [
     ("mediafleet cancel j0-7h3k…", ""),
     ("mediafleet cancel $(mediafleet jobs --status pending --json | jq -r '.jobs[].id')", "all that wait"),
 ])  # fmt: skip
+_add("pause", "pause:pause", FOLLOW, "Let nothing of jobs, on a node or in the fleet begin, for a while.", [
+    ("mediafleet pause j0-7h3k…", "what runs finishes"),
+    ("mediafleet pause j0-7h3k… --now", "what runs is stopped, and begins anew after the pause"),
+    ("mediafleet pause --node n0-studio-7h3k2m", "this node takes nothing new"),
+    ("mediafleet pause --all", "nothing begins anywhere, over all restarts"),
+])  # fmt: skip
+_add("resume", "pause:resume", FOLLOW, "Let jobs, a node or the fleet go on after a pause.", [
+    ("mediafleet resume j0-7h3k…", ""),
+    ("mediafleet resume --node n0-studio-7h3k2m", ""),
+    ("mediafleet resume --all", "what is paused by itself stays so"),
+])  # fmt: skip
 _add("retry", "jobs:retry", FOLLOW, "Give failed or cancelled jobs another go.", [
     ("mediafleet retry j0-7h3k…", ""),
 ])  # fmt: skip

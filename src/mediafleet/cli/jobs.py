@@ -119,7 +119,7 @@ def cancel(*job_ids: Annotated[str, Parameter(name="ID")], options: ClientOption
         job_ids: Ids of jobs, as `mediafleet jobs` shows them.
         options: Shared options.
     """
-    return _steer(job_ids, FleetClient.cancel, "cancelled", options)
+    return steer_jobs(job_ids, FleetClient.cancel, "cancelled", options)
 
 
 def retry(*job_ids: Annotated[str, Parameter(name="ID")], options: ClientOptions = _NO_OPTIONS) -> int:
@@ -129,12 +129,13 @@ def retry(*job_ids: Annotated[str, Parameter(name="ID")], options: ClientOptions
         job_ids: Ids of jobs, as `mediafleet jobs` shows them.
         options: Shared options.
     """
-    return _steer(job_ids, FleetClient.retry, "goes again", options)
+    return steer_jobs(job_ids, FleetClient.retry, "goes again", options)
 
 
-def _steer(
+def steer_jobs(
     job_ids: Sequence[str], act: Callable[[FleetClient, str], Awaitable[JobView]], done: str, options: ClientOptions
 ) -> int:
+    """Do the same with several jobs, one after the other; those that refuse do not hold up the others."""
     output = Output(as_json=options.json)
 
     def work() -> int:

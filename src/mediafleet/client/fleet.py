@@ -17,6 +17,7 @@ from mediafleet.domain.insight import LevelRequest, LogLevels, MetricView
 from mediafleet.domain.job import JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeView, PoolView
+from mediafleet.domain.pause import FleetPause, PauseRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -114,6 +115,36 @@ class FleetClient:
     async def retry(self, job_id: str) -> JobView:
         """Give a failed or cancelled job another go."""
         return await self._transport.ask("POST", f"/api/v1/jobs/{_part(job_id)}/retry", JobView)
+
+    async def pause(self, job_id: str, *, now: bool = False) -> JobView:
+        """Let nothing of a job begin until it is resumed; what runs finishes, or is stopped now."""
+        path = f"/api/v1/jobs/{_part(job_id)}/pause"
+        return await self._transport.ask("POST", path, JobView, body=PauseRequest(now), repeat=True)
+
+    async def resume(self, job_id: str) -> JobView:
+        """Let a paused job go on."""
+        return await self._transport.ask("POST", f"/api/v1/jobs/{_part(job_id)}/resume", JobView, repeat=True)
+
+    async def pause_node(self, node_id: str, *, now: bool = False) -> NodeView:
+        """Let a node take nothing new until it is resumed."""
+        path = f"/api/v1/nodes/{_part(node_id)}/pause"
+        return await self._transport.ask("POST", path, NodeView, body=PauseRequest(now), repeat=True)
+
+    async def resume_node(self, node_id: str) -> NodeView:
+        """Let a paused node take work again."""
+        return await self._transport.ask("POST", f"/api/v1/nodes/{_part(node_id)}/resume", NodeView, repeat=True)
+
+    async def pause_fleet(self, *, now: bool = False) -> FleetPause:
+        """Let nothing begin on any node until the fleet is resumed."""
+        return await self._transport.ask("POST", "/api/v1/pause", FleetPause, body=PauseRequest(now), repeat=True)
+
+    async def resume_fleet(self) -> FleetPause:
+        """Let the fleet go on."""
+        return await self._transport.ask("POST", "/api/v1/resume", FleetPause, repeat=True)
+
+    async def fleet_pause(self) -> FleetPause:
+        """Return whether the fleet is paused."""
+        return await self._get("/api/v1/pause", FleetPause)
 
     async def dead_letters(self, *, offset: int = 0, limit: int = 50) -> DeadLetterPage:
         """Return one page of the tasks that failed for good, newest first."""

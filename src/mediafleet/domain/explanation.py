@@ -37,6 +37,7 @@ class Absence(StrEnum):
     WARMUP = "warmup"
     DEGRADED = "degraded"
     DRAINING = "draining"
+    PAUSED = "paused"
     UNLINKED = "unlinked"
     OFFLINE = "offline"
 
@@ -100,6 +101,8 @@ class FleetSnapshot(msgspec.Struct, frozen=True):
     """What keeps executors of the pools busy; of very many executors, only that of some."""
     queued: tuple[QueuedWork, ...] = ()
     """What waits for the same pools."""
+    is_paused: bool = False
+    """Nothing is placed at all."""
     means_ms: dict[str, float] = {}
     """How long tasks took lately, by kind."""
 
@@ -154,6 +157,8 @@ class TaskSnapshot(msgspec.Struct, frozen=True):
     """Attempts in a row, up to the last one, that their nodes refused; 16 at most are known."""
     refused: str = ""
     """Why the last of them was."""
+    is_paused: bool = False
+    """Its job is."""
     is_parked: bool = False
     """Its tenant was at its cap when its turn came."""
 
@@ -178,6 +183,7 @@ class Verdict(StrEnum):
     WARMUP = "warmup"
     DEGRADED = "degraded"
     DRAINING = "draining"
+    PAUSED = "paused"
     UNLINKED = "unlinked"
     OFFLINE = "offline"
 
@@ -229,6 +235,8 @@ class Waiting(StrEnum):
     POOL = "pool"
     """No pool matches."""
     TENANT_CAP = "tenant_cap"
+    PAUSE = "pause"
+    """Its job is paused, or the fleet is."""
     JOB = "job"
     """Its job waits for other jobs."""
     TASK = "task"

@@ -138,6 +138,10 @@ class JobView(msgspec.Struct, frozen=True):
     policy: Policy = Policy.LEAST_LOADED
     """Which executor with room its tasks get."""
     urgency: int = 0
+    paused_ms: int | None = None
+    """Since when it is paused."""
+    finishing: int = 0
+    """Tasks of a paused job that run still; only where a single job is asked for."""
     tasks: tuple[TaskSummary, ...] = ()
     """Only where a single job is asked for."""
 

@@ -25,7 +25,9 @@ class NodeState(StrEnum):
     DEGRADED = "degraded"
     """Too little of the machine is free, or it says so itself: goes on with what it runs and takes nothing new."""
     DRAINING = "draining"
-    """Finishes what it runs and takes nothing new."""
+    """Finishes what it runs and takes nothing new, for it is to leave."""
+    PAUSED = "paused"
+    """An operator keeps new work away until it is resumed; stays as it is otherwise."""
     UNLINKED = "unlinked"
     """Its link is down but its lease is not over: it may still be working."""
     OFFLINE = "offline"
@@ -63,16 +65,17 @@ class NodeEvent(StrEnum):
     """A goodbye, or the end of its lease."""
 
 
-LINKED_STATES = frozenset({NodeState.WARMUP, NodeState.READY, NodeState.DEGRADED, NodeState.DRAINING})
+LINKED_STATES = frozenset(set(NodeState) - {NodeState.UNLINKED, NodeState.OFFLINE})
 
-_WARMUP, _READY, _DEGRADED, _DRAINING, _UNLINKED, _OFFLINE = NodeState
+_WARMUP, _READY, _DEGRADED, _DRAINING, _PAUSED, _UNLINKED, _OFFLINE = NodeState
 NODE_TRANSITIONS: dict[tuple[NodeState, NodeEvent], frozenset[NodeState]] = {
     **{(state, NodeEvent.REGISTER): LINKED_STATES for state in NodeState},
-    (_WARMUP, NodeEvent.CHANGE): frozenset({_READY, _DEGRADED, _DRAINING}),
-    (_READY, NodeEvent.CHANGE): frozenset({_DEGRADED, _DRAINING}),
-    (_DEGRADED, NodeEvent.CHANGE): frozenset({_READY, _DRAINING}),
+    (_WARMUP, NodeEvent.CHANGE): frozenset({_READY, _DEGRADED, _DRAINING, _PAUSED}),
+    (_READY, NodeEvent.CHANGE): frozenset({_DEGRADED, _DRAINING, _PAUSED}),
+    (_DEGRADED, NodeEvent.CHANGE): frozenset({_READY, _DRAINING, _PAUSED}),
     # An operator who lets a node work again finds it as it is by then.
-    (_DRAINING, NodeEvent.CHANGE): frozenset({_WARMUP, _READY, _DEGRADED}),
+    (_DRAINING, NodeEvent.CHANGE): frozenset({_WARMUP, _READY, _DEGRADED, _PAUSED}),
+    (_PAUSED, NodeEvent.CHANGE): frozenset({_WARMUP, _READY, _DEGRADED, _DRAINING}),
     **{(state, NodeEvent.UNLINK): frozenset({_UNLINKED}) for state in LINKED_STATES},
     **{(state, NodeEvent.LEAVE): frozenset({_OFFLINE}) for state in NodeState},
 }

@@ -23,6 +23,7 @@ from mediafleet.domain.job import MOST_SUBMISSIONS, JobPage
 from mediafleet.scheduler.accept import check_count
 from mediafleet.scheduler.cell_choice import CellChooser
 from mediafleet.scheduler.cell_events import merge_events
+from mediafleet.scheduler.cell_pauses import CellPauses
 from mediafleet.scheduler.cell_views import best_explanation, merge_clusters, merge_pools, split_position
 from mediafleet.scheduler.insight import Insight
 from mediafleet.scheduler.loops import end_loops, keep_going
@@ -92,6 +93,7 @@ class CellFleet:
         self.catalogue = self._first.catalogue
         self._chooser = CellChooser(self._stores, resources.kinds)
         self.dead = CellDeadLetters(self)
+        self.pauses = CellPauses(self)
         self._stack = AsyncExitStack()
         self._loops: list[asyncio.Task[None]] = []
 
@@ -134,7 +136,8 @@ class CellFleet:
     def _first(self) -> Scheduler:
         return self._cells[self._names[0]]
 
-    def _home(self, node: str) -> Scheduler:
+    def home(self, node: str) -> Scheduler:
+        """Return the scheduler of the cell that a node belongs to."""
         return self._cells[home_of_node(node, self._names)] if is_id(node, "n") else self._first
 
     # --- jobs ------------------------------------------------------------------------------
@@ -256,11 +259,11 @@ class CellFleet:
 
     async def node(self, node_id: str) -> NodeView:
         """See `Fleet.node`."""
-        return await self._home(node_id).node(node_id)
+        return await self.home(node_id).node(node_id)
 
     async def drain(self, node_id: str, *, draining: bool) -> NodeView:
         """See `Fleet.drain`."""
-        return await self._home(node_id).drain(node_id, draining=draining)
+        return await self.home(node_id).drain(node_id, draining=draining)
 
     async def pools(self) -> list[PoolView]:
         """See `Fleet.pools`."""
@@ -331,19 +334,19 @@ class CellFleet:
 
     async def attach(self, link: NodeLink, frame: Register) -> Registered:
         """See `Fleet.attach`."""
-        return await self._home(frame.node).attach(link, frame)
+        return await self.home(frame.node).attach(link, frame)
 
     async def receive(self, link: NodeLink, frame: NodeFrame) -> None:
         """See `Fleet.receive`."""
-        await self._home(link.node).receive(link, frame)
+        await self.home(link.node).receive(link, frame)
 
     def keep(self, link: NodeLink) -> None:
         """See `Fleet.keep`."""
-        self._home(link.node).keep(link)
+        self.home(link.node).keep(link)
 
     async def detach(self, link: NodeLink) -> None:
         """See `Fleet.detach`."""
-        await self._home(link.node).detach(link)
+        await self.home(link.node).detach(link)
 
 
 def part_of(submissions: Sequence[Submission], numbers: Sequence[int]) -> list[Submission]:

@@ -11,7 +11,7 @@ from mediafleet.domain.capability import Requirement, check_capabilities
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.explanation import Ask, Explanation, JobWhy, ModuleWhy, TaskWhy
 from mediafleet.domain.ids import name_of
-from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, TaskState
+from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus, TaskState
 from mediafleet.domain.node import MAX_SLOTS
 from mediafleet.scheduler.chain_words import chain_sentence, explain_chain, task_state
 from mediafleet.scheduler.chains import read_records
@@ -44,6 +44,8 @@ class Explainer:
         order = sorted(job.tasks, key=lambda task: task.state is not TaskState.NEW)
         tasks = await self._store.read.task_snapshots([task.id for task in order[:SHOWN_TASKS]])
         is_over = job.status in FINAL_JOB_STATUSES
+        if job.status is JobStatus.PAUSED:
+            tasks = [msgspec.structs.replace(task, is_paused=True) for task in tasks]
         if job.waits_for:
             tasks = [msgspec.structs.replace(task, jobs=job.waits_for) for task in tasks]
         waiting = [task.ask.requirement for task in tasks if task.state is TaskState.NEW and not is_over]

@@ -17,6 +17,7 @@ from mediafleet.domain.insight import LogLevels, MetricView
 from mediafleet.domain.job import JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeView, PoolView
+from mediafleet.domain.pause import FleetPause
 from mediafleet.kinds.registry import KindRegistry
 
 
@@ -125,6 +126,38 @@ class DeadLetters(Protocol):
         ...
 
 
+class Pauses(Protocol):
+    """Keeping work from beginning, for a while; all of it is safe to repeat."""
+
+    async def pause_job(self, job_id: str, *, now: bool = False) -> JobView:
+        """Let nothing of a job begin; what runs finishes, or is stopped now. Raises NotFound, IllegalTransition."""
+        ...
+
+    async def resume_job(self, job_id: str) -> JobView:
+        """Let a job go on; one that is not paused stays as it is. Raises NotFound, IllegalTransition."""
+        ...
+
+    async def pause_node(self, node_id: str, *, now: bool = False) -> NodeView:
+        """Let a node take nothing new until it is resumed; it stays in the fleet. Raises NotFound."""
+        ...
+
+    async def resume_node(self, node_id: str) -> NodeView:
+        """Let a node take work again. Raises NotFound."""
+        ...
+
+    async def pause_fleet(self, *, now: bool = False) -> FleetPause:
+        """Let nothing begin on any node, whatever comes; it outlives all instances and nodes."""
+        ...
+
+    async def resume_fleet(self) -> FleetPause:
+        """Let the fleet go on."""
+        ...
+
+    async def fleet(self) -> FleetPause:
+        """Return whether the fleet is paused."""
+        ...
+
+
 class Catalogues(Protocol):
     """Which services provide which features."""
 
@@ -164,6 +197,11 @@ class Fleet(Protocol):
     @property
     def dead(self) -> DeadLetters:
         """The dead letters."""
+        ...
+
+    @property
+    def pauses(self) -> Pauses:
+        """What is paused."""
         ...
 
     @property

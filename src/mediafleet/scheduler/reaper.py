@@ -127,6 +127,7 @@ class Reaper:
         """End some of what is due; return whether there is more."""
         reaped = await self._store.reap(self._rules())
         self._links.cancel(reaped.stops, "the attempt took too long")
+        self._links.cancel(reaped.halted, "its job, its node or the fleet is paused")
         self._placer.ask(reaped.queues)
         self._placer.note_freed(reaped.freed)
         self._note_ends(reaped)

@@ -35,6 +35,7 @@ from mediafleet.scheduler.links import LinkedNode, LinkTable
 from mediafleet.scheduler.loops import end_loops, keep_going
 from mediafleet.scheduler.membership import PRESENCE_TICKS, Duties, Member
 from mediafleet.scheduler.ownership import Ownership
+from mediafleet.scheduler.pauses import PauseDesk
 from mediafleet.scheduler.placer import Placer
 from mediafleet.scheduler.planner import Planner
 from mediafleet.scheduler.reaper import NODE_RETENTION_MS, Reaper, Recovery
@@ -130,6 +131,14 @@ class Scheduler:
         self._looks_after_insight = resources.insight is None
         self.insight.follow_with(lambda levels: self._links.tell_all(SetLogLevels(levels)))
         self.dead = DeadLetterBox(store, self.retry)
+        self.pauses = PauseDesk(
+            store,
+            self._links,
+            self._placer,
+            show_job=self.job,
+            show_node=self.node,
+            hurry=lambda: self._reaper.ask(in_s=0),
+        )
         self._explainer = Explainer(store, facts, metrics=self.metrics)
         self._loops: list[asyncio.Task[None]] = []
 

@@ -183,6 +183,8 @@ def _waits_for(fleet: FleetSnapshot, ask: Ask, choice: Choice, turn: Turn | None
     before = _before_placing(task)
     if before:
         return before
+    if fleet.is_paused:
+        return Waiting.PAUSE
     if not choice.executors:
         return Waiting.POOL
     if is_at_cap(fleet, ask.tenant, ask.requirement.slots) or (task is not None and task.is_parked):
@@ -196,6 +198,8 @@ def _waits_for(fleet: FleetSnapshot, ask: Ask, choice: Choice, turn: Turn | None
 def _before_placing(task: TaskSnapshot | None) -> Waiting | None:
     if task is None:
         return None
+    if task.is_paused:
+        return Waiting.PAUSE
     if task.jobs:
         return Waiting.JOB
     if task.parents:

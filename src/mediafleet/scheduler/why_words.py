@@ -38,6 +38,7 @@ _ABSENCES = {
     Absence.WARMUP: "Its node is still finding out what it can do.",
     Absence.DEGRADED: "Too little of its machine is free.",
     Absence.DRAINING: "Its node drains: it finishes what it runs and takes nothing new.",
+    Absence.PAUSED: "Its node is paused: it takes nothing new until it is resumed.",
     Absence.UNLINKED: "The link of its node is down.",
     Absence.OFFLINE: "Its node is offline.",
 }
@@ -48,12 +49,15 @@ _CAUSES = {
     Waiting.NOTHING: "It can be placed now.",
 }
 _STARTS = {
+    Waiting.PAUSE: "when it is resumed; when that is",
     Waiting.POOL: "when a node joins that can do it; when that is",
     Waiting.TENANT_CAP: "when its tenant has slots to spare and it is its turn; when that is",
     Waiting.UPLOAD: "when all bytes are there; when that is",
     Waiting.JOB: "after those; when they end",
     Waiting.TASK: "after those; when they end",
 }
+_PAUSED_JOB = "Its job is paused: nothing of it begins until it is resumed."
+_PAUSED_FLEET = "The fleet is paused: nothing begins until it is resumed."
 _MOST_NAMES = 5
 _COUNTED = {
     Verdict.FULL: "full",
@@ -63,6 +67,7 @@ _COUNTED = {
     Verdict.WARMUP: "warming up",
     Verdict.DEGRADED: "short of room on their machines",
     Verdict.DRAINING: "draining",
+    Verdict.PAUSED: "paused",
     Verdict.UNLINKED: "without a link",
     Verdict.OFFLINE: "offline",
 }
@@ -105,6 +110,8 @@ def sentences(
 
 
 def _cause(found: Explanation, ask: Ask, *, task: TaskSnapshot | None, fleet: FleetSnapshot) -> str:
+    if found.waits_for is Waiting.PAUSE:
+        return _PAUSED_JOB if task and task.is_paused else _PAUSED_FLEET
     if task and found.waits_for in _BEFORE_PLACING:
         return _before_placing(found.waits_for, task)
     if found.waits_for is Waiting.POOL:

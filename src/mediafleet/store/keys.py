@@ -246,6 +246,15 @@ class Keys:
         """Stream, bounded: transitions for consoles and clients."""
         return f"{self.tag}events"
 
+    def job_held(self, job_id: str) -> str:
+        """Sorted set: tasks of a paused job that would wait in a queue, by the score that they go back with."""
+        return f"{self.tag}job:{job_id}:held"
+
+    @property
+    def paused(self) -> str:
+        """String: since when the fleet is paused and how, `<ms>|now` or `<ms>|soft`; not there where it is not."""
+        return f"{self.tag}paused"
+
     @property
     def schema(self) -> str:
         """Hash: version of the stored shapes and the oldest reader that understands them."""

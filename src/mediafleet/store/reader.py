@@ -22,6 +22,7 @@ from mediafleet.store.event_entries import RawEntry, entry_of, read_events
 from mediafleet.store.gauges import read_gauges
 from mediafleet.store.job_lists import read_page
 from mediafleet.store.keys import ASIDE_MS
+from mediafleet.store.pause_records import read_fleet_pause
 from mediafleet.store.records import QueueSpec
 from mediafleet.store.room import read_room
 from mediafleet.store.scripts import from_fields
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from mediafleet.domain.explanation import FleetSnapshot, TaskSnapshot
     from mediafleet.domain.insight import FleetGauges
     from mediafleet.domain.room import Room
+    from mediafleet.domain.pause import FleetPause
     from mediafleet.store.keys import Keys
 
 CHAINS_AT_ONCE = 256
@@ -334,6 +336,10 @@ class Reader:
     async def gauges(self) -> FleetGauges:
         """Return what waits in each class and how long, nodes by state, and dead letters."""
         return await read_gauges(self._redis, self._keys)
+
+    async def fleet_pause(self) -> FleetPause:
+        """Return whether the cell is paused."""
+        return await read_fleet_pause(self._redis, self._keys)
 
     async def log_levels(self) -> dict[str, str]:
         """Return the levels that were set at run time, by module."""

@@ -385,9 +385,10 @@ class Reaped(msgspec.Struct, frozen=True):
     nodes: list[str] = []
     """Nodes whose lease ended."""
     dead: Counts = {}
+    """As of `Failed`; `opened` counts circuit breakers by the capability that they took away."""
     opened: Counts = {}
-    """Circuit breakers that opened, by the capability that they took away."""
-    """As of `Failed`."""
+    halted: list[Stop] = []
+    """What a pause stopped."""
 
 
 class OutcomeRecord(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ SCHEMA = 2
 """Version of the stored shapes that this program writes.
 
 1: the first one. 2: limits of tasks inside their rule, counts of open tasks, marks of artifact roots, jobs that wait for
-jobs.
+jobs, pauses.
 """
 OLDEST_READER = 2
 """Least `SCHEMA` of a program that understands them: version 1 cannot read the rule of a task with limits."""

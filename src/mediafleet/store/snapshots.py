@@ -67,7 +67,8 @@ async def read_fleet(redis: Any, keys: Keys, requirements: Sequence[Requirement]
         pipeline.zrange(keys.waiting, 0, -1)
         pipeline.hgetall(keys.queues)
         pipeline.zrevrange(keys.nodes, 0, MOST_NODES - 1)
-        (seconds, micros), pools, holds, running, rules, waiting, queues, nodes = await pipeline.execute()
+        pipeline.exists(keys.paused)
+        (seconds, micros), pools, holds, running, rules, waiting, queues, nodes, is_paused = await pipeline.execute()
         signatures = {name.decode(): msgspec.json.decode(doc, type=Signature) for name, doc in pools.items()}
         members = await _read_members(redis, keys, signatures, requirements)
         held = {executor.decode() for executor in holds.values()}
@@ -89,6 +90,7 @@ async def read_fleet(redis: Any, keys: Keys, requirements: Sequence[Requirement]
         waiting=tuple((spec.priority, spec.requirement) for spec in specs),
         running_work=running_work,
         queued=queued,
+        is_paused=bool(is_paused),
     )
 
 

@@ -15,9 +15,10 @@ import msgspec
 
 from mediafleet.domain.health import BreakerRules
 from mediafleet.domain.ids import new_token
+from mediafleet.domain.pause import FleetPause
 from mediafleet.domain.push import PushClaim, PushClaims
 from mediafleet.domain.rules import FleetRules, Lead, Membership
-from mediafleet.store import cell_records, health, records, schema
+from mediafleet.store import cell_records, health, pause_records, records, schema
 from mediafleet.store.connection import translate_errors
 from mediafleet.store.keys import ASIDE_MS, Keys
 from mediafleet.store.reader import Reader
@@ -233,6 +234,23 @@ class Store:
 
     async def _cancel(self, job: str, **about: Any) -> records.CancelPiece:
         return await self.run("cancel", records.CancelPiece, job=job, piece=PIECE, **about)
+
+    async def pause(self, job: str, *, cursor: int, now: bool) -> pause_records.PausePiece:
+        """Pause a piece of a job's tasks; begin with cursor 0 and go on until it is 0 again. Safe to repeat."""
+        return await self.run("pause", pause_records.PausePiece, job=job, cursor=cursor, stop=now, piece=PIECE)
+
+    async def resume(self, job: str, *, first: bool) -> pause_records.ResumePiece:
+        """Let a piece of a paused job's tasks go on; go on until nothing is left. Safe to repeat."""
+        return await self.run("resume", pause_records.ResumePiece, job=job, first=first, piece=PIECE)
+
+    async def pause_node(self, node: str, *, paused: bool, now: bool) -> pause_records.NodePaused:
+        """Keep new work away from a node, or let it take some again. Safe to repeat."""
+        return await self.run("pause_node", pause_records.NodePaused, node=node, paused=paused, stop=now, piece=PIECE)
+
+    async def pause_fleet(self, *, paused: bool, now: bool) -> FleetPause:
+        """Place nothing in this cell, or go on. Safe to repeat."""
+        found = await self.run("pause_fleet", pause_records.FleetPaused, paused=paused, stop=now)
+        return FleetPause(paused=found.paused, since_ms=found.since_ms or None, now=found.now)
 
     async def retry(self, job: str, *, cursor: int) -> records.RetryPiece:
         """Revive a piece of a job's tasks; begin with cursor 0 and go on until it is 0 again."""

@@ -13,7 +13,7 @@ from mediafleet.domain.errors import ErrorInfo
 from mediafleet.domain.health import Withheld
 from mediafleet.domain.ids import job_of, name_of, node_of
 from mediafleet.domain.job import Job, JobView, TaskSummary
-from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, FINAL_TASK_STATES, JobStatus, TaskState
+from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, FINAL_TASK_STATES, PLACED_TASK_STATES, JobStatus, TaskState
 from mediafleet.domain.limits import limits_of_rule, show_limits
 from mediafleet.domain.node import Executor, ExecutorView, NodeState, NodeView, PoolView, RunningView
 from mediafleet.domain.plan import FinishedTask, TaskResult, TaskSpec
@@ -85,9 +85,15 @@ def job_view(fields: dict[str, str], tasks: dict[str, dict[str, str]] | None = N
         limits=show_limits(job.limits),
         policy=job.policy,
         urgency=job.urgency,
+        paused_ms=_number(fields, "paused") if status is JobStatus.PAUSED else None,
+        finishing=_count_placed(tasks) if status is JobStatus.PAUSED and tasks else 0,
         # A task may be forgotten between the reading of the list and that of its hash.
         tasks=tuple(task_summary(name, task) for name, task in (tasks or {}).items() if task),
     )
+
+
+def _count_placed(tasks: dict[str, dict[str, str]]) -> int:
+    return sum(task.get("state") in PLACED_TASK_STATES for task in tasks.values())
 
 
 def task_summary(task: str, fields: dict[str, str]) -> TaskSummary:
@@ -225,23 +231,23 @@ def node_view(node_id: str, fields: dict[str, str], executors: list[ExecutorView
     )
 
 
+_REASONS: dict[str, str] = {
+    NodeState.WARMUP: "It is still finding out what it can do.",
+    NodeState.PAUSED: "An operator paused it.",
+    NodeState.UNLINKED: "Its link is down.",
+    NodeState.OFFLINE: "It is gone.",
+}
+
+
 def node_reason(state: str, fields: dict[str, str]) -> str:
     """Return in a sentence why a node takes no new work; empty where it does."""
-    match state:
-        case NodeState.WARMUP:
-            return "It is still finding out what it can do."
-        case NodeState.DEGRADED:
-            parts = [part for part in (fields.get("pressed"), fields.get("ailing")) if part]
-            return f"Too little of it is free or well: {'; '.join(parts)}."
-        case NodeState.DRAINING:
-            who = "An operator" if fields.get("drained") == "1" else "The node itself"
-            return f"{who} said that it takes nothing new."
-        case NodeState.UNLINKED:
-            return "Its link is down."
-        case NodeState.OFFLINE:
-            return "It is gone."
-        case _:
-            return ""
+    if state == NodeState.DEGRADED:
+        parts = [part for part in (fields.get("pressed"), fields.get("ailing")) if part]
+        return f"Too little of it is free or well: {'; '.join(parts)}."
+    if state == NodeState.DRAINING:
+        who = "An operator" if fields.get("drained") == "1" else "The node itself"
+        return f"{who} said that it takes nothing new."
+    return _REASONS.get(state, "")
 
 
 def pool_view(pool: str, signature: Signature, members: list[tuple[bytes, float]]) -> PoolView:

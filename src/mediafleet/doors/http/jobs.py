@@ -1,4 +1,4 @@
-"""`/api/v1/jobs`: submit, look, cancel, retry, follow."""
+"""`/api/v1/jobs`: submit, look, cancel, retry, pause, follow."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from litestar.response import Stream
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.job import MOST_SUBMISSIONS, JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus
+from mediafleet.domain.pause import PauseRequest
 from mediafleet.doors.http.context import (
     AnyRequest,
     InjectedEnd,
@@ -79,6 +80,19 @@ class JobsController(Controller):
     async def retry(self, fleet: InjectedFleet, job_id: FromPath[str]) -> JobView:
         """Give a failed or cancelled job another go."""
         return await fleet.retry(check_job_id(job_id))
+
+    # The body may be left out, so that a person can pause with a bare POST.
+    @post("/{job_id:str}/pause", status_code=202)
+    async def pause(
+        self, fleet: InjectedFleet, job_id: FromPath[str], data: JSONBody[PauseRequest | None] = None
+    ) -> JobView:
+        """Let nothing of a job begin until it is resumed; what runs finishes, or with `now` is stopped."""
+        return await fleet.pauses.pause_job(check_job_id(job_id), now=data.now if data else False)
+
+    @post("/{job_id:str}/resume", status_code=202)
+    async def resume(self, fleet: InjectedFleet, job_id: FromPath[str]) -> JobView:
+        """Let a paused job go on."""
+        return await fleet.pauses.resume_job(check_job_id(job_id))
 
     @get("/{job_id:str}/events", media_type=EVENT_STREAM)
     async def events(

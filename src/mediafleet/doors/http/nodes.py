@@ -1,4 +1,4 @@
-"""`/api/v1/nodes`: who is there, what they run, and letting one drain."""
+"""`/api/v1/nodes`: who is there, what they run, and letting one drain or pause."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from mediafleet.domain.node import NodeView, parse_state
+from mediafleet.domain.pause import PauseRequest
 from mediafleet.doors.http.context import InjectedFleet
 
 # Named apart, because the framework keeps the word `state` for itself.
@@ -46,3 +47,15 @@ class NodesController(Controller):
     ) -> NodeView:
         """Let a node finish what it runs and take nothing new, or undo that."""
         return await fleet.drain(node_id, draining=data.draining if data else True)
+
+    @post("/{node_id:str}/pause", status_code=202)
+    async def pause(
+        self, fleet: InjectedFleet, node_id: FromPath[str], data: JSONBody[PauseRequest | None] = None
+    ) -> NodeView:
+        """Let a node take nothing new until it is resumed; it stays in the fleet, over its restarts too."""
+        return await fleet.pauses.pause_node(node_id, now=data.now if data else False)
+
+    @post("/{node_id:str}/resume", status_code=202)
+    async def resume(self, fleet: InjectedFleet, node_id: FromPath[str]) -> NodeView:
+        """Let a paused node take work again."""
+        return await fleet.pauses.resume_node(node_id)

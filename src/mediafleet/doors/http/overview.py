@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from litestar import Controller, Response, get, put
+from litestar import Controller, Response, get, post, put
 from litestar.params import JSONBody
 
 from mediafleet.domain.insight import LevelRequest, LogLevels, MetricView
 from mediafleet.domain.limits import largest_wish, show_limits
 from mediafleet.domain.node import PoolView
+from mediafleet.domain.pause import FleetPause, PauseRequest
 from mediafleet.doors.http.context import InjectedFleet
 from mediafleet.kinds.seam import Kind
 
@@ -72,6 +73,21 @@ class OverviewController(Controller):
     async def set_log_level(self, fleet: InjectedFleet, data: JSONBody[LevelRequest]) -> LogLevels:
         """Let all instances write the lines of a module from a level on."""
         return await fleet.insight.set_log_level(data.module, data.level)
+
+    @get("/pause")
+    async def is_paused(self, fleet: InjectedFleet) -> FleetPause:
+        """Return whether the fleet is paused."""
+        return await fleet.pauses.fleet()
+
+    @post("/pause", status_code=202)
+    async def pause(self, fleet: InjectedFleet, data: JSONBody[PauseRequest | None] = None) -> FleetPause:
+        """Let nothing begin on any node until the fleet is resumed, over all restarts; what runs finishes, or is stopped."""
+        return await fleet.pauses.pause_fleet(now=data.now if data else False)
+
+    @post("/resume", status_code=202)
+    async def resume(self, fleet: InjectedFleet) -> FleetPause:
+        """Let the fleet go on."""
+        return await fleet.pauses.resume_fleet()
 
     @get("/cluster")
     async def cluster(self, fleet: InjectedFleet) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 --    withdrawn = why the call that it came in is refused (JSON), which may then come again with the same key; '' for none
 -- Returns {status = before, cursor = of the next piece, 0 at the end, stops = [{task, grant, executor}],
 --   dead = {code of the error: new dead letters}}.
--- @include base events scores state record rule names queue counts job key capacity freed grants share ends attempt lose
+-- @include base events scores state record rule names queue held counts job key capacity freed grants share ends attempt lose
 -- @include revoke dead
 -- @include relief
 local j, stops = read_job(A.job), {}
@@ -46,6 +46,9 @@ end
 local ids = redis.call('LRANGE', P .. 'job:' .. A.job .. ':tasks', A.cursor, A.cursor + A.piece - 1)
 for _, id in ipairs(ids) do end_task(id) end
 local cursor = #ids == A.piece and A.cursor + A.piece or 0
-if cursor == 0 then drop_score(P .. 'dirty', A.job) end
+if cursor == 0 then
+  drop_score(P .. 'dirty', A.job)
+  redis.call('UNLINK', held_key(A.job))
+end
 save(j)
 return reply({status = status, cursor = cursor, stops = stops, dead = dead_codes})

@@ -1,7 +1,7 @@
 -- Turns reservations into running work: the nodes said that they have it.
 -- A: nodes = [{node, epoch, attempts = [{task, grant}]}]
 -- Returns {stops = [{task, grant, executor}]}: attempts that the node must end, since they are not theirs any more.
--- @include base events scores state record rule names queue counts job progress capacity freed grants share ends
+-- @include base events scores state record rule names queue held counts job progress capacity freed grants share ends
 -- @include attempt
 -- @include relief
 local stops = {}

@@ -1,7 +1,7 @@
 -- All bytes of an upload are there: what waited for it can go on.
 -- A: id, doc (JSON, with size and hash)
 -- Returns {completed, queues = [touched]}: false if the upload was given up meanwhile.
--- @include base events scores record rule names queue admit counts job children
+-- @include base events scores record rule names queue held admit counts job children
 -- @include relief
 local key = P .. 'artifact:' .. A.id
 if redis.call('HGET', key, 'state') ~= 'open' then return cmsgpack.pack({completed = false, queues = {}}) end

@@ -1,7 +1,7 @@
 -- Lets a node finish what it runs and take nothing new, or undoes that.
 -- A: node, draining, lasting = an operator's word, which survives reconnects (a node's own ends with its process)
 -- Returns {found, instance}.
--- @include base events scores nodestate record names queue capacity freed unhold pools stand
+-- @include base events scores nodestate record names queue held capacity freed unhold pools stand
 -- @include relief
 local key = P .. 'node:' .. A.node
 local state = redis.call('HGET', key, 'state')

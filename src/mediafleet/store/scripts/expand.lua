@@ -5,7 +5,7 @@
 --    more_weight = beside that of new tasks, waits = chains are to be looked at when the fleet changes,
 --    pools = version of the pool set that they were decided by, weighed = the version moves by one
 -- Returns {applied, queues = [touched]}.
--- @include base events scores record rule names queue admit counts job settle missing task outputs holds taken
+-- @include base events scores record rule names queue held admit counts job settle missing task outputs holds taken
 -- @include children followers followups relief
 local j = read_job(A.job)
 local recorded = A.chains ~= '' and (redis.call('HGET', j.key, 'chains') or '')

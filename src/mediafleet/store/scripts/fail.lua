@@ -5,7 +5,7 @@
 --        'stopped' (the node confirms that it ended revoked work: frees its slots)
 -- Returns {verdicts = ['retried' | 'failed' | 'lost' | 'released' | 'stale'], queues = [touched], freed (see freed.lua),
 --   dead = {code of the error: new dead letters}, opened = {capability: breakers}}.
--- @include base events scores state record rule names queue counts job settle progress capacity freed grants share ends
+-- @include base events scores state record rule names queue held counts job settle progress capacity freed grants share ends
 -- @include attempt lose revoke dead unhold pools health shape breaker failure
 -- @include relief
 local function settle(item)

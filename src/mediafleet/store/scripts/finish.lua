@@ -2,7 +2,7 @@
 -- A: results = [{task, grant, result (JSON), outputs = [artifact ids]}]
 -- Returns {verdicts = ['accepted' | 'duplicate' | 'stale'], stops = [{task, grant, executor}], queues = [touched],
 --   freed (see freed.lua)}.
--- @include base events scores state record rule names queue admit counts job settle progress children outputs capacity freed
+-- @include base events scores state record rule names queue held admit counts job settle progress children outputs capacity freed
 -- @include grants share ends attempt
 -- @include revoke unhold pools health shape breaker followers followups
 local stops = {}

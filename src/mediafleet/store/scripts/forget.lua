@@ -2,7 +2,7 @@
 -- A job with open tasks, or with revoked work that no node has confirmed to have stopped, stays: the reaper names it again.
 -- A: job, inputs = [artifact ids], piece
 -- Returns {done}: false if the caller must call again.
--- @include base events scores record rule names queue counts job key holds outputs
+-- @include base events scores record rule names queue held counts job key holds outputs
 local key = P .. 'job:' .. A.job
 local j = read_job(A.job)
 if not j.status then drop_score(P .. 'due', 'job|' .. A.job) end
@@ -30,6 +30,6 @@ for _, index_key in ipairs({'jobs', 'jobs:' .. j.status, 'kind:' .. j.kind, 'dir
   drop_score(P .. index_key, A.job)
 end
 drop_score(P .. 'due', 'job|' .. A.job)
-redis.call('DEL', key, key .. ':outputs')
+redis.call('DEL', key, key .. ':outputs', held_key(A.job))
 redis.call('HDEL', P .. 'chains', A.job)
 return reply({done = true})

@@ -7,7 +7,7 @@
 --   hold_after_ms, hold_ms (see hold.lua), inbox_length = about how many messages an inbox keeps
 -- Returns {assignments = [{task, grant, attempt, executor, cost, job, doc}] for the caller's own nodes, sent = how many
 --   went to inboxes, waiting = [those of the queues that still have tasks], version = of the pool set}.
--- @include base events scores state record rule names queue capacity freed grants share vtime turn peek most ladder policy
+-- @include base events scores state record rule names queue held capacity freed grants share vtime turn peek most ladder policy
 -- @include random choose near hold unhold head
 -- @include order next pools health shape trial
 -- @include relief

@@ -28,7 +28,7 @@ local function record(update)
   change(j, 'stage', update.stage)
   change(j, 'eta_ms', update.eta_ms or '')
   change(j, 'speed', update.speed or '')
-  move_job(j, update.stage == 'fetching' and 'uploading' or 'processing')
+  if j.status ~= 'paused' then move_job(j, update.stage == 'fetching' and 'uploading' or 'processing') end
   save(j)
   local progress = j.progress or redis.call('HGET', j.key, 'progress') or '0'
   emit('job.progressed', 'job', t.job,

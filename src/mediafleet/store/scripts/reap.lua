@@ -4,15 +4,15 @@
 -- A: limit, gap_ms, grace_ms, retry_ms (for the caller's part of retention), retention_ms (of nodes),
 --    timeout_error (JSON), delays (ms), max_kills, poison_error (see kill.lua), deadline_error, queue_error, stalled_error,
 --    task_deadline_error (JSON), dependency_error (see followers.lua), breaker (see breaker.lua)
--- Returns {grace, stops = [{task, grant, executor}], jobs = [past retention], artifacts, nodes = [lost],
+-- Returns {grace, stops = [{task, grant, executor}], halted = [the same, of what is paused], jobs = [past retention], artifacts, nodes = [lost],
 --   expired = {what: count}, queues = [touched], freed (see freed.lua), more = call again at once,
 --   dead = {code of the error: new dead letters}, opened = {capability: breakers}}.
--- @include base events scores state record rule names queue admit counts job settle progress children missing revive
+-- @include base events scores state record rule names queue held admit counts job settle progress children missing revive
 -- @include capacity freed grants share ends attempt lose
 -- @include revoke dead unhold pools health shape breaker failure kill doubt node followers followups expire live restore overdue retention
--- @include sessions session_end
+-- @include sessions session_end interrupt halt pauses rested
 -- @include relief
-local result = {grace = false, stops = {}, jobs = {}, artifacts = {}, nodes = {}, expired = {}, more = false}
+local result = {grace = false, stops = {}, jobs = {}, artifacts = {}, nodes = {}, halted = {}, expired = {}, more = false}
 local last = redis.call('HMGET', P .. 'tick', 'at', 'grace_until')
 local grace_until = tonumber(last[2] or '0')
 if not last[1] or NOW - tonumber(last[1]) > A.gap_ms then grace_until = NOW + A.grace_ms end

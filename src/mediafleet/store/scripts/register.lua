@@ -4,7 +4,7 @@
 --    max_kills, poison_error (see kill.lua)
 -- Returns {epoch, keep = [{task, grant}], drop = [{task, grant}], lost = count, draining, queues = [touched], freed (see freed.lua),
 --   dead = {code of the error: new dead letters}}.
--- @include base events scores state nodestate record rule names queue counts job settle progress capacity freed grants share ends
+-- @include base events scores state nodestate record rule names queue held counts job settle progress capacity freed grants share ends
 -- @include attempt lose revoke dead unhold pools health shape breaker
 -- @include failure kill doubt node stand executors announced
 -- @include relief

@@ -4,7 +4,7 @@
 -- the lease goes on: the node is there, but what it says is still under way.
 -- Between its limits and some way below them (neither pressed nor eased) a node stays what it was.
 -- Returns {unknown = [nodes that must register again], stops = [{task, grant, executor}], freed (see freed.lua)}.
--- @include base events scores nodestate record names queue capacity freed unhold pools stand
+-- @include base events scores nodestate record names queue held capacity freed unhold pools stand
 -- @include relief
 local unknown, stops = {}, {}
 

@@ -2,7 +2,7 @@
 -- A: node, epoch, state = '' (nothing new) · 'ready' · 'degraded', reason, executors = [{id, slots, pool,
 --    reserve, doc}] or empty for nothing new, pools = {pool id: doc}, facts (JSON, '' for nothing new)
 -- Returns {current = the epoch is the latest one, state, freed (see freed.lua), queues = [touched]}.
--- @include base events scores nodestate record names queue capacity freed unhold pools health shape stand declare
+-- @include base events scores nodestate record names queue held capacity freed unhold pools health shape stand declare
 -- @include relief
 local key = P .. 'node:' .. A.node
 local n = redis.call('HMGET', key, 'epoch', 'state')

@@ -1,7 +1,7 @@
 -- Gives a failed or cancelled job another go: what is DONE stays, the rest begins anew.
 -- A: job, cursor (0 to begin), piece
 -- Returns {status = before, cursor = of the next piece, 0 at the end, queues = [touched]}.
--- @include base events scores state record rule names queue admit counts job progress missing revive deadline follow
+-- @include base events scores state record rule names queue held admit counts job progress missing revive deadline follow
 local j = read_job(A.job)
 local status = j.status or ''
 local begins = A.cursor == 0
@@ -11,7 +11,7 @@ if status == '' or begins ~= (status == 'failed' or status == 'cancelled') then
 end
 if begins then
   move_job(j, tonumber(j.uploads or '0') > 0 and 'uploading' or 'pending')
-  redis.call('HDEL', j.key, 'error', 'finished', 'eta_ms', 'speed')
+  redis.call('HDEL', j.key, 'error', 'finished', 'eta_ms', 'speed', 'paused', 'pausing')
   change(j, 'stage', '')
   change(j, 'version', j.version + 1)
   drop_score(P .. 'due', 'job|' .. A.job)

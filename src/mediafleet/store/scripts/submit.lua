@@ -5,7 +5,7 @@
 -- Returns {missing = artifact id or nil, unknown = id of a job to wait for or nil,
 --   full = a bound that does not hold (see find_full) or nil,
 --   jobs = [{id, created, after, awaits (ids with spaces between them, where it waits for jobs)}], queues = [touched]}.
--- @include base events scores record rule names queue admit counts missing task deadline coming bounds inputs follow named
+-- @include base events scores record rule names queue held admit counts missing task deadline coming bounds inputs follow named
 local function accept(job, first)
   if first then return {id = first, created = false} end
   if job.key ~= '' then redis.call('SET', P .. 'idem:' .. job.tenant .. ':' .. job.key, job.id) end

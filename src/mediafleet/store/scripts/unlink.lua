@@ -4,7 +4,7 @@
 -- A: node, epoch, goodbye, retention_ms, live_grace_ms, orphan = only if the node's instance is gone, lead = nil, or
 --    {instance, epoch} where it is done as the leader
 -- Returns {current = the epoch was the latest one, lost = count, queues = [touched]}.
--- @include base events scores state record rule names queue counts job progress capacity freed grants share ends
+-- @include base events scores state record rule names queue held counts job progress capacity freed grants share ends
 -- @include attempt lose unhold pools node leads
 -- @include relief
 local key = P .. 'node:' .. A.node

@@ -1,7 +1,7 @@
 -- Nodes answered that they lack what they claimed: it leaves the signatures of their executors for a while.
 -- A: reports = [{node, task, grant, capability, reason}], span_ms = how long at first, longest_ms
 -- Returns {withheld = [{executor, capability, until_ms}], freed (see freed.lua), queues = [touched]}.
--- @include base events scores record names queue capacity freed unhold pools health shape
+-- @include base events scores record names queue held capacity freed unhold pools health shape
 -- @include relief
 local withheld = {}
 

@@ -1,7 +1,7 @@
 -- What is known of a task's attempts that gave no result, "<ms>|<how>|<executor>|<progress>|<grant>" a line, the newest last.
 -- How: failed · timed-out · stalled · rejected · stopped · unconfirmed · unlinked · goodbye · removed · forgotten (its node came
--- back without it, the same process) · silent (its node did not speak of it for a lease), and those of KILLS: its node's
--- lease ended, or another process of it came back without it. Those stay longest.
+-- back without it, the same process) · silent (its node did not speak of it for a lease) · paused (stopped by a pause), and
+-- those of KILLS: its node's lease ended, or another process of it came back without it. Those stay longest.
 local KILLS, SPENDS_TRY = {['lease-ended'] = true, restarted = true}, {failed = true, ['timed-out'] = true, stalled = true}
 local MOST_ENDS = 16
 
@@ -47,7 +47,7 @@ local function free_wait(t)
   local count = -AT_ONCE
   for _, line in ipairs(read_ends(t)) do
     local at, how = string.match(line, '^(%d+)|([^|]*)')
-    if NOW - at < SPAN_MS and not SPENDS_TRY[how] then count = count + 1 end
+    if NOW - at < SPAN_MS and not SPENDS_TRY[how] and how ~= 'paused' then count = count + 1 end
   end
   if count <= 0 then return 0 end
   -- Scripts have no chance of their own, but the grant is one: half of the wait is drawn.

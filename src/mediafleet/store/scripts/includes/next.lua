@@ -8,6 +8,7 @@ local function open_queues()
 end
 
 local function first_queue()
+  if is_fleet_paused then return end
   local best
   for _, q in ipairs(A.queues) do
     if not q.is_blocked and has_task(q) and (not best or goes_first(q, best)) then best = q end

@@ -1,6 +1,7 @@
 -- Whose queue is next: classes in strict order, except that of A.batch_every placements one is batch's while it waits.
 local RANK = {l = 1, i = 2, b = 3}
-local since_batch = tonumber(redis.call('GET', P .. 'since-batch') or '0')
+local kept = redis.call('MGET', P .. 'since-batch', P .. 'paused')
+local since_batch, is_fleet_paused = tonumber(kept[1] or '0'), kept[2]
 local before = since_batch
 
 local function rank(q) return q.class == 'b' and since_batch >= A.batch_every - 1 and 0 or RANK[q.class] end

@@ -16,21 +16,6 @@ local function enter(queue, tenant)
   touched[queue] = true
 end
 
--- What waited for a time (an entry `hold` of `due`) is put in by the reaper, which has removed that entry.
-local function enqueue(t)
-  set_score(tenant_key(t.queue, t.tenant), t.id, t.score)
-  start_limit(t, 'queue', 'queued|' .. t.id)
-  enter(t.queue, t.tenant)
-end
-
-local function unqueue(t)
-  local key = tenant_key(t.queue, t.tenant)
-  drop_score(key, t.id)
-  drop_score(P .. 'due', 'hold|' .. t.id)
-  if t.limits ~= '' then drop_score(P .. 'due', 'queued|' .. t.id) end
-  left[key] = {queue = t.queue, tenant = t.tenant}
-end
-
 local function leave(queue, tenant)
   local tenants = P .. 'queue:' .. queue .. ':tenants'
   redis.call('ZREM', tenants, tenant)
