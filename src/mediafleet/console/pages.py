@@ -145,6 +145,18 @@ class ConsoleController(Controller):
         view = await fleet.retry(check_job_id(job_id))
         return _acted(request, view, "gets another go.")
 
+    @post("/console/jobs/{job_id:str}/pause")
+    async def pause(self, request: AnyRequest, fleet: InjectedFleet, job_id: FromPath[str]) -> Response[Any]:
+        """Let nothing of a job begin; what runs finishes."""
+        view = await fleet.pauses.pause_job(check_job_id(job_id))
+        return _acted(request, view, "is paused; what runs finishes.")
+
+    @post("/console/jobs/{job_id:str}/resume")
+    async def resume(self, request: AnyRequest, fleet: InjectedFleet, job_id: FromPath[str]) -> Response[Any]:
+        """Let a paused job go on."""
+        view = await fleet.pauses.resume_job(check_job_id(job_id))
+        return _acted(request, view, "goes on.")
+
     @post("/console/nodes/{node_id:str}/drain")
     async def drain(self, request: AnyRequest, fleet: InjectedFleet, node_id: FromPath[str]) -> Response[Any]:
         """Let a node drain, or take work again."""
@@ -238,5 +250,5 @@ def _form_context(fleet: Fleet, name: str) -> dict[str, Any]:
 
 async def _job_context(fleet: Fleet, job_id: str) -> dict[str, Any]:
     job = await fleet.job(check_job_id(job_id))
-    waits = job.status in {JobStatus.PENDING, JobStatus.UPLOADING}
+    waits = job.status in {JobStatus.PENDING, JobStatus.UPLOADING, JobStatus.PAUSED}
     return {"job": job, "why": await fleet.why(job_id) if waits else None}

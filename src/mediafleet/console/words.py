@@ -16,7 +16,7 @@ STATUS_MEANINGS = {
     JobStatus.PENDING: "Waiting for a free executor",
     JobStatus.UPLOADING: "An input is on its way",
     JobStatus.PROCESSING: "A node works on it",
-    JobStatus.PAUSED: "Paused",
+    JobStatus.PAUSED: "Nothing of it begins until it is resumed",
     JobStatus.REVIEW: "Waiting for a person",
     JobStatus.COMPLETED: "Done and verified",
     JobStatus.FAILED: "Could not be done",
@@ -27,6 +27,7 @@ NODE_MEANINGS = {
     NodeState.READY: "Takes work",
     NodeState.DEGRADED: "Too little of it is free: goes on with what it runs, takes nothing new",
     NodeState.DRAINING: "Finishes what it runs, takes nothing new",
+    NodeState.PAUSED: "Takes nothing new until it is resumed",
     NodeState.UNLINKED: "Its link is down; it may still be working",
     NodeState.OFFLINE: "Gone",
 }

@@ -111,7 +111,12 @@ def _check_counts(world: World) -> Iterator[str]:
         if left:
             yield f"{name} counts {left} in a world at rest"
     for name in stored.names():
-        if name.startswith(("queue:", "parked:")) or name in {"waiting", "holds", "blocked", "dirty"}:
+        is_held = name.endswith(":held") and stored.hash(name.removesuffix(":held")).get("status") != "paused"
+        if (
+            is_held
+            or name.startswith(("queue:", "parked:"))
+            or name in {"waiting", "holds", "blocked", "dirty", "paused"}
+        ):
             yield f"{name} is not empty in a world at rest"
     due = [entry for entry in stored.members("due") if entry.partition("|")[0] not in AT_REST]
     if due:

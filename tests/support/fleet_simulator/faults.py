@@ -135,11 +135,40 @@ async def drain_node(world: World) -> None:
     await world.order_drain(node, draining=False)
 
 
+async def pause_jobs(world: World) -> None:
+    """Somebody pauses some jobs, softly or at once, and lets them go on."""
+    jobs = [promise.job for promise in world.ledger.promises.values()]
+    now = world.rng.random() < 0.5
+    chosen = world.rng.sample(jobs, k=min(len(jobs), 4))
+    for job in chosen:
+        await world.insist(lambda fleet, name=job: fleet.pauses.pause_job(name, now=now))
+    await asyncio.sleep(world.rng.uniform(0.5, 15))
+    for job in chosen:
+        await world.insist(lambda fleet, name=job: fleet.pauses.resume_job(name))
+
+
+async def pause_node(world: World) -> None:
+    """An operator pauses a node, softly or at once, and lets it work again."""
+    node, now = world.rng.choice(world.nodes).id, world.rng.random() < 0.5
+    await world.insist(lambda fleet: fleet.pauses.pause_node(node, now=now))
+    await asyncio.sleep(world.rng.uniform(1, 12))
+    await world.insist(lambda fleet: fleet.pauses.resume_node(node))
+
+
+async def pause_fleet(world: World) -> None:
+    """An operator pauses everything, softly or at once, and lets it go on."""
+    now = world.rng.random() < 0.5
+    await world.insist(lambda fleet: fleet.pauses.pause_fleet(now=now))
+    await asyncio.sleep(world.rng.uniform(0.5, 10))
+    await world.insist(lambda fleet: fleet.pauses.resume_fleet())
+
+
 FAULTS: dict[str, Fault] = {
     fault.__name__.replace("_", "-"): fault
     for fault in (
         *(kill_instance, stop_instance, end_instance, kill_leader_that_writes),
         *(kill_node, stop_node, drain_node),
+        *(pause_jobs, pause_node, pause_fleet),
         *(cut_for_a_moment, cut_for_long, cut_one_way, lose_dispatches, repeat_results),
         *(lose_store, rewind_store, flush_scripts),
     )

@@ -11,6 +11,7 @@ import msgspec
 
 from fleet_simulator.engine import Engine
 from fleet_simulator.loop import Process
+from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
 from mediafleet.store.scripts import load_script, script_names
 
 SCRIPTS = {hashlib.sha1(load_script(name).encode(), usedforsecurity=False).hexdigest(): name for name in script_names()}
@@ -62,6 +63,8 @@ class Ledger:
     """Who led at each epoch."""
     versions: list[int] = field(default_factory=list[int])
     """Of the configuration, as scripts told them."""
+    paused: set[str] = field(default_factory=set[str])
+    """Jobs, and `` for the fleet, that somebody was told are paused."""
     faults: list[str] = field(default_factory=list[str])
     """Rules that were broken, in words."""
 
@@ -70,6 +73,10 @@ class Ledger:
         if script == "finish":
             for result, verdict in zip(arguments["results"], reply["verdicts"], strict=True):
                 self._count_result(result["task"], verdict)
+        elif script == "place":
+            self._check_placed(reply["assignments"])
+        elif script in {"pause", "resume", "pause_fleet", "retry", "cancel"}:
+            self._note_pause(script, arguments, reply)
         elif script == "announce":
             self._note_leader(reply["leader"], reply["epoch"])
             self._note_version(reply["config_version"])
@@ -84,6 +91,20 @@ class Ledger:
             self.results[task] += 1
             if self.results[task] > 1:
                 self.faults.append(f"two results of {task} were accepted")
+
+    def _check_placed(self, assignments: Any) -> None:
+        for assignment in assignments:
+            if "" in self.paused or assignment["job"] in self.paused:
+                self.faults.append(f"{assignment['task']} was placed while it was paused")
+
+    def _note_pause(self, script: str, arguments: Any, reply: Any) -> None:
+        if script == "pause_fleet":
+            name, is_paused = "", reply["paused"]
+        else:
+            # Of a pause only the last piece says that nothing begins any more.
+            is_told = script == "pause" and not reply["cursor"]
+            name, is_paused = arguments["job"], is_told and reply["status"] not in {"", *FINAL_JOB_STATUSES}
+        (self.paused.add if is_paused else self.paused.discard)(name)
 
     def _note_leader(self, leader: str, epoch: int) -> None:
         if self.leaders.setdefault(epoch, leader) != leader:
@@ -116,6 +137,7 @@ def rewind(engine: Engine, ledger: Ledger, checkpoint: Checkpoint) -> None:
     """Put the store back; what it forgot was not promised to outlive that."""
     engine.rewind(checkpoint.data)
     ledger.results = checkpoint.results.copy()
+    ledger.paused.clear()
     ledger.leaders, ledger.versions = dict(checkpoint.leaders), list(checkpoint.versions)
     for key, promise in list(ledger.promises.items()):
         if promise.at_s >= checkpoint.at_s:

@@ -115,6 +115,8 @@ async def _submit(world: World, number: int, wish: Wish) -> None:
 async def _rest(world: World) -> list[str]:
     """Mend everything, wait until all has come to its end, and judge."""
     world.heal()
+    # A store that was rewound may have forgotten that somebody went on.
+    await world.resume_all()
     deadline_s = world.loop.time() + LONGEST_REST_S
     while world.loop.time() < deadline_s and not checks.is_quiet(world):  # noqa: ASYNC110 - the store tells no event
         await asyncio.sleep(LOOK_EVERY_S)

@@ -20,7 +20,7 @@ from fleet_simulator.loop import Process, VirtualLoop
 from fleet_simulator.node import SimulatedNode, SkewedClock
 from fleet_simulator.wires import Faults, Wire, WireNetwork
 from mediafleet.domain import ids
-from mediafleet.domain.errors import InvalidRequest, MediafleetError, SchedulerUnavailable
+from mediafleet.domain.errors import IllegalTransition, InvalidRequest, MediafleetError, NotFound, SchedulerUnavailable
 from mediafleet.domain.job import Submission
 from mediafleet.domain.node import Executor
 from mediafleet.ops.settings import SchedulerSettings
@@ -216,6 +216,26 @@ class World:
                 await asyncio.sleep(SUBMIT_AGAIN_S)
             else:
                 return
+
+    async def insist(self, work: Callable[[Scheduler], Coroutine[Any, Any, Any]]) -> None:
+        """Ask as an operator who tries until it works, or is told that it cannot."""
+        while True:
+            try:
+                await self.ask(work)
+            except (NotFound, IllegalTransition):
+                return
+            except (MediafleetError, TimeoutError):
+                await asyncio.sleep(SUBMIT_AGAIN_S)
+            else:
+                return
+
+    async def resume_all(self) -> None:
+        """Let go on whatever is paused, as an operator who looks at everything."""
+        await self.insist(lambda fleet: fleet.pauses.resume_fleet())
+        for node in self.nodes:
+            await self.insist(lambda fleet, name=node.id: fleet.pauses.resume_node(name))
+        for promise in list(self.ledger.promises.values()):
+            await self.insist(lambda fleet, name=promise.job: fleet.pauses.resume_job(name))
 
     async def submit(self, key: str, *, expected: tuple[str, ...] = ("completed",), **fields: Any) -> str:
         """Submit a job as a client does that tries until an instance answers; return its id. Raises InvalidRequest."""

@@ -38,6 +38,7 @@ from mediafleet.domain.insight import LevelRequest, LogLevels, MetricValue, Metr
 from mediafleet.domain.job import JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus, TaskState
 from mediafleet.domain.node import ExecutorView, NodeState, NodeView, PoolView
+from mediafleet.domain.pause import NOT_PAUSED, FleetPause, PauseRequest
 from mediafleet.domain.problems import status_of
 from mediafleet.scheduler.why import explain
 
@@ -99,6 +100,7 @@ class FakeScheduler:
         self.received = 0
         """Bytes that came with uploads, over all tries."""
         self.levels: dict[str, str] = {}
+        self.fleet_pause = NOT_PAUSED
         self.events: list[Event] = []
         self.requests: list[str] = []
         self.catalogue = CatalogueView(CatalogueSource.BUILT_IN, "", "", (), None, None)
@@ -206,6 +208,13 @@ class FakeScheduler:
             web.get("/api/v1/nodes", self._answer(lambda _: [NODE])),
             web.get("/api/v1/nodes/{id}", self._answer(self._node)),
             web.post("/api/v1/nodes/{id}/drain", self._drain),
+            web.post(job + "/pause", self._pause),
+            web.post(job + "/resume", self._pause),
+            web.post("/api/v1/nodes/{id}/pause", self._pause_node),
+            web.post("/api/v1/nodes/{id}/resume", self._pause_node),
+            web.get("/api/v1/pause", self._answer(lambda _: self.fleet_pause)),
+            web.post("/api/v1/pause", self._pause_fleet),
+            web.post("/api/v1/resume", self._pause_fleet),
             web.get("/api/v1/catalogue", self._answer(lambda _: self.catalogue)),
             web.get("/api/v1/pools", self._answer(lambda _: [POOL])),
             web.get("/api/v1/kinds", self._answer(lambda _: KINDS)),
@@ -366,6 +375,22 @@ class FakeScheduler:
         state = NodeState.DRAINING if draining else NodeState.READY
         return _json(msgspec.structs.replace(node, state=state), 202)
 
+    async def _pause(self, request: web.Request) -> web.Response:
+        view, wish = self._job(request.match_info["id"]), await _read_pause(request)
+        if view.status in FINAL_JOB_STATUSES:
+            raise IllegalTransition(f"Job {view.id}", view.status, "pause")
+        self.jobs[view.id] = msgspec.structs.replace(view, status=JobStatus.PAUSED if wish else JobStatus.PENDING)
+        return _json(self.jobs[view.id], 202)
+
+    async def _pause_node(self, request: web.Request) -> web.Response:
+        state = NodeState.PAUSED if await _read_pause(request) else NodeState.READY
+        return _json(msgspec.structs.replace(self._node(request), state=state), 202)
+
+    async def _pause_fleet(self, request: web.Request) -> web.Response:
+        wish = await _read_pause(request)
+        self.fleet_pause = FleetPause(paused=True, since_ms=7, now=wish.now) if wish else NOT_PAUSED
+        return _json(self.fleet_pause, 202)
+
     async def _set_level(self, request: web.Request) -> web.Response:
         wish = msgspec.json.decode(await request.read(), type=LevelRequest)
         self.levels[wish.module] = wish.level
@@ -466,6 +491,12 @@ async def _accepted() -> None:
 def _is_accepting(task: asyncio.Task[Any]) -> bool:
     # The event loop has no public name for it.
     return getattr(task.get_coro(), "__name__", "") == "_accept_connection2"
+
+
+async def _read_pause(request: web.Request) -> PauseRequest | None:
+    """Return how something is to be paused; None where it is to go on."""
+    is_pause = request.path.endswith("/pause")
+    return msgspec.json.decode(await request.read(), type=PauseRequest) if is_pause else None
 
 
 def _json(value: object, status: int) -> web.Response:

@@ -176,3 +176,15 @@ async def test_failures_of_jobs_carry_their_sentence(scheduler: FakeScheduler, c
     async for _ in client.events(view.id):
         pass
     assert (await client.job(view.id)).error == ErrorInfo("unreadable-media", "This is no video.")
+
+
+async def test_what_is_paused_goes_on(client: FleetClient, scheduler: FakeScheduler) -> None:
+    scheduler.holding = True
+    job = await client.submit(NOOP)
+    assert (await client.pause(job.id, now=True)).status is JobStatus.PAUSED
+    assert (await client.resume(job.id)).status is JobStatus.PENDING
+    assert (await client.pause_node(NODE.id)).state is NodeState.PAUSED
+    assert (await client.resume_node(NODE.id)).state is NodeState.READY
+    assert (await client.pause_fleet(now=True)).now
+    assert (await client.fleet_pause()).paused
+    assert not (await client.resume_fleet()).paused

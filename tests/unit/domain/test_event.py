@@ -46,11 +46,17 @@ def test_the_names_are_those_that_clients_listen_for() -> None:
         "job.failed",
         "job.cancelled",
         "job.revived",
+        "job.paused",
+        "job.resumed",
         "task.retried",
         "task.dead",
         "node.registered",
         "node.unlinked",
         "node.draining",
+        "node.paused",
+        "node.resumed",
+        "fleet.paused",
+        "fleet.resumed",
         "node.changed",
         "node.lost",
         "unknown",
@@ -74,7 +80,7 @@ def test_two_events_do_not_share_their_data() -> None:
     assert two.data == {}
 
 
-@pytest.mark.parametrize("text", ['{"id": "1-0", "type": "job.paused", "at_ms": 1}', '{"id": "1-0", "at_ms": 1}'])
+@pytest.mark.parametrize("text", ['{"id": "1-0", "type": "job.eaten", "at_ms": 1}', '{"id": "1-0", "at_ms": 1}'])
 def test_what_is_no_event_is_refused(text: Any) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(text, type=Event)

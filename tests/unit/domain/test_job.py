@@ -77,5 +77,6 @@ def test_what_is_not_known_of_a_job_is_null_and_not_zero() -> None:
     view = JobView("j0-1", "noop", "a", JobStatus.PENDING, 0.0, "", PriorityClass.BATCH, "t", 1, 0)
     told = msgspec.to_builtins(JobPage([view], 1, 0, 50))["jobs"][0]
     assert {name for name, value in told.items() if value is None} == {
-        *("eta_ms", "speed", "error", "result", "started_ms", "finished_ms", "not_before_ms", "deadline_ms")
+        *("eta_ms", "speed", "error", "result", "started_ms", "finished_ms", "not_before_ms", "deadline_ms"),
+        "paused_ms",
     }

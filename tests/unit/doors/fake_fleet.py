@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
+from tests_support.fake_pauses import FakePauses
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState, Location
 from mediafleet.domain.capability import Requirement
@@ -145,6 +146,7 @@ class FakeFleet:
 
     def __post_init__(self) -> None:
         self.dead = FakeDeadLetters(self)
+        self.pauses = FakePauses(self)
 
     def _check(self) -> None:
         if self.fault:
@@ -298,7 +300,13 @@ class FakeFleet:
         used = sum(e.used for n in self.node_views.values() for e in n.executors)
         total = sum(e.slots for n in self.node_views.values() for e in n.executors)
         nodes = {"ready": len(self.node_views)}
-        return {"jobs": counts, "nodes": nodes, "slots": {"total": total, "used": used}, "queued_tasks": 0}
+        return {
+            "jobs": counts,
+            "nodes": nodes,
+            "slots": {"total": total, "used": used},
+            "queued_tasks": 0,
+            "paused": msgspec.to_builtins(self.pauses.kept),
+        }
 
     @property
     def insight(self) -> FakeFleet:

@@ -219,6 +219,24 @@ async def test_buttons_cancel_and_retry(client: aiohttp.ClientSession, fleet: Fa
         assert "notice problem" in await response.text()
 
 
+async def test_buttons_pause_and_resume(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    job = fleet.add_job(status=JobStatus.PROCESSING)
+    for verb, status in (("pause", JobStatus.PAUSED), ("resume", JobStatus.PENDING)):
+        async with client.get(f"/jobs/{job.id}") as response:
+            assert f'action="/console/jobs/{job.id}/{verb}"' in await response.text()
+        async with client.post(f"/console/jobs/{job.id}/{verb}", headers=PARTIAL) as response:
+            assert (response.status, response.headers["HX-Trigger"]) == (200, "refresh-jobs")
+        assert fleet.views[job.id].status == status
+
+
+async def test_a_paused_fleet_says_so_on_every_table_of_jobs(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    async with client.get("/") as response:
+        assert "fleet-paused" not in await response.text()
+    await fleet.pauses.pause_fleet(now=True)
+    async with client.get("/") as response:
+        assert "The fleet is paused: nothing begins" in await response.text()
+
+
 async def test_a_node_is_drained_and_taken_back(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
     fleet.add_node()
     for choice, state in (("yes", "draining"), ("no", "ready")):

@@ -148,6 +148,42 @@ async def test_nodes_are_listed_shown_and_drained(client: aiohttp.ClientSession,
         await read_problem(response, 400, "invalid-request")
 
 
+async def test_a_job_is_paused_and_goes_on(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    job = fleet.add_job("film.mkv", status=JobStatus.PROCESSING)
+    for body, now in ((None, False), ({"now": True}, True), ({}, False)):
+        async with client.post(f"/api/v1/jobs/{job.id}/pause", json=body) as response:
+            assert (response.status, (await response.json())["status"]) == (202, "paused")
+        assert fleet.pauses.asked[-1] is now
+    async with client.post(f"/api/v1/jobs/{job.id}/resume") as response:
+        assert (response.status, (await response.json())["status"]) == (202, "pending")
+    async with client.post(f"/api/v1/jobs/{job.id}/pause", json={"new": True}) as response:
+        await read_problem(response, 400, "invalid-request")
+
+
+async def test_what_cannot_be_paused_says_so(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    job = fleet.add_job("film.mkv", status=JobStatus.COMPLETED)
+    for verb in ("pause", "resume"):
+        async with client.post(f"/api/v1/jobs/{job.id}/{verb}") as response:
+            await read_problem(response, 409, "illegal-transition")
+        async with client.post(f"/api/v1/jobs/j0-0000000000000/{verb}") as response:
+            await read_problem(response, 404, "not-found")
+        async with client.post(f"/api/v1/nodes/n0-none/{verb}") as response:
+            await read_problem(response, 404, "not-found")
+
+
+async def test_a_node_and_the_fleet_are_paused_and_go_on(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    fleet.add_node()
+    for verb, state in (("pause", "paused"), ("resume", "ready")):
+        async with client.post(f"/api/v1/nodes/{NODE}/{verb}") as response:
+            assert (response.status, (await response.json())["state"]) == (202, state)
+    async with client.post("/api/v1/pause", json={"now": True}) as response:
+        assert (response.status, await response.json()) == (202, {"paused": True, "since_ms": 7, "now": True})
+    async with client.get("/api/v1/pause") as response:
+        assert (await response.json())["paused"] is True
+    async with client.post("/api/v1/resume") as response:
+        assert (response.status, await response.json()) == (202, {"paused": False, "since_ms": None, "now": False})
+
+
 async def test_the_fleet_describes_itself(client: aiohttp.ClientSession) -> None:
     answers: dict[str, Any] = {}
     for word in ("pools", "kinds", "stats", "cluster"):
