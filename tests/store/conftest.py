@@ -123,7 +123,7 @@ class WholeLife:
         await store.forward([cell_records.Message("n0-nobody-1", "frame", "{}")], instance="i-1")
         await store.open_artifact("a0-up", doc="{}", state="open", retention_ms=RETENTION_MS)
         await store.open_artifact("a0-out", doc="{}", state="complete", retention_ms=RETENTION_MS)
-        await self.driver.submit(self.driver.job_record({"a": (), "b": ("a",)}, key="once"))
+        await self.driver.submit(self.driver.job_record({"a": (), "b": ("a",)}, key="once", batch="all"))
         await self.driver.submit_one("noop", inputs=["a0-up"])
         first = await self.driver.submit_one("first", spec=spec("kind:none"))
         await self.driver.submit_one("second", spec=spec("kind:none"), after=[first])

@@ -31,6 +31,7 @@ NODE, OTHER = "n0-a-1", "n0-b-2"
 ARGUMENTS: dict[str, Any] = {
     "after": "0",
     "artifact_id": "a0-1",
+    "batch": "b",
     "artifact_ids": ["a0-1"],
     "block_ms": 1,
     "capability": "kind:noop",
@@ -89,6 +90,8 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
             dict.fromkeys(Cause, 0),
             OpenTasks(0, dict.fromkeys(PriorityClass, 0)),
         ),
+        "batch": [],
+        "job_names": {},
         "fleet_pause": NOT_PAUSED,
         "log_levels": {},
         # It tells the time; tests/store/test_snapshots.py looks at the rest.

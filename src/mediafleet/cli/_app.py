@@ -80,6 +80,10 @@ _add("cancel", "jobs:cancel", FOLLOW, "Cancel jobs.", [
     ("mediafleet cancel j0-7h3k…", ""),
     ("mediafleet cancel $(mediafleet jobs --status pending --json | jq -r '.jobs[].id')", "all that wait"),
 ])  # fmt: skip
+_add("batch", "batch:batch", FOLLOW, "Show how far a batch is: all of it, and each of its jobs.", [
+    ("mediafleet batch holiday", "of mediafleet transcode … --batch holiday"),
+    ("mediafleet batch holiday --json", "the BatchView of the API"),
+])  # fmt: skip
 _add("pause", "pause:pause", FOLLOW, "Let nothing of jobs, on a node or in the fleet begin, for a while.", [
     ("mediafleet pause j0-7h3k…", "what runs finishes"),
     ("mediafleet pause j0-7h3k… --now", "what runs is stopped, and begins anew after the pause"),

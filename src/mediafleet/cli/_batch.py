@@ -52,6 +52,8 @@ class Work:
     times: Times = field(default_factory=Times)
     replaces: bool = False
     """Whether results take the places of their sources, and nothing is fetched."""
+    batch: str = ""
+    """The name of the batch that all of them belong to."""
 
 
 class Batch:
@@ -98,7 +100,7 @@ class Batch:
     async def _carry_through(self, item: Item) -> None:
         # Before the work and not only after it: an hour of encoding must not end in a name that was taken all along.
         if self._work.replaces:
-            check_source(item.path, self._work.ending)
+            check_source(item.path, self._work.ending if item.params is None else item.ending)
         else:
             self._check_target(item)
         # Given back once the job is handed in: what waits is in the fleet's queue, where it can be put in order.
@@ -118,8 +120,8 @@ class Batch:
 
     def _check_target(self, item: Item) -> None:
         self._targets.check_folder(item.place.parent)
-        if self._work.ending:
-            self._targets.check(with_ending(item.place, self._work.ending))
+        if ending := self._work.ending if item.params is None else item.ending:
+            self._targets.check(with_ending(item.place, ending))
 
     async def _hand_in(self, item: Item) -> JobView:
         def advance(share: float) -> None:
@@ -131,11 +133,12 @@ class Batch:
         work = self._work
         draft = Submission(
             work.kind,
-            params=work.params,
+            params=work.params if item.params is None else item.params,
             priority=work.priority,
             name=utf8(item.path.name),
             not_before=work.times.not_before,
             deadline=work.times.deadline,
+            batch=work.batch,
         )
         # The item takes the job from inside: an interruption of this call must not leave it without the id.
         return await hand_in(

@@ -37,6 +37,10 @@ class Item:
     path: Path
     place: Path
     """Where its result goes, without the ending."""
+    params: dict[str, Any] | None = None
+    """In place of those of all; None where it has none of its own."""
+    ending: str = ""
+    """Of its result where its own params say so."""
     phase: Phase = Phase.WAITING
     replaces: bool = False
     """Whether its result takes its place, and nothing is fetched."""

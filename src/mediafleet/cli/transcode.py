@@ -13,6 +13,7 @@ from mediafleet.cli._batch import Batch, Times, Work
 from mediafleet.cli._fleet import open_fleet
 from mediafleet.cli._inputs import Source, Unusable, find_sources
 from mediafleet.cli._item import INTERRUPTED, Item, Phase
+from mediafleet.cli._listing import read_listing
 from mediafleet.cli._moments import read_moment
 from mediafleet.cli._names import Targets
 from mediafleet.cli._options import ClientOptions
@@ -20,6 +21,7 @@ from mediafleet.cli._output import Output
 from mediafleet.cli._params import expected_ending, read_params, spell_out_preset
 from mediafleet.cli._progress import Display, choose_display, verdict
 from mediafleet.cli._run import FAILED, guard, run_client
+from mediafleet.domain.batch import check_batch, merge_params
 from mediafleet.domain.errors import InvalidRequest, MediafleetError
 from mediafleet.domain.lifecycle import PriorityClass
 
@@ -42,6 +44,9 @@ class Request:
     recursive: bool = True
     priority: PriorityClass = PriorityClass.BATCH
     times: Times = field(default_factory=Times)
+    batch: str = ""
+    own: dict[Path, dict[str, Any]] = field(default_factory=dict[Path, dict[str, Any]])
+    """All params of files that have some of their own, by path as it was given."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ def transcode(  # noqa: PLR0913 - a command line has as many options as people n
     replace: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     trash_days: Annotated[int | None, Parameter(show_default=False, metavar="DAYS")] = None,
     recursive: bool = True,
+    from_: Annotated[Path | None, Parameter(name="--from", show_default=False, metavar="FILE")] = None,
+    batch: Annotated[str, Parameter(show_default=False)] = "",
     priority: Literal["live", "interactive", "batch"] = "batch",
     not_before: Annotated[str, Parameter(show_default=False, metavar="TIME")] = "",
     deadline: Annotated[str, Parameter(show_default=False, metavar="TIME")] = "",
@@ -82,6 +89,8 @@ def transcode(  # noqa: PLR0913 - a command line has as many options as people n
         replace: Put results in the places of the files, which are kept in a trash folder beside them; see `mediafleet restore`.
         trash_days: With --replace: how long the files are kept; 30 where not given.
         recursive: Look in the folders of a folder, too; results keep their order.
+        from_: A list of more files: a path a line, or {"input": "a.mkv", "params": {"crf": 20}} with what the file has of its own.
+        batch: A name for all of them, which `mediafleet batch` shows how far they are by.
         priority: Which work goes first when there is more than the fleet can do at once.
         not_before: Nothing begins sooner: 2030-01-31T18:00, with an offset or in local time, or milliseconds since 1970.
         deadline: What has not ended by then fails.
@@ -91,14 +100,30 @@ def transcode(  # noqa: PLR0913 - a command line has as many options as people n
     given = {"preset": preset, "container": container, "crf": crf}
 
     def work() -> int:
-        if not files:
+        if not files and from_ is None:
             raise InvalidRequest("Name at least one file or folder.")
+        check_batch(batch)
         params = {name: value for name, value in given.items() if value is not None} | read_params(param)
         params |= replace_params(replace=replace, trash_days=trash_days, out=out, force=force)
+        listed = read_listing(from_) if from_ else []
+        own = {
+            Path(one.input): spell_out_preset(merge_params(params, one.params), options.settings())
+            for one in listed
+            if one.params
+        }
         params = spell_out_preset(params, options.settings())
+        paths = (*files, *(Path(one.input) for one in listed))
         times = Times(read_moment(not_before, "--not-before"), read_moment(deadline, "--deadline"))
         request = Request(
-            files, out, params, force=force, recursive=recursive, priority=PriorityClass(priority), times=times
+            paths,
+            out,
+            params,
+            force=force,
+            recursive=recursive,
+            priority=PriorityClass(priority),
+            times=times,
+            batch=batch,
+            own=own,
         )
         return run_client(transcode_all(request, options, output), output, debug=options.debug)
 
@@ -122,13 +147,15 @@ async def transcode_all(request: Request, options: ClientOptions, output: Output
     """Work on all that is asked for, print what became of it, and return the exit code."""
     ending = expected_ending(request.params)
     replaces = request.params.get("replace") is not None
-    work = Work("transcode", request.params, request.priority, ending, request.times, replaces=replaces)
+    work = Work(
+        "transcode", request.params, request.priority, ending, request.times, replaces=replaces, batch=request.batch
+    )
     found = list(find_sources(request.paths, recursive=request.recursive))
     inputs = [one.path for one in found if isinstance(one, Source)]
     targets = Targets(request.out or Path(), force=request.force, inputs=inputs)
     if not replaces:
         targets.check_folder()
-    items = [_make_item(one, targets) for one in found]
+    items = [_make_item(one, targets, request.own.get(one.path)) for one in found]
     for item in items:
         item.replaces = replaces
     try:
@@ -140,12 +167,13 @@ async def transcode_all(request: Request, options: ClientOptions, output: Output
     return 0 if items and all(item.is_good for item in items) else FAILED
 
 
-def _make_item(found: Source | Unusable, targets: Targets) -> Item:
+def _make_item(found: Source | Unusable, targets: Targets, own: dict[str, Any] | None) -> Item:
     if isinstance(found, Unusable):
         item = Item(found.path, found.path, phase=Phase.OVER)
         item.fail(found.error.info())
         return item
-    return Item(found.path, targets.claim(found.path.stem, found.folder))
+    ending = expected_ending(own) if own else ""
+    return Item(found.path, targets.claim(found.path.stem, found.folder), params=own, ending=ending)
 
 
 async def _run(items: Sequence[Item], shown: Shown, work: Work, targets: Targets) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from mediafleet.artifacts.transfer import ArtifactClient
 from mediafleet.client.events import EventFeed
 from mediafleet.client.transport import Transport
+from mediafleet.domain.batch import BatchView
 from mediafleet.domain.catalogue import CatalogueView
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.explanation import Explanation, JobWhy, Simulation
@@ -115,6 +116,12 @@ class FleetClient:
     async def retry(self, job_id: str) -> JobView:
         """Give a failed or cancelled job another go."""
         return await self._transport.ask("POST", f"/api/v1/jobs/{_part(job_id)}/retry", JobView)
+
+    async def batch(self, batch: str, *, offset: int = 0, limit: int = 50) -> BatchView:
+        """Return how far a batch is, with one page of its jobs."""
+        return await self._get(
+            f"/api/v1/batches/{_part(batch)}?{urlencode({'offset': offset, 'limit': limit})}", BatchView
+        )
 
     async def pause(self, job_id: str, *, now: bool = False) -> JobView:
         """Let nothing of a job begin until it is resumed; what runs finishes, or is stopped now."""

@@ -46,6 +46,8 @@ class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """How long its tasks may wait, stand still and run, within what the kind allows."""
     after: list[str | int] = []
     """Jobs that must have completed before it begins: ids, or in a list of submissions places of earlier ones, from 0."""
+    batch: str = ""
+    """The batch that it belongs to, any word; `GET /api/v1/batches/{batch}` tells how far all of it is."""
     webhook: str = ""
     name: str = ""
     """A word for people; the input's file name where it is empty."""
@@ -78,6 +80,7 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     policy: Policy = Policy.LEAST_LOADED
     """Of the submission, or else of its kind."""
     urgency: int = 0
+    batch: str = ""
     traceparent: str = ""
     """Its trace (W3C Trace Context), where spans are made."""
 
@@ -138,6 +141,7 @@ class JobView(msgspec.Struct, frozen=True):
     policy: Policy = Policy.LEAST_LOADED
     """Which executor with room its tasks get."""
     urgency: int = 0
+    batch: str = ""
     paused_ms: int | None = None
     """Since when it is paused."""
     finishing: int = 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from mediafleet.domain.artifact import ArtifactRef
+from mediafleet.domain.batch import check_batch
 from mediafleet.domain.clock import parse_moment
 from mediafleet.domain.errors import (
     InputError,
@@ -65,6 +66,7 @@ def check_submission(submission: Submission, kind: Kind) -> None:
         raise InvalidRequest("An idempotency key has at most 200 printable ASCII characters without spaces.")
     if submission.webhook:
         raise InvalidRequest("Webhooks are not available yet; follow GET /api/v1/jobs/{id}/events instead.")
+    check_batch(submission.batch)
     check_wish(submission.limits, kind.limits)
     fewest, most = kind.inputs
     count = len(submission.input_uris)
@@ -240,6 +242,7 @@ class Acceptor:
             limits=submission.limits,
             policy=submission.policy or kind.policy,
             urgency=submission.urgency,
+            batch=submission.batch,
             traceparent=begin_trace(job_id, kind.name, submission.tenant),
         )
 

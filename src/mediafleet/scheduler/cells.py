@@ -21,6 +21,7 @@ from mediafleet.domain.errors import Conflict, InvalidRequest, MediafleetError, 
 from mediafleet.domain.ids import cell_of, is_id, job_of
 from mediafleet.domain.job import MOST_SUBMISSIONS, JobPage
 from mediafleet.scheduler.accept import check_count
+from mediafleet.scheduler.batches import BatchDesk
 from mediafleet.scheduler.cell_choice import CellChooser
 from mediafleet.scheduler.cell_events import merge_events
 from mediafleet.scheduler.cell_pauses import CellPauses
@@ -94,6 +95,7 @@ class CellFleet:
         self._chooser = CellChooser(self._stores, resources.kinds)
         self.dead = CellDeadLetters(self)
         self.pauses = CellPauses(self)
+        self.batches = BatchDesk(stores, resources.clock)
         self._stack = AsyncExitStack()
         self._loops: list[asyncio.Task[None]] = []
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef, Location
+from mediafleet.domain.batch import BatchView
 from mediafleet.domain.catalogue import CatalogueView
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.event import Event
@@ -126,6 +127,14 @@ class DeadLetters(Protocol):
         ...
 
 
+class Batches(Protocol):
+    """Jobs that were handed in as one."""
+
+    async def show(self, batch: str, *, offset: int = 0, limit: int = 50) -> BatchView:
+        """Return how far a batch is, with one page of its jobs. Raises NotFound, InvalidRequest."""
+        ...
+
+
 class Pauses(Protocol):
     """Keeping work from beginning, for a while; all of it is safe to repeat."""
 
@@ -197,6 +206,11 @@ class Fleet(Protocol):
     @property
     def dead(self) -> DeadLetters:
         """The dead letters."""
+        ...
+
+    @property
+    def batches(self) -> Batches:
+        """The batches."""
         ...
 
     @property

@@ -23,6 +23,7 @@ from mediafleet.domain.rules import FleetRules, InstanceDocument, Lead, parse_te
 from mediafleet.ops.metrics import Metrics
 from mediafleet.scheduler.accept import Acceptor
 from mediafleet.scheduler.admission import check_register, node_record
+from mediafleet.scheduler.batches import BatchDesk
 from mediafleet.scheduler.catalogue import CatalogueKeeper
 from mediafleet.scheduler.chain_watch import ChainWatch
 from mediafleet.scheduler.courier import Courier
@@ -131,6 +132,7 @@ class Scheduler:
         self._looks_after_insight = resources.insight is None
         self.insight.follow_with(lambda levels: self._links.tell_all(SetLogLevels(levels)))
         self.dead = DeadLetterBox(store, self.retry)
+        self.batches = BatchDesk([store], resources.clock)
         self.pauses = PauseDesk(
             store,
             self._links,

@@ -237,6 +237,7 @@ def job_record(
         weight=sum(task.weight for task in first.tasks),
         tasks=tasks,
         deadline=job.deadline_ms,
+        batch=job.batch,
     )
     return record, queues
 
@@ -263,6 +264,7 @@ def fresh_view(job: Job, submitted: records.SubmittedJob, *, uploading: bool) ->
         limits=show_limits(job.limits),
         policy=job.policy,
         urgency=job.urgency,
+        batch=job.batch,
     )
 
 

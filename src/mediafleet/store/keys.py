@@ -250,6 +250,10 @@ class Keys:
         """Sorted set: tasks of a paused job that would wait in a queue, by the score that they go back with."""
         return f"{self.tag}job:{job_id}:held"
 
+    def batch(self, name: str) -> str:
+        """Sorted set: jobs of a batch by time of creation."""
+        return f"{self.tag}batch:{name}"
+
     @property
     def paused(self) -> str:
         """String: since when the fleet is paused and how, `<ms>|now` or `<ms>|soft`; not there where it is not."""

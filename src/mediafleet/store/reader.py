@@ -17,6 +17,7 @@ from mediafleet.domain.lifecycle import JobStatus, PriorityClass
 from mediafleet.domain.node import LINKED_STATES, NodeView, PoolView
 from mediafleet.domain.rules import ClusterView, FleetRules, InstanceDocument, InstanceView, KindAside
 from mediafleet.store import snapshots, views
+from mediafleet.store.batches import BatchEntry, read_batch, read_names
 from mediafleet.store.connection import translate_errors
 from mediafleet.store.event_entries import RawEntry, entry_of, read_events
 from mediafleet.store.gauges import read_gauges
@@ -336,6 +337,14 @@ class Reader:
     async def gauges(self) -> FleetGauges:
         """Return what waits in each class and how long, nodes by state, and dead letters."""
         return await read_gauges(self._redis, self._keys)
+
+    async def batch(self, batch: str) -> list[BatchEntry]:
+        """Return the jobs of a batch, in the order in which they came, without their names."""
+        return await read_batch(self._redis, self._keys, batch)
+
+    async def job_names(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """Return what jobs are called, by id; those that are gone are left out."""
+        return await read_names(self._redis, self._keys, job_ids)
 
     async def fleet_pause(self) -> FleetPause:
         """Return whether the cell is paused."""

@@ -83,6 +83,7 @@ class JobRecord(msgspec.Struct, frozen=True):
     """Milliseconds since 1970, 0 for none: it fails if it has not ended by then."""
     after: list[str] = []
     """Ids of jobs that must have completed first; those of the same call stand before it."""
+    batch: str = ""
 
 
 class SubmittedJob(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -85,6 +85,7 @@ def job_view(fields: dict[str, str], tasks: dict[str, dict[str, str]] | None = N
         limits=show_limits(job.limits),
         policy=job.policy,
         urgency=job.urgency,
+        batch=job.batch,
         paused_ms=_number(fields, "paused") if status is JobStatus.PAUSED else None,
         finishing=_count_placed(tasks) if status is JobStatus.PAUSED and tasks else 0,
         # A task may be forgotten between the reading of the list and that of its hash.

@@ -1,4 +1,4 @@
-"""Pauses of the in-memory fleet of the doors' tests."""
+"""Pauses and batches of the in-memory fleet of the doors' tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from mediafleet.domain.errors import IllegalTransition
+from mediafleet.domain.batch import BatchJob, BatchView, JobPace, sum_up
+from mediafleet.domain.errors import IllegalTransition, NotFound
 from mediafleet.domain.event import EventType
 from mediafleet.domain.job import JobView
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus
@@ -17,6 +18,7 @@ from mediafleet.domain.pause import NOT_PAUSED, FleetPause
 class PausableFleet(Protocol):
     """What a fake fleet has that can be paused."""
 
+    views: dict[str, JobView]
     node_views: dict[str, NodeView]
 
     async def job(self, job_id: str) -> JobView: ...
@@ -65,3 +67,20 @@ class FakePauses:
 
     async def fleet(self) -> FleetPause:
         return self.kept
+
+
+class FakeBatches:
+    """Implements `scheduler.facade.Batches` in memory."""
+
+    def __init__(self, fleet: PausableFleet) -> None:
+        self._fleet = fleet
+
+    async def show(self, batch: str, *, offset: int = 0, limit: int = 50) -> BatchView:
+        views = [view for view in self._fleet.views.values() if view.batch == batch]
+        if not views:
+            raise NotFound(f"There is no batch {batch!r}.")
+        paces = [JobPace(view.status, view.progress, view.started_ms, view.finished_ms) for view in views]
+        jobs = tuple(
+            BatchJob(view.id, view.name, view.status, view.progress) for view in views[offset : offset + limit]
+        )
+        return sum_up(batch, paces, now_ms=10_000, jobs=jobs)

@@ -18,6 +18,7 @@ import msgspec
 from aiohttp import web
 
 from mediafleet.domain.artifact import ArtifactRef
+from mediafleet.domain.batch import BatchJob, BatchView, JobPace, sum_up
 from mediafleet.domain.capability import Requirement, Signature
 from mediafleet.domain.catalogue import CatalogueSource, CatalogueView
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage
@@ -212,6 +213,7 @@ class FakeScheduler:
             web.post(job + "/resume", self._pause),
             web.post("/api/v1/nodes/{id}/pause", self._pause_node),
             web.post("/api/v1/nodes/{id}/resume", self._pause_node),
+            web.get("/api/v1/batches/{id}", self._answer(self._batch)),
             web.get("/api/v1/pause", self._answer(lambda _: self.fleet_pause)),
             web.post("/api/v1/pause", self._pause_fleet),
             web.post("/api/v1/resume", self._pause_fleet),
@@ -267,7 +269,7 @@ class FakeScheduler:
             raise InputError("The scheduler cannot see this file; upload it.")
         view = JobView(
             new_job_id("0"), submission.kind, submission.name, JobStatus.PROCESSING, 0.0, "starting",
-            submission.priority, submission.tenant, 1, 1, params=submission.params,
+            submission.priority, submission.tenant, 1, 1, params=submission.params, batch=submission.batch,
             inputs=tuple(ArtifactRef("", uri, uri) for uri in submission.input_uris),
         )  # fmt: skip
         self.submissions.append(submission)
@@ -374,6 +376,12 @@ class FakeScheduler:
         node, draining = self._node(request), (await request.json())["draining"]
         state = NodeState.DRAINING if draining else NodeState.READY
         return _json(msgspec.structs.replace(node, state=state), 202)
+
+    def _batch(self, request: web.Request) -> BatchView:
+        views = [view for view in self.jobs.values() if view.batch == request.match_info["id"]]
+        jobs = tuple(BatchJob(one.id, one.name, one.status, one.progress, one.stage) for one in views)
+        paces = [JobPace(one.status, one.progress, 1_000, one.finished_ms) for one in views]
+        return sum_up(request.match_info["id"], paces, now_ms=61_000, jobs=jobs)
 
     async def _pause(self, request: web.Request) -> web.Response:
         view, wish = self._job(request.match_info["id"]), await _read_pause(request)

@@ -156,6 +156,7 @@ class StoreDriver:
             tasks=tasks,
             deadline=changes.get("deadline", 0),
             after=changes.get("after", []),
+            batch=changes.get("batch", ""),
         )
 
     async def submit(self, *jobs: records.JobRecord, bounds: Bounds | None = None) -> records.Submitted:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
-from tests_support.fake_pauses import FakePauses
+from tests_support.fake_pauses import FakeBatches, FakePauses
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState, Location
 from mediafleet.domain.capability import Requirement
@@ -147,6 +147,7 @@ class FakeFleet:
     def __post_init__(self) -> None:
         self.dead = FakeDeadLetters(self)
         self.pauses = FakePauses(self)
+        self.batches = FakeBatches(self)
 
     def _check(self) -> None:
         if self.fault:

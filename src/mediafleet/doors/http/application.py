@@ -20,6 +20,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 import mediafleet
 from mediafleet.doors.http.answers import AnswerCounter, CountAnswer
 from mediafleet.doors.http.artifacts import ArtifactsController
+from mediafleet.doors.http.batches import BatchesController
 from mediafleet.doors.http.bodies import StrictRequest, require_json
 from mediafleet.doors.http.catalogue import CatalogueController
 from mediafleet.doors.http.dead import DeadLettersController
@@ -105,7 +106,7 @@ def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
 
 
 def _api_handlers() -> list[ControllerRouterHandler]:
-    jobs = (JobsController, DeadLettersController, EventsController, WhyController)
+    jobs = (JobsController, BatchesController, DeadLettersController, EventsController, WhyController)
     controllers = (*jobs, ArtifactsController, NodesController, OverviewController, CatalogueController)
     # One router for all of them: its guard sees every JSON body of the API and none of the console's forms.
     return [Router(path="", route_handlers=[*controllers, HealthController], guards=[require_json])]

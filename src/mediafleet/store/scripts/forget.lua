@@ -30,6 +30,8 @@ for _, index_key in ipairs({'jobs', 'jobs:' .. j.status, 'kind:' .. j.kind, 'dir
   drop_score(P .. index_key, A.job)
 end
 drop_score(P .. 'due', 'job|' .. A.job)
+local batch = redis.call('HGET', key, 'batch')
+if batch then drop_score(P .. 'batch:' .. batch, A.job) end
 redis.call('DEL', key, key .. ':outputs', held_key(A.job))
 redis.call('HDEL', P .. 'chains', A.job)
 return reply({done = true})

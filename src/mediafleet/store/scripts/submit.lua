@@ -1,6 +1,6 @@
 -- Accepts jobs with the tasks of their first plan: all of them, or none.
 -- A: jobs = [{id, kind, key (idempotency, '' for none), doc, tenant, created (ms), retention_ms, deadline (ms), outcome_of,
---     inputs = [artifact ids], after = [ids of jobs, also of earlier ones of the call], weight, tasks = [see create_task]}], queues = {queue id: doc},
+--     inputs = [artifact ids], after = [ids of jobs, also of earlier ones of the call], weight, batch (or ''), tasks = [see create_task]}], queues = {queue id: doc},
 --   bounds (see bounds.lua), coming (see coming.lua; without jobs, room is asked for and kept)
 -- Returns {missing = artifact id or nil, unknown = id of a job to wait for or nil,
 --   full = a bound that does not hold (see find_full) or nil,
@@ -15,6 +15,10 @@ local function accept(job, first)
   local count, _, is_graph = create_tasks(job.id, job.tasks, true, awaits ~= '')
   local fields = {'doc', job.doc, 'rule', pack_job_rule(job), 'status', status, 'version', '1', 'open', count,
     'outcome_of', job.outcome_of, 'weight', job.weight}
+  if job.batch ~= '' then
+    add_pair(fields, 'batch', job.batch)
+    set_score(P .. 'batch:' .. job.batch, job.id, job.created)
+  end
   if is_graph then add_pair(fields, 'graph', '1') end
   if job.key ~= '' then add_pair(fields, 'key', job.key) end
   if uploads > 0 then add_pair(fields, 'uploads', uploads) end

@@ -1,0 +1,47 @@
+"""How far batches are, over all cells: each cell has some of their jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mediafleet.domain.batch import BatchJob, BatchView, check_batch, sum_up
+from mediafleet.domain.errors import NotFound
+from mediafleet.domain.ids import cell_of
+
+if TYPE_CHECKING:
+    from mediafleet.domain.clock import Clock
+    from mediafleet.store import Store
+    from mediafleet.store.batches import BatchEntry
+
+
+class BatchDesk:
+    """Looks at batches; implements `facade.Batches`."""
+
+    def __init__(self, stores: Sequence[Store], clock: Clock) -> None:
+        self._stores, self._clock = stores, clock
+
+    async def show(self, batch: str, *, offset: int = 0, limit: int = 50) -> BatchView:
+        """See `facade.Batches.show`."""
+        check_batch(batch)
+        found = await asyncio.gather(*(store.read.batch(batch) for store in self._stores))
+        entries = sorted((entry for part in found for entry in part), key=lambda one: (one.created_ms, one.job.id))
+        if not entries:
+            raise NotFound(f"There is no batch {batch!r}; it may have passed its retention.")
+        jobs = await self._named(entries[offset : offset + limit])
+        return sum_up(batch, [entry.pace for entry in entries], now_ms=self._clock.now_ms(), jobs=jobs)
+
+    async def _named(self, entries: Sequence[BatchEntry]) -> tuple[BatchJob, ...]:
+        ids = [entry.job.id for entry in entries]
+        names: dict[str, str] = {}
+        for store in self._stores:
+            names |= await _of_cell(store, ids)
+        return tuple(msgspec.structs.replace(entry.job, name=names.get(entry.job.id, "")) for entry in entries)
+
+
+async def _of_cell(store: Store, ids: Sequence[str]) -> dict[str, str]:
+    mine = [name for name in ids if cell_of(name) == store.keys.cell]
+    return await store.read.job_names(mine) if mine else {}
