@@ -19,8 +19,8 @@ from mediafleet.domain.health import Cause
 from mediafleet.domain.insight import FleetGauges, OpenTasks, QueueDepth
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
 from mediafleet.domain.node import NodeState
-from mediafleet.domain.room import Room
 from mediafleet.domain.pause import NOT_PAUSED
+from mediafleet.domain.room import Room
 from mediafleet.domain.rules import ClusterView, FleetRules, InstanceDocument, KindAside
 from mediafleet.store import Store
 from mediafleet.store.reader import SHOWN_TASKS, Reader

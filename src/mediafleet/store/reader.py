@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from mediafleet.domain.capability import Requirement
     from mediafleet.domain.explanation import FleetSnapshot, TaskSnapshot
     from mediafleet.domain.insight import FleetGauges
-    from mediafleet.domain.room import Room
     from mediafleet.domain.pause import FleetPause
+    from mediafleet.domain.room import Room
     from mediafleet.store.keys import Keys
 
 CHAINS_AT_ONCE = 256

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from door_checks import read_problem
 from fake_fleet import NODE, FakeFleet
@@ -157,6 +158,24 @@ async def test_a_job_is_paused_and_goes_on(client: aiohttp.ClientSession, fleet:
     async with client.post(f"/api/v1/jobs/{job.id}/resume") as response:
         assert (response.status, (await response.json())["status"]) == (202, "pending")
     async with client.post(f"/api/v1/jobs/{job.id}/pause", json={"new": True}) as response:
+        await read_problem(response, 400, "invalid-request")
+
+
+async def test_a_batch_is_handed_in_and_tells_how_far_it_is(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    files = [{"input": [], "params": {"echo": "one"}}, {"input": [], "name": "two"}]
+    body = {"kind": "noop", "batch": "holiday", "files": files}
+    async with client.post("/api/v1/batches", json=body) as response:
+        accepted = await response.json()
+        assert (response.status, accepted["batch"], len(accepted["jobs"])) == (201, "holiday", 2)
+    for job in accepted["jobs"]:
+        fleet.views[job["id"]] = msgspec.structs.replace(fleet.views[job["id"]], batch="holiday")
+    async with client.get("/api/v1/batches/holiday?limit=1") as response:
+        shown = await response.json()
+        assert (shown["total"], shown["statuses"], len(shown["jobs"])) == (2, {"pending": 2}, 1)
+        assert (shown["progress"], shown["eta_ms"]) == (0, None)
+    async with client.get("/api/v1/batches/none") as response:
+        await read_problem(response, 404, "not-found")
+    async with client.post("/api/v1/batches", json={"kind": "noop", "files": []}) as response:
         await read_problem(response, 400, "invalid-request")
 
 
