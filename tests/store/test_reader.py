@@ -92,7 +92,6 @@ async def test_every_question_has_an_answer_in_an_empty_cell(store: Store, name:
         ),
         "batch": [],
         "job_names": {},
-        "fleet_pause": NOT_PAUSED,
         "log_levels": {},
         # It tells the time; tests/store/test_snapshots.py looks at the rest.
         "fleet_snapshot": ANY,

@@ -121,7 +121,7 @@ async def test_what_runs_in_a_fleet_that_is_paused_finishes(driver: StoreDriver)
     (placed,) = await driver.place_all()
     found = await driver.store.pause_fleet(paused=True, now=False)
     assert (found.paused, found.since_ms is not None, found.now) == (True, True, False)
-    assert await driver.store.read.fleet_pause() == found
+    assert await driver.store.fleet_pause() == found
     await driver.reap()
     assert await driver.finish(placed) == ["accepted"]
     assert (await view(driver, job)).status is JobStatus.COMPLETED
@@ -138,10 +138,10 @@ async def test_a_fleet_that_is_stopped_at_once_stops_all_its_nodes(clockwork: Cl
     ticks = await clockwork.pass_ms(2 * TICK_MS)
     assert {stop.grant for tick in ticks for stop in tick.halted} == {task.grant for task in placed}
     assert {task.state for task in (await view(driver, job)).tasks} == {TaskState.NEW}
-    found = await driver.store.read.fleet_pause()
+    found = await driver.store.fleet_pause()
     assert (found.now, found.since_ms) == (True, since)
     await driver.store.pause_fleet(paused=False, now=False)
-    assert await driver.store.read.fleet_pause() == NOT_PAUSED
+    assert await driver.store.fleet_pause() == NOT_PAUSED
 
 
 async def test_a_fleet_that_goes_on_before_the_reaper_came_is_not_stopped(clockwork: Clockwork) -> None:

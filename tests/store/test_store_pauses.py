@@ -247,10 +247,11 @@ async def test_a_job_whose_task_started_is_processing_again_when_it_goes_on(driv
     (placed,) = await driver.place_all()
     await pause(driver, job)
     await driver.ack(placed)
-    update = records.ProgressRecord(placed.task, placed.grant, 0.5, "encoding", '{"stage":"encoding"}')
-    await driver.store.report([update])
+    about = '{"stage":"encoding"}'
+    await driver.store.report([records.ProgressRecord(placed.task, placed.grant, 0.5, "encoding", about, eta_ms=900)])
     found = await view(driver, job)
     assert (found.status, found.progress) == (JobStatus.PAUSED, 0.25)
+    assert found.eta_ms is None, "nobody knows when somebody resumes it"
     await resume(driver, job)
     assert (await view(driver, job)).status is JobStatus.PROCESSING
 

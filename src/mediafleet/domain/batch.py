@@ -87,8 +87,6 @@ class JobPace(NamedTuple):
     progress: float
     started_ms: int | None
     finished_ms: int | None
-    rested_ms: int = 0
-    """How long it was paused."""
 
 
 def check_batch(name: str) -> None:

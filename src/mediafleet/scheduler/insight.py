@@ -91,7 +91,7 @@ class Insight:
             "slots": {"total": sum(e.slots for e in executors), "used": sum(e.used for e in executors)},
             "queued_tasks": sum(depth.tasks for depth in gauges.queues.values()),
             "queues": {priority: msgspec.to_builtins(depth) for priority, depth in gauges.queues.items()},
-            "paused": msgspec.to_builtins(await self._store.read.fleet_pause()),
+            "paused": msgspec.to_builtins(await self._store.fleet_pause()),
             "bounds": describe_bounds(rules, gauges.open, cells=len(self._stores)),
             "dead_letters": gauges.dead_letters,
             "instance": self._instance,

@@ -105,4 +105,4 @@ class PauseDesk:
 
     async def fleet(self) -> FleetPause:
         """See `facade.Pauses.fleet`."""
-        return await self._store.read.fleet_pause()
+        return await self._store.fleet_pause()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PIECE = 500
 """Jobs of one round trip."""
-_FIELDS = ("status", "progress", "started", "finished", "rested", "stage", "speed", "eta_ms")
+_FIELDS = ("status", "progress", "started", "finished", "stage", "speed", "eta_ms")
 
 
 class _Named(msgspec.Struct):
@@ -62,12 +62,17 @@ async def read_names(redis: Any, keys: Keys, jobs: Sequence[str]) -> dict[str, s
 
 
 def _entry(job: str, created_ms: int, values: Sequence[str]) -> BatchEntry:
-    status, progress, started, finished, rested, stage, speed, eta = values
+    status, progress, started, finished, stage, speed, eta = values
     share = min(1.0, max(0.0, float(progress or 0)))
-    pace = JobPace(JobStatus(status), share, _whole(started), _whole(finished), _whole(rested) or 0)
-    view = BatchJob(job, "", pace.status, share, stage, float(speed) if speed else None, _whole(eta))
+    pace = JobPace(JobStatus(status), share, _whole(started), _whole(finished))
+    view = BatchJob(job, "", pace.status, share, stage, float(speed) if speed else None, _eta(pace.status, eta))
     return BatchEntry(created_ms, view, pace)
 
 
 def _whole(text: str) -> int | None:
     return int(float(text)) if text else None
+
+
+def _eta(status: JobStatus, text: str) -> int | None:
+    # What was told before a pause, or before the end, says nothing any more.
+    return _whole(text) if status in {JobStatus.PROCESSING, JobStatus.UPLOADING} else None

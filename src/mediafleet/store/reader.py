@@ -23,7 +23,6 @@ from mediafleet.store.event_entries import RawEntry, entry_of, read_events
 from mediafleet.store.gauges import read_gauges
 from mediafleet.store.job_lists import read_page
 from mediafleet.store.keys import ASIDE_MS
-from mediafleet.store.pause_records import read_fleet_pause
 from mediafleet.store.records import QueueSpec
 from mediafleet.store.room import read_room
 from mediafleet.store.scripts import from_fields
@@ -345,10 +344,6 @@ class Reader:
     async def job_names(self, job_ids: Sequence[str]) -> dict[str, str]:
         """Return what jobs are called, by id; those that are gone are left out."""
         return await read_names(self._redis, self._keys, job_ids)
-
-    async def fleet_pause(self) -> FleetPause:
-        """Return whether the cell is paused."""
-        return await read_fleet_pause(self._redis, self._keys)
 
     async def log_levels(self) -> dict[str, str]:
         """Return the levels that were set at run time, by module."""

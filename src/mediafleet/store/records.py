@@ -389,7 +389,6 @@ class Reaped(msgspec.Struct, frozen=True):
     """As of `Failed`; `opened` counts circuit breakers by the capability that they took away."""
     opened: Counts = {}
     halted: list[Stop] = []
-    """What a pause stopped."""
 
 
 class OutcomeRecord(msgspec.Struct, frozen=True):

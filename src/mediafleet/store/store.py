@@ -252,6 +252,10 @@ class Store:
         found = await self.run("pause_fleet", pause_records.FleetPaused, paused=paused, stop=now)
         return FleetPause(paused=found.paused, since_ms=found.since_ms or None, now=found.now)
 
+    async def fleet_pause(self) -> FleetPause:
+        """Return whether the cell is paused."""
+        return await pause_records.read_fleet_pause(self.redis, self.keys)
+
     async def retry(self, job: str, *, cursor: int) -> records.RetryPiece:
         """Revive a piece of a job's tasks; begin with cursor 0 and go on until it is 0 again."""
         return await self.run("retry", records.RetryPiece, job=job, cursor=cursor, piece=PIECE)

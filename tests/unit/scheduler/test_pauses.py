@@ -162,7 +162,7 @@ async def test_each_cell_has_its_jobs_and_nodes_and_the_fleet_has_them_all(cells
             await given(link)
         assert await fleet.pauses.fleet() == NOT_PAUSED
         await fleet.pauses.pause_fleet()
-        assert [(await store.read.fleet_pause()).paused for store in cells.stores] == [True, True]
+        assert [(await store.fleet_pause()).paused for store in cells.stores] == [True, True]
         assert (await fleet.pauses.fleet()).paused
         await fleet.pauses.resume_fleet()
         assert await fleet.pauses.fleet() == NOT_PAUSED
