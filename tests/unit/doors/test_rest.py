@@ -162,8 +162,8 @@ async def test_a_job_is_paused_and_goes_on(client: aiohttp.ClientSession, fleet:
 
 
 async def test_a_batch_is_handed_in_and_tells_how_far_it_is(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
-    files = [{"input": [], "params": {"echo": "one"}}, {"input": [], "name": "two"}]
-    body = {"kind": "noop", "batch": "holiday", "files": files}
+    files: list[dict[str, Any]] = [{"input": [], "params": {"echo": "one"}}, {"input": [], "name": "two"}]
+    body: dict[str, Any] = {"kind": "noop", "batch": "holiday", "files": files}
     async with client.post("/api/v1/batches", json=body) as response:
         accepted = await response.json()
         assert (response.status, accepted["batch"], len(accepted["jobs"])) == (201, "holiday", 2)
