@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from mediafleet.domain.capability import Requirement
     from mediafleet.domain.explanation import FleetSnapshot, TaskSnapshot
     from mediafleet.domain.insight import FleetGauges
-    from mediafleet.domain.pause import FleetPause
     from mediafleet.domain.room import Room
     from mediafleet.store.keys import Keys
 
@@ -495,9 +494,3 @@ class Reader:
         with translate_errors():
             found = await self._redis.xrevrange(self._keys.events, count=1)
         return read_events(found[0])[-1].id if found else "0-0"
-
-    async def first_event_id(self) -> str:
-        """Return the position of the oldest event that is kept; `0-0` where there is none."""
-        with translate_errors():
-            found = await self._redis.xrange(self._keys.events, count=1)
-        return read_events(found[0])[0].id if found else "0-0"

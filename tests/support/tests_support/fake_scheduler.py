@@ -42,6 +42,7 @@ from mediafleet.domain.node import ExecutorView, NodeState, NodeView, PoolView
 from mediafleet.domain.pause import NOT_PAUSED, FleetPause, PauseRequest
 from mediafleet.domain.problems import status_of
 from mediafleet.scheduler.why import explain
+from tests_support.accepting import all_accepted
 
 DEADLINE_S = 20.0
 RESULT = b"the result"
@@ -182,7 +183,7 @@ class FakeScheduler:
         await self._stop.wait()
         for queue in self._queues:
             queue.put_nowait(None)
-        await _accepted()
+        await all_accepted()
         await runner.cleanup()
 
     def _routes(self) -> list[web.RouteDef]:
@@ -487,17 +488,6 @@ class FakeScheduler:
             _, content = self.blobs[request.match_info["id"]]
             return web.Response(body=content, headers={"ETag": f'"{hashlib.sha256(content).hexdigest()}"'})
         raise NotFound("There is no such artifact.")
-
-
-async def _accepted() -> None:
-    """Wait until the server knows all that was accepted: what it learns of once it stops, it would not close."""
-    while accepting := [task for task in asyncio.all_tasks() if _is_accepting(task)]:
-        await asyncio.wait(accepting)
-
-
-def _is_accepting(task: asyncio.Task[Any]) -> bool:
-    # The event loop has no public name for it.
-    return getattr(task.get_coro(), "__name__", "") == "_accept_connection2"
 
 
 async def _read_pause(request: web.Request) -> PauseRequest | None:
