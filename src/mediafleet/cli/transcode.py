@@ -19,6 +19,7 @@ from mediafleet.cli._names import Targets
 from mediafleet.cli._options import ClientOptions
 from mediafleet.cli._output import Output
 from mediafleet.cli._params import expected_ending, read_params, spell_out_preset
+from mediafleet.cli._plan import plan_all
 from mediafleet.cli._progress import Display, choose_display, verdict
 from mediafleet.cli._run import FAILED, guard, run_client
 from mediafleet.domain.batch import check_batch, merge_params
@@ -71,6 +72,7 @@ def transcode(  # noqa: PLR0913 - a command line has as many options as people n
     recursive: bool = True,
     from_: Annotated[Path | None, Parameter(name="--from", show_default=False, metavar="FILE")] = None,
     batch: Annotated[str, Parameter(show_default=False)] = "",
+    dry_run: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     priority: Literal["live", "interactive", "batch"] = "batch",
     not_before: Annotated[str, Parameter(show_default=False, metavar="TIME")] = "",
     deadline: Annotated[str, Parameter(show_default=False, metavar="TIME")] = "",
@@ -91,6 +93,7 @@ def transcode(  # noqa: PLR0913 - a command line has as many options as people n
         recursive: Look in the folders of a folder, too; results keep their order.
         from_: A list of more files: a path a line, or {"input": "a.mkv", "params": {"crf": 20}} with what the file has of its own.
         batch: A name for all of them, which `mediafleet batch` shows how far they are by.
+        dry_run: Only print what would become of each stream and what would be lost; no fleet is asked.
         priority: Which work goes first when there is more than the fleet can do at once.
         not_before: Nothing begins sooner: 2030-01-31T18:00, with an offset or in local time, or milliseconds since 1970.
         deadline: What has not ended by then fails.
@@ -113,6 +116,9 @@ def transcode(  # noqa: PLR0913 - a command line has as many options as people n
         }
         params = spell_out_preset(params, options.settings())
         paths = (*files, *(Path(one.input) for one in listed))
+        if dry_run:
+            expected_ending(params)
+            return run_client(plan_all(paths, params, output, recursive=recursive), output, debug=options.debug)
         times = Times(read_moment(not_before, "--not-before"), read_moment(deadline, "--deadline"))
         request = Request(
             paths,

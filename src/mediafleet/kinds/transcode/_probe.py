@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import json
 import runpy
+import struct
 import sys
+from array import array
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +28,31 @@ from av.stream import Disposition
 
 _DECODE_TRIES = 40
 """Packets handed to a decoder before it is given up: enough for the reordering of any codec."""
+_LOOKED_AT = 4
+"""Pictures whose side data is looked at: captions and the like need not begin with the first."""
+_EXTRAS = {
+    "mastering_display_metadata": "mastering",
+    "content_light_level": "light",
+    "a53_cc": "captions",
+    "spherical": "spherical",
+    "stereo3d": "stereo3d",
+    "icc_profile": "icc",
+    "ambient_viewing_environment": "ambient",
+}
+"""Side data of a picture that an encode may lose → our word for it."""
+_UNEVEN_SHARE = 0.1
+"""Pictures whose distances differ by more than this share are of no constant rate."""
 _ENCRYPTION_MARKS = (b"encv", b"enca", b"drms", b"drmi", b"pssh")
 """Box types that only an encrypted ISO file has."""
 _HEADER_BYTES = 4 << 20
 """How much of the file's start is searched for those marks."""
+_DOLBY_VISION_MARKS = (b"dvcC", b"dvvC", b"dvwC")
+"""Boxes of an ISO file, and the same letters as numbers in Matroska, that configure Dolby Vision of a stream."""
+_CLUSTER = b"\x1f\x43\xb6\x75"
+"""Where the header of a Matroska file ends."""
+_BOX, _LONG_BOX = struct.Struct(">I4s"), struct.Struct(">I4sQ")
+"""Header of an ISO box: its size and name; a size of 1 says that the true one follows."""
+_LARGEST_MOOV = 64 << 20
 _PLAYLIST_MARKS = (b"#EXTM3U", b"ffconcat", b"v=0", b"<?xml", b"<MPD", b"[playlist]", b"[Reference]")
 """How the formats begin that are lists of other files."""
 _MOST_TAGS, _MOST_CHARACTERS = 200, 1000
@@ -96,6 +120,9 @@ class Track:
         self.is_timed = stream.type == "audio" or (
             stream.type == "video" and not stream.disposition & Disposition.attached_pic
         )
+        self.kinds: set[str] = set()
+        self.is_interlaced = False
+        self.times = array("q")
 
     def note(self, packet: Any) -> None:
         """Count a packet that plays; those that an edit list hides do not."""
@@ -105,6 +132,8 @@ class Track:
         self.packets += 1
         if packet.pts is None:
             return
+        if self.stream.type == "video":
+            self.times.append(packet.pts)
         duration = packet.duration or 0
         # Packets come in the order of decoding; with B-frames neither the first nor the last of them is so in time.
         self.start = packet.pts if self.start is None else min(self.start, packet.pts)
@@ -112,16 +141,28 @@ class Track:
             self.end, self.last_duration = packet.pts + duration, duration
 
     def decode(self, packet: Any) -> None:
-        """Look for the stream's first picture, which knows rotation and colour better than the header."""
-        if not self.tries_left or self.frame is not None:
+        """Look at the stream's first pictures, which know rotation, fields and colour better than the header."""
+        if not self.tries_left:
             return
         self.tries_left -= 1
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
             return
-        if frames:
-            self.frame = frames[0]
+        if frames and self.frame is None:
+            self.frame, self.tries_left = frames[0], min(self.tries_left, _LOOKED_AT)
+        for frame in frames:
+            self.kinds |= {_text(data.type) for data in frame.side_data}
+            self.is_interlaced |= frame.interlaced_frame
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether the pictures are of a variable rate, beyond what the clock of the file rounds."""
+        times = sorted(self.times)
+        gaps = sorted(after - before for before, after in pairwise(times))
+        # The last picture may be shown for longer, and one odd gap is a cut and no rate.
+        usual = gaps[1:-1]
+        return bool(usual) and usual[-1] - usual[0] > max(2, _UNEVEN_SHARE * usual[len(usual) // 2])
 
 
 def _seconds(ticks: int | None, base: Fraction | None) -> float | None:
@@ -151,7 +192,6 @@ def _text(value: Any) -> str:
 def _picture(track: Track) -> dict[str, Any]:
     stream, frame = track.stream, track.frame
     codec = stream.codec_context
-    kinds = {_text(data.type) for data in frame.side_data} if frame is not None else set[str]()
     sar = stream.sample_aspect_ratio or codec.sample_aspect_ratio or Fraction(1)
     rate = stream.guessed_rate or stream.average_rate
     return {
@@ -163,11 +203,33 @@ def _picture(track: Track) -> dict[str, Any]:
         "pix_fmt": (frame.format.name if frame is not None else codec.pix_fmt) or "",
         "bit_depth": max((part.bits for part in frame.format.components), default=8) if frame is not None else 8,
         "colour": [int(codec.color_range), int(codec.color_primaries), int(codec.color_trc), int(codec.colorspace)],
-        "dolby_vision": any("dovi" in kind for kind in kinds)
+        "dolby_vision": any("dovi" in kind for kind in track.kinds)
         or _tag(stream) in {"dvh1", "dvhe", "dvav", "dva1", "dav1"},
-        "hdr10_plus": any("hdr_plus" in kind for kind in kinds),
+        "hdr10_plus": any("hdr_plus" in kind for kind in track.kinds),
         "decodable": frame is not None,
+        "interlaced": track.is_interlaced,
+        "variable": track.is_uneven,
+        "extras": sorted(word for kind, word in _EXTRAS.items() if kind in track.kinds),
+        **_side_numbers(frame),
     }
+
+
+def _side_numbers(frame: Any) -> dict[str, Any]:
+    """Return what a picture's side data says in numbers, as FFmpeg's records lay it out."""
+    found: dict[str, Any] = {}
+    for data in frame.side_data if frame is not None else ():
+        kind = _text(data.type)
+        if kind == "displaymatrix":
+            matrix = struct.unpack("9i", bytes(data)[:36])
+            found["mirrored"] = matrix[0] * matrix[4] - matrix[1] * matrix[3] < 0
+        elif kind == "content_light_level":
+            found["light"] = struct.unpack("2I", bytes(data)[:8])
+        elif kind == "mastering_display_metadata":
+            pairs = struct.unpack("20i", bytes(data)[:80])
+            found["mastering"] = [
+                top / bottom if bottom else 0.0 for top, bottom in zip(pairs[::2], pairs[1::2], strict=True)
+            ]
+    return found
 
 
 def _sound(stream: Any) -> dict[str, Any]:
@@ -210,7 +272,8 @@ def _describe(track: Track) -> dict[str, Any]:
         "codec": codec,
         "tag": _tag(stream),
         "language": stream.language or "",
-        "title": stream.metadata.get("title", "")[:_MOST_CHARACTERS],
+        # FFmpeg reads the title that it wrote into an MP4 file under another name.
+        "title": (stream.metadata.get("title") or stream.metadata.get("name", ""))[:_MOST_CHARACTERS],
         "disposition": _disposition(stream.disposition),
         "time_base": [base.numerator, base.denominator],
         "declared_s": _seconds(stream.duration, stream.time_base),
@@ -274,6 +337,39 @@ def _is_encrypted(head: bytes) -> bool:
     return head[4:8] in {b"ftyp", b"styp", b"moov"} and any(mark in head for mark in _ENCRYPTION_MARKS)
 
 
+def _header(file: Any, head: bytes) -> bytes:
+    """Return the part of a file that describes its streams, where that is known to be found."""
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        return head.partition(_CLUSTER)[0]
+    start = 0
+    while len(box := _read_at(file, start, _LONG_BOX.size)) >= _BOX.size:
+        size, name = _BOX.unpack_from(box)
+        if size == 1 and len(box) == _LONG_BOX.size:
+            size = _LONG_BOX.unpack(box)[2]
+        if name == b"moov":
+            return _read_at(file, start, min(size or _LARGEST_MOOV, _LARGEST_MOOV))
+        # A size of nought goes to the end of the file, and one below its own header is none.
+        if size < _BOX.size:
+            break
+        start += size
+    return b""
+
+
+def _dolby_profile(header: bytes) -> int:
+    """Return the profile that an ISO file's configuration names, 0 where there is none to be read."""
+    for mark in _DOLBY_VISION_MARKS:
+        # Two bytes of version, then seven bits of profile; Matroska has other bytes in between.
+        record = header.partition(mark)[2][:3]
+        if len(record) == len(mark) - 1 and record[0] == 1:
+            return record[2] >> 1
+    return 0
+
+
+def _read_at(file: Any, start: int, size: int) -> bytes:
+    file.seek(start)
+    return file.read(size)
+
+
 def _refusal(error: Exception, head: bytes) -> dict[str, Any]:
     said = getattr(error, "log", None)
     words = [getattr(error, "strerror", None) or str(error), said[2].strip() if said else ""]
@@ -290,11 +386,12 @@ def inspect(path: Path, demuxers: str, caps: dict[str, int]) -> dict[str, Any]:
         with path.open("rb") as file:
             # Read apart from FFmpeg: after a failed open there is no container to ask.
             head = file.read(_HEADER_BYTES)
+            described = _header(file, head)
         # The prefix keeps FFmpeg from reading a protocol into a name; tags of old files may be in any encoding.
         container = av.open(f"file:{path}", mode="r", options=options, metadata_errors="replace")
         with container:
             _check_inventory(container, caps)
-            return _describe_file(container, head, caps)
+            return _describe_file(container, head, described, caps)
     except ExcessError as error:
         return error.answer
     # FFmpeg's own error for it is one of these as well.
@@ -304,7 +401,7 @@ def inspect(path: Path, demuxers: str, caps: dict[str, int]) -> dict[str, Any]:
         return _refusal(error, head)
 
 
-def _describe_file(container: InputContainer, head: bytes, caps: dict[str, int]) -> dict[str, Any]:
+def _describe_file(container: InputContainer, head: bytes, described: bytes, caps: dict[str, int]) -> dict[str, Any]:
     tracks, broken = _scan(container, caps)
     tags = list(container.metadata.items())[:_MOST_TAGS]
     return {
@@ -317,6 +414,9 @@ def _describe_file(container: InputContainer, head: bytes, caps: dict[str, int])
         "streams": [_describe(track) for track in tracks],
         "broken": broken,
         "encrypted": _is_encrypted(head),
+        # Some decoders pass the data on without a word, so the file's header is asked as well.
+        "dolby_vision": any(mark in described for mark in _DOLBY_VISION_MARKS),
+        "dolby_profile": _dolby_profile(described),
     }
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from mediafleet.kinds.transcode import chain, picture
 from mediafleet.kinds.transcode.demuxers import input_options, url
+from mediafleet.kinds.transcode.losses import is_loudness_tag, keeps_fields
 from mediafleet.kinds.transcode.options import option_words
 from mediafleet.kinds.transcode.params import TranscodeParams, filters_of, options_of, preset_of, scale_of
-from mediafleet.kinds.transcode.streams import Action, OutputPlan, StreamPlan
+from mediafleet.kinds.transcode.streams import Action, OutputPlan, StreamPlan, changes_loudness, output_channels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,9 +179,28 @@ def _stream_options(number: int, stream: StreamPlan, params: TranscodeParams, pl
         words += _audio_options(number, stream, params)
     if stream.codec == "hevc" and plan.container.muxer in {"mp4", "mov"} and not stream.source.is_cover:
         words += [f"-tag:{number}", "hvc1"]  # Apple's players know HEVC by no other name.
-    for tag in stream.source.metadata:
-        if tag.startswith(_STALE_TAGS):
+    return [*words, *_tag_options(number, stream, params)]
+
+
+def _tag_options(number: int, stream: StreamPlan, params: TranscodeParams) -> list[str]:
+    """Return what sets right the tags of a stream, which FFmpeg takes over as they are."""
+    source, words = stream.source, list[str]()
+    is_louder = source.type == "audio" and stream.action is Action.ENCODE and changes_loudness(params)
+    for tag in source.metadata:
+        if tag.startswith(_STALE_TAGS) or (is_louder and is_loudness_tag(tag)):
             words += [f"-metadata:s:{number}", f"{tag}="]
+    # As which FFmpeg reads the title that it wrote into an MP4 file, but does not write it again.
+    if source.title and "name" in source.metadata and "title" not in source.metadata:
+        words += [f"-metadata:s:{number}", f"title={source.title}"]
+    if source.type == "attachment":
+        # Matroska's muxer gives up without them.
+        missing = {"mimetype": "application/octet-stream", "filename": f"attachment-{source.index}"}
+        words += [
+            word
+            for tag, value in missing.items()
+            if tag not in source.metadata
+            for word in (f"-metadata:s:{number}", f"{tag}={value}")
+        ]
     return words
 
 
@@ -196,6 +216,8 @@ def _video_options(number: int, stream: StreamPlan, params: TranscodeParams, pla
     words += [f"-pix_fmt:{number}", picture.pixel_format(chain.arriving(source, filters), preset.bit_depths)]
     if shown := chain.picture_chain(source, filters, scale_of(params), preset):
         words += [f"-filter:{number}", shown]
+    if keeps_fields(source, params):
+        words += [word for name, value in preset.facts.woven for word in (f"-{name}:{number}", value)]
     # In the source's own ticks no frame's time is rounded, so a variable frame rate stays as it is.
     tick = chain.ticks(source, filters)
     words += [f"-fps_mode:{number}", "vfr", f"-enc_time_base:{number}", f"{tick.numerator}/{tick.denominator}"]
@@ -213,7 +235,7 @@ def _quality(number: int, params: TranscodeParams, preset: VideoPreset) -> list[
 
 def _audio_options(number: int, stream: StreamPlan, params: TranscodeParams) -> list[str]:
     audio, options = preset_of(params).audio, params.audio
-    channels = _channels(stream, params)
+    channels = output_channels(stream.source, stream.codec, params)
     words: list[str] = []
     # FLAC loses nothing, so its size is what the sound needs.
     if stream.codec != "flac":
@@ -229,13 +251,6 @@ def _audio_options(number: int, stream: StreamPlan, params: TranscodeParams) -> 
     elif channels == stream.source.channels and stream.codec == "opus" and stream.source.layout in _OPUS_LAYOUTS:
         filters.append(f"aformat=channel_layouts={_OPUS_LAYOUTS[stream.source.layout]}")
     return [*words, f"-filter:{number}", ",".join(filters)] if filters else words
-
-
-def _channels(stream: StreamPlan, params: TranscodeParams) -> int:
-    audio = preset_of(params).audio
-    channels = params.audio.channels or stream.source.channels or 2
-    most = audio.most_channels if audio and audio.most_channels else channels
-    return min(channels, most, 2 if stream.codec == "mp3" else channels)
 
 
 def _muxer_options(plan: OutputPlan) -> list[str]:

@@ -7,6 +7,61 @@ import msgspec
 _ISO_VIDEO = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "vvc"})
 _ISO_AUDIO = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "alac", "flac", "mp2", "dts"})
 _PCM = frozenset({"pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le"})
+_MP4_TAGS = frozenset(
+    [
+        "title",
+        "artist",
+        "album_artist",
+        "composer",
+        "album",
+        "date",
+        "encoder",
+        "comment",
+        "genre",
+        "copyright",
+        "grouping",
+        "lyrics",
+        "description",
+        "synopsis",
+        "show",
+        "episode_id",
+        "network",
+        "keywords",
+        "episode_sort",
+        "season_number",
+        "track",
+        "disc",
+        "location",
+        "creation_time",
+        "compilation",
+        "media_type",
+        "hd_video",
+        "gapless_playback",
+        "encoding_tool",
+        "timecode",
+        "handler_name",
+    ]
+)
+_MOV_TAGS = frozenset(
+    [
+        "artist",
+        "title",
+        "album",
+        "date",
+        "encoder",
+        "comment",
+        "genre",
+        "copyright",
+        "location",
+        "creation_time",
+        "timecode",
+        "handler_name",
+    ]
+)
+_MP4_MARKS = frozenset(
+    {"default", "dub", "comment", "forced", "hearing_impaired", "visual_impaired", "captions", "descriptions"}
+)
+_MKV_MARKS = frozenset({"default", "dub", "original", "comment", "forced", "hearing_impaired", "visual_impaired"})
 _PICTURES = frozenset({"mjpeg", "png", "bmp"})
 
 
@@ -34,6 +89,15 @@ class Container(msgspec.Struct, frozen=True):
     audio_encoder: tuple[str, str] | None = None
     """Codec and FFmpeg encoder to use where the preset's own sound format cannot be held."""
 
+    tags: frozenset[str] | None = None
+    """Names of the file's and the streams' tags that it keeps; None for all."""
+    marks: frozenset[str] = frozenset()
+    """Dispositions of streams that it keeps."""
+    short_languages: bool = False
+    """Keeps languages of three letters only."""
+    titles: bool = True
+    """Keeps titles and languages of streams."""
+
     def holds(self, kind: str, codec: str) -> bool:
         """Tell whether a stream of that type and codec can be stored unchanged."""
         if kind == "subtitle":
@@ -47,7 +111,16 @@ CONTAINERS = {
     container.name: container
     for container in (
         Container(
-            "mp4", "mp4", _ISO_VIDEO, _ISO_AUDIO, frozenset({"mov_text", "dvd_subtitle"}), "mov_text", covers=_PICTURES
+            "mp4",
+            "mp4",
+            _ISO_VIDEO,
+            _ISO_AUDIO,
+            frozenset({"mov_text", "dvd_subtitle"}),
+            "mov_text",
+            covers=_PICTURES,
+            tags=_MP4_TAGS,
+            marks=_MP4_MARKS,
+            short_languages=True,
         ),
         Container(
             "mov",
@@ -58,6 +131,9 @@ CONTAINERS = {
             "mov_text",
             covers=_PICTURES,
             audio_encoder=("aac", "aac"),
+            tags=_MOV_TAGS,
+            marks=frozenset({"default"}),
+            short_languages=True,
         ),
         Container(
             "mkv",
@@ -79,6 +155,7 @@ CONTAINERS = {
             attachments=True,
             attaches_covers=True,
             anything=True,
+            marks=_MKV_MARKS,
         ),
         Container(
             "webm",
@@ -88,9 +165,18 @@ CONTAINERS = {
             frozenset({"webvtt"}),
             "webvtt",
             audio_encoder=("opus", "libopus"),
+            marks=frozenset({"default", "forced"}),
         ),
-        Container("m4a", "ipod", audio=frozenset({"aac", "alac", "ac3"}), covers=_PICTURES - {"bmp"}),
-        Container("mp3", "mp3", audio=frozenset({"mp3"}), covers=_PICTURES - {"bmp"}, audio_tracks=1),
+        Container(
+            "m4a",
+            "ipod",
+            audio=frozenset({"aac", "alac", "ac3"}),
+            covers=_PICTURES - {"bmp"},
+            tags=_MP4_TAGS,
+            marks=frozenset({"default"}),
+            short_languages=True,
+        ),
+        Container("mp3", "mp3", audio=frozenset({"mp3"}), covers=_PICTURES - {"bmp"}, audio_tracks=1, titles=False),
         Container("opus", "opus", audio=frozenset({"opus"}), audio_tracks=1),
     )
 }

@@ -15,6 +15,10 @@ Words = tuple[tuple[str, str], ...]
 """FFmpeg options without dash and stream number, with their values."""
 
 
+_STATIC = frozenset({"mastering", "light", "spherical", "stereo3d", "icc", "ambient"})
+"""What FFmpeg itself hands on from decoder to container, whichever encoder is between them."""
+
+
 class Takes(msgspec.Struct, frozen=True):
     """How one option is said to one encoder, and what it may be."""
 
@@ -50,6 +54,10 @@ class VideoEncoder(msgspec.Struct, frozen=True):
     gain only on other machines. Measured by `mediafleet bench chunks`, docs/benchmarks.md has the last run."""
     with_crf: Words = ()
     """What turns a bit rate off, where quality alone does not."""
+    carries: frozenset[str] = _STATIC
+    """Side data of pictures, by the words of `media.StreamInfo.extras`, that comes out as it went in."""
+    woven: Words = ()
+    """What makes it keep two fields in one picture; empty where it knows whole pictures only."""
 
 
 def _presets(*words: str) -> dict[Speed, Words]:
@@ -86,6 +94,8 @@ VIDEO_ENCODERS = {
         # Its ten-bit H.264 is a profile that few players know.
         bit_depths=(8,),
         split_ratio=0.85,
+        carries=_STATIC | {"captions"},
+        woven=(("flags", "+ildct+ilme"),),
     ),
     "libx265": VideoEncoder(
         codec="hevc",

@@ -20,13 +20,14 @@ from mediafleet.kinds.transcode.media import MediaInfo
 from mediafleet.kinds.transcode.orders import Answer, FileOrder, write
 from mediafleet.kinds.transcode.originals import look_in_place
 from mediafleet.kinds.transcode.params import TranscodeParams
+from mediafleet.kinds.transcode.preview import preview
 from mediafleet.kinds.transcode.probe import probe
 from mediafleet.kinds.transcode.program import Ffmpeg, find_ffmpeg
 from mediafleet.kinds.transcode.replace_plan import SOURCE_MTIME
 from mediafleet.kinds.transcode.running import FfmpegRun, Finished
 from mediafleet.kinds.transcode.split import MOST_UNITS, Survey
 from mediafleet.kinds.transcode.streams import OutputPlan, plan_output
-from mediafleet.kinds.transcode.verify import find_faults, find_truncation
+from mediafleet.kinds.transcode.verify import check_source, find_faults
 from mediafleet.kinds.transcode.verifying import (
     find_growth,
     find_lost_pictures,
@@ -123,11 +124,7 @@ class FileTask:
         started = time.monotonic()
         info = await probe(self.context, source, name=self.name)
         self.seconds["probe_s"] = time.monotonic() - started
-        # Marks of DRM are not enough: a file may carry them and still be in the clear.
-        if info.encrypted and not any(stream.decodable for stream in info.streams if stream.type == "video"):
-            raise failures.encrypted(self.name)
-        if sentence := find_truncation(info, name=self.name):
-            raise UnreadableMedia(sentence, detail=info.broken)
+        check_source(info, name=self.name)
         return info
 
     async def survey(self, source: Path, info: MediaInfo) -> Survey | None:
@@ -304,6 +301,7 @@ class FileTask:
             "size": output.size,
             "source_size": info.size,
             "streams": [_line(stream) for stream in output.streams],
+            "losses": msgspec.to_builtins(made.plan.losses),
             "frames": last.frame,
             "dropped": last.dropped,
             "duplicated": last.duplicated,
@@ -331,6 +329,9 @@ class TranscodeHandler:
         task = await open_task(context, ffmpeg=self._ffmpeg, stall_s=self._stall_s)
         source = await task.open()
         info = await task.probe(source)
+        if task.params.dry_run:
+            shown = preview(info, task.params, name=task.name)
+            return TaskResult(result=msgspec.to_builtins(shown), warnings=tuple(one.sentence for one in shown.losses))
         if order.survey and (survey := await task.survey(source, info)):
             return TaskResult(write(Answer(survey)))
         result = await task.transcode(source, info)

@@ -8,6 +8,7 @@ import msgspec
 
 _PQ, _HLG = 16, 18
 _FULL_RANGE = 2
+_QUARTER = 90
 
 
 class StreamInfo(msgspec.Struct, frozen=True):
@@ -50,6 +51,18 @@ class StreamInfo(msgspec.Struct, frozen=True):
     """Range, primaries, transfer and matrix by the numbers of ITU-T H.273 (range: 1 limited, 2 full)."""
     dolby_vision: bool = False
     hdr10_plus: bool = False
+    interlaced: bool = False
+    """Whether its pictures are woven of two fields."""
+    variable: bool = False
+    """Whether its pictures do not follow each other evenly."""
+    mirrored: bool = False
+    """Whether players show it as in a mirror, before they turn it."""
+    mastering: tuple[float, ...] = ()
+    """The display that it was graded on: x and y of red, green, blue and white, least and most candela a square metre."""
+    light: tuple[int, ...] = ()
+    """Brightest pixel and brightest picture's mean, candela a square metre; 0 for not known."""
+    extras: tuple[str, ...] = ()
+    """What its pictures carry beside themselves, of `losses.EXTRAS`."""
     decodable: bool = False
     """Whether a first picture could be decoded; only video is tried."""
     sample_rate: int = 0
@@ -85,12 +98,17 @@ class StreamInfo(msgspec.Struct, frozen=True):
     @property
     def shown_size(self) -> tuple[int, int]:
         """Width and height after rotation, in stored pixels."""
-        return (self.height, self.width) if self.rotation % 180 else (self.width, self.height)
+        return (self.height, self.width) if self._lies else (self.width, self.height)
 
     @property
     def shown_sar(self) -> tuple[int, int]:
         """Shape of a pixel after rotation."""
-        return (self.sar[1], self.sar[0]) if self.rotation % 180 else self.sar
+        return (self.sar[1], self.sar[0]) if self._lies else self.sar
+
+    @property
+    def _lies(self) -> bool:
+        # Not of any odd angle: by one that is no quarter FFmpeg turns the picture inside a frame of the same size.
+        return self.rotation % 180 == _QUARTER
 
 
 class MediaInfo(msgspec.Struct, frozen=True):
@@ -107,6 +125,10 @@ class MediaInfo(msgspec.Struct, frozen=True):
     metadata: dict[str, str] = {}
     broken: str = ""
     """Why reading stopped early; empty where it did not."""
+    dolby_vision: bool = False
+    """Whether the header configures Dolby Vision, whatever the first pictures show of it."""
+    dolby_profile: int = 0
+    """Profile of that; 0 where it is not known."""
     encrypted: bool = False
     """Whether the header carries marks of DRM."""
 

@@ -125,6 +125,10 @@ class TranscodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether the result takes the source's place; a result that is not good enough leaves the source there."""
     restore: Annotated[str, Meta(max_length=80)] = ""
     """A job whose source is brought back instead; the input is the file as it is kept."""
+    losses: Literal["warn", "refuse"] = "warn"
+    """What becomes of a job whose output would lack anything of its source: it warns, or makes nothing."""
+    dry_run: bool = False
+    """Only say what would become of each stream; the plan is the job's result."""
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself, in words."""

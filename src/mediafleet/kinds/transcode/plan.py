@@ -51,6 +51,8 @@ _CHUNKS_WEIGHT, _SOUND_WEIGHT, _JOIN_WEIGHT = 46.0, 1.0, 3.0
 def needed_encoders(params: TranscodeParams) -> tuple[str, ...]:
     """Return the FFmpeg encoders that a node must have working, whatever the source turns out to be."""
     preset = preset_of(params)
+    if params.dry_run:
+        return ()
     # Decided before anybody has looked into the source, so an encoder that only perhaps runs counts as needed:
     # a task that finds it missing half-way has spent a try and a download.
     needed = {preset.video.encoder} if preset.video is not None else set[str]()
@@ -65,6 +67,8 @@ def needed_encoders(params: TranscodeParams) -> tuple[str, ...]:
 
 def may_share(params: TranscodeParams) -> bool:
     """Tell whether a file may be encoded in chunks, as far as what is asked for goes."""
+    if params.dry_run:
+        return False
     return params.chunks is not Sharing.NEVER and preset_of(params).video is not None and not params.bitrate
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mediafleet.domain.errors import UnreadableMedia
-from mediafleet.kinds.transcode import failures, picture
+from mediafleet.kinds.transcode import failures
 from mediafleet.kinds.transcode.containers import (
     CONTAINERS,
     STYLED_SUBTITLES,
@@ -16,11 +16,22 @@ from mediafleet.kinds.transcode.containers import (
     Container,
     same_container,
 )
+from mediafleet.kinds.transcode.losses import (
+    Loss,
+    Topic,
+    article,
+    describe,
+    file_losses,
+    marking_losses,
+    needs_dolby_player,
+    picture_losses,
+)
 from mediafleet.kinds.transcode.params import AUDIO_ENCODERS, TranscodeParams, preset_of
 
 if TYPE_CHECKING:
     from mediafleet.kinds.transcode.media import MediaInfo, StreamInfo
-    from mediafleet.kinds.transcode.presets import VideoPreset
+
+__all__ = ["Action", "LeftOut", "OutputPlan", "StreamPlan", "describe", "plan_output", "sound_format"]
 
 
 class Action(StrEnum):
@@ -44,6 +55,18 @@ class StreamPlan(msgspec.Struct, frozen=True):
     """Format in the output."""
     encoder: str
     """FFmpeg's word after `-c`: an encoder, or `copy`."""
+    why: str = ""
+    """Half a sentence on why this and nothing else."""
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """One stream of the source that has none of its own in the output."""
+
+    source: StreamInfo
+    why: str
+    """Half a sentence."""
+    is_lost: bool = True
+    """False where the output says the same in another place."""
 
 
 class OutputPlan(msgspec.Struct, frozen=True):
@@ -51,8 +74,14 @@ class OutputPlan(msgspec.Struct, frozen=True):
 
     container: Container
     streams: tuple[StreamPlan, ...]
-    warnings: tuple[str, ...] = ()
-    """One sentence for everything that the output lacks against the source."""
+    left_out: tuple[LeftOut, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    """Everything that the output lacks against the source."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One sentence for each loss."""
+        return tuple(loss.sentence for loss in self.losses)
 
     @property
     def covers(self) -> tuple[StreamPlan, ...]:
@@ -80,7 +109,8 @@ class _Planner:
         self.container = container
         self.may_copy = may_copy
         self.plans: list[StreamPlan] = []
-        self.warnings: list[str] = []
+        self.left_out: list[LeftOut] = []
+        self.losses: list[Loss] = []
 
     def add(self, stream: StreamInfo) -> None:
         """Plan one stream."""
@@ -101,34 +131,45 @@ class _Planner:
         else:
             self._add_data(stream)
 
-    def _keep(self, stream: StreamInfo, action: Action, codec: str, encoder: str = "copy") -> None:
-        self.plans.append(StreamPlan(stream, action, codec, encoder))
+    def _keep(self, stream: StreamInfo, action: Action, codec: str, encoder: str = "copy", *, why: str) -> None:
+        self.plans.append(StreamPlan(stream, action, codec, encoder, why))
+        changes = action is Action.ENCODE and stream.type == "audio" and changes_loudness(self.params)
+        self.losses += marking_losses(stream, self.container, changes_loudness=changes)
 
     def _drop(self, stream: StreamInfo, reason: str) -> None:
-        self.warnings.append(f"{describe(stream)} was left out: {reason}.")
+        self.left_out.append(LeftOut(stream, reason))
+        self.losses.append(Loss(Topic.STREAM, f"{describe(stream)} was left out: {reason}.", stream.index))
+
+    def _lose(self, stream: StreamInfo, topic: Topic, what: str) -> None:
+        self.losses.append(Loss(topic, f"{describe(stream)} {what}.", stream.index))
 
     def _no_room(self, stream: StreamInfo) -> None:
         what = f"{stream.codec or stream.type} streams"
-        self._drop(stream, f"{_article(self.container.name)} file cannot hold {what}")
+        self._drop(stream, f"{article(self.container.name)} file cannot hold {what}")
 
     def _add_video(self, stream: StreamInfo) -> None:
         video = self.preset.video
         if self.preset.copies:
-            self._copy(stream)
+            self._copy(stream, why="nothing is encoded")
         elif video is None:
             self._drop(stream, f"the preset {self.params.preset!r} makes sound only")
         # Found by trying: an encode would fail only after it has begun, and not say on which stream.
         elif not stream.decodable:
             self._drop(stream, "this node's FFmpeg cannot decode it")
+        elif needs_dolby_player(stream, self.info):
+            self._drop(
+                stream, "only players of Dolby Vision understand its colours (profile 5); the preset copy keeps it"
+            )
         else:
-            self._keep(stream, Action.ENCODE, video.codec, video.encoder)
-            self.warnings += _picture_losses(stream, video)
+            has_dolby_vision = self.info.dolby_vision and not any(plan.source.type == "video" for plan in self.plans)
+            self._keep(stream, Action.ENCODE, video.codec, video.encoder, why=f"the preset {self.params.preset}")
+            self.losses += picture_losses(stream, self.params, dolby_vision=has_dolby_vision)
 
-    def _copy(self, stream: StreamInfo) -> None:
+    def _copy(self, stream: StreamInfo, *, why: str) -> None:
         if not stream.codec:
             self._drop(stream, "this node's FFmpeg does not know its format")
         elif self.container.holds(stream.type, stream.codec):
-            self._keep(stream, Action.COPY, stream.codec)
+            self._keep(stream, Action.COPY, stream.codec, why=why)
         else:
             self._no_room(stream)
 
@@ -137,16 +178,25 @@ class _Planner:
         if wanted == "none":
             self._drop(stream, "no sound was asked for")
         elif sum(plan.source.type == "audio" for plan in self.plans) >= self.container.audio_tracks:
-            self._drop(stream, f"{_article(self.container.name)} file holds one sound track")
-        elif wanted == "copy" or self.preset.copies or self._is_good_enough(stream):
-            self._copy(stream)
+            self._drop(stream, f"{article(self.container.name)} file holds one sound track")
+        elif wanted == "copy" or self.preset.copies:
+            self._copy(stream, why="nothing is encoded" if self.preset.copies else "asked for")
+        elif self._is_good_enough(stream):
+            self._copy(stream, why="encoding it twice would only lose")
         elif not stream.codec:
             self._drop(stream, "this node's FFmpeg cannot decode it")
         else:
-            codec, encoder = self._sound_format()
-            self._keep(stream, Action.ENCODE, codec, encoder)
-            if "Atmos" in stream.profile:
-                self.warnings.append(f"{describe(stream)} loses its Dolby Atmos objects; its channels stay.")
+            self._encode_sound(stream)
+
+    def _encode_sound(self, stream: StreamInfo) -> None:
+        codec, encoder = self._sound_format()
+        why = "asked for" if self.params.audio.codec == codec else f"the preset {self.params.preset}"
+        self._keep(stream, Action.ENCODE, codec, encoder, why=why)
+        if "Atmos" in stream.profile:
+            self._lose(stream, Topic.OBJECTS, "loses its Dolby Atmos objects; its channels stay")
+        channels = output_channels(stream, codec, self.params)
+        if channels < stream.channels:
+            self._lose(stream, Topic.CHANNELS, f"is mixed down from {stream.channels} channels to {channels}")
 
     def _is_good_enough(self, stream: StreamInfo) -> bool:
         if self.preset.audio is None or not self.may_copy or not self.params.audio.is_free:
@@ -161,35 +211,36 @@ class _Planner:
     def _add_cover(self, stream: StreamInfo) -> None:
         if stream.codec in self.container.covers:
             action = Action.ATTACH if self.container.attaches_covers else Action.COPY
-            self._keep(stream, action, stream.codec)
+            self._keep(stream, action, stream.codec, why=f"{article(self.container.name)} file holds it")
         else:
-            self._drop(
-                stream, f"{_article(self.container.name)} file cannot hold {stream.codec or 'unknown'} cover art"
-            )
+            self._drop(stream, f"{article(self.container.name)} file cannot hold {stream.codec or 'unknown'} cover art")
 
     def _add_subtitle(self, stream: StreamInfo) -> None:
         if self.container.holds("subtitle", stream.codec):
-            self._keep(stream, Action.COPY, stream.codec)
+            self._keep(stream, Action.COPY, stream.codec, why=f"{article(self.container.name)} file holds it")
         elif self.container.text and stream.codec in TEXT_SUBTITLES:
-            self._keep(stream, Action.CONVERT, self.container.text, self.container.text)
+            why = f"{article(self.container.name)} file holds no {stream.codec}"
+            self._keep(stream, Action.CONVERT, self.container.text, self.container.text, why=why)
             if stream.codec in STYLED_SUBTITLES:
-                self.warnings.append(f"{describe(stream)} was turned into plain text: fonts and positions are lost.")
+                self._lose(stream, Topic.STYLE, "was turned into plain text: fonts and positions are lost")
         else:
             self._no_room(stream)
 
     def _add_attachment(self, stream: StreamInfo) -> None:
         if self.container.attachments:
-            self._keep(stream, Action.COPY, stream.codec)
+            self._keep(stream, Action.COPY, stream.codec, why=f"{article(self.container.name)} file holds it")
         else:
-            self._drop(stream, f"{_article(self.container.name)} file cannot hold attachments")
+            self._drop(stream, f"{article(self.container.name)} file cannot hold attachments")
 
     def _add_data(self, stream: StreamInfo) -> None:
         # The titles of QuickTime chapters lie in a text track of their own; they arrive as chapters.
         if self.info.chapters and stream.tag in {"text", ""} and stream.packets <= self.info.chapters:
-            return
-        if stream.is_timecode and self.container.muxer in {"mp4", "mov"}:
-            return  # FFmpeg writes the timecode track anew from the picture's `timecode` tag.
-        self._drop(stream, f"{_article(self.container.name)} file cannot hold it")
+            self.left_out.append(LeftOut(stream, "it holds the titles of the chapters, which stay", is_lost=False))
+        elif stream.is_timecode and self.container.muxer in {"mp4", "mov"}:
+            # From the picture's `timecode` tag.
+            self.left_out.append(LeftOut(stream, "FFmpeg writes it anew", is_lost=False))
+        else:
+            self._drop(stream, f"{article(self.container.name)} file cannot hold it")
 
 
 def plan_output(info: MediaInfo, params: TranscodeParams, *, name: str, may_copy_sound: bool = True) -> OutputPlan:
@@ -208,12 +259,13 @@ def plan_output(info: MediaInfo, params: TranscodeParams, *, name: str, may_copy
     planner = _Planner(info, params, container, may_copy=may_copy_sound)
     for stream in info.streams:
         planner.add(stream)
-    if info.chapters and not container.chapters:
-        planner.warnings.append(
-            f"{info.chapters} chapters were left out: {_article(container.name)} file cannot hold them."
-        )
-    plan = OutputPlan(container, tuple(planner.plans), tuple(planner.warnings))
+    losses = (*planner.losses, *file_losses(info, container))
+    plan = OutputPlan(container, tuple(planner.plans), tuple(planner.left_out), losses)
     _check_not_empty(plan, info, params, name)
+    if losses and params.losses == "refuse":
+        raise UnreadableMedia(
+            f"{failures.show_name(name)} would lose something, which the job forbids: {losses[0].sentence}"
+        )
     return plan
 
 
@@ -242,38 +294,15 @@ def sound_format(params: TranscodeParams, container: Container) -> tuple[str, st
     return container.audio_encoder or ("aac", "aac")
 
 
-def describe(stream: StreamInfo) -> str:
-    """Return a few words by which a user knows the stream."""
-    words = {"video": "Video", "audio": "Sound", "subtitle": "Subtitle", "attachment": "Attachment", "data": "Data"}
-    what = "Cover art" if stream.is_cover else words.get(stream.type, "Unknown")
-    if stream.is_timecode:
-        what = "Timecode"
-    details = [stream.codec or stream.tag, stream.language if stream.language != "und" else "", stream.title]
-    inside = ", ".join(part for part in details if part)
-    return f"{what} stream {stream.index}" + (f" ({inside})" if inside else "")
+def output_channels(stream: StreamInfo, codec: str, params: TranscodeParams) -> int:
+    """Return how many channels sound has when it is encoded."""
+    audio = preset_of(params).audio
+    channels = params.audio.channels or stream.channels or 2
+    most = audio.most_channels if audio and audio.most_channels else channels
+    return min(channels, most, 2 if codec == "mp3" else channels)
 
 
-def _article(container: str) -> str:
-    return f"an {container}" if container[0] in "am" else f"a {container}"
-
-
-def _picture_losses(stream: StreamInfo, video: VideoPreset) -> list[str]:
-    who, losses, depth = describe(stream), list[str](), max(video.bit_depths)
-    if stream.dolby_vision:
-        losses.append(f"{who} loses its Dolby Vision data; the base picture stays.")
-    if stream.hdr10_plus:
-        losses.append(f"{who} loses its HDR10+ data, which changes from scene to scene; plain HDR10 stays.")
-    if stream.bit_depth > depth:
-        what = " and its HDR colours may show bands; the presets hevc and av1 keep them" if stream.is_hdr else ""
-        losses.append(f"{who} goes from {stream.bit_depth} to {depth} bits{what}.")
-    if any(mark in stream.pix_fmt for mark in ("444", "422", "gbr", "rgb")):
-        losses.append(
-            f"{who} keeps less of its colour detail: {stream.pix_fmt} becomes 4:2:0, as {video.codec} players expect."
-        )
-    if stream.pix_fmt.startswith(("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16")):
-        losses.append(f"{who} loses its transparency.")
-    if rate := picture.reduced_rate(stream, video.fastest_fps):
-        losses.append(
-            f"{who} goes down to {rate} pictures a second: encoder and preset take at most {video.fastest_fps}."
-        )
-    return losses
+def changes_loudness(params: TranscodeParams) -> bool:
+    """Tell whether sound that is encoded comes out louder or softer than it went in."""
+    audio = preset_of(params).audio
+    return bool(params.audio.gain_db or params.audio.loudness or (audio and audio.loudness))

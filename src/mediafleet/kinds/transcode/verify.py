@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from mediafleet.domain.errors import UnreadableMedia
 from mediafleet.kinds.transcode import chain, failures
 from mediafleet.kinds.transcode.params import TranscodeParams, filters_of, preset_of, scale_of
 from mediafleet.kinds.transcode.streams import Action, OutputPlan, StreamPlan, describe
@@ -37,6 +38,19 @@ def find_truncation(info: MediaInfo, *, name: str) -> str:
         return ""
     claim = f"its header announces {info.declared_s:.1f} s but only {info.measured_s:.1f} s are there"
     return f"{failures.show_name(name)} is incomplete: {claim}; copy or download it again."
+
+
+def check_source(info: MediaInfo, *, name: str) -> None:
+    """Refuse a source of which no whole output can be made.
+
+    Raises:
+        UnreadableMedia: It is encrypted, or ends before its header says.
+    """
+    # Marks of DRM are not enough: a file may carry them and still be in the clear.
+    if info.encrypted and not any(stream.decodable for stream in info.streams if stream.type == "video"):
+        raise failures.encrypted(name)
+    if sentence := find_truncation(info, name=name):
+        raise UnreadableMedia(sentence, detail=info.broken)
 
 
 def find_faults(source: MediaInfo, output: MediaInfo, plan: OutputPlan, params: TranscodeParams) -> list[str]:
