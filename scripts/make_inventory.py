@@ -91,7 +91,8 @@ def run_cases(cases: Sequence[Case], folder: Path) -> dict[Path, dict[str, Any]]
 async def look_at_result(starter: Starter, case: Case, item: dict[str, Any]) -> None:
     """Read what came out and compare it."""
     if not item.get("output"):
-        case.failure = (item.get("error") or {}).get("message", "no result")
+        error: dict[str, str] = item.get("error") or {"message": "no result"}
+        case.failure = error["message"]
         return
     path = Path(item["output"])
     case.output = await probe(starter, path, name=path.name)

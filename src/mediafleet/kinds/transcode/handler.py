@@ -16,6 +16,8 @@ from mediafleet.kinds.transcode import failures, vmaf
 from mediafleet.kinds.transcode.arguments import check_arguments, cover_arguments, encode_arguments, shown_command
 from mediafleet.kinds.transcode.chunk_run import Tools, open_job
 from mediafleet.kinds.transcode.chunks import CHUNKS_PER_SLOT, LEAST_S, NeedsWholeFile, plan_chunks
+from mediafleet.kinds.transcode.inventory import compare
+from mediafleet.kinds.transcode.losses import Topic
 from mediafleet.kinds.transcode.media import MediaInfo
 from mediafleet.kinds.transcode.orders import Answer, FileOrder, write
 from mediafleet.kinds.transcode.originals import look_in_place
@@ -282,7 +284,9 @@ class FileTask:
         told = any("Dolby Vision" in warning for warning in made.plan.warnings)
         if _DOLBY_VISION in made.encoded.log and self.params.preset not in {"copy", "mp3"} and not told:
             warnings.append("The Dolby Vision data of the picture is lost; the base picture stays.")
-        return warnings
+        # Not of pictures, which are counted above: some formats have packets that show none, or two for one.
+        found = compare(info, output, made.plan, self.params)
+        return warnings + [one.sentence for one in found if not one.announced and one.topic is not Topic.RATE]
 
     def _account(self, made: Made, info: MediaInfo, output: MediaInfo) -> dict[str, Any]:
         names = {

@@ -170,7 +170,8 @@ def _compare_light(before: StreamInfo, after: StreamInfo, filters: Filters) -> I
 def _compare_rates(before: StreamInfo, after: StreamInfo, filters: Filters) -> Iterator[_Said]:
     if not filters.keeps_frames:
         return
-    if before.packets != after.packets:
+    # A picture of two fields may come in two packets.
+    if before.packets != after.packets and not before.interlaced:
         yield Topic.RATE, "pictures", str(before.packets), str(after.packets)
     if before.variable and not after.variable:
         yield Topic.RATE, "distances of pictures", "uneven", "even"
