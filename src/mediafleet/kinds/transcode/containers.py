@@ -58,10 +58,19 @@ _MOV_TAGS = frozenset(
         "handler_name",
     ]
 )
+_MOV_LETTERS = (
+    "eng fra ger ita dut sve spa dan por nor heb jpn ara fin gre ice mlt tur chi urd hin tha kor lit pol hun est lav rus iri"
+    " alb ron ces slk slv yid mac bul ukr bel uzb kaz aze arm geo mol kir tgk tuk mon pus kur kas snd tib nep san mar ben asm"
+    " guj ori mal kan tam tel sin bur khm lao vie ind tgl may amh tir orm som swa kin run nya mlg epo wel baq cat lat que grn"
+    " aym tat uig dzo jav"
+)
+_MOV_LANGUAGES = frozenset(_MOV_LETTERS.split())
+"""QuickTime counts languages by a list of its own; FFmpeg knows these by their letters."""
 _MP4_MARKS = frozenset(
     {"default", "dub", "comment", "forced", "hearing_impaired", "visual_impaired", "captions", "descriptions"}
 )
 _MKV_MARKS = frozenset({"default", "dub", "original", "comment", "forced", "hearing_impaired", "visual_impaired"})
+_ISO_LETTERS = 3
 _PICTURES = frozenset({"mjpeg", "png", "bmp"})
 
 
@@ -93,10 +102,18 @@ class Container(msgspec.Struct, frozen=True):
     """Names of the file's and the streams' tags that it keeps; None for all."""
     marks: frozenset[str] = frozenset()
     """Dispositions of streams that it keeps."""
+    languages: frozenset[str] | None = None
+    """Languages that it can say; None for all."""
     short_languages: bool = False
     """Keeps languages of three letters only."""
     titles: bool = True
-    """Keeps titles and languages of streams."""
+    """Keeps titles of streams."""
+
+    def says(self, language: str) -> bool:
+        """Tell whether a stream's language can be stored."""
+        if self.languages is not None:
+            return language in self.languages
+        return not self.short_languages or len(language) == _ISO_LETTERS
 
     def holds(self, kind: str, codec: str) -> bool:
         """Tell whether a stream of that type and codec can be stored unchanged."""
@@ -133,7 +150,7 @@ CONTAINERS = {
             audio_encoder=("aac", "aac"),
             tags=_MOV_TAGS,
             marks=frozenset({"default"}),
-            short_languages=True,
+            languages=_MOV_LANGUAGES,
         ),
         Container(
             "mkv",
@@ -175,8 +192,17 @@ CONTAINERS = {
             tags=_MP4_TAGS,
             marks=frozenset({"default"}),
             short_languages=True,
+            titles=False,
         ),
-        Container("mp3", "mp3", audio=frozenset({"mp3"}), covers=_PICTURES - {"bmp"}, audio_tracks=1, titles=False),
+        Container(
+            "mp3",
+            "mp3",
+            audio=frozenset({"mp3"}),
+            covers=_PICTURES - {"bmp"},
+            audio_tracks=1,
+            titles=False,
+            languages=frozenset(),
+        ),
         Container("opus", "opus", audio=frozenset({"opus"}), audio_tracks=1),
     )
 }

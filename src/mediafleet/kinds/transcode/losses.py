@@ -101,7 +101,6 @@ _OWN = frozenset(
 )
 """Tags of a container's own, or that are told of by themselves."""
 _LOUDNESS = ("replaygain_", "r128_")
-_ISO_LETTERS = 3
 _MOST_NAMED = 8
 """Tags that are named one by one."""
 _DOLBY_ONLY = 5
@@ -206,7 +205,7 @@ def marking_losses(stream: StreamInfo, container: Container, *, changes_loudness
     said: list[tuple[Topic, str]] = []
     who, where = describe(stream), f"{article(container.name)} file"
     language = "" if stream.language == "und" else stream.language
-    if language and (not container.titles or (container.short_languages and len(language) != _ISO_LETTERS)):
+    if language and not container.says(language):
         said.append((Topic.LANGUAGE, f"loses its language, {language}, which {where} cannot hold"))
     if stream.title and stream.type != "attachment" and not container.titles:
         said.append((Topic.TITLE, f"loses its title, which {where} cannot hold"))
