@@ -82,7 +82,12 @@ def run_cases(cases: Sequence[Case], folder: Path) -> dict[Path, dict[str, Any]]
     given = ["--preset", params["preset"], "--container", params["container"], "--param", f"speed={params['speed']}"]
     words = [sys.executable, "-m", "mediafleet.cli", "transcode", *(str(case.path) for case in cases), *given]
     # A fleet of its own: what somebody paused or drained elsewhere must not hold it up.
-    done = subprocess.run([*words, "--out", str(folder), "--json"], stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        [*words, "--out", str(folder / "out"), "--data", str(folder / "fleet"), "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     try:
         return {Path(item["input"]): item for item in json.loads(done.stdout)}
     except (json.JSONDecodeError, TypeError, KeyError):

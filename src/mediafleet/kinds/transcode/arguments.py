@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mediafleet.kinds.transcode import chain, picture
 from mediafleet.kinds.transcode.demuxers import input_options, url
+from mediafleet.kinds.transcode.hardware_facts import HARDWARE_ENCODERS, quality_words, rate_words
 from mediafleet.kinds.transcode.losses import is_loudness_tag, keeps_fields
 from mediafleet.kinds.transcode.options import option_words
 from mediafleet.kinds.transcode.params import TranscodeParams, filters_of, options_of, preset_of, scale_of
@@ -28,6 +29,7 @@ _STALE_TAGS = ("BPS", "NUMBER_OF_BYTES", "NUMBER_OF_FRAMES", "_STATISTICS_")
 """Matroska tags that describe the source's packets and would be lies about the output's."""
 _COVER_ENDINGS = {"mjpeg": "jpg", "png": "png"}
 _MIME = {"jpg": "jpeg", "png": "png"}
+_BITS, _DEEP_BITS = 8, 10
 _QUEUE_PACKETS = "4096"
 """Packets of a stream that may wait for a sparse one before FFmpeg gives up; its own default is too few."""
 
@@ -53,6 +55,8 @@ def encode_arguments(
         *_QUIET,
         *_PROGRESS,
         "-y",
+        *_device_options(plan),
+        *(("-hwaccel", "auto") if params.hardware_decode else ()),
         *input_options(info.format),
         "-i",
         url(source),
@@ -209,6 +213,8 @@ def _video_options(number: int, stream: StreamPlan, params: TranscodeParams, pla
     if preset is None:
         return []
     del plan
+    if stream.encoder in HARDWARE_ENCODERS:
+        return _hardware_options(number, stream, params, preset)
     source, filters = stream.source, filters_of(params)
     words = [word for name, value in preset.speeds[params.speed] for word in (f"-{name}:{number}", value)]
     words += _quality(number, params, preset)
@@ -222,6 +228,35 @@ def _video_options(number: int, stream: StreamPlan, params: TranscodeParams, pla
     tick = chain.ticks(source, filters)
     words += [f"-fps_mode:{number}", "vfr", f"-enc_time_base:{number}", f"{tick.numerator}/{tick.denominator}"]
     return words
+
+
+def _hardware_options(number: int, stream: StreamPlan, params: TranscodeParams, preset: VideoPreset) -> list[str]:
+    """Return what `_video_options` does, for an encoder that is hardware."""
+    facts, filters = HARDWARE_ENCODERS[stream.encoder], filters_of(params)
+    crf = preset.crf if params.crf is None else params.crf
+    rate = params.bitrate
+    pairs = [*facts.speeds.get(params.speed, ())]
+    pairs += rate_words(stream.encoder, rate) if rate else quality_words(stream.encoder, preset.encoder, crf)
+    if every := options_of(params).keyframe_every:
+        pairs.append(("g", str(every)))
+    words = [word for name, value in pairs for word in (f"-{name}:{number}", value)]
+    is_deep = picture.pixel_format(chain.arriving(stream.source, filters), preset.bit_depths).endswith("10le")
+    form = facts.formats.get(_DEEP_BITS if is_deep else _BITS, facts.formats[_BITS])
+    shown = [chain.picture_chain(stream.source, filters, scale_of(params), preset)]
+    if facts.uploads:
+        shown.append(f"format={form},hwupload")
+    else:
+        words += [f"-pix_fmt:{number}", form]
+    if joined := ",".join(part for part in shown if part):
+        words += [f"-filter:{number}", joined]
+    tick = chain.ticks(stream.source, filters)
+    return [*words, f"-fps_mode:{number}", "vfr", f"-enc_time_base:{number}", f"{tick.numerator}/{tick.denominator}"]
+
+
+def _device_options(plan: OutputPlan) -> list[str]:
+    """Return what opens the card that takes pictures only from its own memory."""
+    uploads = any(one.encoder in HARDWARE_ENCODERS and HARDWARE_ENCODERS[one.encoder].uploads for one in plan.streams)
+    return ["-init_hw_device", "vaapi=va", "-filter_hw_device", "va"] if uploads else []
 
 
 def _quality(number: int, params: TranscodeParams, preset: VideoPreset) -> list[str]:

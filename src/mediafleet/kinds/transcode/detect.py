@@ -9,24 +9,18 @@ import msgspec
 
 from mediafleet.domain.errors import MediafleetError
 from mediafleet.kinds.seam import Detected
-from mediafleet.kinds.transcode.arguments import trial_arguments
+from mediafleet.kinds.transcode.hardware_facts import HARDWARE_ENCODERS, any_hardware, families
 from mediafleet.kinds.transcode.program import Ffmpeg, find_ffmpeg
+from mediafleet.kinds.transcode.trials import SOUND_ENCODERS, try_encoder
 
 if TYPE_CHECKING:
     from mediafleet.kinds.seam import DetectContext
 
 VIDEO_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9")
-AUDIO_ENCODERS = ("aac", "libmp3lame", "libopus", "ac3", "flac")
-HARDWARE = {
-    "cuda": ("h264_nvenc", "hevc_nvenc", "av1_nvenc"),
-    "qsv": ("h264_qsv", "hevc_qsv", "av1_qsv"),
-    "vaapi": ("h264_vaapi", "hevc_vaapi", "av1_vaapi"),
-    "videotoolbox": ("h264_videotoolbox", "hevc_videotoolbox"),
-}
+HARDWARE = families()
 """Kind of hardware → its encoders; it counts as present if one of them works."""
 _AT_ONCE = 4
-_PATIENCE_S = 30.0
-_EDITION = 1
+_EDITION = 2
 """Raised when other encoders are tried, so that remembered answers are asked for anew."""
 
 
@@ -61,39 +55,14 @@ def _as_faults(remembered: Any) -> dict[str, str] | None:
 async def _try_all(context: DetectContext, ffmpeg: Ffmpeg) -> dict[str, str]:
     """Return encoder → why it does not work, "" where it does."""
     gate = asyncio.Semaphore(_AT_ONCE)
-    names = [*VIDEO_ENCODERS, *AUDIO_ENCODERS, *(name for group in HARDWARE.values() for name in group)]
+    names = [*VIDEO_ENCODERS, *SOUND_ENCODERS, *(name for group in HARDWARE.values() for name in group)]
 
     async def attempt(name: str) -> str:
         # Not all at once: on few cores they would run into their deadline, and a graphics card takes few sessions.
         async with gate:
-            return await _try_one(context, ffmpeg, name)
+            return await try_encoder(context, ffmpeg, name)
 
     return dict(zip(names, await asyncio.gather(*map(attempt, names)), strict=True))
-
-
-async def _try_one(context: DetectContext, ffmpeg: Ffmpeg, encoder: str) -> str:
-    arguments = trial_arguments(encoder, is_video=encoder not in AUDIO_ENCODERS)
-    child = await context.start_process([ffmpeg.path, *arguments])
-    try:
-        async with asyncio.timeout(_PATIENCE_S):
-            while await child.read_line():
-                pass
-            code = await child.wait()
-    except TimeoutError:
-        return f"{encoder} did not finish a two-frame encode in {_PATIENCE_S:.0f} s."
-    finally:
-        # A driver that hangs must not leave its encoder behind on the card.
-        await child.stop()
-    if code == 0:
-        return ""
-    # The first line names the cause; what follows it is FFmpeg giving up, part by part.
-    words = child.errors().strip().splitlines()
-    return f"{encoder} failed a two-frame encode: {_plain(words[0]) if words else f'exit code {code}'}."
-
-
-def _plain(line: str) -> str:
-    """Return FFmpeg's words without the address of the part that said them."""
-    return (line.rpartition("] ")[2] or line).rstrip(".")[:200]
 
 
 def _judge(faults: dict[str, str], ffmpeg: Ffmpeg) -> Detected:
@@ -105,8 +74,10 @@ def _judge(faults: dict[str, str], ffmpeg: Ffmpeg) -> Detected:
         for word, encoders in HARDWARE.items()
         if word not in hardware
     }
+    # What a task asks for that takes any hardware: requirements know no "or".
+    any_of = {any_hardware(HARDWARE_ENCODERS[name].codec) for name in working if name in HARDWARE_ENCODERS}
     return Detected(
-        capabilities=frozenset({f"encoder:{name}" for name in working} | {f"hw:{word}" for word in hardware}),
+        capabilities=frozenset({f"encoder:{name}" for name in working | any_of} | {f"hw:{word}" for word in hardware}),
         missing=missing,
         facts={"ffmpeg": ffmpeg.version, "ffmpeg_path": ffmpeg.path},
     )

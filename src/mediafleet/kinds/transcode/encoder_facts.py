@@ -15,7 +15,7 @@ Words = tuple[tuple[str, str], ...]
 """FFmpeg options without dash and stream number, with their values."""
 
 
-_STATIC = frozenset({"mastering", "light", "spherical", "stereo3d", "icc", "ambient"})
+STATIC = frozenset({"mastering", "light", "spherical", "stereo3d", "icc", "ambient"})
 """What FFmpeg itself hands on from decoder to container, whichever encoder is between them."""
 
 
@@ -54,7 +54,7 @@ class VideoEncoder(msgspec.Struct, frozen=True):
     gain only on other machines. Measured by `mediafleet bench chunks`, docs/benchmarks.md has the last run."""
     with_crf: Words = ()
     """What turns a bit rate off, where quality alone does not."""
-    carries: frozenset[str] = _STATIC
+    carries: frozenset[str] = STATIC
     """Side data of pictures, by the words of `media.StreamInfo.extras`, that comes out as it went in."""
     woven: Words = ()
     """What makes it keep two fields in one picture; empty where it knows whole pictures only."""
@@ -94,7 +94,7 @@ VIDEO_ENCODERS = {
         # Its ten-bit H.264 is a profile that few players know.
         bit_depths=(8,),
         split_ratio=0.85,
-        carries=_STATIC | {"captions"},
+        carries=STATIC | {"captions"},
         woven=(("flags", "+ildct+ilme"),),
     ),
     "libx265": VideoEncoder(

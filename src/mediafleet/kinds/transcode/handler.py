@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mediafleet.domain.errors import InvalidRequest, OutputRejected, UnreadableMedia
+from mediafleet.domain.errors import InvalidRequest, MediafleetError, OutputRejected, UnreadableMedia
 from mediafleet.domain.plan import TaskResult
 from mediafleet.kinds.transcode import failures, vmaf
 from mediafleet.kinds.transcode.arguments import check_arguments, cover_arguments, encode_arguments, shown_command
 from mediafleet.kinds.transcode.chunk_run import Tools, open_job
 from mediafleet.kinds.transcode.chunks import CHUNKS_PER_SLOT, LEAST_S, NeedsWholeFile, plan_chunks
+from mediafleet.kinds.transcode.hardware import Hardware
 from mediafleet.kinds.transcode.inventory import compare
 from mediafleet.kinds.transcode.losses import Topic
 from mediafleet.kinds.transcode.media import MediaInfo
@@ -28,7 +29,7 @@ from mediafleet.kinds.transcode.program import Ffmpeg, find_ffmpeg
 from mediafleet.kinds.transcode.replace_plan import SOURCE_MTIME
 from mediafleet.kinds.transcode.running import FfmpegRun, Finished
 from mediafleet.kinds.transcode.split import MOST_UNITS, Survey
-from mediafleet.kinds.transcode.streams import OutputPlan, plan_output
+from mediafleet.kinds.transcode.streams import Action, OutputPlan, plan_output
 from mediafleet.kinds.transcode.verify import check_source, find_faults
 from mediafleet.kinds.transcode.verifying import (
     find_growth,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from mediafleet.kinds.seam import TaskContext
     from mediafleet.kinds.transcode.progress import Position
 
+HARDWARE = Hardware()
+"""Shared by all tasks of a process: they share its cards."""
 DEFAULT_STALL_S = 120.0
 """A slow encoder on a busy machine may think for a minute before its first picture."""
 _PROBED, _ENCODED = 0.01, 0.90
@@ -147,12 +150,19 @@ class FileTask:
 
     async def _make(self, source: Path, info: MediaInfo, *, may_copy_sound: bool) -> Made:
         plan = plan_output(info, self.params, name=self.name, may_copy_sound=may_copy_sound)
+        plan = await HARDWARE.choose(self.context, self.ffmpeg, plan, self.params)
         path = self.context.workspace / f"output.{plan.container.name}"
         arguments = encode_arguments(plan, self.params, source=source, output=path, info=info)
         if plan.covers:
             # Before the encode, which attaches the files that this makes.
             await self._ffmpeg(cover_arguments(plan, source=source, folder=path.parent, info=info))
-        encoded = await self._encode(arguments, path, info)
+        try:
+            with HARDWARE.session(plan):
+                encoded = await self._encode(arguments, path, info)
+        except MediafleetError as error:
+            plan = HARDWARE.fall_back(plan, self.params, error)
+            arguments = encode_arguments(plan, self.params, source=source, output=path, info=info)
+            encoded = await self._encode(arguments, path, info)
         return await self.verify(plan, (source, info), path, arguments=arguments, encoded=encoded)
 
     async def verify(
@@ -305,6 +315,11 @@ class FileTask:
             "size": output.size,
             "source_size": info.size,
             "streams": [_line(stream) for stream in output.streams],
+            "encoders": [
+                {"stream": one.source.index, "encoder": one.encoder, "why": one.why}
+                for one in made.plan.streams
+                if one.action is Action.ENCODE
+            ],
             "losses": msgspec.to_builtins(made.plan.losses),
             "frames": last.frame,
             "dropped": last.dropped,

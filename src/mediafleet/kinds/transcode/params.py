@@ -11,6 +11,7 @@ from msgspec import Meta
 from mediafleet.kinds.transcode.containers import CONTAINERS
 from mediafleet.kinds.transcode.encoder_facts import AUDIO_ENCODERS, Speed
 from mediafleet.kinds.transcode.filters import Filters, Loudness, Pad, combine_filters
+from mediafleet.kinds.transcode.hardware_facts import encoders_of
 from mediafleet.kinds.transcode.options import VideoOptions, combine, find_misfit
 from mediafleet.kinds.transcode.presets import ContainerName, Preset, VideoPreset, load_presets
 from mediafleet.kinds.transcode.split import Sharing
@@ -125,6 +126,10 @@ class TranscodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether the result takes the source's place; a result that is not good enough leaves the source there."""
     restore: Annotated[str, Meta(max_length=80)] = ""
     """A job whose source is brought back instead; the input is the file as it is kept."""
+    hardware: Literal["never", "prefer", "require"] = "never"
+    """Whether the picture is encoded on a graphics card: if one works and loses nothing more, or on nothing else."""
+    hardware_decode: bool = False
+    """Let FFmpeg decode on a graphics card where it can; what it cannot, the CPU decodes."""
     losses: Literal["warn", "refuse"] = "warn"
     """What becomes of a job whose output would lack anything of its source: it warns, or makes nothing."""
     dry_run: bool = False
@@ -149,6 +154,8 @@ class TranscodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"the preset {self.preset!r} encodes no picture, so there is no 'verify.vmaf_min' to reach"
             )
         self._check_container(preset)
+        if self.hardware == "require" and preset.video and not encoders_of(preset.video.codec):
+            raise ValueError(f"no hardware encoder of {preset.video.codec} is known; 'hardware' cannot be 'require'")
 
     def _known_preset(self) -> Preset:
         presets = load_presets()

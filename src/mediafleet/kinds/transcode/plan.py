@@ -26,6 +26,7 @@ from mediafleet.kinds.transcode.chunk_arguments import ChunkJob, check_chunkable
 from mediafleet.kinds.transcode.chunk_checks import check_borders
 from mediafleet.kinds.transcode.chunks import Chunk, NeedsWholeFile
 from mediafleet.kinds.transcode.containers import CONTAINERS
+from mediafleet.kinds.transcode.hardware_facts import any_hardware
 from mediafleet.kinds.transcode.index import FrameIndex
 from mediafleet.kinds.transcode.orders import ChunkOrder, FileOrder, read_answer, write
 from mediafleet.kinds.transcode.params import AUDIO_ENCODERS, TranscodeParams, preset_of
@@ -56,6 +57,9 @@ def needed_encoders(params: TranscodeParams) -> tuple[str, ...]:
     # Decided before anybody has looked into the source, so an encoder that only perhaps runs counts as needed:
     # a task that finds it missing half-way has spent a try and a download.
     needed = {preset.video.encoder} if preset.video is not None else set[str]()
+    # Who only prefers hardware needs the CPU's encoder still, and the node decides.
+    if preset.video is not None and params.hardware == "require":
+        needed = {any_hardware(preset.video.codec)}
     wanted = params.audio.codec
     if wanted in AUDIO_ENCODERS:
         needed.add(AUDIO_ENCODERS[wanted])
@@ -67,7 +71,8 @@ def needed_encoders(params: TranscodeParams) -> tuple[str, ...]:
 
 def may_share(params: TranscodeParams) -> bool:
     """Tell whether a file may be encoded in chunks, as far as what is asked for goes."""
-    if params.dry_run:
+    # All chunks must come from one encoder, and which hardware a node has is its own to know.
+    if params.dry_run or params.hardware != "never":
         return False
     return params.chunks is not Sharing.NEVER and preset_of(params).video is not None and not params.bitrate
 

@@ -77,11 +77,13 @@ class OutputPlan(msgspec.Struct, frozen=True):
     left_out: tuple[LeftOut, ...] = ()
     losses: tuple[Loss, ...] = ()
     """Everything that the output lacks against the source."""
+    notes: tuple[str, ...] = ()
+    """What else its user should know, as that no hardware could be used."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One sentence for each loss."""
-        return tuple(loss.sentence for loss in self.losses)
+        """One sentence for each loss, and the notes."""
+        return (*(loss.sentence for loss in self.losses), *self.notes)
 
     @property
     def covers(self) -> tuple[StreamPlan, ...]:
