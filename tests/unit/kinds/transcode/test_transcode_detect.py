@@ -45,7 +45,7 @@ async def test_a_listed_encoder_that_fails_is_missing_with_its_reason(tmp_path: 
 
 async def test_hardware_counts_when_one_of_its_encoders_works(tmp_path: Path) -> None:
     found = await try_encoders(LocalDetectContext(tmp_path), pretender(tmp_path, working="hevc_vaapi"))
-    assert found.capabilities == {"encoder:hevc_vaapi", "hw:vaapi"}
+    assert found.capabilities == {"encoder:hevc_vaapi", "encoder:hevc@hardware", "hw:vaapi"}
     assert "hw:vaapi" not in found.missing
 
 
