@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mediafleet.ops.settings import Settings
 
 _NO_OPTIONS = ClientOptions()
+_ENCODER = "encoder:"
 _DETECT_GRACE_S = 2.0
 
 
@@ -269,12 +270,24 @@ def _describe(url: str, stats: dict[str, Any]) -> str:
     return f"{url} answers; nodes: {', '.join(f'{count} {state}' for state, count in nodes.items()) or 'none'}"
 
 
+def encoder_rows(report: Report) -> list[tuple[str, str, str]]:
+    """Return each encoder that was tried, whether it works, and why not; those that work stand first."""
+    offered = {name for one in report.executors for name in one.capabilities if name.startswith(_ENCODER)}
+    # A word for "any of these" is no encoder.
+    working = sorted(name.removeprefix(_ENCODER) for name in offered if "@" not in name)
+    failed = sorted(name for name in report.missing if name.startswith(_ENCODER))
+    rows = [(name, "yes", "a test encode succeeded") for name in working]
+    return rows + [(name.removeprefix(_ENCODER), "no", report.missing[name]) for name in failed]
+
+
 def tell(report: Report, output: Output) -> None:
     """Print the report for people."""
     for one in report.findings:
         mark = "✓" if one.is_good else "✗" if one.is_needed else "–"
         output.say(f"{mark} {one.topic}: {one.text}")
+    if rows := encoder_rows(report):
+        output.table(("ENCODER", "WORKS", "REASON"), rows, empty="")
     for name, reason in sorted(report.missing.items()):
-        if not name.startswith("kind:"):
+        if not name.startswith(("kind:", _ENCODER)):
             output.say(f"– {name}: {reason}")
     output.say("A fleet can work here." if report.is_good else "A fleet cannot work here; see the lines with ✗.")

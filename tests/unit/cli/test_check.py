@@ -99,10 +99,10 @@ def test_only_what_is_needed_decides() -> None:
 
 def test_the_report_marks_what_is_good_what_is_not_and_what_need_not_be(capsys: pytest.CaptureFixture[str]) -> None:
     report = Report([Finding("a", "here"), Finding("b", "away", is_good=False, is_needed=False)])
-    report.missing = {"encoder:hevc": "not built in", "kind:x": "told above"}
+    report.missing = {"encoder:hevc": "not built in", "hw:cuda": "no card", "kind:x": "told above"}
     tell(report, Output())
     assert capsys.readouterr().out.splitlines() == [
-        "✓ a: here", "– b: away", "– encoder:hevc: not built in", "A fleet can work here.",
+        "✓ a: here", "– b: away", "ENCODER  WORKS  REASON", "hevc     no     not built in", "– hw:cuda: no card", "A fleet can work here.",
     ]  # fmt: skip
 
 
