@@ -114,7 +114,7 @@ class Track:
         self.packets = 0
         self.start: int | None = None
         self.end: int | None = None
-        self.last_duration = 0
+        self.first_duration = self.last_duration = 0
         self.tries_left = _DECODE_TRIES if stream.type == "video" else 0
         self.frame: Any = None
         self.is_timed = stream.type == "audio" or (
@@ -136,7 +136,8 @@ class Track:
             self.times.append(packet.pts)
         duration = packet.duration or 0
         # Packets come in the order of decoding; with B-frames neither the first nor the last of them is so in time.
-        self.start = packet.pts if self.start is None else min(self.start, packet.pts)
+        if self.start is None or packet.pts < self.start:
+            self.start, self.first_duration = packet.pts, duration
         if self.end is None or packet.pts + duration >= self.end:
             self.end, self.last_duration = packet.pts + duration, duration
 
@@ -280,6 +281,7 @@ def _describe(track: Track) -> dict[str, Any]:
         "start_s": start,
         "length_s": length,
         "frame_s": frame,
+        "lead_s": _seconds(track.first_duration, stream.time_base) or 0.0,
         "packets": track.packets,
         "metadata": [name[:_MOST_CHARACTERS] for name in sorted(stream.metadata)[:_MOST_TAGS]],
     }

@@ -34,6 +34,8 @@ class StreamInfo(msgspec.Struct, frozen=True):
     """From the start of the first to the end of the last packet that is shown; None where there is none."""
     frame_s: float = 0.0
     """Length of one frame: the longer of average and last."""
+    lead_s: float = 0.0
+    """Length of the first packet, of which a decoder of sound may make nothing but its own start."""
     packets: int = 0
     """Packets that are shown; those that an edit list hides are not counted."""
     metadata: tuple[str, ...] = ()

@@ -101,6 +101,8 @@ def _compare_times(source: StreamInfo, made: StreamInfo, *, who: str, shift_s: f
     if made.length_s is None or made.start_s is None:
         return [f"{who} is empty"]
     frame_s = max(source.frame_s, made.frame_s)
+    if source.type == "audio" and made.codec != source.codec:
+        frame_s = max(frame_s, source.lead_s)
     padding = _MP3_PADDING_S if codec == "mp3" else 0.0
     allowed = max(frame_s, _DURATION_SHARE * source.length_s) + _CLOCK_S + padding
     faults: list[str] = []

@@ -104,3 +104,11 @@ def test_a_header_is_not_believed_where_it_cannot_know() -> None:
     assert truncation(video(length_s=5.0), declared_s=None) == ""
     assert truncation(video(length_s=9.6)) == ""
     assert truncation(video(length_s=5.0), subtitle("subrip", start_s=0.0, length_s=10.0)) == ""
+
+
+@pytest.mark.parametrize(("lead_s", "good"), [(0.0672, True), (0.021, False)])
+def test_sound_that_is_encoded_may_lose_the_packet_with_which_its_decoder_begins(lead_s: float, *, good: bool) -> None:
+    before = sound(codec="dts", length_s=1.089, lead_s=lead_s)
+    after = sound(codec="aac", start_s=0.068, length_s=1.021)
+    source, output = media(video(), before), media(video(), after)
+    assert (find_faults(source, output, plan_output(source, PARAMS, name="a.mkv"), PARAMS) == []) is good
