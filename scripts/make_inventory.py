@@ -25,6 +25,7 @@ from mediafleet.cli._inputs import Source, find_sources
 from mediafleet.cli._plan import open_starter
 from mediafleet.domain.errors import MediafleetError
 from mediafleet.kinds.transcode.inventory import Difference, compare
+from mediafleet.kinds.transcode.losses import Topic
 from mediafleet.kinds.transcode.params import TranscodeParams
 from mediafleet.kinds.transcode.probe import Starter, probe
 from mediafleet.kinds.transcode.streams import OutputPlan, plan_output
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 CONTAINERS = {"h264": "mp4", "hevc": "mkv", "av1": "mkv", "vp9": "webm", "copy": "mkv"}
 """Preset → container that is asked for."""
+DAMAGE = "The source is damaged"
 COLUMNS = (
     *("file", "preset", "streams", "chapters", "attachments", "colour", "HDR", "rotation", "SAR", "duration"),
     *("frames", "announced", "NOT announced", "said"),
@@ -55,6 +57,8 @@ class Case:
     """Why there is no plan."""
     failure: str = ""
     """Why the job failed."""
+    damage: str = ""
+    """What the job said of a damaged source."""
     output: MediaInfo | None = None
     differences: list[Difference] = field(default_factory=list[Difference])
 
@@ -104,11 +108,18 @@ async def look_at_result(starter: Starter, case: Case, item: dict[str, Any]) -> 
     case.output = await probe(starter, path, name=path.name)
     if case.plan and case.source:
         case.differences = compare(case.source, case.output, case.plan, case.params)
+    case.damage = next((text for text in item["warnings"] if text.startswith(DAMAGE)), "")
+    if case.damage:
+        # What cannot be decoded is known only afterwards, and the job says so.
+        told = (
+            msgspec.structs.replace(one, announced=one.announced or one.topic is Topic.RATE) for one in case.differences
+        )
+        case.differences = list(told)
 
 
 def row(case: Case) -> tuple[str, ...]:
     """Return the case as a line of the table."""
-    said = case.refusal or case.failure
+    said = case.refusal or case.failure or case.damage
     if case.source is None or case.output is None:
         return (case.path.name, case.params.preset, *[""] * (len(COLUMNS) - 3), said)
     both = (case.source, case.output)
