@@ -73,6 +73,10 @@ def compare(source: MediaInfo, output: MediaInfo, plan: OutputPlan, params: Tran
         if one.is_lost
     ]
     found += _compare_files(source, output)
+    pictures = [one.source for one in plan.streams if one.source.type == "video" and not one.source.is_cover]
+    # The first, to which the plan counts it as well; told once.
+    if source.dolby_vision and not output.dolby_vision and pictures and not pictures[0].dolby_vision:
+        found.append(Difference(Topic.DYNAMIC_HDR, "Dolby Vision data", "there", "missing", pictures[0].index))
     return [msgspec.structs.replace(one, announced=is_announced(one, plan.losses)) for one in found]
 
 

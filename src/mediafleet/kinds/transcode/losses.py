@@ -101,6 +101,8 @@ _OWN = frozenset(
 )
 """Tags of a container's own, or that are told of by themselves."""
 _LOUDNESS = ("replaygain_", "r128_")
+_DIMMEST_DISPLAY = 1.0
+"""Candela a square metre; encoders round to nought what some files claim."""
 _MOST_NAMED = 8
 """Tags that are named one by one."""
 _DOLBY_ONLY = 5
@@ -146,6 +148,9 @@ def picture_losses(stream: StreamInfo, params: TranscodeParams, *, dolby_vision:
         said.append((Topic.FIELDS, what))
     if stream.rotation % 90:
         said.append((Topic.TURN, f"is turned by {stream.rotation}°, and what then lies outside its frame is cut off"))
+    if stream.mastering and stream.mastering[-1] < _DIMMEST_DISPLAY:
+        what = f"says of its display that it shows {stream.mastering[-1]:g} cd/m², which cannot be true and may not be kept"
+        said.append((Topic.EXTRAS, what))
     dropped = [word for word in stream.extras if word not in video.facts.carries]
     # Asked for: what describes the brightness of HDR would be a lie about SDR.
     asked = {"mastering", "light"} if filters.tone_map else set[str]()

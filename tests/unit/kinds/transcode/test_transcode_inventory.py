@@ -149,3 +149,11 @@ def test_a_loss_that_nobody_foresaw_is_told_in_one_sentence() -> None:
     one = Difference(Topic.LANGUAGE, "language", "eng", "none", stream=2)
     assert one.sentence == "Stream 2 lost something that was not foreseen: its language was eng and is none."
     assert msgspec.structs.replace(one, stream=None).sentence.startswith("The file lost")
+
+
+@pytest.mark.parametrize(("preset", "announced"), [("hevc", True), ("copy", False)])
+def test_dolby_vision_that_only_the_header_told_of_is_missed_too(preset: str, *, announced: bool) -> None:
+    source, bare = media(video(), dolby_vision=True), media(video())
+    wanted = params(preset=preset)
+    assert differences(source, bare, wanted) == [(Topic.DYNAMIC_HDR, 0, announced)]
+    assert differences(source, media(video(), dolby_vision=True), wanted) == []

@@ -163,3 +163,9 @@ def test_a_job_that_may_lose_nothing_is_refused_with_what_it_would_lose() -> Non
     with pytest.raises(UnreadableMedia, match=r"which the job forbids: Subtitle stream 1.*plain text"):
         topics(info, params(losses="refuse"))
     assert topics(info, params(losses="refuse", container="mkv")) == []
+
+
+def test_a_display_that_cannot_be_true_may_not_be_kept() -> None:
+    chromaticities = (0.68, 0.32, 0.265, 0.69, 0.15, 0.06, 0.3127, 0.329)
+    assert topics(media(video(mastering=(*chromaticities, 0.005, 0.1)))) == [("extras", 0)]
+    assert topics(media(video(mastering=(*chromaticities, 0.005, 1000.0)))) == []
