@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests_support.aftermath import check_aftermath
 from tests_support.fleet_process import FleetProcesses, wait_for
 
 from mediafleet.artifacts.fingerprint import path_of_uri
@@ -84,7 +85,7 @@ def test_a_node_is_killed_while_it_replaces_and_comes_back(
     replacing.start_node("a")
 
     check_replaced(replacing.wait_status(job, "completed", "failed"), film, before)
-    replacing.wait_idle()
+    check_aftermath(replacing, replacing.accepted)
 
 
 def test_a_node_is_killed_while_it_replaces_and_another_goes_on(replacing: FleetProcesses, film: Path) -> None:
@@ -95,6 +96,7 @@ def test_a_node_is_killed_while_it_replaces_and_another_goes_on(replacing: Fleet
     del replacing.nodes["a"]
     replacing.start_node("b")
     check_replaced(replacing.wait_status(job, "completed", "failed"), film, before)
+    check_aftermath(replacing, replacing.accepted)
 
 
 def test_all_is_killed_while_a_result_takes_its_place_and_while_the_original_comes_back(
@@ -122,6 +124,7 @@ def test_all_is_killed_while_a_result_takes_its_place_and_while_the_original_com
     assert path_of_uri(restored["result"]["restored"]) == film
     assert digest(film) == before
     assert sorted(path.name for path in film.parent.iterdir()) == [".mediafleet-trash", "film.mkv"]
+    check_aftermath(replacing, replacing.accepted)
 
 
 def test_where_no_node_may_replace_files_the_source_stays_and_the_job_waits(fleet: FleetProcesses, film: Path) -> None:
@@ -130,3 +133,5 @@ def test_where_no_node_may_replace_files_the_source_stays_and_the_job_waits(flee
     job = submit(fleet, film)
     wait_for(lambda: "files:replace" in json.dumps(fleet.get(f"/api/v1/jobs/{job}/why")), "the reason")
     assert digest(film) == before
+    fleet.delete(f"/api/v1/jobs/{job}")
+    check_aftermath(fleet, fleet.accepted)

@@ -13,6 +13,7 @@ from mediafleet.cli._text import duration_text, size_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_ALWAYS_TOLD = "preset"
 _DIGITS = 3
 """Digits after the point: measures are no better, and their tails hide what counts."""
 
@@ -59,7 +60,7 @@ def value_lines(values: Mapping[str, Any], defaults: Mapping[str, Any] | None = 
     shown: list[tuple[str, str]] = []
     for name, value in values.items():
         default = (defaults or {}).get(name)
-        if not _is_set(value, default):
+        if not _is_set(name, value, default):
             continue
         if records := _records(value):
             shown += [(f"{name} {number}", _record(one, None)) for number, one in enumerate(records, 1)]
@@ -76,10 +77,13 @@ def _records(value: object) -> list[dict[str, Any]]:
     return []
 
 
-def _is_set(value: object, default: object) -> bool:
+def _is_set(name: str, value: object, default: object) -> bool:
     if isinstance(value, (dict, list)):
         return value not in ({}, [], default)
     if value is None or value == "":
+        return False
+    # A word that nobody chose says nothing, but for the one that names what is made.
+    if isinstance(value, str) and value == default and name != _ALWAYS_TOLD:
         return False
     # 0 may be a choice (the best quality there is) or nothing at all; only the default tells which.
     return bool(value) or value != default or type(value) is not type(default)
@@ -116,7 +120,7 @@ def _record(values: Mapping[str, Any], defaults: Mapping[str, Any] | None) -> st
         default = (defaults or {}).get(name)
         if isinstance(value, (dict, list)):
             pairs += [(name, _compact(cast("object", value)))] if value else []
-        elif _is_set(value, default):
+        elif _is_set(name, value, default):
             pairs.append(_measure(name, value, default))
     return " ".join(f"{name}={_word(text)}" for name, text in pairs)
 

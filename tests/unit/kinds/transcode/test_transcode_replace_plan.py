@@ -12,9 +12,10 @@ from mediafleet.domain.artifact import ArtifactRef, Fingerprint
 from mediafleet.domain.errors import ErrorInfo, InvalidParams
 from mediafleet.domain.job import Job
 from mediafleet.domain.lifecycle import PriorityClass, TaskState
-from mediafleet.domain.plan import Complete, Expand, Fail, FinishedTask, NewTask
+from mediafleet.domain.plan import Complete, Expand, Fail, FinishedTask, NewTask, Step
+from mediafleet.domain.room import Room
 from mediafleet.kinds.transcode import KIND
-from mediafleet.kinds.transcode.plan import plan_transcode
+from mediafleet.kinds.transcode.plan import plan_transcode, weigh_transcode
 from mediafleet.kinds.transcode.replace_plan import ReplaceOrder
 
 FILM = ArtifactRef("a0-1", "film.mkv", "file:///m/film.mkv", 5, fingerprint=Fingerprint(5, "0"))
@@ -38,6 +39,11 @@ MADE = finished("transcode", outputs=(RESULT,), result={"size": 3, "source_mtime
 REPLACING: dict[str, Any] = {"replace": {"days": 2}}
 
 
+def after(*tasks: FinishedTask) -> Step:
+    """Return what the plan says once these are final."""
+    return weigh_transcode(job(**REPLACING), tasks, Room(tasks=frozenset(task.name for task in tasks)))
+
+
 def test_the_job_does_not_end_with_its_transcode() -> None:
     step = plan_transcode(job(**REPLACING), ())
     assert isinstance(step, Expand)
@@ -45,7 +51,7 @@ def test_the_job_does_not_end_with_its_transcode() -> None:
 
 
 def test_the_result_is_put_in_place_where_files_may_be_replaced_and_rather_where_it_was_made() -> None:
-    step = plan_transcode(job(**REPLACING), (MADE,))
+    step = after(MADE)
     assert isinstance(step, Expand)
     (task,) = step.tasks
     assert isinstance(task, NewTask)
@@ -57,14 +63,14 @@ def test_the_result_is_put_in_place_where_files_may_be_replaced_and_rather_where
 
 def test_the_job_tells_of_both_and_keeps_no_second_copy() -> None:
     placed = finished("replace", result={"path": "file:///m/film.mp4"}, warnings=("w2",))
-    assert plan_transcode(job(**REPLACING), (MADE, placed)) == Complete(
+    assert after(MADE, placed) == Complete(
         {"size": 3, "source_mtime_ns": "17", "replaced": {"path": "file:///m/film.mp4"}}, (), ("w1", "w2")
     )
 
 
 def test_a_transcode_without_a_result_leaves_the_source_and_is_no_failure() -> None:
     kept = finished("transcode", result={"size": 9}, warnings=("The original stays.",))
-    assert plan_transcode(job(**REPLACING), (kept,)) == Complete({"size": 9}, (), ("The original stays.",))
+    assert after(kept) == Complete({"size": 9}, (), ("The original stays.",))
 
 
 @pytest.mark.parametrize("name", ["transcode", "replace"])
@@ -72,7 +78,7 @@ def test_what_fails_fails_the_job_with_its_own_sentence(name: str) -> None:
     error = ErrorInfo("conflict", "film.mkv has changed.")
     failed = finished(name, state=TaskState.FAILED, error=error)
     done = () if name == "transcode" else (MADE,)
-    assert plan_transcode(job(**REPLACING), (*done, failed)) == Fail(error)
+    assert after(*done, failed) == Fail(error)
 
 
 def test_what_was_uploaded_cannot_be_replaced_or_restored() -> None:
