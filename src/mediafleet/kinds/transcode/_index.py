@@ -12,6 +12,7 @@ import hashlib
 import json
 import runpy
 import sys
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,27 @@ import av.logging
 
 
 def _read(container: Any, stream: Any) -> tuple[list[Any], str]:
-    """Return the packets that are shown as (pts, dts, is key, duration), and what broke off the reading."""
+    """Return the packets that are shown as (pts, dts, is key, duration, first byte, end), and what broke off the reading."""
     found: list[Any] = []
     try:
         # Empty packets only flush a decoder; discarded ones are hidden by an edit list.
         shown = (packet for packet in container.demux(stream) if packet.size and not packet.is_discard)
         # One by one, so that what came before an error stays.
-        found.extend((packet.pts, packet.dts, packet.is_keyframe, packet.duration or 0) for packet in shown)
+        found.extend(map(_row, shown))
     except av.error.FFmpegError as error:
         return found, error.strerror or str(error)
     return found, ""
+
+
+def _row(packet: Any) -> tuple[Any, ...]:
+    begin = -1 if packet.pos is None else packet.pos
+    return packet.pts, packet.dts, packet.is_keyframe, packet.duration or 0, begin, begin + packet.size
+
+
+def _ends(timed: list[Any]) -> list[int]:
+    """Return for each picture in the order of showing where in the file it and all that are shown before it end."""
+    # Not where it ends itself: pictures lie in the order of decoding.
+    return list(accumulate((packet[5] for packet in timed), max))
 
 
 def index(path: str, demuxers: str, number: int, *, most_pixels: int) -> dict[str, Any]:
@@ -42,11 +54,14 @@ def index(path: str, demuxers: str, number: int, *, most_pixels: int) -> dict[st
         base = stream.time_base
         header = bytes(stream.codec_context.extradata or b"")
     timed = sorted(packet for packet in packets if packet[0] is not None)
+    is_placed = all(packet[4] >= 0 for packet in timed)
     return {
         "time_base": [base.numerator, base.denominator] if base else [1, 1000],
         "pts": [packet[0] for packet in timed],
         # A stream may be entered wherever both times of a key picture have come: which of the two counts, formats differ.
-        "keys": [[pts, pts if dts is None else min(pts, dts)] for pts, dts, is_key, _ in timed if is_key],
+        "keys": [[one[0], one[0] if one[1] is None else min(one[:2])] for one in timed if one[2]],
+        "begins": [one[4] for one in timed if one[2]] if is_placed else [],
+        "ends": _ends(timed) if is_placed else [],
         "last_duration": timed[-1][3] if timed else 0,
         "untimed": len(packets) - len(timed),
         "header": hashlib.sha256(header).hexdigest(),

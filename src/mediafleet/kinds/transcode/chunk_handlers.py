@@ -22,11 +22,12 @@ from mediafleet.kinds.transcode.orders import Answer, ChunkOrder, write
 from mediafleet.kinds.transcode.streams import plan_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from mediafleet.domain.artifact import ArtifactRef
     from mediafleet.kinds.seam import TaskContext
+    from mediafleet.kinds.transcode.chunk_checks import ChunkReport
     from mediafleet.kinds.transcode.program import Ffmpeg
     from mediafleet.kinds.transcode.progress import Position
 
@@ -68,11 +69,21 @@ class ChunkHandler(_Handler):
     async def run(self, task: FileTask, order: ChunkOrder, job: ChunkJob) -> TaskResult:
         """Fetch, encode, check, publish."""
         (chunk,) = order.chunks
-        source = await task.open()
         started = time.monotonic()
         length_s = float((chunk.end - chunk.start) * job.index.tick)
         note = _progress(task.context, length_s)
-        report = await encode_chunk(task.tools(), job, chunk, source=source, on_progress=note)
+
+        async def encode(ranges: Sequence[tuple[int, int]] | None) -> ChunkReport:
+            source = await task.open(ranges)
+            return await encode_chunk(task.tools(), job, chunk, source=source, on_progress=note)
+
+        try:
+            report = await encode(needed_bytes(order))
+        except (NeedsWholeFile, MediafleetError) as doubt:
+            # What looks damaged may only lack bytes that nobody thought were needed.
+            if needed_bytes(order) is None or (isinstance(doubt, MediafleetError) and doubt.retryable):
+                raise
+            report = await encode(None)
         seconds = time.monotonic() - started
         artifact = await task.context.publish(
             chunk_path(task.context.workspace, chunk), name=f"chunk-{chunk.number}.mp4"
@@ -113,6 +124,14 @@ class JoinHandler(_Handler):
         )
         result = await task.publish(made, order.info)
         return msgspec.structs.replace(result, result={**result.result, "chunks": len(order.chunks)})
+
+
+def needed_bytes(order: ChunkOrder) -> tuple[tuple[int, int], ...] | None:
+    """Return the bytes of the source that a chunk's FFmpeg reads, half-open; None for all of them."""
+    (chunk,) = order.chunks
+    if chunk.span is None or not order.tail:
+        return None
+    return (0, order.head), chunk.span, (order.tail, order.info.size)
 
 
 async def _bring(context: TaskContext, ref: ArtifactRef, path: Path) -> Path:

@@ -30,6 +30,10 @@ _REORDER_S = Fraction(14, 100)
 _UNINDEXED_S = Fraction(1)
 """How far before a key picture to enter a format without an index, where a seek only finds the neighbourhood."""
 _INDEXED = frozenset({"mov", "mp4", "matroska", "webm"})
+_CLUSTER_BYTES = 6 << 20
+"""Matroska is entered at the beginning of a cluster; usual ones have 5 MiB at most."""
+_READ_AHEAD = 96
+"""Pictures that FFmpeg's threads and queues may hold at once."""
 _PREROLL_SHARE = 1
 """Pictures decoded only to be thrown away, at most so many for one that is kept."""
 
@@ -59,6 +63,8 @@ class Chunk(msgspec.Struct, frozen=True):
     """Where to enter the file; None for its beginning."""
     preroll: int = 0
     """Pictures between the key picture before it and its start: they are decoded for nothing."""
+    span: tuple[int, int] | None = None
+    """The bytes of the file, half-open, that its FFmpeg reads beside head and tail; None where nobody knows."""
 
 
 def plan_chunks(
@@ -171,7 +177,16 @@ def _make_chunk(index: FrameIndex, number: int, *, begin: int, stop: int, is_ind
         is_last=is_last,
         seek=_seek_place(index, key, is_indexed=is_indexed) if begin and key > 0 else None,
         preroll=begin - bisect_left(index.pts, index.keys[key][0]) if key >= 0 else begin,
+        span=_span(index, max(key, 0), stop) if is_indexed and index.begins else None,
     )
+
+
+def _span(index: FrameIndex, key: int, stop: int) -> tuple[int, int]:
+    """Return the bytes from a place before a key picture to one behind the last picture of a chunk."""
+    # An entry may begin with the cluster that the key picture lies in, or with the key picture before.
+    begin = min(index.begins[max(0, key - 1)], index.begins[key] - _CLUSTER_BYTES)
+    # FFmpeg has read on for some pictures when it notices that it has enough.
+    return max(0, begin), index.ends[min(stop + _READ_AHEAD, len(index.ends) - 1)]
 
 
 def _seek_place(index: FrameIndex, key: int, *, is_indexed: bool) -> int | None:

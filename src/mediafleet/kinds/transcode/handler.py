@@ -39,7 +39,7 @@ from mediafleet.kinds.transcode.verifying import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mediafleet.kinds.seam import TaskContext
     from mediafleet.kinds.transcode.progress import Position
@@ -81,10 +81,10 @@ class FileTask:
         self.extra: dict[str, Any] = {}
         self.seconds: dict[str, float] = {"probe_s": 0.0, "encode_s": 0.0, "verify_s": 0.0}
 
-    async def open(self) -> Path:
-        """Fetch the source; return it under a plain name in the workspace."""
+    async def open(self, ranges: Sequence[tuple[int, int]] | None = None) -> Path:
+        """Fetch the source, or some of it; return it under a plain name in the workspace."""
         ref = self.context.spec.inputs[0]
-        path = await self.context.fetch(ref)
+        path = await self.context.fetch(ref, ranges=ranges)
         self.extra[SOURCE_MTIME] = look_in_place(self.params, ref, path)
         return self.link(path, "input")
 
@@ -120,6 +120,7 @@ class FileTask:
         ending = path.suffix.lower() if path.suffix[1:].isalnum() and path.suffix.isascii() else ""
         link = self.context.workspace / f"{name}{ending}"
         # A link and not a copy: inputs are large, and one that is used in place must not be renamed.
+        link.unlink(missing_ok=True)
         link.symlink_to(path.absolute())
         return link
 
@@ -142,7 +143,9 @@ class FileTask:
             units = plan_chunks(job.index, slots=MOST_UNITS // CHUNKS_PER_SLOT, demuxer=info.format)
         except NeedsWholeFile:
             return None
-        return Survey(info, job.index.time_base, job.index.pts[0], units)
+        index = job.index
+        head, tail = (min(index.begins), index.ends[-1]) if index.begins else (0, 0)
+        return Survey(info, index.time_base, index.pts[0], units, head, tail)
 
     def tools(self) -> Tools:
         """Return what chunks are made with."""

@@ -28,6 +28,9 @@ class ChunkOrder(msgspec.Struct, frozen=True, omit_defaults=True):
     time_base: tuple[int, int]
     first: int
     """When the source's first picture is shown, in ticks."""
+    head: int = 0
+    tail: int = 0
+    """As in the survey."""
     chunks: tuple[Chunk, ...] = ()
     """The one to encode, or all to join."""
     has_sound: bool = False

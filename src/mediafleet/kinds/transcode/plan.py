@@ -168,7 +168,8 @@ class _Shared:
         return count_chunks(self.survey, self.params.chunks, self.room, encoder=encoder, capabilities=capabilities)
 
     def _order(self, chunks: Sequence[Chunk] = ()) -> ChunkOrder:
-        return ChunkOrder(self.survey.info, self.survey.time_base, self.survey.first, tuple(chunks))
+        found = self.survey
+        return ChunkOrder(found.info, found.time_base, found.first, found.head, found.tail, tuple(chunks))
 
     def _task(self, name: str, step: str, order: ChunkOrder, weight: float) -> NewTask:
         payload = write(order)

@@ -45,6 +45,10 @@ class Survey(msgspec.Struct, frozen=True):
     """When the first picture is shown, in ticks."""
     units: tuple[Chunk, ...]
     """The finest cut, in order."""
+    head: int = 0
+    """Bytes before the first picture: what the file says of itself."""
+    tail: int = 0
+    """Where the last picture ends; behind it lies what else the file says of itself."""
 
 
 def usable_slots(encoder: str, by_node: Mapping[str, int]) -> int:
@@ -93,4 +97,5 @@ def _join(units: Sequence[Chunk], number: int) -> Chunk:
         end=last.end,
         frames=sum(unit.frames for unit in units),
         is_last=last.is_last,
+        span=(units[0].span[0], last.span[1]) if units[0].span and last.span else None,
     )
