@@ -33,10 +33,6 @@ class FrameIndex(msgspec.Struct, frozen=True):
     """When each shown picture starts, in order of showing; equal where two are shown at once."""
     keys: tuple[tuple[int, int], ...] = ()
     """Key pictures: when they are shown, and the earlier of that and when they are to be decoded."""
-    begins: tuple[int, ...] = ()
-    """Where in the file the packet of each key picture begins, as it stands in `keys`; empty where nobody knows."""
-    ends: tuple[int, ...] = ()
-    """For each picture of `pts`: the byte behind it and all that are shown before it; empty where nobody knows."""
     last_duration: int = 0
     """Ticks that the last picture stays; 0 where the file does not say."""
     untimed: int = 0
@@ -45,6 +41,10 @@ class FrameIndex(msgspec.Struct, frozen=True):
     """Digest of what the container stores for the decoder beside the pictures (parameter sets)."""
     broken: str = ""
     """Why reading stopped early; empty where it did not."""
+    begins: tuple[int, ...] = ()
+    """Where in the file the packet of each key picture begins, as it stands in `keys`; empty where nobody knows."""
+    ends: tuple[int, ...] = ()
+    """For each picture of `pts`: the byte behind it and all that are shown before it; empty where nobody knows."""
 
     @property
     def tick(self) -> Fraction:
