@@ -17,6 +17,7 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
+from mediafleet.bench.chunks import measure_chunks, measure_split_ratios
 from mediafleet.bench.figure import Figure
 from mediafleet.bench.instances import measure_instances
 from mediafleet.bench.noop import measure_noop, measure_noop_with_peers
@@ -53,6 +54,14 @@ BENCHES: dict[str, Bench] = {
     ),
     "transcode": Bench(measure_overhead, ("transcode_overhead_ratio", "transcode_overhead_s", "transcode_verify_s")),
     "batch": Bench(measure_batch_overhead, ("batch_overhead_ratio", "batch_verify_s")),
+    "chunks": Bench(
+        measure_chunks,
+        ("chunk_speedup_ratio", "chunk_speedup_ratio_av1", "small_files_ratio", "chunk_scaling_4", "chunk_scaling_8"),
+    ),
+    "splits": Bench(
+        measure_split_ratios,
+        ("split_ratio_libx264", "split_ratio_libsvtav1", "split_ratio_libx265", "split_ratio_libvpx_vp9"),
+    ),
     "instances": Bench(measure_instances, ("two_instances_cpu_ratio", "reservations_doubled", "reservations_leaked")),
     "recovery": Bench(
         measure_recovery,

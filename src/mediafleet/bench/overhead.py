@@ -34,7 +34,7 @@ async def measure_overhead() -> list[Figure]:
         clip = Path(folder) / "long.mp4"
         await make_clip(clip, seconds=LONG_S, size="1280x720")
         async with bench_fleet("up") as fleet, aiohttp.ClientSession(fleet.url) as session:
-            await _until_ready(session)
+            await until_ready(session)
             rounds = [await _round(session, clip, Path(folder)) for _ in range(ROUNDS)]
     return overhead_figures(rounds)
 
@@ -61,7 +61,7 @@ async def measure_batch_overhead() -> list[Figure]:
         for clip in clips:
             await make_clip(clip, seconds=SMALL_S, size="1280x720")
         async with bench_fleet("up") as fleet, aiohttp.ClientSession(fleet.url) as session:
-            await _until_ready(session)
+            await until_ready(session)
             # A first file apart: it pays once for what every later one finds ready, and shows the command for plain runs.
             first = await _transcode(session, clips[:1])
             started = time.perf_counter()
@@ -69,7 +69,7 @@ async def measure_batch_overhead() -> list[Figure]:
             fleet_s = time.perf_counter() - started
         plain_s = 0.0
         for clip in clips:
-            plain_s += await _plain(first[0], clip, Path(folder) / "plain.mp4")
+            plain_s += await plain_ffmpeg(first[0], clip, Path(folder) / "plain.mp4")
     return batch_figures(fleet_s, plain_s, verifying_s(views))
 
 
@@ -98,14 +98,23 @@ async def _round(session: aiohttp.ClientSession, clip: Path, folder: Path) -> tu
     started = time.perf_counter()
     view = (await _transcode(session, [clip]))[0]
     fleet_s = time.perf_counter() - started
-    return fleet_s, await _plain(view, clip, folder / "plain.mp4"), float(view["result"]["verify_s"])
+    return fleet_s, await plain_ffmpeg(view, clip, folder / "plain.mp4"), float(view["result"]["verify_s"])
 
 
-async def _transcode(session: aiohttp.ClientSession, clips: list[Path]) -> list[dict[str, Any]]:
-    submissions = [{"kind": "transcode", "input": uri_of_path(clip), "params": PARAMS} for clip in clips]
+async def _transcode(session: aiohttp.ClientSession, clips: Sequence[Path]) -> list[dict[str, Any]]:
+    return await finished_jobs(session, await hand_in(session, clips, PARAMS))
+
+
+async def hand_in(session: aiohttp.ClientSession, clips: Sequence[Path], params: dict[str, Any]) -> list[str]:
+    """Submit a transcode of each file in one call; return the jobs."""
+    submissions = [{"kind": "transcode", "input": uri_of_path(clip), "params": params} for clip in clips]
     async with session.post("/api/v1/jobs", json=submissions) as response:
         response.raise_for_status()
-        jobs = [job["id"] for job in await response.json()]
+        return [job["id"] for job in await response.json()]
+
+
+async def finished_jobs(session: aiohttp.ClientSession, jobs: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the views of jobs once they are completed. Raises TaskFailed."""
     return [await _finished(session, job) for job in jobs]
 
 
@@ -121,9 +130,18 @@ async def _finished(session: aiohttp.ClientSession, job: str) -> dict[str, Any]:
         await asyncio.sleep(POLL_S)
 
 
-async def _plain(view: dict[str, Any], clip: Path, output: Path) -> float:
-    """Run the command that the fleet ran, on the same input, by itself; return the seconds."""
+async def plain_ffmpeg(view: dict[str, Any], clip: Path, output: Path, *, threads: int = 0) -> float:
+    """Run the command that the fleet ran, on the same input, by itself; return the seconds.
+
+    Args:
+        view: The fleet's job.
+        clip: The input.
+        output: Where to write.
+        threads: Of the encoder; 0 for as many as it likes.
+    """
     command = _command(view["result"]["command"], clip, output)
+    if threads:
+        command[-1:] = ["-threads", str(threads), command[-1]]
     started = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
@@ -141,11 +159,12 @@ def _command(shown: list[str], clip: Path, output: Path) -> list[str]:
     return [*words[:-1], f"file:{output}"]
 
 
-async def _until_ready(session: aiohttp.ClientSession) -> None:
+async def until_ready(session: aiohttp.ClientSession, *, nodes: int = 1) -> None:
+    """Wait until so many nodes take work. Raises SchedulerUnavailable."""
     deadline = time.monotonic() + JOIN_S
     while time.monotonic() < deadline:
         async with session.get("/api/v1/nodes") as response:
-            if any(node["state"] == "ready" for node in await response.json()):
+            if sum(node["state"] == "ready" for node in await response.json()) >= nodes:
                 return
         await asyncio.sleep(POLL_S)
     raise SchedulerUnavailable(

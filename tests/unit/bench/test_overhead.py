@@ -99,14 +99,14 @@ def test_plain_ffmpeg_gets_the_words_that_the_fleet_shows_with_real_paths() -> N
 async def test_plain_ffmpeg_really_runs_and_its_time_is_returned(tmp_path: Path) -> None:
     clip = await make_clip(tmp_path / "a.mp4", seconds=0.2)
     view = {"result": {"command": ["ffmpeg", "-y", "-i", "a.mp4", "-c", "copy", "out.mp4"]}}
-    assert await overhead._plain(view, clip, tmp_path / "plain.mp4") > 0
+    assert await overhead.plain_ffmpeg(view, clip, tmp_path / "plain.mp4") > 0
     assert (tmp_path / "plain.mp4").stat().st_size > 0
 
 
 async def test_a_plain_run_that_fails_is_no_measurement(tmp_path: Path) -> None:
     view = {"result": {"command": ["ffmpeg", "-y", "-i", "a.mp4", "out.mp4"]}}
     with pytest.raises(TaskFailed, match="Plain FFmpeg failed"):
-        await overhead._plain(view, tmp_path / "missing.mp4", tmp_path / "plain.mp4")
+        await overhead.plain_ffmpeg(view, tmp_path / "missing.mp4", tmp_path / "plain.mp4")
 
 
 async def test_jobs_are_handed_in_together_and_returned_in_order(scheduler: FakeScheduler) -> None:
@@ -126,7 +126,7 @@ async def test_a_job_that_failed_is_never_taken_for_a_fast_one(scheduler: FakeSc
 
 async def test_a_fleet_with_a_node_that_takes_work_is_ready(scheduler: FakeScheduler) -> None:
     async with aiohttp.ClientSession(scheduler.url) as session:
-        await overhead._until_ready(session)
+        await overhead.until_ready(session)
     assert scheduler.requests == ["GET /api/v1/nodes"]
 
 
@@ -134,4 +134,4 @@ async def test_a_fleet_whose_node_never_comes_is_given_up(monkeypatch: pytest.Mo
     monkeypatch.setattr(overhead, "JOIN_S", 0.0)
     async with aiohttp.ClientSession() as session:
         with pytest.raises(SchedulerUnavailable, match=r"No node .* was ready within 0 s"):
-            await overhead._until_ready(session)
+            await overhead.until_ready(session)

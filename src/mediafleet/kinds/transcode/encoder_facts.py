@@ -51,7 +51,7 @@ class VideoEncoder(msgspec.Struct, frozen=True):
     always: Words = ()
     split_ratio: float = 1.0
     """Time of a film in chunks on two processes of one core each, over that of one process on both cores; from 1 on, chunks
-    gain only on other machines. Measured by `mediafleet bench chunks`, docs/benchmarks.md has the last run."""
+    gain only on other machines. Measured by `mediafleet bench splits`, docs/benchmarks.md has the last run."""
     with_crf: Words = ()
     """What turns a bit rate off, where quality alone does not."""
     carries: frozenset[str] = STATIC

@@ -1,0 +1,199 @@
+"""One film on two nodes of one core each, against one plain FFmpeg with both cores, in the same run.
+
+The nodes are real processes that the system lets run on one core only, so that FFmpeg in them counts one core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import os
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from mediafleet.bench.figure import Figure
+from mediafleet.bench.fleet import bench_fleet
+from mediafleet.bench.overhead import finished_jobs, hand_in, plain_ffmpeg, until_ready
+from mediafleet.domain.errors import ConfigError
+from mediafleet.domain.plan import TaskSpec
+from mediafleet.kinds.transcode.chunk_checks import ChunkReport, check_borders
+from mediafleet.kinds.transcode.chunk_run import Tools, encode_chunk, join, open_job
+from mediafleet.kinds.transcode.chunks import plan_chunks
+from mediafleet.kinds.transcode.params import TranscodeParams
+from mediafleet.kinds.transcode.probe import probe
+from mediafleet.kinds.transcode.program import find_ffmpeg
+from mediafleet.kinds.transcode.streams import plan_output
+from mediafleet.testing import LocalTaskContext, run_ffmpeg
+
+SECONDS = 60
+SIZE = "1920x1080"
+NODES = 2
+FEWER, MORE = 4, 8
+SMALL_FILES, SMALL_S = 20, 6
+ENCODERS: dict[str, dict[str, Any]] = {
+    "libx264": {"preset": "h264", "speed": "medium"},
+    "libsvtav1": {"preset": "av1", "speed": "medium"},
+    "libx265": {"preset": "hevc", "speed": "fast"},
+    "libvpx-vp9": {"preset": "vp9", "speed": "fast"},
+}
+"""FFmpeg's name of each encoder → what is asked for; SVT-AV1's medium is its preset 8."""
+
+
+async def measure_chunks() -> list[Figure]:
+    """Measure a film with x264 and SVT-AV1 on two nodes, and small files."""
+    _check_system()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        film = await _film(folder / "film.mkv", SECONDS)
+        small = [await _film(folder / f"small-{n}.mkv", SMALL_S) for n in range(SMALL_FILES)]
+        async with _two_nodes(folder) as session:
+            figures = [await _one_film(session, film, "libx264", "chunk_speedup_ratio")]
+            figures.append(await _one_film(session, film, "libsvtav1", "chunk_speedup_ratio_av1"))
+            figures += await _many_files(session, small)
+        return figures + await _scaling(film, folder)
+
+
+async def measure_split_ratios() -> list[Figure]:
+    """Measure what each encoder gains or loses by chunks on one machine: the table that plans go by."""
+    _check_system()
+    with tempfile.TemporaryDirectory() as name:
+        film = await _film(Path(name) / "film.mkv", SECONDS)
+        async with _two_nodes(Path(name)) as session:
+            return [await _one_film(session, film, one, f"split_ratio_{one.replace('-', '_')}") for one in ENCODERS]
+
+
+def _check_system() -> None:
+    if not hasattr(os, "sched_setaffinity"):
+        raise ConfigError("Processes can be bound to one core on Linux only, so this is measured there.")
+
+
+async def _film(path: Path, seconds: int) -> Path:
+    # Moving noise on moving shapes: something for an encoder to do in every picture.
+    picture = f"testsrc2=s={SIZE}:r=25:d={seconds},noise=alls=12:allf=t"
+    words = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", f"sine=d={seconds}:r=48000"]
+    await run_ffmpeg([*words, "-c:v", "libx264", "-preset", "ultrafast", "-crf", "18", "-g", "50", "-c:a", "aac"], path)
+    return path
+
+
+@asynccontextmanager
+async def _two_nodes(folder: Path) -> AsyncGenerator[aiohttp.ClientSession]:
+    """Run a scheduler and two nodes of one slot, each on a core of its own."""
+    async with bench_fleet("scheduler") as fleet, aiohttp.ClientSession(fleet.url) as session:
+        nodes = [await _start_node(fleet.url, folder, number) for number in range(NODES)]
+        try:
+            await until_ready(session, nodes=NODES)
+            yield session
+        finally:
+            for node in nodes:
+                node.terminate()
+                await node.wait()
+
+
+async def _start_node(url: str, folder: Path, number: int) -> asyncio.subprocess.Process:
+    cores = sorted(os.sched_getaffinity(0))
+    core = cores[number % len(cores)]
+    words = ("-m", "mediafleet.cli", "node", "--scheduler", url, "--data", str(folder / f"node-{number}"))
+    program = (sys.executable, "-c", _PINNED, str(core), sys.executable, *words, "--name", f"one-core-{number}")
+    return await asyncio.create_subprocess_exec(
+        *program,
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "MEDIAFLEET_LOG__LEVEL": "error", "MEDIAFLEET_NODE__SLOTS": "1"},
+    )
+
+
+_PINNED = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); os.execv(sys.argv[2], sys.argv[2:])"
+
+
+async def _one_film(session: aiohttp.ClientSession, film: Path, encoder: str, name: str) -> Figure:
+    """Encode a film in chunks and with plain FFmpeg; the verifying decode is reported beside and not counted."""
+    params = {**ENCODERS[encoder], "container": "mkv", "chunks": "always"}
+    started = time.perf_counter()
+    (view,) = await finished_jobs(session, await hand_in(session, [film], params))
+    fleet_s = time.perf_counter() - started
+    # The command of a transcode of one piece, which is what a user would run.
+    (whole,) = await finished_jobs(session, await hand_in(session, [film], {**params, "chunks": "never"}))
+    plain_s = await plain_ffmpeg(whole, film, film.with_name("plain.mkv"), threads=NODES)
+    verify_s = float(view["result"]["verify_s"])
+    net = fleet_s - verify_s
+    about = (
+        f"plain ffmpeg with {NODES} threads {plain_s:.1f} s; {encoder}, {SECONDS} s of {SIZE}, "
+        f"{view['result'].get('chunks', 1)} chunks, the verifying decode of {verify_s:.1f} s not counted"
+    )
+    return Figure(name, net / plain_s, "", about, net / plain_s)
+
+
+async def _many_files(session: aiohttp.ClientSession, files: Sequence[Path]) -> list[Figure]:
+    params = {**ENCODERS["libx264"], "container": "mkv"}
+    await finished_jobs(session, await hand_in(session, files[:1], params))
+    started = time.perf_counter()
+    views = await finished_jobs(session, await hand_in(session, files, params))
+    fleet_s = time.perf_counter() - started
+    plain_s = 0.0
+    for file in files:
+        plain_s += await plain_ffmpeg(views[0], file, file.with_name("plain.mkv"), threads=NODES)
+    # Two nodes verify at the same time.
+    verify_s = sum(float(view["result"]["verify_s"]) for view in views) / NODES
+    net = fleet_s - verify_s
+    about = f"plain ffmpeg one by one {plain_s:.1f} s; {len(files)} files of {SMALL_S} s on {NODES} nodes, decodes of {verify_s:.1f} s not counted"
+    return [Figure("small_files_ratio", net / plain_s, "", about, net / plain_s)]
+
+
+async def _scaling(film: Path, folder: Path) -> list[Figure]:
+    """Measure every chunk on one core, and lay the times out on more nodes than this machine has."""
+    core = min(os.sched_getaffinity(0))
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        timed = [await _timed_chunks(film, folder / f"timed-{nodes}", nodes) for nodes in (FEWER, MORE)]
+    finally:
+        os.sched_setaffinity(0, before)
+    return [
+        _scaled(f"chunk_scaling_{nodes}", nodes, chunks, rest)
+        for nodes, (chunks, rest) in zip((FEWER, MORE), timed, strict=True)
+    ]
+
+
+def _scaled(name: str, nodes: int, chunks: Sequence[float], rest_s: float) -> Figure:
+    one, many = sum(chunks) + rest_s, makespan(chunks, nodes) + rest_s
+    share = one / many / nodes
+    about = f"{nodes} nodes of one core by the measured times of {len(chunks)} chunks: {one:.1f} s become {many:.1f} s, with {rest_s:.1f} s of index and join"
+    return Figure(name, share, "of linear", about, share)
+
+
+def makespan(times: Sequence[float], workers: int) -> float:
+    """Return when the last of some tasks ends whose order is fixed and each of which goes to the first worker that is free."""
+    free = [0.0] * workers
+    for took in times:
+        heapq.heappush(free, heapq.heappop(free) + took)
+    return max(free)
+
+
+async def _timed_chunks(film: Path, folder: Path, nodes: int) -> tuple[list[float], float]:
+    params = msgspec.convert({**ENCODERS["libx264"], "container": "mkv"}, TranscodeParams)
+    context = LocalTaskContext(TaskSpec("transcode", 2, "transcode", "a", "default"), folder=folder)
+    ffmpeg = await asyncio.to_thread(find_ffmpeg)
+    tools = Tools(context, ffmpeg, context.workspace, film.name)
+    started = time.perf_counter()
+    info = await probe(context, film, name=film.name)
+    job = await open_job(tools, film, plan_output(info, params, name=film.name), params, info)
+    chunks = plan_chunks(job.index, slots=nodes, demuxer=info.format)
+    rest_s = time.perf_counter() - started
+    times: list[float] = []
+    reports: list[ChunkReport] = []
+    for chunk in chunks:
+        started = time.perf_counter()
+        reports.append(await encode_chunk(tools, job, chunk, source=film))
+        times.append(time.perf_counter() - started)
+    started = time.perf_counter()
+    check_borders(reports)
+    await join(tools, job, chunks, source=film, sound=None, output=context.workspace / "joined.mkv")
+    return times, rest_s + time.perf_counter() - started
