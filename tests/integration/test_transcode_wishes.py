@@ -10,6 +10,7 @@ from typing import Any, cast
 import av
 import pytest
 
+from mediafleet.domain.errors import InvalidParams
 from mediafleet.kinds.registry import KindRegistry
 from mediafleet.kinds.transcode import KIND
 from mediafleet.kinds.transcode.media import MediaInfo, StreamInfo
@@ -156,3 +157,38 @@ async def test_sound_becomes_as_loud_as_asked(tmp_path: Path) -> None:
     assert mean_volume_db(louder) > mean_volume_db(source) + 20
     softer = await publish(source, tmp_path, {"preset": "mp3", "audio": {"gain_db": -6}})
     assert mean_volume_db(softer) == pytest.approx(mean_volume_db(source) - 6, abs=0.5)
+
+
+@pytest.mark.parametrize(("preset", "container"), [("h264", "mkv"), ("vp9", "webm")])
+async def test_two_passes_share_a_bit_rate_out_over_the_film(tmp_path: Path, preset: str, container: str) -> None:
+    """Most of a film is easy and its end is hard: who has seen it all before keeps bits for that."""
+    source = tmp_path / "film.mkv"
+    easy, hard = "color=gray:s=160x120:r=25:d=6", "testsrc2=s=160x120:r=25:d=2,noise=alls=60:allf=t"
+    words = ["-f", "lavfi", "-i", easy, "-f", "lavfi", "-i", hard, "-filter_complex", "[0][1]concat", "-qp", "0"]
+    await run_ffmpeg([*words, "-c:v", "libx264", "-preset", "ultrafast"], source)
+    asked = {"preset": preset, "container": container, "bitrate": 300_000, "passes": 2, "speed": "fast"}
+    context = LocalTaskContext.for_file(
+        source, folder=tmp_path / "work", params=KindRegistry([KIND]).check_params("transcode", asked)
+    )
+    result = await KIND.handlers["transcode"](context)
+    assert "first pass" in {report.stage for report in context.reports}
+    fractions = [report.fraction for report in context.reports if report.stage in {"first pass", "encoding"}]
+    assert fractions == sorted(fractions)
+    command = " ".join(result.result["command"])
+    assert "-pass:0 2 -passlogfile:0 passes" in command
+    assert str(context.workspace) not in command
+    assert result.result["size"] * 8 / 8 == pytest.approx(300_000, rel=0.35)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"passes": 2}, "give 'bitrate'"),
+        ({"passes": 2, "bitrate": 900_000, "preset": "av1"}, "libx264, libvpx-vp9 do"),
+        ({"passes": 2, "bitrate": 900_000, "hardware": "prefer"}, "in one pass"),
+        ({"passes": 2, "bitrate": 900_000, "preset": "mp3"}, "encodes no picture"),
+    ],
+)
+def test_two_passes_are_refused_where_there_are_none(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidParams, match=words):
+        KindRegistry([KIND]).check_params("transcode", values)

@@ -76,6 +76,49 @@ def encode_arguments(
     ]
 
 
+def first_pass_arguments(
+    plan: OutputPlan, params: TranscodeParams, *, source: Path, log: Path, info: MediaInfo
+) -> list[str]:
+    """Return the arguments that look at the pictures once, for an encode that is given the same `log`.
+
+    Args:
+        plan: What becomes of each stream.
+        params: As for the encode.
+        source: Absolute path of the input.
+        log: Absolute path that the names of what is learnt begin with.
+        info: What the probe found in the source.
+    """
+    # Each has the number that it has in the output, by which FFmpeg names what it learnt: so the others are mapped as well.
+    maps = [word for stream in plan.tracks for word in ("-map", f"0:{stream.source.index}")]
+    words: list[str] = []
+    for number, stream in enumerate(plan.tracks):
+        is_picture = _is_encoded_picture(stream)
+        words += _video_options(number, stream, params, plan) if is_picture else ()
+        words += [f"-c:{number}", stream.encoder if is_picture else "copy"]
+    return [
+        *_QUIET,
+        *_PROGRESS,
+        "-y",
+        *input_options(info.format),
+        "-i",
+        url(source),
+        *maps,
+        *words,
+        *pass_options(plan, log, which=1),
+        *("-f", "null", "-"),
+    ]
+
+
+def pass_options(plan: OutputPlan, log: Path, *, which: int) -> list[str]:
+    """Return what makes an encode one of two passes."""
+    numbers = [number for number, stream in enumerate(plan.tracks) if _is_encoded_picture(stream)]
+    return [word for n in numbers for word in (f"-pass:{n}", str(which), f"-passlogfile:{n}", str(log))]
+
+
+def _is_encoded_picture(stream: StreamPlan) -> bool:
+    return stream.action is Action.ENCODE and stream.source.type == "video"
+
+
 def cover_arguments(plan: OutputPlan, *, source: Path, folder: Path, info: MediaInfo) -> list[str]:
     """Return the arguments that take the plan's cover art out of a source, into files that `encode_arguments` attaches."""
     outputs: list[str] = []

@@ -49,6 +49,8 @@ class VideoEncoder(msgspec.Struct, frozen=True):
     fastest_fps: int = 0
     """Most pictures a second that the encoder takes; 0 for any number."""
     always: Words = ()
+    passes: int = 1
+    """How often it can look at a film to share out a bit rate."""
     split_ratio: float = 1.0
     """Time of a film in chunks on two processes of one core each, over that of one process on both cores; from 1 on, chunks
     gain only on other machines. Measured by `mediafleet bench splits`, docs/benchmarks.md has the last run."""
@@ -93,6 +95,7 @@ VIDEO_ENCODERS = {
         },
         # Its ten-bit H.264 is a profile that few players know.
         bit_depths=(8,),
+        passes=2,
         split_ratio=0.85,
         carries=STATIC | {"captions"},
         woven=(("flags", "+ildct+ilme"),),
@@ -147,6 +150,7 @@ VIDEO_ENCODERS = {
             # Beside a quality this encoder takes `-b` as the most, and knows no `-maxrate` without a rate.
             "max_bitrate": Takes("b", least=1_000, most=_MOST_BPS, only_with_crf=True),
         },
+        passes=2,
         always=(("row-mt", "1"),),
         with_crf=(("b", "0"),),
     ),

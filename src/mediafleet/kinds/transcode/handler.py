@@ -13,7 +13,14 @@ import msgspec
 from mediafleet.domain.errors import InvalidRequest, MediafleetError, OutputRejected, UnreadableMedia
 from mediafleet.domain.plan import TaskResult
 from mediafleet.kinds.transcode import failures, vmaf
-from mediafleet.kinds.transcode.arguments import check_arguments, cover_arguments, encode_arguments, shown_command
+from mediafleet.kinds.transcode.arguments import (
+    check_arguments,
+    cover_arguments,
+    encode_arguments,
+    first_pass_arguments,
+    pass_options,
+    shown_command,
+)
 from mediafleet.kinds.transcode.chunk_run import Tools, open_job
 from mediafleet.kinds.transcode.chunks import CHUNKS_PER_SLOT, LEAST_S, NeedsWholeFile, plan_chunks
 from mediafleet.kinds.transcode.hardware import Hardware
@@ -48,8 +55,8 @@ HARDWARE = Hardware()
 """Shared by all tasks of a process: they share its cards."""
 DEFAULT_STALL_S = 120.0
 """A slow encoder on a busy machine may think for a minute before its first picture."""
-_PROBED, _ENCODED = 0.01, 0.90
-"""Shares of the progress bar at which probing and encoding end."""
+_PROBED, _LEARNT, _ENCODED = 0.01, 0.40, 0.90
+"""Shares of the progress bar at which probing, a first pass of two, and encoding end."""
 _MAX_NAME_BYTES = 240
 """File systems take 255; the rest is left for those who add an ending of their own."""
 _DOLBY_VISION = "DOVI configuration record"
@@ -159,6 +166,8 @@ class FileTask:
         if plan.covers:
             # Before the encode, which attaches the files that this makes.
             await self._ffmpeg(cover_arguments(plan, source=source, folder=path.parent, info=info))
+        if self.params.passes > 1:
+            arguments[-1:-1] = await self._learn(plan, source, info)
         try:
             with HARDWARE.session(plan):
                 encoded = await self._encode(arguments, path, info)
@@ -167,6 +176,24 @@ class FileTask:
             arguments = encode_arguments(plan, self.params, source=source, output=path, info=info)
             encoded = await self._encode(arguments, path, info)
         return await self.verify(plan, (source, info), path, arguments=arguments, encoded=encoded)
+
+    async def _learn(self, plan: OutputPlan, source: Path, info: MediaInfo) -> list[str]:
+        """Look at the pictures once; return what tells the encode of it."""
+
+        def note(position: Position) -> None:
+            done = position.fraction(info.duration_s)
+            self.context.report(_PROBED + done * (_LEARNT - _PROBED), stage="first pass", speed=position.speed or None)
+
+        started = time.monotonic()
+        words = first_pass_arguments(plan, self.params, source=source, log=self._log, info=info)
+        await self._ffmpeg(words, on_progress=note)
+        self.seconds["encode_s"] += time.monotonic() - started
+        return pass_options(plan, self._log, which=2)
+
+    @property
+    def _log(self) -> Path:
+        """What the names of all begin with that a first pass leaves for the second."""
+        return self.context.workspace / "passes"
 
     async def verify(
         self,
@@ -210,17 +237,18 @@ class FileTask:
 
     async def _encode(self, arguments: list[str], path: Path, info: MediaInfo) -> Finished:
         started = time.monotonic()
+        begin = _LEARNT if self.params.passes > 1 else _PROBED
 
         def note(position: Position) -> None:
             done = position.fraction(info.duration_s)
             self.context.report(
-                _PROBED + done * (_ENCODED - _PROBED),
+                begin + done * (_ENCODED - begin),
                 stage="encoding",
                 speed=position.speed or None,
                 eta_ms=position.eta_ms(info.duration_s),
             )
 
-        self.context.report(_PROBED, stage="encoding")
+        self.context.report(begin, stage="encoding")
         finished = await self._ffmpeg(arguments, output=path, on_progress=note)
         self.seconds["encode_s"] += time.monotonic() - started
         return finished
@@ -305,6 +333,7 @@ class FileTask:
         names = {
             f"file:{self.context.workspace / made.path.name}": f"file:{output_name(self.name, made.plan.container.name)}"
         }
+        names[str(self._log)] = self._log.name
         names |= {
             word: f"file:{self.name}"
             for word in made.arguments

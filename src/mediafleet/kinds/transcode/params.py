@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from mediafleet.kinds.transcode.containers import CONTAINERS
-from mediafleet.kinds.transcode.encoder_facts import AUDIO_ENCODERS, Speed
+from mediafleet.kinds.transcode.encoder_facts import AUDIO_ENCODERS, VIDEO_ENCODERS, Speed
 from mediafleet.kinds.transcode.filters import Filters, Loudness, Pad, combine_filters
 from mediafleet.kinds.transcode.hardware_facts import encoders_of
 from mediafleet.kinds.transcode.options import VideoOptions, combine, find_misfit
@@ -110,6 +110,8 @@ class TranscodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Quality on the encoder's own scale, lower is better; the preset's where not given."""
     bitrate: Annotated[int, Meta(ge=0, le=400_000_000)] = 0
     """Video bits a second, instead of `crf`."""
+    passes: Literal[1, 2] = 1
+    """How often the film is looked at to share out `bitrate`: twice takes nearly twice as long and puts bits where they count."""
     scale: Scale = Scale()
     audio: AudioOptions = AudioOptions()
     speed: Speed = "medium"
@@ -167,7 +169,7 @@ class TranscodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         raise ValueError(f"there is no preset {self.preset!r}; {hint}")
 
     def _check_no_picture(self) -> None:
-        is_asked = self.crf is not None or self.bitrate or self.scale != Scale()
+        is_asked = self.crf is not None or self.bitrate or self.passes > 1 or self.scale != Scale()
         if is_asked or self.video != VideoOptions() or self.filters != Filters():
             raise ValueError(
                 f"the preset {self.preset!r} encodes no picture; leave out 'crf', 'bitrate', 'scale', 'video' and 'filters'"
@@ -185,6 +187,18 @@ class TranscodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"'bitrate' is {self.bitrate}, more than 'max_bitrate', {options.max_bitrate}")
         if self.bitrate and options.max_bitrate and video.facts.options["max_bitrate"].only_with_crf:
             raise ValueError(f"{video.encoder} takes either 'bitrate' or 'max_bitrate', not both")
+        self._check_passes(video)
+
+    def _check_passes(self, video: VideoPreset) -> None:
+        if self.passes == 1:
+            return
+        if not self.bitrate:
+            raise ValueError("'passes' share out a bit rate; give 'bitrate' as well")
+        if video.facts.passes < self.passes:
+            able = ", ".join(name for name, facts in VIDEO_ENCODERS.items() if facts.passes >= self.passes)
+            raise ValueError(f"{video.encoder} does not work in two passes here; {able} do")
+        if self.hardware != "never":
+            raise ValueError("hardware encoders share out a bit rate in one pass; leave out 'passes' or 'hardware'")
 
     def _check_limits(self, video: VideoPreset) -> None:
         longest, scale, pad = video.limits.longest_side, self.scale, self.filters.pad or Pad()
