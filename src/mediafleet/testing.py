@@ -27,6 +27,7 @@ from mediafleet.artifacts.originals import Originals
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import NotFound
 from mediafleet.domain.plan import TaskSpec
+from mediafleet.kinds.scripts import script_command, script_line
 
 __all__ = [
     "LocalChildProcess",
@@ -64,19 +65,22 @@ class LocalChildProcess:
         self._drain = asyncio.create_task(self._collect_errors(), name=f"errors of {process.pid}")
 
     @classmethod
-    async def start(cls, arguments: Sequence[str], cwd: Path) -> Self:
-        """Start a child without a shell, with empty standard input and only the variables a program needs to run."""
+    async def start(cls, arguments: Sequence[str], cwd: Path, *, line: bytes = b"") -> Self:
+        """Start a child without a shell, with a line or nothing on standard input and only the variables a program needs."""
         process = await asyncio.create_subprocess_exec(
             *arguments,
             cwd=cwd,
             env={key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR", "LANG") if key in os.environ},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if line else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             # A group of its own, so that `stop` reaches the children of the child as well.
             start_new_session=True,
             limit=_LINE_LIMIT,
         )
+        if process.stdin:
+            process.stdin.write(line)
+            process.stdin.close()
         return cls(process)
 
     @property
@@ -198,6 +202,12 @@ class LocalTaskContext:
         self.started.append(child)
         return child
 
+    async def start_script(self, script: Path, arguments: Sequence[str]) -> LocalChildProcess:
+        """Start a real child and tell it its arguments."""
+        child = await LocalChildProcess.start(script_command(script), Path("/"), line=script_line(arguments))
+        self.started.append(child)
+        return child
+
     @property
     def stages(self) -> list[str]:
         """The stages that were reported, in order, without repeats."""
@@ -224,6 +234,12 @@ class LocalDetectContext:
     async def start_process(self, arguments: Sequence[str], *, cwd: Path | None = None) -> LocalChildProcess:
         """Start a real child."""
         child = await LocalChildProcess.start(arguments, cwd or self._folder)
+        self.started.append(child)
+        return child
+
+    async def start_script(self, script: Path, arguments: Sequence[str]) -> LocalChildProcess:
+        """Start a real child and tell it its arguments."""
+        child = await LocalChildProcess.start(script_command(script), Path("/"), line=script_line(arguments))
         self.started.append(child)
         return child
 

@@ -29,6 +29,9 @@ class Replacing:
         self.started.append(child)
         return child
 
+    async def start_script(self, script: Path, arguments: Sequence[str]) -> LocalChildProcess:
+        return await self.start_process([str(script), *arguments])
+
 
 async def test_a_file_is_described(tmp_path: Path) -> None:
     clip = await make_clip(tmp_path / "clip.mp4", seconds=1)

@@ -34,6 +34,7 @@ pytestmark = [
 class _Starter:
     def __init__(self, children: object) -> None:
         self.start_process = getattr(children, "start")  # noqa: B009 - the name differs, the call is the same
+        self.start_script = getattr(children, "start_script")  # noqa: B009 - as above
 
 
 async def test_every_film_is_within_the_caps(tmp_path: Path) -> None:

@@ -129,6 +129,7 @@ async def test_the_index_of_a_list_is_empty(tmp_path: Path, listener: Listener, 
 class _Starter:
     def __init__(self, children: object) -> None:
         self.start_process = getattr(children, "start")  # noqa: B009 - the name differs, the call is the same
+        self.start_script = getattr(children, "start_script")  # noqa: B009 - as above
 
 
 CHUNKS = {

@@ -51,6 +51,10 @@ class _Starter:
         """Start a child without a shell."""
         return await self._children.start(arguments, cwd=cwd)
 
+    async def start_script(self, script: Path, arguments: Sequence[str]) -> ChildProcess:
+        """Start a script of a kind."""
+        return await self._children.start_script(script, arguments)
+
 
 async def plan_all(paths: Sequence[Path], params: Mapping[str, Any], output: Output, *, recursive: bool = True) -> int:
     """Print the plan of each file and return the exit code: 0 if every one can be made.

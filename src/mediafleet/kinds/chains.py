@@ -214,3 +214,6 @@ class _PartContext:
 
     async def start_process(self, arguments: Sequence[str], *, cwd: Path | None = None) -> ChildProcess:
         return await self._outer.start_process(arguments, cwd=cwd or self._workspace)
+
+    async def start_script(self, script: Path, arguments: Sequence[str]) -> ChildProcess:
+        return await self._outer.start_script(script, arguments)

@@ -109,6 +109,14 @@ class TaskContext(Protocol):
         """Start a child without a shell, with empty standard input and a clean environment."""
         ...
 
+    async def start_script(self, script: Path, arguments: Sequence[str]) -> ChildProcess:
+        """Start a Python script that reads its arguments from standard input, as `mediafleet.kinds.scripts` says.
+
+        Where the node keeps spare children it is running already and has its imports done. It runs in no folder of this
+        attempt, so paths are absolute.
+        """
+        ...
+
 
 class DetectContext(Protocol):
     """What capability detection may use of its node."""
@@ -120,6 +128,14 @@ class DetectContext(Protocol):
 
     async def start_process(self, arguments: Sequence[str], *, cwd: Path | None = None) -> ChildProcess:
         """Start a child without a shell, with empty standard input and a clean environment."""
+        ...
+
+    async def start_script(self, script: Path, arguments: Sequence[str]) -> ChildProcess:
+        """Start a Python script that reads its arguments from standard input, as `mediafleet.kinds.scripts` says.
+
+        Where the node keeps spare children it is running already and has its imports done. It runs in no folder of this
+        attempt, so paths are absolute.
+        """
         ...
 
     def recall(self, key: str) -> Any | None:
@@ -196,6 +212,8 @@ class Kind:
     weigh: Callable[[Job, Sequence[FinishedTask], Room], Step] | None = None
     """A plan that also goes by what is free now; asked instead of `plan` once a task of the job is final. Pure as well.
     It must stand by what it decided by an earlier room, which shows in the names of tasks (`Room.tasks`)."""
+    scripts: tuple[Path, ...] = ()
+    """Scripts for `start_script` that nearly every task runs: spares of them wait from the start of a node."""
     modules: tuple[Module, ...] = ()
     """What it can do in steps that need each other; each has a handler of its name. Its plan makes chains of them with
     `mediafleet.domain.modules.make_chain`."""

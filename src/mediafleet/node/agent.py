@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from mediafleet.kinds.registry import KindRegistry
     from mediafleet.node.context import ArtifactTransfer
     from mediafleet.node.link import Dial
+    from mediafleet.node.spares import Spares
     from mediafleet.ops.settings import NodeSettings
 
 _DELIVER_S = 10.0
@@ -144,6 +145,7 @@ class NodeAgent:
                 environment=self._around.environment,
                 grace_s=self._settings.stop_grace_ms / 1000,
                 containment=containment,
+                spares=self._settings.spare_children,
             )
             look = partial(
                 detect_offer,
@@ -156,7 +158,8 @@ class NodeAgent:
             cards = await asyncio.to_thread(Cards)
             with LoadGauges(self._data, cards) as gauges:
                 machine = Machine(self._settings, gauges, cards.names, look)
-                return await self._look_first(identity, machine, workspaces=workspaces, launcher=launcher)
+                async with launcher.spares:
+                    return await self._look_first(identity, machine, workspaces=workspaces, launcher=launcher)
 
     async def _look_first(
         self, identity: Identity, machine: Machine, *, workspaces: Workspaces, launcher: Launcher
@@ -199,6 +202,7 @@ class NodeAgent:
             originals,
         )
         introduce = partial(self._introduce, identity, machine, table)
+        launcher.spares.prepare(script for kind in self._around.kinds for script in kind.scripts)
         async with Duty(table, outbox=outbox, runner=runner, clock=self._around.clock, load=machine.load) as duty:
             self._duty = duty
             # Tasks of their own, because running work and a drain go on while no scheduler answers.
@@ -210,7 +214,7 @@ class NodeAgent:
             for helper in helpers:
                 helper.add_done_callback(self._note_failure)
             try:
-                return await self._until_told(duty)
+                return await self._until_told(duty, launcher.spares)
             finally:
                 for helper in helpers:
                     helper.cancel()
@@ -262,8 +266,10 @@ class NodeAgent:
 
     # --- the end ---
 
-    async def _until_told(self, duty: Duty) -> Farewell:
+    async def _until_told(self, duty: Duty, spares: Spares) -> Farewell:
         await duty.until(lambda: self._is_draining or self._is_aborting)
+        # Nothing new comes, and what still runs can start the few children that it needs by itself.
+        await spares.close()
         if not self._is_aborting:
             await self._finish_work(duty)
         if self._failure:

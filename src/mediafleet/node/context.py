@@ -115,3 +115,7 @@ class AttemptContext:
     async def start_process(self, arguments: Sequence[str], *, cwd: Path | None = None) -> ChildProcess:
         """Start a child without a shell, with empty standard input and a clean environment."""
         return await self.children.start(arguments, cwd=cwd)
+
+    async def start_script(self, script: Path, arguments: Sequence[str]) -> ChildProcess:
+        """Start a script of a kind, or take one that was started before."""
+        return await self.children.start_script(script, arguments)

@@ -84,6 +84,10 @@ class Detection:
         """Start a child without a shell, with empty standard input and a clean environment."""
         return await self._children.start(arguments, cwd=cwd)
 
+    async def start_script(self, script: Path, arguments: Sequence[str]) -> ChildProcess:
+        """Start a script of a kind."""
+        return await self._children.start_script(script, arguments)
+
 
 async def detect_offer(
     kinds: Iterable[Kind], *, workspaces: Workspaces, launcher: Launcher, memory: CapabilityMemory

@@ -8,17 +8,19 @@ import signal
 import subprocess
 import threading
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import structlog
 
 from mediafleet.domain.errors import TransientFailure
+from mediafleet.kinds.scripts import script_command, script_line
 from mediafleet.node.containment import Containment
 from mediafleet.node.patience import finish
+from mediafleet.node.spares import Spares
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-    from pathlib import Path
 
     from mediafleet.node.guard import Guard
 
@@ -67,6 +69,26 @@ class Child:
         finally:
             self._is_read.set()
 
+    def tell(self, line: bytes) -> None:
+        """Write a line to standard input and close it; never waits.
+
+        Raises:
+            OSError: It has ended, or does not take the line at once.
+        """
+        pipe = self._process.stdin
+        if pipe is None:
+            raise BrokenPipeError("its standard input is empty")
+        try:
+            os.set_blocking(pipe.fileno(), False)
+            if os.write(pipe.fileno(), line) < len(line):
+                raise BlockingIOError("its standard input is full")
+        finally:
+            pipe.close()
+
+    def call_at_end(self, note: Callable[[Child], None]) -> None:
+        """Have a function called once it has ended."""
+        self._exit.add_done_callback(lambda _: note(self))
+
     async def read_line(self) -> bytes:
         """Return the next line of standard output with its newline, or b"" at its end."""
         try:
@@ -105,6 +127,8 @@ class Child:
             await asyncio.wait([self._draining])
         for pipe in self._pipes:
             pipe.close()
+        if self._process.stdin:
+            self._process.stdin.close()
         for file in (self._process.stdout, self._process.stderr):
             if file and not self._pipes:
                 file.close()
@@ -158,6 +182,15 @@ class Children:
         await child.connect()
         return child
 
+    async def start_script(self, script: Path, arguments: Sequence[str]) -> Child:
+        """Start a script of a kind, or take one that was started before; see `mediafleet.kinds.scripts`.
+
+        Raises:
+            InvalidRequest: The arguments are too long.
+            TransientFailure: The script could not be started here.
+        """
+        return await self._launcher.spares.start(script, script_line(arguments), own=self._started.append)
+
     async def close(self) -> None:
         """Stop all that still run, at the same time."""
         await asyncio.gather(*(child.close() for child in self._started))
@@ -176,6 +209,7 @@ class Launcher:
         environment: Mapping[str, str],
         grace_s: float,
         containment: Containment | None = None,
+        spares: int = 0,
     ) -> None:
         """Hold what every child gets.
 
@@ -184,11 +218,13 @@ class Launcher:
             environment: PATH, HOME and LANG are passed on, nothing else.
             grace_s: How long a child may take to end when asked.
             containment: What a child may take and reach; without one, all that this process may.
+            spares: How many of each script wait for work, inside the block of `self.spares`.
         """
         self.guard = guard
         self._containment = containment or Containment()
         self._environment = {name: environment[name] for name in _PASSED_ON if name in environment}
         self._grace_s = grace_s
+        self.spares = Spares(self._spawn_script, guard.forget, most=spares)
 
     @asynccontextmanager
     async def children(self, workspace: Path) -> AsyncGenerator[Children]:
@@ -201,14 +237,23 @@ class Launcher:
 
     def spawn(self, arguments: Sequence[str], *, cwd: Path, temporary: Path) -> Child:
         """Start a child whose end is up to the caller."""
+        environment = {**self._environment, "TMPDIR": str(temporary)}
+        return self._spawn(arguments, cwd=cwd, environment=environment, stdin=subprocess.DEVNULL)
+
+    def _spawn_script(self, script: Path) -> Child:
+        # Nobody's folder: it may be started before it is known for whose task.
+        command, anywhere = script_command(script), Path("/")
+        return self._spawn(command, cwd=anywhere, environment=self._environment, stdin=subprocess.PIPE)
+
+    def _spawn(self, arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str], stdin: int) -> Child:
         try:
             process = subprocess.Popen(
                 list(arguments),
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=cwd,
-                env={**self._environment, "TMPDIR": str(temporary)},
+                env=environment,
                 # A group of its own, so that a wrapper script and all it starts can be ended with one signal.
                 start_new_session=True,
                 preexec_fn=self._hook(),  # noqa: PLW1509 - the hooks take no lock, so threads do no harm

@@ -62,6 +62,7 @@ _MAY_BE_ZERO = frozenset(
         "headroom_percent",
         "breaker_failures",
         "cache_bytes",
+        "spare_children",
         "child_memory_percent",
         "child_file_gib",
         "child_cpu_hours",

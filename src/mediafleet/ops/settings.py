@@ -130,6 +130,8 @@ class NodeSettings:
     """How long SIGTERM waits for running work, seconds; a second signal aborts."""
     stop_grace_ms: int = 2_000
     """How long a child may take to end when asked, milliseconds; then its group is killed."""
+    spare_children: int = 2
+    """Children that wait for work, of each script that tasks use: started before they are needed, one use each; 0 for none."""
     child_isolation: Literal["auto", "required", "off"] = "auto"
     """Programs that work on media get no network: where the system permits it, or else the node does not start, or never."""
     child_memory_percent: int = 200

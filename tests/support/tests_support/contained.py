@@ -37,6 +37,10 @@ class ContainedContext(LocalTaskContext):
         """Start a contained child."""
         return await self.children.start(arguments, cwd=cwd)
 
+    async def start_script(self, script: Path, arguments: Any) -> Any:
+        """Start a contained script."""
+        return await self.children.start_script(script, arguments)
+
 
 @asynccontextmanager
 async def contained_children(

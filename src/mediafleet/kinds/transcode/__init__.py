@@ -19,6 +19,7 @@ from mediafleet.kinds.transcode.originals import replace_original, restore_origi
 from mediafleet.kinds.transcode.params import AudioOptions, Scale, TranscodeParams
 from mediafleet.kinds.transcode.plan import CHUNK_STEP, JOIN_STEP, SOUND_STEP, STEP, plan_transcode, weigh_transcode
 from mediafleet.kinds.transcode.preset_files import complete_params
+from mediafleet.kinds.transcode.probe import SCRIPT
 from mediafleet.kinds.transcode.replace_plan import REPLACE, RESTORE
 
 __all__ = ["KIND", "AudioOptions", "Scale", "TranscodeHandler", "TranscodeParams"]
@@ -41,6 +42,7 @@ KIND = Kind(
     },
     summary="Convert a video or sound file, keep all its streams, and verify the result.",
     detect=detect_ffmpeg,
+    scripts=(SCRIPT,),
     complete=complete_params,
     # The handler watches FFmpeg by itself; this is for what it cannot see, as a file system that hangs. It reports
     # nothing while a file of hundreds of GB is fetched or published, so the limit is far from that.

@@ -1,15 +1,16 @@
 """The indexing child: prints one JSON line about when each picture of a stream is shown; imports nothing of mediafleet.
 
 It only reads packets and decodes nothing, in a process of its own for the reasons of `_probe.py`.
-`mediafleet.kinds.transcode.index` starts it and reads the line as `FrameIndex`.
+`mediafleet.kinds.transcode.index` starts it, tells it on standard input what to do, and reads the line as `FrameIndex`.
 
-    python -I _index.py <absolute path> <comma-separated demuxers> <stream index> <caps as JSON>
+    echo '["<absolute path>", "<comma-separated demuxers>", "<stream index>", "<caps as JSON>"]' | python -I _index.py
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import runpy
 import sys
 from itertools import accumulate
@@ -69,14 +70,30 @@ def index(path: str, demuxers: str, number: int, *, most_pixels: int) -> dict[st
     }
 
 
-if __name__ == "__main__":
-    av.logging.set_level(av.logging.ERROR)
-    caps: dict[str, int] = json.loads(sys.argv[4])
-    runpy.run_path(str(Path(__file__).with_name("_bounds.py")))["bind_oneself"](caps["memory_bytes"])
+def answer(path: str, demuxers: str, number: int, *, most_pixels: int) -> dict[str, Any]:
+    """Return the index, or why there is none."""
     try:
-        answer = index(sys.argv[1], sys.argv[2], int(sys.argv[3]), most_pixels=caps["pixels"])
+        return index(path, demuxers, number, most_pixels=most_pixels)
     except IndexError:
-        answer = {"broken": "it has no such stream"}
+        return {"broken": "it has no such stream"}
     except (av.error.FFmpegError, ValueError, MemoryError) as error:
-        answer = {"broken": getattr(error, "strerror", None) or str(error)}
-    sys.stdout.write(json.dumps(answer) + "\n")
+        return {"broken": getattr(error, "strerror", None) or str(error)}
+
+
+def main() -> None:
+    """Wait for the line, and answer it; without one, nobody needs an answer."""
+    # All that takes time comes before: this process may have been started long before it is needed.
+    bind_oneself = runpy.run_path(str(Path(__file__).with_name("_bounds.py")))["bind_oneself"]
+    av.logging.set_level(av.logging.ERROR)
+    if line := sys.stdin.readline():
+        path, demuxers, number, bounds = json.loads(line)
+        caps: dict[str, int] = json.loads(bounds)
+        bind_oneself(caps["memory_bytes"])
+        sys.stdout.write(json.dumps(answer(path, demuxers, int(number), most_pixels=caps["pixels"])) + "\n")
+        sys.stdout.flush()
+    # Taking the libraries apart again costs as much time as reading a small file, and there is nothing left to save.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

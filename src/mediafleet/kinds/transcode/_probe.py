@@ -2,14 +2,15 @@
 
 It runs by path in an isolated interpreter, so that a file which crashes or hangs the demuxer takes
 down this process only, and so that it starts in a tenth of a second. `mediafleet.kinds.transcode.probe`
-starts it and reads the line as `MediaInfo`.
+starts it, tells it on standard input what to do, and reads the line as `MediaInfo`.
 
-    python -I _probe.py <absolute path> <comma-separated demuxers> <caps as JSON>
+    echo '["<absolute path>", "<comma-separated demuxers>", "<caps as JSON>"]' | python -I _probe.py
 """
 
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import struct
 import sys
@@ -422,9 +423,21 @@ def _describe_file(container: InputContainer, head: bytes, described: bytes, cap
     }
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Wait for the line, and answer it; without one, nobody needs an answer."""
+    # All that takes time comes before: this process may have been started long before it is needed.
+    bind_oneself = runpy.run_path(str(Path(__file__).with_name("_bounds.py")))["bind_oneself"]
     # Exceptions then carry the library's own words.
     av.logging.set_level(av.logging.ERROR)
-    chosen: dict[str, int] = json.loads(sys.argv[3])
-    runpy.run_path(str(Path(__file__).with_name("_bounds.py")))["bind_oneself"](chosen["memory_bytes"])
-    sys.stdout.write(json.dumps(inspect(Path(sys.argv[1]), sys.argv[2], chosen)) + "\n")
+    if line := sys.stdin.readline():
+        path, demuxers, bounds = json.loads(line)
+        caps: dict[str, int] = json.loads(bounds)
+        bind_oneself(caps["memory_bytes"])
+        sys.stdout.write(json.dumps(inspect(Path(path), demuxers, caps)) + "\n")
+        sys.stdout.flush()
+    # Taking the libraries apart again costs as much time as reading a small file, and there is nothing left to save.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

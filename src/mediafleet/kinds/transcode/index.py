@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,7 +70,7 @@ async def read_index(starter: Starter, path: Path, stream: int, *, name: str) ->
         TransientFailure: It took so long that the disk seems to hang.
     """
     words = [str(path), ALLOWED, str(stream), msgspec.json.encode(CAPS).decode()]
-    child = await starter.start_process([sys.executable, "-I", str(_SCRIPT), *words])
+    child = await starter.start_script(_SCRIPT, words)
     try:
         async with asyncio.timeout(_patience_s(path)):
             line = await _read_all(child)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
 
     from mediafleet.kinds.seam import ChildProcess
 
-_SCRIPT = Path(__file__).with_name("_probe.py")
+SCRIPT = Path(__file__).with_name("_probe.py")
+"""What looks into a file."""
 _LEAST_S = 60.0
 _SLOWEST_BYTES_PER_S = 4_000_000
 """A disk or share slower than this is taken for one that hangs."""
@@ -31,6 +31,10 @@ class Starter(Protocol):
 
     async def start_process(self, arguments: Sequence[str], *, cwd: Path | None = None) -> ChildProcess:
         """Start a child without a shell."""
+        ...
+
+    async def start_script(self, script: Path, arguments: Sequence[str]) -> ChildProcess:
+        """Start a script that reads its arguments from standard input."""
         ...
 
 
@@ -52,9 +56,8 @@ async def probe(starter: Starter, path: Path, *, name: str) -> MediaInfo:
             crashed the demuxer.
         TransientFailure: It took so long that the disk seems to hang.
     """
-    # Isolated (-I): neither the folder of the script nor PYTHONPATH may put a module in the place of another.
     bounds = msgspec.json.encode(CAPS).decode()
-    child = await starter.start_process([sys.executable, "-I", str(_SCRIPT), str(path), ALLOWED, bounds])
+    child = await starter.start_script(SCRIPT, [str(path), ALLOWED, bounds])
     try:
         async with asyncio.timeout(_patience_s(path)):
             line = await _read_all(child)
