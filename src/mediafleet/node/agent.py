@@ -268,10 +268,8 @@ class NodeAgent:
 
     async def _until_told(self, duty: Duty, spares: Spares) -> Farewell:
         await duty.until(lambda: self._is_draining or self._is_aborting)
-        # Nothing new comes, and what still runs can start the few children that it needs by itself.
-        await spares.close()
         if not self._is_aborting:
-            await self._finish_work(duty)
+            await self._finish_work(duty, spares)
         if self._failure:
             raise self._failure
         # Told by what is left and not by what was asked: a drain that ran out of time has not finished its work.
@@ -287,11 +285,14 @@ class NodeAgent:
                 await duty.flush()
         return Farewell.DRAINED if is_finished else Farewell.ABORTED
 
-    async def _finish_work(self, duty: Duty) -> None:
+    async def _finish_work(self, duty: Duty, spares: Spares) -> None:
         table = duty.table
         # First here, then told: an assignment that is on its way already is refused and goes elsewhere.
         table.leave()
         duty.post(Misc("draining"))
+        if table.running:
+            # Which may take hours; the few children that it still needs are started when they are needed.
+            await spares.close()
         await duty.until(lambda: self._is_aborting or not table.running, seconds=self._settings.drain_s)
         if not table.running:
             # Without a link the results may have to wait for the next start, which the outbox is there for.

@@ -68,6 +68,7 @@ class Spares:
         self._shelves: dict[Path, _Shelf] = {}
         self._changed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._unready: list[Child] = []
         self._ending: set[asyncio.Task[None]] = set()
         self._is_closed = True
 
@@ -89,7 +90,11 @@ class Spares:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
             self._keeper = None
-        await asyncio.gather(*(self._empty(shelf) for shelf in self._shelves.values()), *self._ending)
+        for shelf in self._shelves.values():
+            self._empty(shelf)
+        while self._unready:
+            self._dismiss(self._unready.pop())
+        await asyncio.gather(*self._ending)
 
     @property
     def pids(self) -> list[int]:
@@ -149,7 +154,7 @@ class Spares:
             self._changed.clear()
             for script, shelf in list(self._shelves.items()):
                 if self._clock.monotonic() - shelf.used_s >= self._idle_s:
-                    await self._empty(shelf)
+                    self._empty(shelf)
                 elif shelf.is_short:
                     shelf.is_short = False
                     await self._fill(script, shelf)
@@ -162,9 +167,12 @@ class Spares:
                 # Whoever needs one is told the same; until then nobody misses it.
                 _log.warning("a spare child could not be started", script=script.name, reason=error.message)
                 return
+            # Nobody may take one whose output is not connected: a cancel here would leave it so.
+            self._unready.append(child)
+            await child.connect()
+            self._unready.remove(child)
             shelf.waiting.append(child)
             child.call_at_end(self._forget)
-            await child.connect()
 
     def _forget(self, child: Child) -> None:
         """Take one off its shelf that ended unused."""
@@ -172,13 +180,17 @@ class Spares:
             if child in shelf.waiting:
                 shelf.waiting.remove(child)
                 _log.info("a spare child ended by itself", pid=child.pid)
-                ending = asyncio.create_task(self._end(child), name=f"end spare {child.pid}")
-                self._ending.add(ending)
-                ending.add_done_callback(self._ending.discard)
+                self._dismiss(child)
 
-    async def _empty(self, shelf: _Shelf) -> None:
-        waiting, shelf.waiting = shelf.waiting, []
-        await asyncio.gather(*(self._end(child) for child in waiting))
+    def _empty(self, shelf: _Shelf) -> None:
+        while shelf.waiting:
+            self._dismiss(shelf.waiting.pop())
+
+    def _dismiss(self, child: Child) -> None:
+        # A task of its own, so that no cancel of the keeper can leave it half ended.
+        ending = asyncio.create_task(self._end(child), name=f"end spare {child.pid}")
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
 
     async def _end(self, child: Child) -> None:
         await child.close()
