@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mediafleet.bench.chunks import measure_chunks, measure_split_ratios
+from mediafleet.bench.copying import measure_copy
 from mediafleet.bench.figure import Figure
 from mediafleet.bench.instances import measure_instances
 from mediafleet.bench.noop import measure_noop, measure_noop_with_peers
@@ -53,6 +54,7 @@ BENCHES: dict[str, Bench] = {
         measure_noop_with_peers,
     ),
     "transcode": Bench(measure_overhead, ("transcode_overhead_ratio", "transcode_overhead_s", "transcode_verify_s")),
+    "copy": Bench(measure_copy, ("copy_job_s", "copy_overhead_s")),
     "batch": Bench(measure_batch_overhead, ("batch_overhead_ratio", "batch_verify_s")),
     "chunks": Bench(
         measure_chunks,

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 IDLE_S = 600.0
 """A script that nobody needed for so long has no spares until it is needed again."""
-REST_S = 0.05
-"""How long after a use its replacement is started: the task that used it has the machine for itself until then."""
+REST_S = 0.2
+"""How long after a use it is replaced: until then the task has the machine for itself, which for a small file is its end."""
 
 _log = structlog.get_logger(__name__)
 

@@ -58,7 +58,7 @@ def test_an_unknown_benchmark_is_named() -> None:
 
 
 def test_no_figure_is_printed_where_one_of_the_names_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(InvalidRequest, match="there are noop, transcode, batch"):
+    with pytest.raises(InvalidRequest, match="there are noop, transcode, copy, batch"):
         bench.main(["noop", "nope"])
     assert not capsys.readouterr().out
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from node_samples import DEADLINE_S, REGISTERED, ScriptedLink, Shelf, assignment, kind_of
 
@@ -32,7 +33,7 @@ from mediafleet.node.outbox import Outbox
 from mediafleet.ops.settings import NodeSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
     from mediafleet.kinds.seam import DetectContext, Kind, TaskContext
@@ -339,3 +340,60 @@ async def test_the_guard_is_closed_once_however_the_agent_ends(refusal: Exceptio
     await asyncio.wait([task], timeout=DEADLINE_S)
     assert task.exception() is refusal
     assert len(closed) == 1
+
+
+# --- children that wait for work -----------------------------------------------------------
+
+
+def spares_of(script: Path) -> list[psutil.Process]:
+    """Return the children of this process that run a script."""
+    found: list[psutil.Process] = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            found += [child] if str(script) in child.cmdline() else []
+    return found
+
+
+async def until(claim: Callable[[], object]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not claim():  # noqa: ASYNC110 - another process sets no event of ours
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """A script that waits for its line for ever."""
+    path = tmp_path / "reader.py"
+    path.write_text("import sys; sys.stdin.readline()")
+    return path
+
+
+async def test_scripts_of_a_kind_wait_from_the_start_of_a_node_to_its_end(tmp_path: Path, script: Path) -> None:
+    kind = replace(Steps().kind(), scripts=(script,))
+    settings = replace(SETTINGS, spare_children=3)
+    async with running(tmp_path, Switchboard(GONE), kind, settings) as node:
+        await until(lambda: len(spares_of(script)) == 3)
+        node.agent.drain()
+        assert await node.ended() is Farewell.DRAINED
+    assert spares_of(script) == []
+
+
+async def test_nothing_waits_any_more_while_a_drain_lets_work_finish(tmp_path: Path, script: Path) -> None:
+    link, steps = ScriptedLink(REGISTERED), Steps()
+    async with running(tmp_path, Switchboard(link), replace(steps.kind(), scripts=(script,))) as node:
+        link.incoming.put_nowait(JobAssign((assignment("wait"),)))
+        await steps.began.wait()
+        await until(lambda: spares_of(script))
+        node.agent.drain()
+        await until(lambda: not spares_of(script))
+        assert all(map(is_alive, steps.pids))
+        steps.gate.set()
+        await link.expect(JobResults)
+
+
+async def test_a_node_may_be_told_to_keep_nothing_waiting(tmp_path: Path, script: Path) -> None:
+    link, kind = ScriptedLink(REGISTERED), replace(Steps().kind(), scripts=(script,))
+    async with running(tmp_path, Switchboard(link), kind, replace(SETTINGS, spare_children=0)):
+        link.incoming.put_nowait(JobAssign((assignment("echo"),)))
+        await link.expect(JobResults)
+        assert spares_of(script) == []
