@@ -160,7 +160,8 @@ class Spares:
                     await self._fill(script, shelf)
 
     async def _fill(self, script: Path, shelf: _Shelf) -> None:
-        while len(shelf.waiting) < self._most:
+        # Counted before the first starts: one that ends at once is not replaced at once.
+        for _ in range(self._most - len(shelf.waiting)):
             try:
                 child = self._spawn(script)
             except TransientFailure as error:
