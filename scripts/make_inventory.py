@@ -1,174 +1,58 @@
-"""Transcode all media files of a folder with several presets, and hold each result beside its source.
+"""Transcode all media files of a folder with several presets, whole and in chunks, and hold each result beside its source.
 
     python scripts/make_inventory.py FOLDER [--presets h264,hevc,av1,vp9] [--only NAME …] [--out TABLE.md]
 
-Plans are made first, from the source alone; then the files go through a fleet; then the results are read. The table has
-source → result for what a user could miss. The exit code is 1 if anything was lost that no plan announced, or if a job failed
-whose plan could be made.
+Plans are made first, from the source alone; then the files go through a fleet, once as a whole and once in chunks; then the
+results are read. The first table has source → result for what a user could miss, the second holds chunks to the whole film.
+Both are written again after each file, so who stops in the middle has what was seen till then. The exit code is 1 if
+anything was lost that no plan announced, if a job failed whose plan could be made, or if a promise about chunks is broken.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import subprocess
+import dataclasses
+import shutil
 import sys
 import tempfile
-from dataclasses import dataclass, field
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
+import inventory_cases as cases
+import inventory_chunks as chunks
+from inventory_cases import Case
+from mediafleet.cli._fleet import open_fleet
 from mediafleet.cli._inputs import Source, find_sources
+from mediafleet.cli._local import dismiss_fleet
+from mediafleet.cli._options import ClientOptions
 from mediafleet.cli._plan import open_starter
 from mediafleet.domain.errors import MediafleetError
-from mediafleet.kinds.transcode.inventory import Difference, compare
-from mediafleet.kinds.transcode.losses import Topic
 from mediafleet.kinds.transcode.params import TranscodeParams
 from mediafleet.kinds.transcode.probe import Starter, probe
-from mediafleet.kinds.transcode.streams import OutputPlan, plan_output
-from mediafleet.kinds.transcode.verify import check_source
+from mediafleet.testing import run_ffmpeg
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
-    from mediafleet.kinds.transcode.media import MediaInfo, StreamInfo
+    from mediafleet.cli._fleet import Fleet
 
 CONTAINERS = {"h264": "mp4", "hevc": "mkv", "av1": "mkv", "vp9": "webm", "copy": "mkv"}
 """Preset → container that is asked for."""
-DAMAGE = "The source is damaged"
-COLUMNS = (
-    *("file", "preset", "streams", "chapters", "attachments", "colour", "HDR", "rotation", "SAR", "duration"),
-    *("frames", "announced", "NOT announced", "said"),
-)
+CUT_OFF = 0.6
+"""How much of a file is left of a copy without its end."""
 
 
-@dataclass
-class Case:
-    """One file with one preset."""
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """A file to transcode, or what was made of it before."""
 
     path: Path
-    params: TranscodeParams
-    source: MediaInfo | None = None
-    plan: OutputPlan | None = None
-    refusal: str = ""
-    """Why there is no plan."""
-    failure: str = ""
-    """Why the job failed."""
-    damage: str = ""
-    """What the job said of a damaged source."""
-    output: MediaInfo | None = None
-    differences: list[Difference] = field(default_factory=list[Difference])
-
-    @property
-    def is_good(self) -> bool:
-        """Whether all came as it was announced."""
-        if self.plan is None:
-            return self.output is None
-        return self.output is not None and all(one.announced for one in self.differences)
-
-
-async def plan_case(starter: Starter, case: Case) -> None:
-    """Look into the source and plan."""
-    try:
-        case.source = await probe(starter, case.path, name=case.path.name)
-        check_source(case.source, name=case.path.name)
-        case.plan = plan_output(case.source, case.params, name=case.path.name)
-    except MediafleetError as error:
-        case.refusal = error.message
-
-
-def run_cases(cases: Sequence[Case], folder: Path) -> dict[Path, dict[str, Any]]:
-    """Send files that have the same params through a fleet; return what the command says of each."""
-    params = msgspec.to_builtins(cases[0].params)
-    given = ["--preset", params["preset"], "--container", params["container"], "--param", f"speed={params['speed']}"]
-    words = [sys.executable, "-m", "mediafleet.cli", "transcode", *(str(case.path) for case in cases), *given]
-    # A fleet of its own: what somebody paused or drained elsewhere must not hold it up.
-    done = subprocess.run(
-        [*words, "--out", str(folder / "out"), "--data", str(folder / "fleet"), "--json"],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    try:
-        return {Path(item["input"]): item for item in json.loads(done.stdout)}
-    except (json.JSONDecodeError, TypeError, KeyError):
-        raise SystemExit(f"the fleet answered {done.stdout[:500]!r}") from None
-
-
-async def look_at_result(starter: Starter, case: Case, item: dict[str, Any]) -> None:
-    """Read what came out and compare it."""
-    if not item.get("output"):
-        error: dict[str, str] = item.get("error") or {"message": "no result"}
-        case.failure = error["message"]
-        return
-    path = Path(item["output"])
-    case.output = await probe(starter, path, name=path.name)
-    if case.plan and case.source:
-        case.differences = compare(case.source, case.output, case.plan, case.params)
-    case.damage = next((text for text in item["warnings"] if text.startswith(DAMAGE)), "")
-    if case.damage:
-        # What cannot be decoded is known only afterwards, and the job says so.
-        told = (
-            msgspec.structs.replace(one, announced=one.announced or one.topic is Topic.RATE) for one in case.differences
-        )
-        case.differences = list(told)
-
-
-def row(case: Case) -> tuple[str, ...]:
-    """Return the case as a line of the table."""
-    said = case.refusal or case.failure or case.damage
-    if case.source is None or case.output is None:
-        return (case.path.name, case.params.preset, *[""] * (len(COLUMNS) - 3), said)
-    both = (case.source, case.output)
-    told = [[one for one in case.differences if one.announced is wanted] for wanted in (True, False)]
-    return (
-        case.path.name,
-        case.params.preset,
-        beside(both, lambda info: " ".join(stream.codec or stream.type for stream in info.streams)),
-        beside(both, lambda info: str(info.chapters)),
-        beside(both, lambda info: str(sum(stream.type == "attachment" for stream in info.streams))),
-        beside(both, of_picture(lambda stream: "/".join(map(str, stream.colour)))),
-        beside(both, of_picture(describe_light)),
-        beside(both, of_picture(lambda stream: f"{stream.rotation}{' mirrored' if stream.mirrored else ''}")),
-        beside(both, of_picture(lambda stream: f"{stream.sar[0]}:{stream.sar[1]}")),
-        beside(both, lambda info: f"{info.duration_s:.3f}"),
-        beside(both, of_picture(lambda stream: str(stream.packets))),
-        *("; ".join(f"{one.topic} {one.what}: {one.source} → {one.output}" for one in group) for group in told),
-        said,
-    )
-
-
-def beside(both: tuple[MediaInfo, MediaInfo], show: Callable[[MediaInfo], str]) -> str:
-    """Return source and result, once where they are the same."""
-    before, after = map(show, both)
-    return before if before == after else f"{before} → {after}"
-
-
-def of_picture(show: Callable[[StreamInfo], str]) -> Callable[[MediaInfo], str]:
-    """Return a look at every picture of a file."""
-    return lambda info: " ".join(
-        show(one) for one in info.streams if one.type == "video" and one.packets and not one.is_cover
-    )
-
-
-def describe_light(stream: StreamInfo) -> str:
-    """Return what a picture has of HDR in a few words."""
-    words = [{16: "PQ", 18: "HLG"}.get(stream.colour[2], "SDR"), *(word for word in stream.extras)]
-    words += ["DolbyVision"] * stream.dolby_vision + ["HDR10+"] * stream.hdr10_plus
-    return "+".join(words)
-
-
-def write_table(cases: Sequence[Case], place: Path | None) -> None:
-    """Write the table in Markdown, to standard output where no file is named."""
-    lines = [COLUMNS, tuple("---" for _ in COLUMNS), *map(row, cases)]
-    text = "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines) + "\n"
-    if place:
-        place.write_text(text, encoding="utf-8")
-    else:
-        sys.stdout.write(text)
+    note: str = ""
+    is_cut_off: bool = False
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -180,44 +64,135 @@ def parse_arguments() -> argparse.Namespace:
         "--only", nargs="*", default=[], metavar="NAME", help="files of the folder; all where not given"
     )
     parser.add_argument("--but", nargs="*", default=[], metavar="NAME", help="files to leave out")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write the table")
+    parser.add_argument("--largest", type=int, default=0, metavar="BYTES", help="leave out larger files")
+    parser.add_argument(
+        "--excerpt", type=float, default=0, metavar="S", help="of longer films, take only the first part"
+    )
+    parser.add_argument("--cut-off", nargs="*", default=[], metavar="NAME", help="files to take without their end, too")
+    parser.add_argument("--minutes", type=float, default=1e9, help="measure no more quality after that time")
+    parser.add_argument("--at-once", type=int, default=8, metavar="N", help="files that are handed in together")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write the tables")
     parser.add_argument("--speed", default="fastest")
     return parser.parse_args()
 
 
-async def make_inventory(asked: argparse.Namespace) -> list[Case]:
-    """Plan, run and compare all."""
+async def find_origins(starter: Starter, asked: argparse.Namespace, folder: Path) -> list[Origin]:
+    """Return the files, the smallest first: who stops in the middle has seen most."""
     paths = [one.path.absolute() for one in find_sources([asked.folder]) if isinstance(one, Source)]
-    # The largest last: who stops in the middle has seen most.
-    paths = sorted(
-        (path for path in paths if path.name not in asked.but and (path.name in asked.only or not asked.only)),
-        key=lambda path: path.stat().st_size,
-    )
-    cases: list[Case] = []
-    async with open_starter() as starter:
+    paths = [path for path in paths if path.name not in asked.but and (path.name in asked.only or not asked.only)]
+    paths = [path for path in paths if not asked.largest or path.stat().st_size <= asked.largest]
+    found: list[Origin] = []
+    await asyncio.to_thread((folder / "excerpts").mkdir)
+    for path in sorted(paths, key=lambda path: path.stat().st_size):
+        found.append(await take_excerpt(starter, path, folder / "excerpts", asked.excerpt))
+        if path.name in asked.cut_off:
+            found.append(cut_off(path, folder / "cut"))
+    return found
+
+
+async def take_excerpt(starter: Starter, path: Path, folder: Path, most_s: float) -> Origin:
+    """Return the first part of a long film, copied and not encoded; other files as they are."""
+    try:
+        info = await probe(starter, path, name=path.name)
+    except MediafleetError:
+        return Origin(path)
+    if not most_s or info.duration_s <= most_s:
+        return Origin(path)
+    await run_ffmpeg(["-i", f"file:{path}", "-map", "0", "-c", "copy", "-t", str(most_s)], folder / path.name)
+    return Origin(folder / path.name, f" (first {most_s:g} s)")
+
+
+def cut_off(path: Path, folder: Path) -> Origin:
+    """Return a copy that lacks its end, as a download that broke."""
+    folder.mkdir(exist_ok=True)
+    copy = folder / path.name
+    shutil.copyfile(path, copy)
+    with copy.open("r+b") as file:
+        file.truncate(int(path.stat().st_size * CUT_OFF))
+    return Origin(copy, " (its end missing)", is_cut_off=True)
+
+
+async def run_group(starter: Starter, fleet: Fleet, group: Sequence[Case], folder: Path) -> None:
+    """Encode some files both ways, and read the results."""
+    for case in group:
+        await cases.plan_case(starter, case)
+    data = folder / "fleet"
+    whole = await cases.run_cases(group, folder / "whole", data=data, chunks="never")
+    pieces = await cases.run_cases(group, folder / "chunks", data=data, chunks="always")
+    for case in group:
+        case.whole = await cases.read_item(starter, case, whole.get(case.path, {}))
+        case.chunked = await cases.read_item(starter, case, pieces.get(case.path, {}))
+        if case.chunked.info:
+            view = await fleet.client.job(case.chunked.job)
+            case.chunks = (view.result or {}).get("chunks", 0)
+
+
+async def make_inventory(asked: argparse.Namespace, folder: Path) -> AsyncIterator[chunks.Comparison]:
+    """Plan, run and compare all; yield each case that is seen."""
+    until = time.monotonic() + asked.minutes * 60
+    options = ClientOptions(data=folder / "fleet")
+    async with open_starter() as starter, open_fleet(options) as fleet:
+        origins = await find_origins(starter, asked, folder)
         for preset in asked.presets.split(","):
             params = {"preset": preset, "container": CONTAINERS.get(preset, ""), "speed": asked.speed}
-            group = [Case(path, msgspec.convert(params, TranscodeParams)) for path in paths]
-            for case in group:
-                await plan_case(starter, case)
-            with tempfile.TemporaryDirectory(prefix="mediafleet-inventory-") as folder:
-                items = await asyncio.to_thread(run_cases, group, Path(folder))
-                for case in group:
-                    await look_at_result(starter, case, items.get(case.path, {}))
-            cases += group
-            print(f"{preset}: {sum(case.is_good for case in group)} of {len(group)} as announced", file=sys.stderr)
-    return cases
+            all_cases = [
+                Case(one.path, msgspec.convert(params, TranscodeParams), is_cut_off=one.is_cut_off, note=one.note)
+                for one in origins
+            ]
+            for begin in range(0, len(all_cases), asked.at_once):
+                place = folder / f"{preset}-{begin}"
+                place.mkdir()
+                (place / "fleet").symlink_to(folder / "fleet")
+                group = all_cases[begin : begin + asked.at_once]
+                await run_group(starter, fleet, group, place)
+                for number, case in enumerate(group):
+                    await asyncio.to_thread((place / str(number)).mkdir)
+                    in_time = time.monotonic() < until
+                    yield await chunks.compare_ways(starter, case, place / str(number), with_quality=in_time)
+                shutil.rmtree(place)
+        if fleet.local and fleet.is_new:
+            await dismiss_fleet(folder / "fleet", fleet.local)
+
+
+def write_tables(seen: Sequence[chunks.Comparison], place: Path | None) -> None:
+    """Write the tables in Markdown, to standard output where no file is named."""
+    inventory = [line for one in seen for line in cases.rows(one.case)]
+    text = f"{table(cases.COLUMNS, inventory)}\n{table(chunks.COLUMNS, [one.row() for one in seen])}"
+    if place:
+        place.write_text(text, encoding="utf-8")
+    else:
+        sys.stdout.write(text)
+
+
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    all_lines = [head, ["---"] * len(head), *lines]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in all_lines) + "\n"
+
+
+async def run(asked: argparse.Namespace) -> list[chunks.Comparison]:
+    """Make the tables; return what was seen."""
+    seen: list[chunks.Comparison] = []
+    with tempfile.TemporaryDirectory(prefix="mediafleet-inventory-", ignore_cleanup_errors=True) as folder:
+        async for one in make_inventory(asked, Path(folder)):
+            seen.append(one)
+            if asked.out:
+                write_tables(seen, asked.out)
+            faults = [*one.case.faults, *one.faults]
+            said = f"BROKEN: {' '.join(faults)}" if faults else one.how
+            print(f"{one.case.params.preset} {one.case.name}: {said}", file=sys.stderr)
+    return seen
 
 
 def main() -> int:
-    """Make the table; return the exit code."""
+    """Make the tables; return the exit code."""
     asked = parse_arguments()
-    cases = asyncio.run(make_inventory(asked))
-    write_table(cases, asked.out)
-    for case in (case for case in cases if not case.is_good):
-        what = [one.sentence for one in case.differences if not one.announced] or [case.failure or "it was not refused"]
-        print(f"NOT announced: {case.path.name} ({case.params.preset}): {' '.join(what)}", file=sys.stderr)
-    return 0 if cases and all(case.is_good for case in cases) else 1
+    seen = asyncio.run(run(asked))
+    if not asked.out:
+        write_tables(seen, None)
+    good = sum(not (one.case.faults or one.faults) for one in seen)
+    print(f"{good} of {len(seen)} as promised", file=sys.stderr)
+    return 0 if seen and good == len(seen) else 1
 
 
 if __name__ == "__main__":
