@@ -46,7 +46,7 @@ MOST_VMAF = 0.3
 LOWEST_BORDER = -2.5
 NEAR, AROUND = 4, 24
 """Pictures on each side of a border that may suffer from it, and up to where its surroundings go."""
-_SHORTEST_S = Fraction(1, 2)
+_SHORTEST_S = Fraction(2, 5)
 _SHORT_CHUNKS = 3
 _WHOLE = "It was transcoded as a whole and not in chunks: "
 
@@ -63,7 +63,9 @@ class Comparison:
     apart_s: Fraction | None = None
     """By how much the sound of the one is shifted against the sound of the other, each against its picture."""
     quality: list[list[float]] = field(default_factory=list[list[float]])
-    """VMAF of each picture: whole, and in chunks."""
+    """VMAF of pictures: whole, and in chunks."""
+    every: int = 1
+    """It was measured of each so manieth picture; borders are looked at where that is 1."""
 
     @property
     def means(self) -> list[float]:
@@ -73,7 +75,7 @@ class Comparison:
     @property
     def worst(self) -> tuple[float, float] | None:
         """How far the worst border is above its surroundings (below: negative): whole, and in chunks."""
-        if not self.quality:
+        if not self.quality or self.every > 1:
             return None
         whole, chunks = self.quality
         # What the whole film has at the same place comes from the picture, a cut for example.
@@ -125,9 +127,16 @@ def frames_of(made: Made) -> int:
     return sum(stream.packets for stream in pictures(made.info)) if made.info else 0
 
 
-async def compare_ways(starter: Starter, case: Case, folder: Path, *, with_quality: bool) -> Comparison:
-    """Compare both ways; where the fleet found the film too short, chunks are made here, of shorter pieces."""
-    found = Comparison(case)
+async def compare_ways(starter: Starter, case: Case, folder: Path, *, every: int) -> Comparison:
+    """Compare both ways; where the fleet found the film too short, chunks are made here, of shorter pieces.
+
+    Args:
+        starter: Starts FFmpeg.
+        case: With the results of both ways.
+        folder: An empty one.
+        every: Of each so manieth picture VMAF is measured; 0 for none.
+    """
+    found = Comparison(case, every=every)
     if case.plan is None or case.source is None or case.whole.info is None:
         found.how = "refused" if case.plan is None else "failed"
         return found
@@ -140,8 +149,9 @@ async def compare_ways(starter: Starter, case: Case, folder: Path, *, with_quali
     ]
     if case.chunked.info:
         found.apart_s = max((abs(here - there) for here, there in zip(*heard, strict=False)), default=None)
-    if chunks and with_quality:
-        found.quality = [await measure(starter, case, made, folder) for made in (case.whole, case.chunked)]
+    if chunks and every:
+        ways = (case.whole, case.chunked)
+        found.quality = [await measure(starter, case, made, folder, every=every) for made in ways]
         if not all(found.quality):
             found.quality = []
     return found
@@ -203,8 +213,8 @@ def _first_s(path: Path, **track: int) -> Fraction | None:
         return (first.pts or 0) * (first.time_base or Fraction(1))
 
 
-async def measure(starter: Starter, case: Case, made: Made, folder: Path) -> list[float]:
-    """Return the VMAF of each picture, compared by number; none where it cannot be measured (a picture of one pixel)."""
+async def measure(starter: Starter, case: Case, made: Made, folder: Path, *, every: int) -> list[float]:
+    """Return the VMAF of pictures, compared by number; none where it cannot be measured (a picture of one pixel)."""
     track = compared_track(case.plan) if case.plan else None
     if track is None or case.source is None or made.path is None or made.info is None:
         return []
@@ -212,7 +222,7 @@ async def measure(starter: Starter, case: Case, made: Made, folder: Path) -> lis
     log.unlink(missing_ok=True)
     words = vmaf_arguments(track, case.params, source=(case.path, case.source), output=(made.path, made.info))
     # Of the names of files only the last part goes into the graph, where colons would mean something.
-    more = f"libvmaf=shortest=1:n_threads={os.cpu_count() or 1}:log_fmt=json:log_path={log.name}"
+    more = f"libvmaf=shortest=1:n_threads={os.cpu_count() or 1}:n_subsample={every}:log_fmt=json:log_path={log.name}"
     words = [word.replace("libvmaf=shortest=1", more) for word in words]
     ffmpeg = await asyncio.to_thread(find_ffmpeg)
     child = await starter.start_process([ffmpeg.path, *words], cwd=folder)

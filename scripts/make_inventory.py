@@ -69,6 +69,7 @@ def parse_arguments() -> argparse.Namespace:
         "--excerpt", type=float, default=0, metavar="S", help="of longer films, take only the first part"
     )
     parser.add_argument("--cut-off", nargs="*", default=[], metavar="NAME", help="files to take without their end, too")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="measure VMAF of each Nth picture only")
     parser.add_argument("--minutes", type=float, default=1e9, help="measure no more quality after that time")
     parser.add_argument("--at-once", type=int, default=8, metavar="N", help="files that are handed in together")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to write the tables")
@@ -147,8 +148,8 @@ async def make_inventory(asked: argparse.Namespace, folder: Path) -> AsyncIterat
                 await run_group(starter, fleet, group, place)
                 for number, case in enumerate(group):
                     await asyncio.to_thread((place / str(number)).mkdir)
-                    in_time = time.monotonic() < until
-                    yield await chunks.compare_ways(starter, case, place / str(number), with_quality=in_time)
+                    every = asked.every if time.monotonic() < until else 0
+                    yield await chunks.compare_ways(starter, case, place / str(number), every=every)
                 shutil.rmtree(place)
         if fleet.local and fleet.is_new:
             await dismiss_fleet(folder / "fleet", fleet.local)
