@@ -38,6 +38,7 @@ def compared(scripts: tuple[Any, Any], *, preset: str = "h264", packets: int = 1
     params = TranscodeParams(preset=preset)
     case = cases.Case(Path("a.mkv"), params, source=film(), plan=plan_output(film(), params, name="a.mkv"))
     case.whole, case.chunked = cases.Made(info=film()), cases.Made(info=film(packets))
+    case.chunks = 2
     found = module.Comparison(case, borders=[BORDER])
     if chunks:
         found.quality = [[90.0] * 100, chunks]
@@ -78,6 +79,12 @@ def test_a_border_of_x264_that_shows_is_told(
     scripts: tuple[Any, Any], preset: str, near: float, *, is_told: bool
 ) -> None:
     assert bool(compared(scripts, preset=preset, chunks=scores(near)).faults) is is_told
+
+
+def test_the_quality_of_chunks_that_no_fleet_makes_is_no_promise(scripts: tuple[Any, Any]) -> None:
+    found = compared(scripts, chunks=[80.0] * 100, packets=99)
+    found.case.chunks = 0
+    assert len(found.faults) == 1
 
 
 def test_a_border_where_the_whole_film_is_as_bad_is_not_told(scripts: tuple[Any, Any]) -> None:
