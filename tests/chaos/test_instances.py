@@ -65,7 +65,7 @@ def test_a_job_handed_to_an_instance_that_dies_is_done(cluster: ClusterProcesses
 def test_a_transcode_outlives_the_instance_that_took_it(cluster: ClusterProcesses, clip: Path) -> None:
     cluster.start_node("red")
     cluster.use("one")
-    job = cluster.submit("transcode", source=clip, preset="h264", speed="slowest", crf=10)
+    job = cluster.submit("transcode", source=clip, preset="h264", speed="slowest", crf=10, chunks="never")
     cluster.wait_stage(job, "encoding")
     cluster.kill_instance("one")
     cluster.use("two")

@@ -17,7 +17,7 @@ from tests_support.fleet_process import FleetProcesses, wait_for
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
-SLOW = {"preset": "h264", "speed": "slowest", "crf": 10}
+SLOW = {"preset": "h264", "speed": "slowest", "crf": 10, "chunks": "never"}
 
 
 def outputs(fleet: FleetProcesses, job: str) -> list[Any]:

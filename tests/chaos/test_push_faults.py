@@ -65,7 +65,7 @@ def other(name: str) -> str:
 
 def encode(cluster: ClusterProcesses, clip: Path) -> str:
     """Begin a transcode that takes a while; return its job."""
-    job = cluster.submit("transcode", source=clip, preset="h264", speed="slowest", crf=10)
+    job = cluster.submit("transcode", source=clip, preset="h264", speed="slowest", crf=10, chunks="never")
     cluster.wait_stage(job, "encoding")
     return job
 

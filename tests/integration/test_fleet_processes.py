@@ -95,7 +95,7 @@ def test_a_task_past_its_limit_is_stopped_and_its_slot_is_free_again(fleet: Flee
 
 async def test_cancelling_ends_the_encoder_and_frees_the_slot(fleet: FleetProcesses, tmp_path: Path) -> None:
     clip = await make_clip(tmp_path / "long.mp4", seconds=8, size="640x360")
-    job = fleet.submit("transcode", source=clip, preset="h264", speed="slowest", crf=10)
+    job = fleet.submit("transcode", source=clip, preset="h264", speed="slowest", crf=10, chunks="never")
     fleet.wait_stage(job, "encoding")
     (encoder,) = fleet.ffmpegs()
     assert fleet.delete(f"/api/v1/jobs/{job}") == 202

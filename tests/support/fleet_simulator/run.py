@@ -18,8 +18,8 @@ from fleet_simulator.workload import Wish, draw_wish
 from fleet_simulator.world import Size, World, seeded
 from mediafleet.domain.errors import InvalidRequest, MediafleetError
 
-LONGEST_REST_S = 400.0
-"""In which everything must have come to its end after the last fault."""
+LONGEST_REST_S = 1_300.0
+"""Twice the longest time that a breaker stays open, and some more: work may need the one executor that keeps failing it."""
 LOOK_EVERY_S = 2.0
 
 

@@ -156,7 +156,7 @@ class _Planner:
         elif video is None:
             self._drop(stream, f"the preset {self.params.preset!r} makes sound only")
         # Found by trying: an encode would fail only after it has begun, and not say on which stream.
-        elif not stream.decodable:
+        elif not stream.decodable or not min(stream.shown_size):
             self._drop(stream, "this node's FFmpeg cannot decode it")
         elif needs_dolby_player(stream, self.info):
             self._drop(
