@@ -13,8 +13,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -qq --constraint constraints.txt
 HAS_NODE := $(shell command -v node)
-# One more than there are cores: many tests wait, for a lease to end or a process to start.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 # Packages that the tests install as a third party's would be.
 TEST_PACKAGES := $(wildcard tests/*/pyproject.toml tests/*/*/pyproject.toml)
 
@@ -32,7 +30,7 @@ demo: $(VENV)/.has-package $(VENV)/.has-console
 	@$(BIN)/mediafleet demo $${INPUT:+--input="$$INPUT"}
 
 test: $(VENV)/.has-test $(VENV)/.has-test-packages $(VENV)/.has-console
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(or $(ARGS),--cov --cov-report=term)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(or $(ARGS),--cov --cov-report=term)
 
 check: $(VENV)/.has-test $(VENV)/.has-test-packages $(VENV)/.has-check $(if $(HAS_NODE),,$(VENV)/.has-assets)
 	$(BIN)/ruff format --check

@@ -82,8 +82,8 @@ def _is_set(name: str, value: object, default: object) -> bool:
         return value not in ({}, [], default)
     if value is None or value == "":
         return False
-    # A word that nobody chose says nothing, but for the one that names what is made.
-    if isinstance(value, str) and value == default and name != _ALWAYS_TOLD:
+    # A word or number that nobody chose says nothing, but for the one that names what is made.
+    if value and value == default and type(value) in {str, int} and name != _ALWAYS_TOLD:
         return False
     # 0 may be a choice (the best quality there is) or nothing at all; only the default tells which.
     return bool(value) or value != default or type(value) is not type(default)

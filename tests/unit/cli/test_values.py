@@ -77,7 +77,7 @@ def test_anything_can_be_told_and_what_means_something_is(values: dict[str, Any]
     told = {line.split()[0] for line in lines}
     plain = {name: value for name, value in values.items() if value and not isinstance(value, (dict, list))}
     assert told >= {
-        name for name, value in plain.items() if not (isinstance(value, str) and defaults.get(name) == value)
+        name for name, value in plain.items() if not (isinstance(value, (str, int)) and defaults.get(name) == value)
     }
     assert not told & {name for name, value in values.items() if value in (None, "", [], {}, [{}], {"a": None})}
 
