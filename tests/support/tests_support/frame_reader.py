@@ -51,4 +51,8 @@ class FrameReader:
 
 
 def _unmask(content: bytes, mask: bytes) -> bytes:
-    return bytes(byte ^ mask[at % 4] for at, byte in enumerate(content)) if mask else content
+    if not mask:
+        return content
+    # As two numbers: byte by byte, a large frame would hold up everything else in this process.
+    whole = (mask * (len(content) // 4 + 1))[: len(content)]
+    return (int.from_bytes(content, "little") ^ int.from_bytes(whole, "little")).to_bytes(len(content), "little")
