@@ -72,7 +72,7 @@ class BatchView(msgspec.Struct, frozen=True):
     progress: float
     """0..1: the mean of its jobs, where one that has ended counts whole."""
     eta_ms: int | None
-    """By how fast it went since it began; None while nothing of it was measured, while it is paused, and at its end."""
+    """By the measured speeds of what is left of it, or else by how fast it went since it began; None while nothing of it was measured, while it is paused, and at its end."""
     started_ms: int | None
     finished_ms: int | None
     """None while any job of it has not ended."""
@@ -135,8 +135,19 @@ def _submission(request: BatchRequest, file: BatchFile, name: str) -> Submission
     )
 
 
-def sum_up(name: str, paces: Iterable[JobPace], *, now_ms: int, jobs: tuple[BatchJob, ...] = ()) -> BatchView:
-    """Return how far a batch is."""
+def sum_up(
+    name: str,
+    paces: Iterable[JobPace],
+    *,
+    now_ms: int,
+    jobs: tuple[BatchJob, ...] = (),
+    measured_ms: int | None = None,
+) -> BatchView:
+    """Return how far a batch is.
+
+    Args:
+        measured_ms: In how long it should end, where the speeds of all that is left of it were measured.
+    """
     known = list(paces)
     statuses = Counter(one.status for one in known)
     done = sum(1.0 if one.status in FINAL_JOB_STATUSES else one.progress for one in known)
@@ -147,19 +158,21 @@ def sum_up(name: str, paces: Iterable[JobPace], *, now_ms: int, jobs: tuple[Batc
         total=len(known),
         statuses=dict(statuses),
         progress=round(done / max(1, len(known)), 6),
-        eta_ms=None if has_ended else _eta_ms(known, started, now_ms=now_ms),
+        eta_ms=_eta_ms(known, started, now_ms=now_ms, measured_ms=measured_ms),
         started_ms=started,
         finished_ms=max((one.finished_ms or 0 for one in known), default=None) if has_ended else None,
         jobs=jobs,
     )
 
 
-def _eta_ms(paces: list[JobPace], started_ms: int | None, *, now_ms: int) -> int | None:
-    """Return the work that is left over the speed so far, milliseconds; None where nothing was measured."""
+def _eta_ms(paces: list[JobPace], started_ms: int | None, *, now_ms: int, measured_ms: int | None) -> int | None:
+    """Return what was measured, or else the work that is left over the speed so far; None where nothing tells."""
     waiting = [one for one in paces if one.status not in FINAL_JOB_STATUSES]
     # Nobody knows when somebody resumes it.
-    if started_ms is None or all(one.status is JobStatus.PAUSED for one in waiting):
+    if all(one.status is JobStatus.PAUSED for one in waiting):
         return None
+    if measured_ms is not None or started_ms is None:
+        return measured_ms
     # Only what ran tells of speed: a job that was cancelled before it began took no time.
     ran = [one for one in paces if one.started_ms is not None]
     done = sum(1.0 if one.status in FINAL_JOB_STATUSES else one.progress for one in ran)

@@ -73,6 +73,8 @@ class RunningWork(msgspec.Struct, frozen=True):
     """0..1, as its handler reports it."""
     eta_ms: int | None = None
     """What is left of it, as its handler reports it."""
+    total_ms: float | None = None
+    """What all of it takes at the speed that was measured."""
 
 
 class QueuedWork(msgspec.Struct, frozen=True):

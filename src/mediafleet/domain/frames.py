@@ -15,6 +15,7 @@ import msgspec
 from mediafleet.domain.errors import ErrorInfo, InvalidRequest
 from mediafleet.domain.insight import KindTally
 from mediafleet.domain.node import Executor
+from mediafleet.domain.pace import Did
 from mediafleet.domain.plan import TaskResult
 
 PROTOCOL_VERSION = 1
@@ -121,6 +122,8 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """The node stopped it because it was told to; frees its slots."""
     traceparent: str = ""
     """That of the task's specification, so that whoever takes the outcome can add to its trace."""
+    did: Did | None = None
+    """How long a result took, of a task that names its pace."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for what is no way to end; msgspec makes it the decoder's error."""

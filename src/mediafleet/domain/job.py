@@ -96,6 +96,14 @@ class TaskSummary(msgspec.Struct, frozen=True):
     error: ErrorInfo | None = None
     limits: dict[str, int] = {}
     """Those that hold for it, by name as in `TaskLimits`."""
+    progress: float = 0.0
+    """0..1."""
+    pace: str = ""
+    """What sort of work it is, where its speed is measured."""
+    size: float = 0.0
+    """How much of it, in a unit of the kind's own; 0 where that is not known."""
+    after: tuple[str, ...] = ()
+    """Tasks of the job that it waits for."""
 
 
 # Nothing is left out of it: a client finds every field, and null where there is nothing to say.
@@ -120,7 +128,8 @@ class JobView(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     """Sentences about what the result lacks against the input, for example a dropped stream."""
     eta_ms: int | None = None
-    """Milliseconds of work left, as measured; None while nobody can say."""
+    """Milliseconds until it should end, by speeds that were measured; None while nobody can say, while it is paused, and at
+    its end. In a list of jobs only what the node of a job's only task says."""
     speed: float | None = None
     """Media seconds per second, for kinds that have such a thing."""
     error: ErrorInfo | None = None

@@ -52,6 +52,11 @@ class NewTask(msgspec.Struct, frozen=True, omit_defaults=True):
     limits: TaskLimits = USUAL
     near: tuple[str, ...] = ()
     """Nodes that have its inputs; one of them is taken among executors that the policy holds equal."""
+    pace: str = ""
+    """What sort of work it is, where the time that is left is to be told: tasks of one pace are measured together, so that
+    their speed should depend on the node alone. 1 to 80 of a-z, 0-9, `:`, `.`, `_` and `-`."""
+    size: float = 0.0
+    """How much work of that sort, in a unit of the kind's own; 0 where that is not known, and tasks are taken as equal."""
 
 
 class FinishedTask(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -117,6 +122,8 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     params: dict[str, Any] = {}
     """The job's params, already checked."""
     weight: float = 1.0
+    pace: str = ""
+    size: float = 0.0
     limits: TaskLimits = USUAL
     traceparent: str = ""
     """The job's trace (W3C Trace Context), where spans are made."""

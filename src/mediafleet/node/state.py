@@ -35,6 +35,7 @@ from mediafleet.domain.frames import (
 )
 from mediafleet.domain.insight import KindTally
 from mediafleet.domain.node import Executor
+from mediafleet.domain.pace import Did
 from mediafleet.domain.plan import TaskResult, TaskSpec
 
 LARGEST_OUTCOME_BYTES = MAX_FRAME_BYTES // 4
@@ -105,6 +106,8 @@ class _Attempt:
     began_s: float = 0.0
     kind: str = ""
     traceparent: str = ""
+    pace: str = ""
+    size: float = 0.0
 
 
 @dataclass
@@ -222,6 +225,8 @@ class AttemptTable:
                 began_s=now_s,
                 kind=verdict.kind,
                 traceparent=verdict.traceparent,
+                pace=verdict.pace,
+                size=verdict.size,
             )
             acks.append(ref)
             starts.append(Start(assignment, verdict))
@@ -280,7 +285,7 @@ class AttemptTable:
             return []
         if attempt.phase is Phase.RUNNING:
             self._count(attempt, ending, now_s)
-        held = self._held[grant] = _Held(_outcome(attempt, ending))
+        held = self._held[grant] = _Held(_outcome(attempt, ending, now_s))
         return [Keep(held.outcome), *(self._deliver([held], now_s) if self._linked else [])]
 
     def _count(self, attempt: _Attempt, ending: Ending, now_s: float) -> None:
@@ -347,12 +352,18 @@ def _cost(assignment: Assignment) -> int:
     return max(1, assignment.cost)
 
 
-def _outcome(attempt: _Attempt, ending: Ending) -> Outcome:
+def _outcome(attempt: _Attempt, ending: Ending, now_s: float) -> Outcome:
     task, grant, trace = attempt.ref.task, attempt.ref.grant, attempt.traceparent
     if attempt.phase is Phase.STOPPING:
         return Outcome(task, grant, cancelled=True, traceparent=trace)
     if isinstance(ending, TaskResult):
-        return Outcome(task, grant, result=ending, traceparent=trace)
+        return Outcome(task, grant, result=ending, traceparent=trace, did=_did(attempt, now_s))
     if ending is None:
         ending = TransientFailure("The task's handler stopped itself without a result; it is tried again.").info()
     return Outcome(task, grant, error=ending, traceparent=trace)
+
+
+def _did(attempt: _Attempt, now_s: float) -> Did | None:
+    if not attempt.pace:
+        return None
+    return Did(attempt.pace, attempt.size, max(0, round((now_s - attempt.began_s) * 1000)))

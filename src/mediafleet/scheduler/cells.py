@@ -95,7 +95,7 @@ class CellFleet:
         self._chooser = CellChooser(self._stores, resources.kinds)
         self.dead = CellDeadLetters(self)
         self.pauses = CellPauses(self)
-        self.batches = BatchDesk(stores, resources.clock)
+        self.batches = BatchDesk(stores, resources.clock, [cell.remaining for cell in self._cells.values()])
         self._stack = AsyncExitStack()
         self._loops: list[asyncio.Task[None]] = []
 

@@ -50,7 +50,7 @@ class Explainer:
             tasks = [msgspec.structs.replace(task, jobs=job.waits_for) for task in tasks]
         waiting = [task.ask.requirement for task in tasks if task.state is TaskState.NEW and not is_over]
         # A fleet need not be read to say what has begun or ended.
-        fleet = await self._fleet(waiting) if waiting else None
+        fleet = await self.fleet(waiting) if waiting else None
         whys = tuple(_explain_task(fleet, task) for task in tasks)
         modules = () if is_over else await self._modules(job)
         sentence = chain_sentence(modules) or await self._aside(job, waiting) or job_sentence(job, whys)
@@ -72,7 +72,8 @@ class Explainer:
         chains = (record.with_states(states) for record in records.values())
         return tuple(one for record in chains for one in explain_chain(record, facts))
 
-    async def _fleet(self, requirements: Sequence[Requirement]) -> FleetSnapshot:
+    async def fleet(self, requirements: Sequence[Requirement]) -> FleetSnapshot:
+        """Return what placing goes by, with how long tasks took lately."""
         fleet = await self._store.read.fleet_snapshot(requirements)
         # What this instance heard from its own nodes is of tasks; what all can read is of jobs that had one task only.
         heard = self._metrics.by_kind.read(now_s=monotonic()) if self._metrics else {}
@@ -84,7 +85,7 @@ class Explainer:
         if not 1 <= wish.slots <= MAX_SLOTS:
             raise InvalidRequest(f"slots is {wish.slots}; it must be 1 to {MAX_SLOTS}.")
         requirement = Requirement(check_capabilities(wish.capabilities), wish.slots)
-        fleet = await self._fleet([requirement])
+        fleet = await self.fleet([requirement])
         return explain(fleet, Ask(requirement, wish.priority, wish.tenant, wish.policy))
 
 

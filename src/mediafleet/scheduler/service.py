@@ -40,6 +40,7 @@ from mediafleet.scheduler.pauses import PauseDesk
 from mediafleet.scheduler.placer import Placer
 from mediafleet.scheduler.planner import Planner
 from mediafleet.scheduler.reaper import NODE_RETENTION_MS, Reaper, Recovery
+from mediafleet.scheduler.remaining import Remaining
 from mediafleet.scheduler.retention import Retention
 from mediafleet.scheduler.settler import Settler
 from mediafleet.scheduler.standing import StandingDesk, settle_rules
@@ -132,7 +133,6 @@ class Scheduler:
         self._looks_after_insight = resources.insight is None
         self.insight.follow_with(lambda levels: self._links.tell_all(SetLogLevels(levels)))
         self.dead = DeadLetterBox(store, self.retry)
-        self.batches = BatchDesk([store], resources.clock)
         self.pauses = PauseDesk(
             store,
             self._links,
@@ -142,6 +142,8 @@ class Scheduler:
             hurry=lambda: self._reaper.ask(in_s=0),
         )
         self._explainer = Explainer(store, facts, metrics=self.metrics)
+        self.remaining = Remaining(store, self._explainer.fleet)
+        self.batches = BatchDesk([store], resources.clock, [self.remaining])
         self._loops: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -222,7 +224,7 @@ class Scheduler:
         view = await self._store.read.job(job_id) if is_id(job_id, "j") else None
         if view is None:
             raise NotFound(f"There is no job {job_id[:100]!r}; it may have passed its retention.")
-        return view
+        return await self.remaining.with_eta(view)
 
     async def wait(self, job_id: str) -> JobView:
         """See `Fleet.wait`."""

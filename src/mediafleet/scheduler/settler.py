@@ -112,7 +112,7 @@ def _refused(task: str, grant: str, why: ErrorInfo) -> FailureRecord:
 def progress_record(update: Progress) -> ProgressRecord:
     """Return progress as the store takes it; pure."""
     fraction = min(1.0, max(0.0, update.fraction))
-    about = {"stage": update.stage, "speed": update.speed, "eta_ms": update.eta_ms}
+    about = {"stage": update.stage, "speed": update.speed}
     return ProgressRecord(
         update.task, update.grant, fraction, update.stage, as_text(about), speed=update.speed, eta_ms=update.eta_ms
     )
@@ -401,7 +401,7 @@ def _note_verdicts(tick: _Tick, grants: Sequence[str], verdicts: Sequence[str]) 
 
 def _result_record(outcome: Outcome, result: TaskResult) -> ResultRecord:
     text, outputs = decode_outputs(result)
-    return ResultRecord(outcome.task, outcome.grant, text, outputs)
+    return ResultRecord(outcome.task, outcome.grant, text, outputs, outcome.did)
 
 
 TIMED_OUT = ErrorInfo("timed-out", "The task took longer than its kind allows; it was stopped.", retryable=True)

@@ -18,6 +18,7 @@ from mediafleet.domain.job import Job, JobView
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.limits import check_limits, effective_limits, encode_limits, show_limits
 from mediafleet.domain.node import MAX_SLOTS
+from mediafleet.domain.pace import check_pace
 from mediafleet.domain.plan import Complete, Expand, Fail, NewTask, Step, TaskResult, TaskSpec
 from mediafleet.domain.retry import score_ms
 from mediafleet.kinds.seam import Kind
@@ -64,6 +65,7 @@ def check_tasks(tasks: Sequence[NewTask], kind: Kind, *, known: Collection[str] 
         if task.step not in kind.handlers:
             raise InvalidRequest(f"The kind {kind.name!r} has no step {task.step!r} for its task {task.name!r}.")
         check_limits(task.limits, task.name)
+        check_pace(task.pace, task.size, task.name)
     check_order(tasks, known=known)
 
 
@@ -106,6 +108,8 @@ def task_record(
         payload=task.payload,
         params=job.params,
         weight=task.weight,
+        pace=task.pace,
+        size=task.size,
         limits=limits,
         traceparent=job.traceparent,
         submitted_ms=job.created_ms if job.traceparent else 0,

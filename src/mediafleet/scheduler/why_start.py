@@ -28,7 +28,7 @@ def estimate_start(fleet: FleetSnapshot, ask: Ask, matching: Sequence[PoolMember
     """Return when a task should start, or why nobody can say.
 
     It is assumed that
-    - running work ends when it says it will, or else goes on at the pace of its progress, or else takes what tasks of its
+    - running work ends when it says it will, or else goes on at the speed that was measured or the pace of its progress, or else takes what tasks of its
       kind took on the average; what has taken longer ends at once;
     - what waits takes the average of its kind. Before this task go those of more urgent classes, those before it in its
       tenant's line, and of each other tenant of its class as much as the shares give it meanwhile;
@@ -37,16 +37,7 @@ def estimate_start(fleet: FleetSnapshot, ask: Ask, matching: Sequence[PoolMember
     It is never in the past, and never earlier for one more task that goes first.
     """
     times = _Times(fleet)
-    lanes, known = _lanes(times, ask, matching)
-    before = list(_goes_first(fleet, ask, matching))
-    count = math.ceil(sum(tasks for _, tasks in before))
-    for requirement, tasks in before:
-        if not tasks:
-            continue
-        # What takes more slots than this task keeps so much more of its place busy.
-        weight = requirement.slots / ask.requirement.slots
-        # Where only some executors were looked at, those have their part of what goes first.
-        _occupy(lanes, math.ceil(tasks * known), times.mean(_kind_of(requirement)) * weight)
+    lanes, count = _lay_out(times, fleet, ask, matching)
     if not any(pool.used for pool in matching):
         return StartEstimate(None, count, "no executor that can do it takes work now")
     if not lanes:
@@ -54,6 +45,29 @@ def estimate_start(fleet: FleetSnapshot, ask: Ask, matching: Sequence[PoolMember
     if math.isinf(lanes[0]):
         return StartEstimate(None, count, times.reason())
     return StartEstimate(fleet.now_ms + round(lanes[0]), count)
+
+
+def free_places(fleet: FleetSnapshot, ask: Ask, matching: Sequence[PoolMembers]) -> list[float]:
+    """Return in how many milliseconds each place for such a task is free for it, as `estimate_start` takes it.
+
+    What runs on for a time that nobody knows is left out, and executors that were not looked at.
+    """
+    lanes, _ = _lay_out(_Times(fleet), fleet, ask, matching)
+    return sorted(lane for lane in lanes if not math.isinf(lane))
+
+
+def _lay_out(times: _Times, fleet: FleetSnapshot, ask: Ask, matching: Sequence[PoolMembers]) -> tuple[list[float], int]:
+    """Return when each place is free after all that goes first, as a heap, and how many tasks that are."""
+    lanes, known = _lanes(times, ask, matching)
+    before = list(_goes_first(fleet, ask, matching))
+    for requirement, tasks in before:
+        if not tasks:
+            continue
+        # What takes more slots than this task keeps so much more of its place busy.
+        weight = requirement.slots / ask.requirement.slots
+        # Where only some executors were looked at, those have their part of what goes first.
+        _occupy(lanes, math.ceil(tasks * known), times.mean(_kind_of(requirement)) * weight)
+    return lanes, math.ceil(sum(tasks for _, tasks in before))
 
 
 def _kind_of(requirement: Requirement) -> str:
@@ -78,6 +92,8 @@ class _Times:
     def left(self, work: RunningWork) -> float:
         if work.eta_ms is not None:
             return max(0.0, work.eta_ms)
+        if work.total_ms is not None:
+            return max(0.0, work.total_ms * (1 - work.fraction))
         took = 0 if work.since_ms is None else max(0, self._now_ms - work.since_ms)
         if took and work.fraction >= LEAST_FRACTION:
             return max(0.0, took * (1 - work.fraction) / work.fraction)

@@ -260,6 +260,11 @@ class Keys:
         return f"{self.tag}paused"
 
     @property
+    def paces(self) -> str:
+        """Hash with expiry, bounded: `<pace>|<node>` → how fast such work went there; all nodes where none is named."""
+        return f"{self.tag}paces"
+
+    @property
     def schema(self) -> str:
         """Hash: version of the stored shapes and the oldest reader that understands them."""
         return f"{self.tag}schema"

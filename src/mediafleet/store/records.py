@@ -12,6 +12,7 @@ from mediafleet.domain.capability import Requirement
 from mediafleet.domain.frames import AttemptRef
 from mediafleet.domain.health import BreakerRules
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
+from mediafleet.domain.pace import Did
 from mediafleet.domain.rules import TenantShare
 from mediafleet.store.cell_records import Full
 
@@ -208,7 +209,7 @@ class NodeAttempts(msgspec.Struct, frozen=True):
     attempts: tuple[AttemptRef, ...]
 
 
-class ResultRecord(msgspec.Struct, frozen=True):
+class ResultRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """A result that a node delivered."""
 
     task: str
@@ -216,6 +217,7 @@ class ResultRecord(msgspec.Struct, frozen=True):
     result: str
     """A `TaskResult` as JSON."""
     outputs: list[str]
+    did: Did | None = None
 
 
 class Finished(msgspec.Struct, frozen=True):

@@ -70,7 +70,8 @@ def job_view(fields: dict[str, str], tasks: dict[str, dict[str, str]] | None = N
         params=job.params,
         outputs=result.outputs if result else (),
         warnings=result.warnings if result else (),
-        eta_ms=None if status is JobStatus.PAUSED else _number(fields, "eta_ms"),
+        # What was told before a pause, or before the end, says nothing any more.
+        eta_ms=_number(fields, "eta_ms") if status in {JobStatus.PROCESSING, JobStatus.UPLOADING} else None,
         speed=float(fields["speed"]) if fields.get("speed") else None,
         error=_error(fields["error"]) if fields.get("error") else None,
         result=result.result if result else None,
@@ -102,6 +103,7 @@ def task_summary(task: str, fields: dict[str, str]) -> TaskSummary:
     grant = fields.get("grant", "")
     # Grants of earlier attempts stay in the hash; only the current one says where the task is.
     executor = fields.get(f"grant:{grant}", "|").partition("|")[2] if grant else ""
+    paced = paced_of(fields.get("doc", "{}"))
     return TaskSummary(
         id=task,
         state=TaskState(fields["state"]),
@@ -110,7 +112,27 @@ def task_summary(task: str, fields: dict[str, str]) -> TaskSummary:
         executor=executor,
         error=_error(fields["error"]) if fields.get("error") else None,
         limits=show_limits(limits_of_rule(fields["rule"])) if fields.get("rule") else {},
+        progress=min(1.0, max(0.0, float(fields.get("fraction") or 0))),
+        pace=paced.pace,
+        size=paced.size,
+        after=tuple(fields.get("after", "").split()),
     )
+
+
+class Paced(msgspec.Struct, frozen=True):
+    """What of a task's specification tells how long it takes."""
+
+    kind: str = ""
+    pace: str = ""
+    size: float = 0.0
+
+
+def paced_of(doc: str | bytes) -> Paced:
+    """Return what a task's specification says of how long it takes."""
+    return _paced(doc)
+
+
+_paced = msgspec.json.Decoder(Paced).decode
 
 
 def finished_task(fields: dict[str, str]) -> FinishedTask:

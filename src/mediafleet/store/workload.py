@@ -10,9 +10,12 @@ import msgspec
 
 from mediafleet.domain.capability import is_covered
 from mediafleet.domain.explanation import PoolMembers, QueuedWork, RunningWork
+from mediafleet.domain.ids import node_of
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
 from mediafleet.store.connection import translate_errors
+from mediafleet.store.paces import read_paces
 from mediafleet.store.scripts import from_fields
+from mediafleet.store.views import paced_of
 
 if TYPE_CHECKING:
     from mediafleet.store.keys import Keys
@@ -26,10 +29,6 @@ MOST_LINES = 1_000
 RECENT_JOBS = 100
 """Completed jobs that tell how long tasks of their kinds take."""
 _CLASSES = {priority[0]: priority for priority in PriorityClass}
-
-
-class _Named(msgspec.Struct):
-    kind: str = ""
 
 
 async def read_running(redis: Any, keys: Keys, pools: Sequence[PoolMembers]) -> tuple[RunningWork, ...]:
@@ -49,9 +48,16 @@ async def read_running(redis: Any, keys: Keys, pools: Sequence[PoolMembers]) -> 
         asked.append(("hmget", keys.job(job), "open", "eta_ms", "started"))
         asked.append(("llen", keys.job_tasks(job)))
     answers = await _ask(redis, asked)
-    return tuple(
+    specs = [paced_of(doc or b"{}") for doc, *_ in answers[::4]]
+    nodes = [node_of(executor) for executor, *_ in held]
+    paces = await read_paces(redis, keys, {(spec.pace, node) for spec, node in zip(specs, nodes, strict=True)})
+    works = (
         _running(executor, grant, value, answers[4 * place : 4 * place + 4])
         for place, (executor, grant, value) in enumerate(held)
+    )
+    return tuple(
+        msgspec.structs.replace(work, total_ms=paces.on_node(spec.pace, spec.size, node)) if work.kind else work
+        for work, spec, node in zip(works, specs, nodes, strict=True)
     )
 
 
@@ -67,7 +73,7 @@ def _running(executor: str, grant: str, value: Sequence[str], answers: Sequence[
         since_ms = int(started)
     return msgspec.structs.replace(
         found,
-        kind=msgspec.json.decode(doc, type=_Named).kind,
+        kind=paced_of(doc).kind,
         since_ms=since_ms,
         fraction=float(fraction or 0),
         # A job has one remaining time; of several tasks, nobody knows whose it is.

@@ -29,6 +29,7 @@ from mediafleet.kinds.transcode.containers import CONTAINERS
 from mediafleet.kinds.transcode.hardware_facts import any_hardware
 from mediafleet.kinds.transcode.index import FrameIndex
 from mediafleet.kinds.transcode.orders import ChunkOrder, FileOrder, read_answer, write
+from mediafleet.kinds.transcode.pace import file_pace, picture_pace
 from mediafleet.kinds.transcode.params import AUDIO_ENCODERS, TranscodeParams, preset_of
 from mediafleet.kinds.transcode.replace_plan import after_transcode, check_replaceable, plan_restore
 from mediafleet.kinds.transcode.split import Sharing, Survey, count_chunks, join_units
@@ -95,7 +96,7 @@ def weigh_transcode(job: Job, finished: Sequence[FinishedTask], room: Room) -> S
     """Return what comes next, by what is done and what is free."""
     done = {task.name: task for task in finished}
     if WHOLE in room.tasks:
-        return _end(job, done[WHOLE], finished) if WHOLE in done else _go_whole(job, room, why="")
+        return _end(job, done[WHOLE], finished) if WHOLE in done else _go_whole(job, room, None, why="")
     first = done.get(STEP)
     if first is None:
         return plan_transcode(job, ())
@@ -121,12 +122,17 @@ def _requirement(job: Job) -> Requirement:
 
 
 def _file_task(job: Job, name: str, order: FileOrder, *, weight: float = 1.0) -> NewTask:
-    return NewTask(name, STEP, _requirement(job), inputs=job.inputs, payload=write(order), weight=weight)
+    # One that may look into a source only tells nothing of how long the job takes.
+    pace = "" if order.survey else file_pace(msgspec.convert(job.params, TranscodeParams))
+    return NewTask(name, STEP, _requirement(job), job.inputs, write(order), weight=weight, pace=pace)
 
 
-def _go_whole(job: Job, room: Room, *, why: str) -> Expand:
+def _go_whole(job: Job, room: Room, survey: Survey | None, *, why: str) -> Expand:
     """Encode the whole file; nobody asks the plan again when what still runs ends, so that its errors do not count."""
     task = _file_task(job, WHOLE, FileOrder(why=why), weight=_CHUNKS_WEIGHT + _JOIN_WEIGHT)
+    if survey is not None:
+        pace = picture_pace(WHOLE, survey.info, msgspec.convert(job.params, TranscodeParams))
+        task = msgspec.structs.replace(task, pace=pace, size=float(sum(unit.frames for unit in survey.units)))
     own = room.unplaced - {WHOLE}
     return Expand((task,), drop=tuple(sorted(own)))
 
@@ -145,13 +151,13 @@ class _Shared:
         """Return what comes next."""
         count = self._decided() or self._decide()
         if count == 1:
-            return _go_whole(self.job, self.room, why="")
+            return _go_whole(self.job, self.room, self.survey, why="")
         chunks = join_units(self.survey.units, count)
         parts = [*self._chunk_tasks(chunks), *self._sound_task()]
         try:
             ended = self._check(parts)
         except NeedsWholeFile as doubt:
-            return _go_whole(self.job, self.room, why=doubt.message)
+            return _go_whole(self.job, self.room, self.survey, why=doubt.message)
         if isinstance(ended, Fail):
             return ended
         if len(ended) < len(parts):
@@ -172,8 +178,19 @@ class _Shared:
         return ChunkOrder(found.info, found.time_base, found.first, found.head, found.tail, tuple(chunks))
 
     def _task(self, name: str, step: str, order: ChunkOrder, weight: float) -> NewTask:
-        payload = write(order)
-        return NewTask(name, step, self.requirement, self.job.inputs, payload, weight=weight, near=self.near)
+        has_pictures = step != SOUND_STEP
+        return NewTask(
+            name,
+            step,
+            self.requirement,
+            self.job.inputs,
+            write(order),
+            weight=weight,
+            near=self.near,
+            pace=picture_pace(step, self.survey.info, self.params) if has_pictures else "transcode:sound",
+            # Pictures, and of sound seconds.
+            size=float(sum(chunk.frames for chunk in order.chunks)) if has_pictures else self.survey.info.duration_s,
+        )
 
     def _chunk_tasks(self, chunks: Sequence[Chunk]) -> list[NewTask]:
         frames = sum(chunk.frames for chunk in chunks)
@@ -210,7 +227,7 @@ class _Shared:
         try:
             check_borders([answer.report for answer in answers if answer.report is not None])
         except NeedsWholeFile as doubt:
-            return _go_whole(self.job, self.room, why=doubt.message)
+            return _go_whole(self.job, self.room, self.survey, why=doubt.message)
         order = msgspec.structs.replace(
             self._order(chunks),
             has_sound=len(parts) > len(chunks),

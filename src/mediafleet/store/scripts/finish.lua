@@ -1,10 +1,10 @@
 -- Accepts results: the first of a grant that was not revoked, while the task is not final.
--- A: results = [{task, grant, result (JSON), outputs = [artifact ids]}]
+-- A: results = [{task, grant, result (JSON), outputs = [artifact ids], did = {pace, size, took_ms} or none}]
 -- Returns {verdicts = ['accepted' | 'duplicate' | 'stale'], stops = [{task, grant, executor}], queues = [touched],
 --   freed (see freed.lua)}.
 -- @include base events scores state record rule names queue held admit counts job settle progress children outputs capacity freed
 -- @include grants share ends attempt
--- @include revoke unhold pools health shape breaker followers followups
+-- @include revoke unhold pools health shape breaker followers followups pace
 local stops = {}
 
 local function accept(item)
@@ -36,6 +36,7 @@ local function accept(item)
   if j.graph then satisfy_children('task', t.id) end
   count_open(t, -1)
   save(j)
+  if item.did then note_pace(item.did, string.match(t.executor, '^[^/]*')) end
   return 'accepted'
 end
 

@@ -1,5 +1,5 @@
 -- Records how far running attempts are; those of other than the current grant are ignored.
--- A: updates = [{task, grant, fraction (0..1), stage, about = JSON of {stage, speed, eta_ms}, speed, eta_ms}]
+-- A: updates = [{task, grant, fraction (0..1), stage, about = JSON of {stage, speed}, speed, eta_ms}]
 -- Returns {stale = count}.
 -- @include base events scores record rule job progress
 -- @include relief
@@ -26,13 +26,16 @@ local function record(update)
   set_fraction(t, j, update.fraction)
   save(t)
   change(j, 'stage', update.stage)
-  change(j, 'eta_ms', update.eta_ms or '')
+  -- What is left of one task is what is left of a job only where it has no other.
+  local eta = j.open == 1 and update.eta_ms or nil
+  change(j, 'eta_ms', eta or '')
   change(j, 'speed', update.speed or '')
   if j.status ~= 'paused' then move_job(j, update.stage == 'fetching' and 'uploading' or 'processing') end
   save(j)
   local progress = j.progress or redis.call('HGET', j.key, 'progress') or '0'
   emit('job.progressed', 'job', t.job,
-    '{"status":"' .. j.status .. '","progress":' .. progress .. ',' .. string.sub(update.about, 2))
+    '{"status":"' .. j.status .. '","progress":' .. progress .. ',"eta_ms":' .. (eta and text_of(eta) or 'null') .. ',' ..
+    string.sub(update.about, 2))
 end
 
 for _, update in ipairs(A.updates) do record(update) end
