@@ -16,6 +16,7 @@ from tests_support.store_driver import LEASE_MS, PLACE_RULES, RETENTION_MS, RULE
 from tests_support.virtual_time import VirtualTime
 
 from mediafleet.domain.lifecycle import PriorityClass
+from mediafleet.domain.pace import Did
 from mediafleet.domain.rules import FleetRules, Lead, TenantShare
 from mediafleet.store import Store, cell_records, health, records
 from mediafleet.store.cell_store import check_cells
@@ -142,7 +143,7 @@ class WholeLife:
         await store.report([update])
         report = records.NodeReport(NODE, self.driver.epochs[NODE], '{"cpu":0.5}', ())
         await store.renew([report], lease_ms=LEASE_MS)
-        await store.finish([records.ResultRecord(attempt.task, attempt.grant, "{}", ["a0-out"])])
+        await store.finish([records.ResultRecord(attempt.task, attempt.grant, "{}", ["a0-out"], Did("p", 1, 5))])
         await self._look()
         await self.driver.fail(placed[1], delays=[0])
 

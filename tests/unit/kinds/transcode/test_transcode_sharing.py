@@ -244,3 +244,30 @@ def test_a_task_that_failed_for_good_ends_the_job_with_its_error(name: str) -> N
     error = ErrorInfo("transient-failure", "The disk is full.")
     story.done[name] = FinishedTask(name, story.tasks[name].step, TaskState.FAILED, error=error)
     assert story.ask() == Fail(error)
+
+
+def test_tasks_say_what_sort_of_work_they_are_and_how_much() -> None:
+    story = Story(slots=2)
+    assert story.tasks["transcode"].pace == "", "nothing of how long the job takes follows from a look into the source"
+    story.end("transcode", Answer(survey=survey()))
+    chunks = [task for name, task in story.tasks.items() if name.startswith("chunk-")]
+    assert {task.pace for task in chunks} == {"transcode:chunk:libx264:medium:720"}
+    assert sum(task.size for task in chunks) == sum(unit.frames for unit in survey().units)
+    assert all(not task.pace or task.size > 0 for task in story.tasks.values())
+    crowded = Story(slots=0)
+    crowded.end("transcode", Answer(survey=survey()))
+    whole = crowded.tasks["whole"]
+    assert (whole.pace, whole.size) == ("transcode:whole:libx264:medium:720", sum(task.size for task in chunks))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "pace"),
+    [
+        (params(dry_run=True), "transcode:look"),
+        (params(preset="copy"), "transcode:file:copy"),
+        (params(preset="mp3"), "transcode:file:sound"),
+        (params(chunks="never", speed="fast"), "transcode:file:libx264:fast"),
+    ],
+)
+def test_a_file_that_nobody_looked_into_is_one_of_its_sort(wanted: TranscodeParams, pace: str) -> None:
+    assert Story(wanted).tasks["transcode"].pace == pace
