@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -37,6 +38,8 @@ class JobWatch:
         self._client = client
         self._patience_s = patience_s
         self._queues: dict[str, _Queue] = {}
+        self._asked: dict[str, float] = {}
+        """When each job was asked for last."""
 
     async def run(self) -> None:
         """Hand out events until cancelled; a scheduler that stays away ends every follower."""
@@ -68,6 +71,7 @@ class JobWatch:
             return view
         finally:
             del self._queues[job_id]
+            self._asked.pop(job_id, None)
 
     async def _next(self, queue: _Queue, view: JobView) -> JobView:
         try:
@@ -78,7 +82,15 @@ class JobWatch:
             return await self._ask_again(view, queue)
         if isinstance(event, MediafleetError):
             raise event
-        return moved(view, event) or await self._ask_again(view, queue)
+        now = moved(view, event)
+        if now is None or self._knows_more(view.id, event):
+            return await self._ask_again(now or view, queue)
+        return now
+
+    def _knows_more(self, job_id: str, event: Event) -> bool:
+        """Tell whether the scheduler may know when a job ends, which an event of one of many tasks does not say."""
+        told = event.type is not EventType.JOB_PROGRESSED or event.data.get("eta_ms") is not None
+        return not told and time.monotonic() - self._asked[job_id] >= BACKSTOP_S
 
     async def _ask_again(self, view: JobView, queue: _Queue) -> JobView:
         try:
@@ -89,6 +101,7 @@ class JobWatch:
 
     async def _ask(self, job_id: str, queue: _Queue) -> JobView:
         older = queue.qsize()
+        self._asked[job_id] = time.monotonic()
         view = await self._client.job(job_id)
         # What had arrived when the question was sent is in the answer; told after it, the job would seem to go back.
         for _ in range(older):
@@ -144,6 +157,9 @@ def _goes_on(view: JobView, changed: JobView) -> bool:
 
 def _changed(view: JobView, event: Event) -> JobView:
     changes = {name: event.data[name] for name in _FIELDS if name in event.data}
+    # Of a job of many tasks an event does not say it, and what the view said is little older. Another stage begins anew.
+    if changes.get("eta_ms") is None and changes.get("stage", view.stage) == view.stage:
+        changes["eta_ms"] = view.eta_ms
     status = event.data.get("status") or ("processing" if event.type is EventType.JOB_STARTED else view.status)
     started_ms = event.at_ms if view.started_ms is None else view.started_ms
     # Another version may send what this one cannot read. The view stays, and the job is asked for again soon enough.

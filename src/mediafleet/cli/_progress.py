@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from mediafleet.cli._item import Item, Phase
 from mediafleet.cli._text import duration_text, printable
+from mediafleet.cli._total import total_eta_ms, total_line
+from mediafleet.domain.job import shown_stage
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from rich.console import RenderableType
     from rich.progress import Progress, TaskID
 
     from mediafleet.cli._output import Output
@@ -57,7 +62,7 @@ def verdict(item: Item) -> str:
 def activity(item: Item) -> str:
     """Return what happens to the item now, in one word."""
     if item.phase is Phase.WORKING:
-        return printable(item.stage or item.status)
+        return printable(shown_stage(item.stage) or item.status)
     return item.phase
 
 
@@ -118,11 +123,14 @@ class _Bar:
 
 
 class Bars:
-    """A bar for each item that is being worked on, and one for all."""
+    """A bar for each item that is being worked on, and one for all with a line that counts them."""
 
-    def __init__(self, output: Output, count: int) -> None:
+    def __init__(self, output: Output, count: int, *, now_s: Callable[[], float] = time.monotonic) -> None:
         self._console = output.console
-        self._progress = _make_progress(output)
+        self._count, self._now_s, self._began_s = count, now_s, now_s()
+        self._line = ""
+        self._progress = _make_progress(output, lambda: self._line)
+        self._seen: dict[int, Item] = {}
         self._bars: dict[int, _Bar] = {}
         self._all = self._progress.add_task("all files", total=count, doing="", pace="") if count > 1 else None
 
@@ -135,11 +143,24 @@ class Bars:
 
     def change(self, item: Item) -> None:
         """Move the item's bar; replace it by a line when the item is over."""
+        self._seen[id(item)] = item
         if item.phase is Phase.OVER:
             self._end(item)
         # The end of a job is not yet that of its item, and would stand there for a moment before the fetching.
         elif item.phase is not Phase.WORKING or item.status not in FINAL_JOB_STATUSES:
             self._move(item)
+        if self._all is not None:
+            self._show_all(self._all)
+
+    def _show_all(self, row: TaskID) -> None:
+        items = self._seen.values()
+        over = sum(item.phase is Phase.OVER for item in items)
+        done = over + sum(bar.at for bar in self._bars.values())
+        took_ms = (self._now_s() - self._began_s) * 1000
+        left_ms = total_eta_ms(items, done=done, count=self._count, took_ms=took_ms) if over < self._count else None
+        self._line = total_line(items, count=self._count)
+        left = "" if left_ms is None else f"{duration_text(left_ms / 1000)} left"
+        self._progress.update(row, completed=done, pace=left)
 
     def _move(self, item: Item) -> None:
         doing, speed = activity(item), pace(item)
@@ -152,8 +173,6 @@ class Bars:
     def _end(self, item: Item) -> None:
         if (bar := self._bars.pop(id(item), None)) is not None:
             self._progress.remove_task(bar.row)
-        if self._all is not None:
-            self._progress.advance(self._all)
         mark, style = ("✓", "green") if item.is_good else ("✗", "red")
         from rich.text import Text  # noqa: PLC0415 - only terminals need it
 
@@ -161,16 +180,23 @@ class Bars:
         self._console.print(Text(f"{mark} {verdict(item)}", style=style), soft_wrap=True)
 
 
-def _make_progress(output: Output) -> Progress:
+def _make_progress(output: Output, total: Callable[[], str]) -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 - only terminals need it
     from rich.table import Column  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    class WithTotal(Progress):
+        def get_renderables(self) -> Iterable[RenderableType]:
+            yield from super().get_renderables()
+            if line := total():
+                yield Text(line, no_wrap=True, overflow="ellipsis")
 
     def words(name: str, style: str, width: int) -> TextColumn:
         # The bar takes what is left of the line, so its length would change with every word beside it.
         column = Column(min_width=width, no_wrap=True)
         return TextColumn(f"{{task.fields[{name}]}}", markup=False, style=style, table_column=column)
 
-    return Progress(
+    return WithTotal(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         TextColumn("{task.percentage:>3.0f} %", markup=False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from mediafleet.domain.job import JobView
+from mediafleet.domain.job import JobView, shown_stage
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, RETRYABLE_JOB_STATUSES, JobStatus
 from mediafleet.domain.node import NodeState
 
@@ -84,7 +84,7 @@ def pace_text(view: JobView) -> str:
     """Return what is known of a running job's pace: `encoding · 3.2× · 20 s left`."""
     speed = f"{view.speed:.1f}×" if view.speed is not None else ""
     left = f"{span_text(view.eta_ms)} left" if view.eta_ms is not None else ""
-    return " · ".join(part for part in (view.stage, speed, left) if part)
+    return " · ".join(part for part in (shown_stage(view.stage), speed, left) if part)
 
 
 def took_text(view: JobView) -> str:

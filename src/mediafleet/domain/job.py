@@ -85,6 +85,11 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     """Its trace (W3C Trace Context), where spans are made."""
 
 
+def shown_stage(stage: str) -> str:
+    """Return a stage as users are told of it: a node that fetches a source is the rest of its upload."""
+    return "uploading" if stage == "fetching" else stage
+
+
 class TaskSummary(msgspec.Struct, frozen=True):
     """What a user sees of one task of a job."""
 

@@ -118,6 +118,17 @@ def test_no_event_takes_a_view_back(steps: set[tuple[float, str]], data: st.Data
         assert history[told][0] <= progress
 
 
+def test_an_event_of_one_of_many_tasks_leaves_what_the_job_said_of_its_end_until_another_stage() -> None:
+    view = moved(VIEW, event(progress=0.5, stage="encoding", eta_ms=3_000))
+    assert view is not None
+    further = moved(view, event(progress=0.6, stage="encoding", eta_ms=None))
+    assert further is not None
+    assert further.eta_ms == 3_000
+    another = moved(view, event(progress=0.7, stage="verifying", eta_ms=None))
+    assert another is not None
+    assert another.eta_ms is None
+
+
 @pytest.mark.parametrize("data", [{"progress": "much"}, {"status": "lost"}, {"eta_ms": "soon"}])
 def test_an_event_of_another_version_changes_nothing(data: dict[str, Any]) -> None:
     assert moved(VIEW, event(**data)) is VIEW

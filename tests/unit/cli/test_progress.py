@@ -266,6 +266,25 @@ def test_the_bar_for_all_counts_what_is_over_good_or_bad() -> None:
         assert [task.completed for task in bars._progress.tasks] == [2]
 
 
+def test_a_terminal_shows_how_many_files_stand_where_and_how_long_all_take_still() -> None:
+    moments = iter([0.0, 10.0, 20.0, 20.0])
+    with Bars(Terminal(), 4, now_s=lambda: next(moments)) as bars:
+        first, second = item("a.mkv"), item("b.mkv")
+        first.phase, first.status = Phase.OVER, "completed"
+        bars.change(first)
+        assert [task.fields["pace"] for task in bars._progress.tasks] == ["30 s left"]
+        second.enter(Phase.UPLOADING)
+        bars.change(second)
+        shown = [line.plain for line in bars._progress.get_renderables() if isinstance(line, Text)]
+        assert shown == ["1 done, 1 uploading, 2 waiting"]
+
+
+def test_a_source_that_a_node_fetches_is_being_uploaded() -> None:
+    one = item("a.mkv")
+    one.phase, one.stage = Phase.WORKING, "fetching"
+    assert activity(one) == "uploading"
+
+
 def test_a_long_name_is_cut_on_its_bar() -> None:
     short, long = item("x" * 32), item("x" * 33)
     with Bars(Terminal(), 1) as bars:

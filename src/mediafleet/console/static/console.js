@@ -45,7 +45,7 @@
     find(".percent", box).textContent = `${whole} %`;
     const speed = data.speed == null ? "" : `${data.speed.toFixed(1)}×`;
     const left = data.eta_ms == null ? "" : `${spanText(data.eta_ms)} left`;
-    find(".pace", box).textContent = [data.stage, speed, left].filter(Boolean).join(" · ");
+    find(".pace", box).textContent = [data.stage === "fetching" ? "uploading" : data.stage, speed, left].filter(Boolean).join(" · ");
     return true;
   }
 
