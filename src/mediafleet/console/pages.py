@@ -164,11 +164,37 @@ class ConsoleController(Controller):
         await fleet.drain(node_id, draining=form.get("draining") != "no")
         return await self._nodes_or_home(request, fleet)
 
+    @post("/console/nodes/{node_id:str}/pause")
+    async def pause_node(self, request: AnyRequest, fleet: InjectedFleet, node_id: FromPath[str]) -> Response[Any]:
+        """Give a node nothing new; what it runs finishes."""
+        await fleet.pauses.pause_node(node_id)
+        return await self._nodes_or_home(request, fleet)
+
+    @post("/console/nodes/{node_id:str}/resume")
+    async def resume_node(self, request: AnyRequest, fleet: InjectedFleet, node_id: FromPath[str]) -> Response[Any]:
+        """Let a paused node take work again."""
+        await fleet.pauses.resume_node(node_id)
+        return await self._nodes_or_home(request, fleet)
+
+    @post("/console/pause")
+    async def pause_fleet(self, request: AnyRequest, fleet: InjectedFleet) -> Response[Any]:
+        """Let nothing begin anywhere; what runs finishes."""
+        await fleet.pauses.pause_fleet()
+        return await self._nodes_or_home(request, fleet)
+
+    @post("/console/resume")
+    async def resume_fleet(self, request: AnyRequest, fleet: InjectedFleet) -> Response[Any]:
+        """Let a paused fleet go on."""
+        await fleet.pauses.resume_fleet()
+        return await self._nodes_or_home(request, fleet)
+
     async def _nodes_or_home(self, request: AnyRequest, fleet: Fleet) -> Response[Any]:
         if not is_partial(request):
             return _go("/")
         address = f"{request.url.scheme}://{request.url.netloc}"
-        return render(View("nodes.html", {**await _nodes_context(fleet), "address": address}))
+        # The table of jobs says whether the fleet is paused, and changes with it.
+        context = {**await _nodes_context(fleet), "address": address}
+        return render(View("nodes.html", context, headers=REFRESH))
 
 
 def is_partial(request: AnyRequest) -> bool:
@@ -236,6 +262,7 @@ async def _nodes_context(fleet: Fleet) -> dict[str, Any]:
     return {
         "nodes": nodes[:MOST_NODES],
         "hidden_nodes": max(0, len(nodes) - MOST_NODES),
+        "is_fleet_paused": (await fleet.pauses.fleet()).paused,
         "job_names": {job.id: job.name for job in running.jobs},
     }
 

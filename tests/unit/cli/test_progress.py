@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 from rich.progress import TaskID
+from rich.text import Text
 
 from mediafleet.cli._item import Item, Phase
 from mediafleet.cli._output import Output
@@ -272,7 +273,7 @@ def test_a_terminal_shows_how_many_files_stand_where_and_how_long_all_take_still
         first, second = item("a.mkv"), item("b.mkv")
         first.phase, first.status = Phase.OVER, "completed"
         bars.change(first)
-        assert [task.fields["pace"] for task in bars._progress.tasks] == ["30 s left"]
+        assert [task.fields["pace"] for task in bars._progress.tasks] == ["30.0 s left"]
         second.enter(Phase.UPLOADING)
         bars.change(second)
         shown = [line.plain for line in bars._progress.get_renderables() if isinstance(line, Text)]

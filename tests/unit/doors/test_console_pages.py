@@ -237,6 +237,25 @@ async def test_a_paused_fleet_says_so_on_every_table_of_jobs(client: aiohttp.Cli
         assert "The fleet is paused: nothing begins" in await response.text()
 
 
+async def test_a_node_is_paused_and_resumed(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    fleet.add_node()
+    for verb, state, offered in (("pause", "paused", "resume"), ("resume", "ready", "pause")):
+        async with client.post(f"/console/nodes/{NODE}/{verb}", headers=PARTIAL) as response:
+            assert response.headers["HX-Trigger"] == "refresh-jobs"
+            page = await response.text()
+        assert f'class="pill {state}"' in page
+        assert f'action="/console/nodes/{NODE}/{offered}"' in page
+    async with client.post(f"/console/nodes/{NODE}/pause", allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (303, "/")
+
+
+async def test_the_fleet_is_paused_and_resumed(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    for verb, is_paused, offered in (("pause", True, "Resume the fleet"), ("resume", False, "Pause the fleet")):
+        async with client.post(f"/console/{verb}", headers=PARTIAL) as response:
+            assert offered in await response.text()
+        assert (await fleet.pauses.fleet()).paused is is_paused
+
+
 async def test_a_node_is_drained_and_taken_back(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
     fleet.add_node()
     for choice, state in (("yes", "draining"), ("no", "ready")):

@@ -10,7 +10,7 @@
   const LOST = "The connection was lost; send the file again.";
   const FINAL = new Set(["job.completed", "job.failed", "job.cancelled"]);
   const JOB_EVENTS = ["job.accepted", "job.started", "job.completed", "job.failed", "job.cancelled", "job.revived", "job.paused", "job.resumed", "fleet.paused", "fleet.resumed", "task.retried"];
-  const NODE_EVENTS = ["node.registered", "node.unlinked", "node.draining", "node.paused", "node.resumed", "node.changed", "node.lost"];
+  const NODE_EVENTS = ["node.registered", "node.unlinked", "node.draining", "node.paused", "node.resumed", "node.changed", "node.lost", "fleet.paused", "fleet.resumed"];
   const find = (selector, root = document) => root.querySelector(selector);
 
   // --- live state ----------------------------------------------------------
