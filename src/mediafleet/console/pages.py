@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -16,7 +17,7 @@ from mediafleet.console.forms import PRIORITIES, fields_of, read_submission
 from mediafleet.console.rendering import HTML, View, missing_vendor_files, render
 from mediafleet.domain.clock import Clock
 from mediafleet.domain.errors import InvalidRequest, MediafleetError
-from mediafleet.domain.job import JobPage
+from mediafleet.domain.job import JobPage, JobView
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.problems import status_of
 from mediafleet.doors.http.context import AnyRequest, InjectedFleet, check_job_id, check_page, principal_of
@@ -130,8 +131,15 @@ class ConsoleController(Controller):
         (accepted,) = await fleet.submit([submission], principal=principal_of(request))
         if not is_partial(request):
             return _go(f"/jobs/{accepted.job.id}")
+        if is_preview(kind.name, submission.params):
+            return render(View("preview.html", _preview_context(await fleet.job(accepted.job.id)), headers=REFRESH))
         context = {"kind": "success", "text": "was accepted.", "job": accepted.job}
         return render(View("notice.html", context, headers=REFRESH))
+
+    @get("/console/previews/{job_id:str}")
+    async def preview(self, fleet: InjectedFleet, job_id: FromPath[str]) -> Response[str]:
+        """Return what a job would do that only looks, once a node has looked."""
+        return render(View("preview.html", _preview_context(await fleet.job(check_job_id(job_id)))))
 
     @post("/console/jobs/{job_id:str}/cancel")
     async def cancel(self, request: AnyRequest, fleet: InjectedFleet, job_id: FromPath[str]) -> Response[Any]:
@@ -195,6 +203,11 @@ class ConsoleController(Controller):
         # The table of jobs says whether the fleet is paused, and changes with it.
         context = {**await _nodes_context(fleet), "address": address}
         return render(View("nodes.html", context, headers=REFRESH))
+
+
+def is_preview(kind: str, params: Mapping[str, Any]) -> bool:
+    """Tell whether a job only says what it would do, in a table of streams."""
+    return kind == "transcode" and params.get("dry_run") is True
 
 
 def is_partial(request: AnyRequest) -> bool:
@@ -278,4 +291,8 @@ def _form_context(fleet: Fleet, name: str) -> dict[str, Any]:
 async def _job_context(fleet: Fleet, job_id: str) -> dict[str, Any]:
     job = await fleet.job(check_job_id(job_id))
     waits = job.status in {JobStatus.PENDING, JobStatus.UPLOADING, JobStatus.PAUSED}
-    return {"job": job, "why": await fleet.why(job_id) if waits else None}
+    return {**_preview_context(job), "why": await fleet.why(job_id) if waits else None}
+
+
+def _preview_context(job: JobView) -> dict[str, Any]:
+    return {"job": job, "plan": job.result if is_preview(job.kind, job.params) else None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -14,6 +15,8 @@ from yarl import URL
 from mediafleet.console import rendering
 from mediafleet.console.pages import MOST_NODES
 from mediafleet.domain.artifact import ArtifactRef
+from mediafleet.domain.errors import ErrorInfo
+from mediafleet.domain.event import EventType
 from mediafleet.domain.health import Cause, Standing, Withheld
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeState, RunningView
@@ -204,6 +207,55 @@ async def test_a_form_that_cannot_be_submitted_says_why(
             text = html.unescape(await response.text())
         assert words in text
         assert ("<!doctype html>" in text) == (not headers)
+
+
+async def test_a_preview_waits_for_a_node_and_shows_what_becomes_of_each_stream(
+    client: aiohttp.ClientSession, fleet: FakeFleet
+) -> None:
+    params = {"dry_run": True}
+    job = fleet.add_job("film <b>.mkv", JobStatus.PROCESSING, kind="transcode", params=params)
+    async with client.get(f"/console/previews/{job.id}", headers=PARTIAL) as response:
+        page = await response.text()
+    assert "A node looks into it" in page
+    assert f'hx-get="/console/previews/{job.id}"' in page
+    blank: dict[str, Any] = {"codec": "", "encoder": "", "why": "", "losses": []}
+    plan: dict[str, Any] = {
+        "preset": "h264",
+        "container": "mp4",
+        "duration_s": 61.0,
+        "chapters": 1,
+        "streams": [
+            blank | {"index": 0, "what": "the picture", "action": "encode", "codec": "h264", "encoder": "libx264"},
+            blank | {"index": 1, "what": "subtitle <i>", "action": "leave out", "losses": ["MP4 holds no bitmaps."]},
+        ],
+        "losses": [{"topic": "x", "sentence": "MP4 holds no bitmaps.", "stream": 1}, {"sentence": "No <u>tags</u>."}],
+    }
+    await fleet.update(job.id, EventType.JOB_COMPLETED, status=JobStatus.COMPLETED, result=plan)
+    for place in (f"/console/previews/{job.id}", f"/jobs/{job.id}"):
+        async with client.get(place) as response:
+            page = await response.text()
+        for words in (
+            "the picture",
+            "libx264",
+            "subtitle &lt;i&gt;",
+            "leave out",
+            "No &lt;u&gt;tags",
+            "1 min 1 s, 1 chapter.",
+        ):
+            assert words in page, words
+        assert page.count("MP4 holds no bitmaps.") == 1, "what a stream loses stands beside it"
+        assert "/console/previews/" not in page, "there is nothing to wait for"
+
+
+async def test_a_preview_that_failed_says_why(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    error = ErrorInfo("unreadable-media", "It is no film.")
+    about: dict[str, Any] = {"kind": "transcode", "params": {"dry_run": True}}
+    failed = fleet.add_job(status=JobStatus.FAILED, error=error, **about)
+    async with client.get(f"/console/previews/{failed.id}") as response:
+        assert "It is no film." in await response.text()
+    gone = fleet.add_job(status=JobStatus.CANCELLED, **about)
+    async with client.get(f"/console/previews/{gone.id}") as response:
+        assert "the job was cancelled" in await response.text()
 
 
 async def test_buttons_cancel_and_retry(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:

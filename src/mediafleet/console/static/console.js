@@ -212,8 +212,8 @@
     return { item, state, bar };
   }
 
-  async function uploadAndSubmit(form, file, line) {
-    const fields = Object.fromEntries(new FormData(form).entries());
+  async function uploadAndSubmit(form, file, line, pressed) {
+    const fields = { ...Object.fromEntries(new FormData(form).entries()), ...pressed };
     try {
       const id = await announce(file);
       await sendBytes(id, file, (share) => {
@@ -231,12 +231,13 @@
     }
   }
 
-  async function uploadAll(form, files) {
-    const button = find("button[type=submit]", form);
+  async function uploadAll(form, files, submitter) {
+    const buttons = form.querySelectorAll("button[type=submit]");
+    const pressed = submitter?.name ? { [submitter.name]: submitter.value } : {};
     const lines = files.map(addUploadLine);
-    button.disabled = true;
-    for (const [index, file] of files.entries()) await uploadAndSubmit(form, file, lines[index]);
-    button.disabled = false;
+    for (const button of buttons) button.disabled = true;
+    for (const [index, file] of files.entries()) await uploadAndSubmit(form, file, lines[index], pressed);
+    for (const button of buttons) button.disabled = false;
     find("#files").value = "";
     showChosen();
   }
@@ -260,7 +261,7 @@
       if (happened.target !== form || !files.length) return;
       happened.preventDefault();
       happened.stopImmediatePropagation();
-      uploadAll(form, files);
+      uploadAll(form, files, happened.submitter);
     }, true);
   }
 
