@@ -122,9 +122,9 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     params: dict[str, Any] = {}
     """The job's params, already checked."""
     weight: float = 1.0
+    limits: TaskLimits = USUAL
     pace: str = ""
     size: float = 0.0
-    limits: TaskLimits = USUAL
     traceparent: str = ""
     """The job's trace (W3C Trace Context), where spans are made."""
     submitted_ms: int = 0

@@ -161,7 +161,8 @@ class _Shared:
         if isinstance(ended, Fail):
             return ended
         if len(ended) < len(parts):
-            return self._missing(parts)
+            # Sound first: until its speed is known, nobody can be told how long the job takes.
+            return self._missing(sorted(parts, key=lambda task: task.step != SOUND_STEP))
         return self._join(chunks, parts)
 
     def _decided(self) -> int:

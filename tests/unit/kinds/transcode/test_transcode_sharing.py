@@ -126,6 +126,7 @@ def test_what_can_never_be_shared_ends_without_its_plan(wanted: dict[str, Any]) 
 def test_a_film_becomes_chunks_sound_and_a_join_of_all_in_order() -> None:
     story = surveyed()
     assert chunk_names(story) == [f"chunk-8-{n}" for n in range(8)]
+    assert story.open[0] == "sound", "so that its speed is known before the chunks are done"
     assert {task.near for task in story.tasks.values() if task.name != "transcode"} == {(NODE,)}
     assert {task.requirement.capabilities for task in story.tasks.values()} == {CAPABILITIES}
     story.end_parts()
