@@ -160,6 +160,19 @@ async def test_a_node_that_joins_appears_and_can_be_drained(page: Page, fleet: F
     await expect(page.locator("#nodes .pill")).to_have_text("draining")
 
 
+async def test_the_fleet_and_a_node_are_paused_and_go_on(page: Page, fleet: FakeFleet) -> None:
+    fleet.add_node()
+    await fleet.add_event(EventType.NODE_REGISTERED)
+    await page.get_by_role("button", name="Pause the fleet").click()
+    await expect(page.locator("#fleet-paused")).to_contain_text("nothing begins")
+    await page.get_by_role("button", name="Resume the fleet").click()
+    await expect(page.locator("#fleet-paused")).to_have_count(0)
+    await page.get_by_role("button", name="Pause studio-b").click()
+    await expect(page.locator("#nodes .pill")).to_have_text("paused")
+    await page.get_by_role("button", name="Resume studio-b").click()
+    await expect(page.locator("#nodes .pill")).to_have_text("ready")
+
+
 async def test_everything_can_be_reached_by_keyboard(page: Page, fleet: FakeFleet) -> None:
     fleet.add_job("a.mkv")
     await page.reload()

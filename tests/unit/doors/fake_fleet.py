@@ -206,7 +206,9 @@ class FakeFleet:
         if item.idempotency_key in self.keys:
             return Accepted(self.views[self.keys[item.idempotency_key]], created=False)
         uris = item.input_uris
-        view = self.add_job(item.name or (uris[0].rpartition("/")[2] if uris else item.kind), kind=item.kind)
+        view = self.add_job(
+            item.name or (uris[0].rpartition("/")[2] if uris else item.kind), kind=item.kind, params=item.params
+        )
         if item.idempotency_key:
             self.keys[item.idempotency_key] = view.id
         return Accepted(view, created=True)
