@@ -13,10 +13,9 @@ from typing import Any
 
 import psutil
 import pytest
+from tests_support.served_fleet import PATIENCE_S, served_fleet
 
 from mediafleet.testing import make_clip
-
-PATIENCE_S = 90.0
 
 
 class Shell:
@@ -53,19 +52,8 @@ class Shell:
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """A shell with a fleet that serves as long as the tests of this module run."""
     shell = Shell(tmp_path_factory.mktemp("cli"))
-    fleet = subprocess.Popen(
-        [sys.executable, "-m", "mediafleet.cli", "up", "--data", str(shell.data), "--port", "0"],
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert fleet.stderr is not None
-    while "serves at" not in fleet.stderr.readline():
-        assert fleet.poll() is None, "the fleet did not start"
-    yield shell
-    fleet.terminate()
-    fleet.communicate(timeout=PATIENCE_S)
-    assert fleet.returncode == 0
+    with served_fleet(shell.data):
+        yield shell
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mediafleet.domain.errors import TransientFailure, UnreadableMedia
-from mediafleet.kinds.transcode import probe as probe_module
+from mediafleet.kinds.transcode import file_reader
 from mediafleet.kinds.transcode.probe import probe
 from mediafleet.testing import LocalChildProcess, LocalDetectContext, make_clip
 
@@ -52,7 +52,7 @@ async def test_a_prober_that_crashes_takes_nobody_along(tmp_path: Path) -> None:
 
 
 async def test_a_prober_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe_module, "_LEAST_S", 0.2)
+    monkeypatch.setattr(file_reader, "_LEAST_S", 0.2)
     hang = Replacing(tmp_path, "import signal; signal.pause()")
     clip = await make_clip(tmp_path / "slow.mp4", sound=False)
     with pytest.raises(TransientFailure, match="could not be read in good time"):

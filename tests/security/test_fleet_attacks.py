@@ -15,13 +15,13 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 from tests_support.attacks import FILTERS, NAMES, OPTIONS, PACKED
+from tests_support.served_fleet import PATIENCE_S, served_fleet
 
 from mediafleet.domain.errors import InvalidParams
 from mediafleet.kinds.transcode.preset_files import complete_params
 from mediafleet.ops.settings import Settings, TranscodeSettings
 from mediafleet.testing import make_clip
 
-PATIENCE_S = 60
 EVIL = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
 HOSTILE_NAMES = (
     "-i.mp4",
@@ -70,21 +70,8 @@ class Fleet:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path_factory.mktemp("attacked"))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mediafleet.cli", "up", "--data", str(fleet.data), "--port", "0"],
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=fleet.environment,
-    )
-    assert process.stderr is not None
-    while "serves at " not in (line := process.stderr.readline()):
-        assert process.poll() is None, "the fleet did not start"
-    fleet.url = line.rpartition(" ")[2].strip()
-    yield fleet
-    process.terminate()
-    process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0
+    with served_fleet(fleet.data, fleet.environment) as fleet.url:
+        yield fleet
     assert not fleet.report.exists(), "a variable of its owner reached FFmpeg"
 
 

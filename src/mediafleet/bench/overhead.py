@@ -23,6 +23,8 @@ LONG_S = 30.0
 SMALL_S = 2.0
 SMALL_FILES = 20
 POLL_S = 0.02
+WAIT_S = 60
+"""The longest that the API holds an answer."""
 JOIN_S = 60.0
 """Longest wait for the node: it tries every encoder when it starts for the first time."""
 PARAMS = {"preset": "h264", "speed": "fast"}
@@ -120,14 +122,14 @@ async def finished_jobs(session: aiohttp.ClientSession, jobs: Sequence[str]) -> 
 
 async def _finished(session: aiohttp.ClientSession, job: str) -> dict[str, Any]:
     while True:
-        async with session.get(f"/api/v1/jobs/{job}") as response:
+        # Held until the job is final: asking again and again would cost what is measured.
+        async with session.get(f"/api/v1/jobs/{job}", params={"wait_s": WAIT_S}) as response:
             view = await response.json()
         if view["status"] in {"completed", "failed", "cancelled"}:
             # A job that failed early would otherwise count as a fast one.
             if view["status"] != "completed":
                 raise TaskFailed(f"The transcode to be measured {view['status']}: {view['error']}")
             return view
-        await asyncio.sleep(POLL_S)
 
 
 async def plain_ffmpeg(view: dict[str, Any], clip: Path, output: Path, *, threads: int = 0) -> float:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from mediafleet.cli._output import Output
     from mediafleet.kinds.seam import ChildProcess
+    from mediafleet.kinds.transcode.file_reader import Starter
     from mediafleet.kinds.transcode.preview import Preview
-    from mediafleet.kinds.transcode.probe import Starter
     from mediafleet.node.processes import Children
 
 _GRACE_S = 2.0

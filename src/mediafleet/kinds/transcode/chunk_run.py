@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from mediafleet.kinds.transcode.file_reader import Starter
     from mediafleet.kinds.transcode.media import MediaInfo
     from mediafleet.kinds.transcode.params import TranscodeParams
-    from mediafleet.kinds.transcode.probe import Starter
     from mediafleet.kinds.transcode.program import Ffmpeg
     from mediafleet.kinds.transcode.progress import Position
     from mediafleet.kinds.transcode.streams import OutputPlan
@@ -144,7 +144,4 @@ async def _ffmpeg(
 ) -> Finished:
     words = [tools.ffmpeg.path, *arguments]
     run = FfmpegRun(tools.starter, words, tools.name, tools.stall_s, output=output, on_progress=on_progress)
-    finished = await run.finish()
-    if finished.exit_code != 0:
-        raise failures.explain(finished.log, name=tools.name, exit_code=finished.exit_code)
-    return finished
+    return await run.succeed()

@@ -263,10 +263,7 @@ class FileTask:
         """Run FFmpeg on the input; any failure is one of the input's or of the node's."""
         words = [self.ffmpeg.path, *arguments]
         run = FfmpegRun(self.context, words, self.name, self.stall_s, output=output, on_progress=on_progress)
-        finished = await run.finish()
-        if finished.exit_code != 0:
-            raise failures.explain(finished.log, name=self.name, exit_code=finished.exit_code)
-        return finished
+        return await run.succeed()
 
     async def _inspect(self, path: Path) -> MediaInfo | None:
         try:

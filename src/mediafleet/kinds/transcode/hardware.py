@@ -25,7 +25,7 @@ from mediafleet.kinds.transcode.trials import try_encoder
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from mediafleet.kinds.transcode.probe import Starter
+    from mediafleet.kinds.transcode.file_reader import Starter
     from mediafleet.kinds.transcode.program import Ffmpeg
 
 _BELIEVED_S = 600.0

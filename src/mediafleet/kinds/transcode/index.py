@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from mediafleet.domain.errors import TransientFailure
-from mediafleet.kinds.transcode import failures
-from mediafleet.kinds.transcode.caps import CAPS
-from mediafleet.kinds.transcode.demuxers import ALLOWED
+from mediafleet.kinds.transcode.file_reader import ask_reader
 
 if TYPE_CHECKING:
-    from mediafleet.kinds.seam import ChildProcess
-    from mediafleet.kinds.transcode.probe import Starter
+    from mediafleet.kinds.transcode.file_reader import Starter
 
 _SCRIPT = Path(__file__).with_name("_index.py")
-_LEAST_S = 60.0
-_SLOWEST_BYTES_PER_S = 4_000_000
 
 
 class FrameIndex(msgspec.Struct, frozen=True):
@@ -69,29 +62,7 @@ async def read_index(starter: Starter, path: Path, stream: int, *, name: str) ->
     Raises:
         TransientFailure: It took so long that the disk seems to hang.
     """
-    words = [str(path), ALLOWED, str(stream), msgspec.json.encode(CAPS).decode()]
-    child = await starter.start_script(_SCRIPT, words)
-    try:
-        async with asyncio.timeout(_patience_s(path)):
-            line = await _read_all(child)
-            await child.wait()
-    except TimeoutError:
-        sentence = f"{failures.show_name(name)} could not be read in good time; check the disk or the share it lies on."
-        raise TransientFailure(sentence) from None
-    finally:
-        # Also when the task is cancelled: the demuxer of a broken file may run on for ever.
-        await child.stop()
-    if not line:
+    answer = await ask_reader(starter, _SCRIPT, path, str(stream), name=name)
+    if not answer.text:
         return FrameIndex(broken="the reader crashed")
-    return msgspec.json.decode(line, type=FrameIndex)
-
-
-def _patience_s(path: Path) -> float:
-    return _LEAST_S + path.stat().st_size / _SLOWEST_BYTES_PER_S
-
-
-async def _read_all(child: ChildProcess) -> bytes:
-    parts: list[bytes] = []
-    while part := await child.read_line():
-        parts.append(part)
-    return b"".join(parts)
+    return msgspec.json.decode(answer.text, type=FrameIndex)

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from mediafleet.domain.errors import TransientFailure, UnreadableMedia
+from mediafleet.domain.errors import UnreadableMedia
 from mediafleet.kinds.transcode import failures
-from mediafleet.kinds.transcode.caps import CAPS, Excess, find_in_log, refuse
-from mediafleet.kinds.transcode.demuxers import ALLOWED
+from mediafleet.kinds.transcode.caps import Excess, find_in_log, refuse
+from mediafleet.kinds.transcode.file_reader import ask_reader
 from mediafleet.kinds.transcode.media import MediaInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mediafleet.kinds.seam import ChildProcess
+    from mediafleet.kinds.transcode.file_reader import Starter
 
 SCRIPT = Path(__file__).with_name("_probe.py")
 """What looks into a file."""
-_LEAST_S = 60.0
-_SLOWEST_BYTES_PER_S = 4_000_000
-"""A disk or share slower than this is taken for one that hangs."""
-
-
-class Starter(Protocol):
-    """The part of a `TaskContext` that starts children."""
-
-    async def start_process(self, arguments: Sequence[str], *, cwd: Path | None = None) -> ChildProcess:
-        """Start a child without a shell."""
-        ...
-
-    async def start_script(self, script: Path, arguments: Sequence[str]) -> ChildProcess:
-        """Start a script that reads its arguments from standard input."""
-        ...
 
 
 class _Refusal(msgspec.Struct, frozen=True):
@@ -56,36 +38,13 @@ async def probe(starter: Starter, path: Path, *, name: str) -> MediaInfo:
             crashed the demuxer.
         TransientFailure: It took so long that the disk seems to hang.
     """
-    bounds = msgspec.json.encode(CAPS).decode()
-    child = await starter.start_script(SCRIPT, [str(path), ALLOWED, bounds])
-    try:
-        async with asyncio.timeout(_patience_s(path)):
-            line = await _read_all(child)
-            # After all is read: a child whose pipe is full would never end.
-            code = await child.wait()
-    except TimeoutError:
-        sentence = f"{failures.show_name(name)} could not be read in good time; check the disk or the share it lies on."
-        raise TransientFailure(sentence) from None
-    finally:
-        # Also when the task is cancelled: the demuxer of a broken file may run on for ever.
-        await child.stop()
-    if code != 0 or not line:
-        if excess := find_in_log(child.errors()):
+    answer = await ask_reader(starter, SCRIPT, path, name=name)
+    if answer.exit_code != 0 or not answer.text:
+        if excess := find_in_log(answer.log):
             raise refuse(excess, name=name)
         sentence = f"{failures.show_name(name)} is damaged in a way that stops every reader."
-        raise UnreadableMedia(sentence, detail=child.errors())
-    return _understand(line, name=name, log=child.errors())
-
-
-def _patience_s(path: Path) -> float:
-    return _LEAST_S + path.stat().st_size / _SLOWEST_BYTES_PER_S
-
-
-async def _read_all(child: ChildProcess) -> bytes:
-    parts: list[bytes] = []
-    while part := await child.read_line():
-        parts.append(part)
-    return b"".join(parts)
+        raise UnreadableMedia(sentence, detail=answer.log)
+    return _understand(answer.text, name=name, log=answer.log)
 
 
 def _understand(line: bytes, *, name: str, log: str) -> MediaInfo:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mediafleet.kinds.seam import ChildProcess
-    from mediafleet.kinds.transcode.probe import Starter
+    from mediafleet.kinds.transcode.file_reader import Starter
 
 _DRAIN_S = 10
 """How long an FFmpeg that has closed its output may take to end."""
@@ -72,6 +72,20 @@ class FfmpegRun:
             # However this is left: an FFmpeg that nobody follows would go on filling the disk.
             await child.stop()
         return Finished(code, child.errors(), self._last, self._first_error_s)
+
+    async def succeed(self) -> Finished:
+        """Run it to its good end.
+
+        Raises:
+            MediafleetError: It failed; which one, and its sentence, is what it said of it.
+            TransientFailure: It stalled and was stopped.
+
+        Cancelling stops the child.
+        """
+        finished = await self.finish()
+        if finished.exit_code != 0:
+            raise failures.explain(finished.log, name=self.name, exit_code=finished.exit_code)
+        return finished
 
     async def _follow(self, child: ChildProcess) -> None:
         reader, seen, loop = ProgressReader(), self._trace(), asyncio.get_running_loop()

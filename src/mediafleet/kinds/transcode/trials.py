@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mediafleet.kinds.transcode.arguments import trial_arguments
 
 if TYPE_CHECKING:
-    from mediafleet.kinds.transcode.probe import Starter
+    from mediafleet.kinds.transcode.file_reader import Starter
     from mediafleet.kinds.transcode.program import Ffmpeg
 
 SOUND_ENCODERS = ("aac", "libmp3lame", "libopus", "ac3", "flac")
