@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mediafleet.domain.errors import MediafleetError
+from mediafleet.kinds.transcode.file_reader import Starter
 from mediafleet.kinds.transcode.inventory import Difference, compare
 from mediafleet.kinds.transcode.losses import Topic
 from mediafleet.kinds.transcode.params import TranscodeParams
-from mediafleet.kinds.transcode.probe import Starter, probe
+from mediafleet.kinds.transcode.probe import probe
 from mediafleet.kinds.transcode.streams import OutputPlan, plan_output
 from mediafleet.kinds.transcode.verify import check_source
 

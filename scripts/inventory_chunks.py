@@ -21,9 +21,9 @@ from inventory_cases import Case, Made, pictures, read_result
 from mediafleet.domain.errors import MediafleetError
 from mediafleet.kinds.transcode.chunk_checks import check_borders
 from mediafleet.kinds.transcode.chunk_run import Tools, encode_chunk, encode_sound, join, open_job
-from mediafleet.kinds.transcode.chunks import CHUNKS_PER_SLOT, LEAST_S, NeedsWholeFile, plan_chunks
+from mediafleet.kinds.transcode.chunks import LEAST_S, NeedsWholeFile, plan_chunks, plan_units
 from mediafleet.kinds.transcode.program import find_ffmpeg
-from mediafleet.kinds.transcode.split import MOST_UNITS, join_units
+from mediafleet.kinds.transcode.split import Survey, join_units
 from mediafleet.kinds.transcode.verify import find_faults
 from mediafleet.kinds.transcode.vmaf import compared_track, vmaf_arguments
 
@@ -172,9 +172,9 @@ async def _find_chunks(
         tools = Tools(starter, await asyncio.to_thread(find_ffmpeg), folder, case.path.name)
         job = await open_job(tools, case.path, plan, case.params, info)
         if case.chunks:
-            units = plan_chunks(job.index, slots=MOST_UNITS // CHUNKS_PER_SLOT, demuxer=info.format)
+            units = plan_units(job.index, demuxer=info.format)
             found.how = f"{case.chunks} by the fleet"
-            return join_units(units, case.chunks)
+            return join_units(Survey(info, job.index.time_base, job.index.pts[0], units), case.chunks)
         chunks = await _encode_here(tools, job, case)
     except (NeedsWholeFile, MediafleetError) as error:
         found.how = f"whole: {error.message}"

@@ -31,8 +31,9 @@ from mediafleet.cli._local import dismiss_fleet
 from mediafleet.cli._options import ClientOptions
 from mediafleet.cli._plan import open_starter
 from mediafleet.domain.errors import MediafleetError
+from mediafleet.kinds.transcode.file_reader import Starter
 from mediafleet.kinds.transcode.params import TranscodeParams
-from mediafleet.kinds.transcode.probe import Starter, probe
+from mediafleet.kinds.transcode.probe import probe
 from mediafleet.testing import run_ffmpeg
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from mediafleet.artifacts.ranges import count_bytes, merge_ranges
 from mediafleet.domain.plan import TaskSpec
 from mediafleet.kinds.transcode import TranscodeHandler
 from mediafleet.kinds.transcode.chunk_handlers import ChunkHandler, needed_bytes
+from mediafleet.kinds.transcode.chunks import Chunk
 from mediafleet.kinds.transcode.orders import ChunkOrder, FileOrder, read_answer, write
 from mediafleet.kinds.transcode.split import Survey, join_units
 from mediafleet.testing import LocalTaskContext, ref_to, run_ffmpeg
@@ -48,8 +49,13 @@ async def survey_of(film: Path, folder: Path) -> Survey:
     return found
 
 
+def cut(found: Survey) -> tuple[Chunk, ...]:
+    """Return as many chunks as there can be."""
+    return join_units(found, len(found.units))
+
+
 def order_for(found: Survey, number: int) -> ChunkOrder:
-    chunk = join_units(found.units, len(found.units))[number]
+    chunk = cut(found)[number]
     return ChunkOrder(found.info, found.time_base, found.first, found.head, found.tail, (chunk,))
 
 
@@ -69,21 +75,21 @@ def holed(film: Path, order: ChunkOrder, path: Path) -> Path:
 
 async def test_each_chunk_comes_out_the_same_of_a_part_of_its_file(film: Path, tmp_path: Path) -> None:
     found = await survey_of(film, tmp_path / "survey")
-    for number in (0, len(found.units) // 2, len(found.units) - 1):
+    for number in (0, len(cut(found)) // 2, len(cut(found)) - 1):
         order = order_for(found, number)
         part = holed(film, order, tmp_path / f"part-{number}{film.suffix}")
         answers = [
             await ChunkHandler()(context_for(path, tmp_path / f"{number}-{path.stem}", "chunk", write(order)))
             for path in (film, part)
         ]
-        whole, cut = [read_answer(answer.result) for answer in answers]
-        assert whole.report == cut.report
+        whole, part_of_it = [read_answer(answer.result) for answer in answers]
+        assert whole.report == part_of_it.report
         assert whole.report is not None
 
 
 async def test_a_chunk_asks_for_its_part_and_for_all_where_that_was_not_enough(film: Path, tmp_path: Path) -> None:
     found = await survey_of(film, tmp_path / "survey")
-    order = order_for(found, len(found.units) // 2)
+    order = order_for(found, len(cut(found)) // 2)
     context = context_for(film, tmp_path / "good", "chunk", write(order))
     await ChunkHandler()(context)
     assert context.asked == [needed_bytes(order)]
@@ -100,4 +106,4 @@ async def test_formats_without_an_index_are_needed_whole(folder: Path, tmp_path:
     source = folder / "film.ts"
     await run_ffmpeg(f"{NOISE} -c:v libx264 -preset ultrafast -qp 30 -g 25".split(), source)
     found = await survey_of(source, tmp_path / "survey")
-    assert {needed_bytes(order_for(found, number)) for number in range(len(found.units))} == {None}
+    assert {needed_bytes(order_for(found, number)) for number in range(len(cut(found)))} == {None}

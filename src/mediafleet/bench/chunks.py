@@ -26,10 +26,11 @@ from mediafleet.domain.errors import ConfigError
 from mediafleet.domain.plan import TaskSpec
 from mediafleet.kinds.transcode.chunk_checks import ChunkReport, check_borders
 from mediafleet.kinds.transcode.chunk_run import Tools, encode_chunk, join, open_job
-from mediafleet.kinds.transcode.chunks import plan_chunks
+from mediafleet.kinds.transcode.chunks import plan_units
 from mediafleet.kinds.transcode.params import TranscodeParams
 from mediafleet.kinds.transcode.probe import probe
 from mediafleet.kinds.transcode.program import find_ffmpeg
+from mediafleet.kinds.transcode.split import Survey, even_count, join_units
 from mediafleet.kinds.transcode.streams import plan_output
 from mediafleet.testing import LocalTaskContext, run_ffmpeg
 
@@ -108,10 +109,12 @@ async def _start_node(url: str, folder: Path, number: int) -> asyncio.subprocess
         *program,
         stdin=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
-        env={**os.environ, "MEDIAFLEET_LOG__LEVEL": "error", "MEDIAFLEET_NODE__SLOTS": "1"},
+        env={**os.environ, "MEDIAFLEET_LOG__LEVEL": "error", "MEDIAFLEET_NODE__SLOTS": "1", **_ANY_LOAD},
     )
 
 
+_ANY_LOAD = {"MEDIAFLEET_NODE__HEADROOM": "cpu:0,memory:0,disk:0,gpu:0"}
+"""The other node and plain FFmpeg keep the machine busy, as no other program would keep a node's own."""
 _PINNED = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); os.execv(sys.argv[2], sys.argv[2:])"
 
 
@@ -190,7 +193,9 @@ async def _timed_chunks(film: Path, folder: Path, nodes: int) -> tuple[list[floa
     started = time.perf_counter()
     info = await probe(context, film, name=film.name)
     job = await open_job(tools, film, plan_output(info, params, name=film.name), params, info)
-    chunks = plan_chunks(job.index, slots=nodes, demuxer=info.format)
+    units = plan_units(job.index, demuxer=info.format)
+    survey = Survey(info, job.index.time_base, job.index.pts[0], units)
+    chunks = join_units(survey, even_count(survey, nodes))
     rest_s = time.perf_counter() - started
     times: list[float] = []
     reports: list[ChunkReport] = []

@@ -26,7 +26,14 @@ from mediafleet.domain.errors import MediafleetError
 from mediafleet.domain.path_map import PathMap
 from mediafleet.kinds.registry import GROUP, KindRegistry
 from mediafleet.node.containment import Containment, contain, describe
-from mediafleet.node.executors import CapabilityMemory, Offer, build_executors, count_cores, detect_offer
+from mediafleet.node.executors import (
+    CapabilityMemory,
+    Offer,
+    build_executors,
+    count_cores,
+    detect_offer,
+    find_unknown_sorts,
+)
 from mediafleet.node.guard import choose_guard
 from mediafleet.node.processes import Launcher
 from mediafleet.node.workspace import Workspaces
@@ -212,7 +219,7 @@ async def look_at_machine(settings: Settings, report: Report) -> None:
         with closing(await asyncio.to_thread(contain, settings.node)) as containment:
             report.findings += look_at_containment(containment)
             offer = await _detect(list(KindRegistry.installed()), containment)
-        report.executors = build_executors(settings.node, offer.capabilities, cores=count_cores())
+        report.executors = build_executors(settings.node, offer, cores=count_cores())
     except MediafleetError as error:
         report.findings.append(Finding("node", error.message, is_good=False))
         return
@@ -220,6 +227,8 @@ async def look_at_machine(settings: Settings, report: Report) -> None:
     broken = {name: reason for name, reason in offer.missing.items() if name.startswith("kind:")}
     report.findings += [Finding(name, reason, is_good=False) for name, reason in broken.items()]
     report.findings += [Finding(name, text) for name, text in offer.facts.items()]
+    unknown = find_unknown_sorts(settings.node, offer).items()
+    report.findings += [Finding(name, reason, is_good=False, is_needed=False) for name, reason in unknown]
     for one in report.executors:
         report.findings.append(Finding(f"executor {one.name}", f"{one.slots} slots: {' '.join(one.capabilities)}"))
 

@@ -155,6 +155,9 @@ class Detected(msgspec.Struct, frozen=True):
     """Capability → sentence that says why it was not granted; shown by `mediafleet check`."""
     facts: dict[str, str] = {}
     """What to show of the machine: program versions and paths."""
+    sorts: dict[str, frozenset[str]] = {}
+    """Sorts of work that an operator may give slots of their own (`node.encoder_slots`), working here or not; by what
+    only their tasks ask for. No task is of two sorts."""
 
 
 class Handler(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ import structlog
 
 from mediafleet.artifacts.originals import CAPABILITY
 from mediafleet.domain.capability import check_capabilities
-from mediafleet.domain.node import Executor
+from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.node import MAX_SLOTS, Executor
 from mediafleet.kinds.seam import Detected
 from mediafleet.node.durable import write_durably
 
@@ -27,8 +29,11 @@ if TYPE_CHECKING:
     from mediafleet.node.workspace import Workspaces
     from mediafleet.ops.settings import NodeSettings
 
+MAIN = "cpu"
+"""The executor that every node has."""
 MOST_DEFAULT_SLOTS = 4
 """FFmpeg uses several cores itself: more tasks at a time only thrash."""
+_SORT_SLOTS = re.compile(r"(?P<name>[a-z0-9][a-z0-9_-]{0,39}):(?P<slots>\d{1,4})")
 _DETECT_S = 120.0
 """How long one kind's detection may take: dozens of short test encodes on a slow machine."""
 
@@ -43,6 +48,8 @@ class Offer:
     missing: dict[str, str] = field(default_factory=dict[str, str])
     """Capability → sentence that says why it was not granted."""
     facts: dict[str, str] = field(default_factory=dict[str, str])
+    sorts: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    """Sorts of work that may have slots of their own; see `Detected`."""
 
 
 class CapabilityMemory:
@@ -111,11 +118,32 @@ async def detect_offer(
         offer.capabilities.update(granted)
         offer.missing.update(found.missing)
         offer.facts.update(found.facts)
+        offer.sorts.update(found.sorts)
     return offer
 
 
-def build_executors(settings: NodeSettings, capabilities: Iterable[str], *, cores: int) -> tuple[Executor, ...]:
-    """Return the node's executors: for now one, `cpu`, that also offers what hardware encoders were proven.
+def parse_encoder_slots(lines: Iterable[str]) -> dict[str, int]:
+    """Return what `libsvtav1:1` says: how many slots a sort of work has of its own.
+
+    Raises:
+        InvalidRequest: One has another form, or no slots, or comes twice.
+    """
+    found: dict[str, int] = {}
+    for line in lines:
+        match = _SORT_SLOTS.fullmatch(line)
+        if not match or match["name"] in {MAIN, *found} or not 0 < int(match["slots"]) <= MAX_SLOTS:
+            raise InvalidRequest(
+                f"{line!r} gives no encoder slots; write each once, as libsvtav1:1 or hardware:3, with 1 to {MAX_SLOTS}."
+            )
+        found[match["name"]] = int(match["slots"])
+    return found
+
+
+def build_executors(settings: NodeSettings, offer: Offer, *, cores: int) -> tuple[Executor, ...]:
+    """Return the node's executors: `cpu`, and one for each sort of work that has slots of its own and works here.
+
+    The first offers all but those sorts. Each other offers its sort, and what is of no sort: its tasks need that as well,
+    and no other encoder may take its slots.
 
     Raises:
         InvalidRequest: A label cannot be a capability, or more slots are reserved than there are.
@@ -123,10 +151,29 @@ def build_executors(settings: NodeSettings, capabilities: Iterable[str], *, core
     slots = settings.slots or min(MOST_DEFAULT_SLOTS, max(1, cores))
     labels = (f"label:{label}" for label in settings.labels)
     replacing = [CAPABILITY] if settings.replace_roots else []
-    offered = check_capabilities([*capabilities, *labels, *replacing])
-    executor = Executor("cpu", slots, offered, live_reserve=settings.live_reserve, priority=settings.priority)
-    executor.check()
-    return (executor,)
+    offered = frozenset(check_capabilities([*offer.capabilities, *labels, *replacing]))
+    own = {name: count for name, count in parse_encoder_slots(settings.encoder_slots).items() if name in offer.sorts}
+    common = offered.difference(*offer.sorts.values())
+    main = offered.difference(*(offer.sorts[name] for name in own))
+    found = [
+        Executor(MAIN, slots, check_capabilities(main), live_reserve=settings.live_reserve, priority=settings.priority)
+    ]
+    for name, count in own.items():
+        if moved := offered & offer.sorts[name]:
+            found.append(Executor(name, count, check_capabilities(common | moved), priority=settings.priority))
+    for executor in found:
+        executor.check()
+    return tuple(found)
+
+
+def find_unknown_sorts(settings: NodeSettings, offer: Offer) -> dict[str, str]:
+    """Return what no kind knows of the encoders that were given slots, as `missing` has it."""
+    known = ", ".join(sorted(offer.sorts)) or "none at all"
+    return {
+        f"slots:{name}": f"No kind of this node has an encoder {name!r} to give slots to; there are {known}."
+        for name in parse_encoder_slots(settings.encoder_slots)
+        if name not in offer.sorts
+    }
 
 
 def count_cores() -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mediafleet.domain.frames import Misc
 from mediafleet.domain.health import parse_headroom
 from mediafleet.domain.node import NodeState
-from mediafleet.node.executors import Offer, build_executors, count_cores, describe_machine
+from mediafleet.node.executors import Offer, build_executors, count_cores, describe_machine, find_unknown_sorts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -42,7 +42,7 @@ class Machine:
         self._gauges = gauges
         self._gpus = gpus
         self._find_offer = find_offer
-        self._offer = Offer()
+        self._offer = Offer(capabilities={CUDA} if gpus else set())
         self.is_warm = False
         """Whether it is known what it can do."""
         self.headroom = parse_headroom(settings.headroom)
@@ -51,12 +51,13 @@ class Machine:
     async def look(self) -> None:
         """Find out what it can do."""
         self._offer = await self._find_offer()
+        self._offer.capabilities.update({CUDA} if self._gpus else ())
+        self._offer.missing.update(find_unknown_sorts(self._settings, self._offer))
         self.executors = self._build()
         self.is_warm = True
 
     def _build(self) -> tuple[Executor, ...]:
-        capabilities = {*self._offer.capabilities, *({CUDA} if self._gpus else ())}
-        return build_executors(self._settings, capabilities, cores=count_cores())
+        return build_executors(self._settings, self._offer, cores=count_cores())
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -105,8 +105,10 @@ class NodeSettings:
     """Shown name; the machine's host name where empty."""
     slots: int = 0
     """Slots of the `cpu` executor; 0 for one a core, but at most 4, since FFmpeg uses several cores itself."""
+    encoder_slots: tuple[str, ...] = ()
+    """Slots that an encoder has of its own and does not share, as `libsvtav1:1`; `hardware:3` for all that need a graphics card."""
     live_reserve: int = 0
-    """Slots of those that batch work may not take."""
+    """Slots of the `cpu` executor that batch work may not take."""
     priority: int = 0
     """Larger goes first for jobs of the policy `priority`."""
     headroom: tuple[str, ...] = ()

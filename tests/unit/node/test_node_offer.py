@@ -28,6 +28,7 @@ from mediafleet.node.executors import (
     count_cores,
     describe_machine,
     detect_offer,
+    find_unknown_sorts,
 )
 from mediafleet.node.guard import choose_guard
 from mediafleet.node.patience import finish
@@ -64,28 +65,74 @@ async def detect(folder: Path, *kinds: Kind) -> Offer:
 
 @pytest.mark.parametrize(("slots", "cores", "expected"), [(0, 2, 2), (0, 64, 4), (0, 0, 1), (7, 2, 7)])
 def test_slots_are_as_set_or_follow_the_cores_up_to_four(slots: int, cores: int, expected: int) -> None:
-    (cpu,) = build_executors(NodeSettings(slots=slots), [], cores=cores)
+    (cpu,) = build_executors(NodeSettings(slots=slots), Offer(), cores=cores)
     assert cpu.slots == expected
 
 
+OFFER = Offer(capabilities={"kind:b", "hw:cuda", "kind:a"})
+
+
 def test_an_executor_offers_what_was_found_and_the_labels() -> None:
-    offered = build_executors(NodeSettings(slots=1, labels=("studio-b",)), {"kind:b", "hw:cuda", "kind:a"}, cores=1)
+    offered = build_executors(NodeSettings(slots=1, labels=("studio-b",)), OFFER, cores=1)
     assert offered == (Executor("cpu", 1, ("hw:cuda", "kind:a", "kind:b", "label:studio-b")),)
 
 
 def test_the_operators_word_on_a_node_is_that_of_its_executor() -> None:
-    (cpu,) = build_executors(NodeSettings(slots=4, live_reserve=1, priority=7), [], cores=1)
+    (cpu,) = build_executors(NodeSettings(slots=4, live_reserve=1, priority=7), Offer(), cores=1)
     assert (cpu.live_reserve, cpu.priority) == (1, 7)
 
 
 def test_more_slots_cannot_be_reserved_than_there_are() -> None:
     with pytest.raises(InvalidRequest, match="has 2 slots, 3 reserved"):
-        build_executors(NodeSettings(live_reserve=3), [], cores=2)
+        build_executors(NodeSettings(live_reserve=3), Offer(), cores=2)
+
+
+SORTED = Offer(
+    capabilities={"kind:a", "encoder:aac", "encoder:x", "encoder:y", "encoder:h264@hardware"},
+    sorts={
+        "x": frozenset({"encoder:x"}),
+        "y": frozenset({"encoder:y"}),
+        "z": frozenset({"encoder:z"}),
+        "hardware": frozenset({"encoder:h264@hardware", "hw:nvenc"}),
+    },
+)
+
+
+def test_an_encoder_with_slots_of_its_own_shares_them_with_no_other() -> None:
+    settings = NodeSettings(slots=4, live_reserve=1, encoder_slots=("y:1", "hardware:3"))
+    assert build_executors(settings, SORTED, cores=1) == (
+        Executor("cpu", 4, ("encoder:aac", "encoder:x", "kind:a"), live_reserve=1),
+        Executor("y", 1, ("encoder:aac", "encoder:y", "kind:a")),
+        Executor("hardware", 3, ("encoder:aac", "encoder:h264@hardware", "kind:a")),
+    )
+
+
+def test_slots_of_an_encoder_that_does_not_work_here_are_not_offered() -> None:
+    (cpu,) = build_executors(NodeSettings(slots=1, encoder_slots=("z:2",)), SORTED, cores=1)
+    assert cpu.slots == 1
+
+
+def test_slots_of_an_encoder_that_no_kind_knows_change_nothing_and_are_told() -> None:
+    settings = NodeSettings(slots=1, encoder_slots=("libx26:2", "y:1"))
+    assert build_executors(settings, SORTED, cores=1)[0].capabilities == (
+        *("encoder:aac", "encoder:h264@hardware", "encoder:x", "kind:a"),
+    )
+    (found,) = find_unknown_sorts(settings, SORTED).items()
+    assert found == (
+        "slots:libx26",
+        "No kind of this node has an encoder 'libx26' to give slots to; there are hardware, x, y, z.",
+    )
+
+
+@pytest.mark.parametrize("lines", [("x",), ("x:0",), ("x:-1",), ("x:9999",), ("cpu:2",), ("x:1", "x:2"), ("X y:1",)])
+def test_encoder_slots_that_make_no_sense_are_refused(lines: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidRequest, match="gives no encoder slots"):
+        build_executors(NodeSettings(encoder_slots=lines), SORTED, cores=1)
 
 
 def test_a_label_that_cannot_be_one_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="label:two words"):
-        build_executors(NodeSettings(labels=("two words",)), [], cores=1)
+        build_executors(NodeSettings(labels=("two words",)), Offer(), cores=1)
 
 
 async def test_detection_runs_programs_and_remembers_over_restarts(tmp_path: Path) -> None:

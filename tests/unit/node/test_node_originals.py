@@ -9,14 +9,14 @@ from pathlib import Path
 
 from mediafleet.artifacts.fingerprint import fingerprint_of
 from mediafleet.artifacts.originals import CAPABILITY, Originals, Replacement
-from mediafleet.node.executors import build_executors
+from mediafleet.node.executors import Offer, build_executors
 from mediafleet.node.originals import look_after
 from mediafleet.ops.settings import NodeSettings
 
 
 def test_a_node_offers_to_replace_files_only_where_it_may() -> None:
-    (without,) = build_executors(NodeSettings(), (), cores=1)
-    (having,) = build_executors(NodeSettings(replace_roots=("/media",)), (), cores=1)
+    (without,) = build_executors(NodeSettings(), Offer(), cores=1)
+    (having,) = build_executors(NodeSettings(replace_roots=("/media",)), Offer(), cores=1)
     assert (CAPABILITY in without.capabilities, CAPABILITY in having.capabilities) == (False, True)
 
 

@@ -23,8 +23,12 @@ CHUNKS_PER_SLOT = 4
 """So that the last of them to end leaves few slots idle, and a lost one costs little."""
 LEAST_S = Fraction(4)
 """An encoder needs some seconds to look ahead; in shorter chunks quality and speed suffer."""
-_WINDOW = Fraction(1, 4)
+WINDOW = Fraction(1, 4)
 """How far a cut may move to a better place, as a share of a chunk."""
+MOST_UNITS = 512
+"""Pieces of the finest cut; what is known of each is kept with the job."""
+_UNIT_S = Fraction(1)
+"""So fine that the chunks that are put together of them can be equal."""
 _REORDER_S = Fraction(14, 100)
 """FFmpeg seeks 3/23 s before the place it is told where pictures are reordered; this and a little."""
 _UNINDEXED_S = Fraction(1)
@@ -47,7 +51,7 @@ class NeedsWholeFile(Exception):
         """One sentence that says why."""
 
 
-class Chunk(msgspec.Struct, frozen=True):
+class Chunk(msgspec.Struct, frozen=True, omit_defaults=True):
     """One range of a source. All times are ticks of the source's clock."""
 
     number: int
@@ -59,6 +63,8 @@ class Chunk(msgspec.Struct, frozen=True):
     """When the next chunk's first picture is shown; for the last chunk, when its last picture ends."""
     frames: int
     is_last: bool = False
+    is_scene: bool = False
+    """Whether a scene seems to begin here."""
     seek: int | None = None
     """Where to enter the file; None for its beginning."""
     preroll: int = 0
@@ -107,6 +113,54 @@ def plan_chunks(
     raise NeedsWholeFile("It is too short to be cut into chunks.")
 
 
+def plan_units(index: FrameIndex, *, demuxer: str) -> tuple[Chunk, ...]:
+    """Return the finest cut of a stream, of which chunks for any number of slots are put together.
+
+    It is cut at its key pictures, and between them where they are rare: the rarer, the less often, since what is decoded
+    from a key picture on is decoded in vain.
+
+    Raises:
+        NeedsWholeFile: It cannot be cut reliably.
+    """
+    _check_index(index)
+    length = index.end - index.pts[0]
+    least = max(_UNIT_S / index.tick, Fraction(length, MOST_UNITS))
+    is_indexed = bool(_INDEXED & set(demuxer.split(",")))
+    scenes = set(likely_scene_cuts(index))
+    entries = [0, *_apart(index, _ordinals(index, [shown for shown, _ in index.keys]), least)]
+    piece = least
+    while True:
+        cuts = [*_fill(index, [*entries, len(index.pts)], piece), len(index.pts)]
+        units = tuple(
+            _make_chunk(index, number, begin=begin, stop=stop, is_indexed=is_indexed)
+            for number, (begin, stop) in enumerate(pairwise(cuts))
+        )
+        if piece > length or sum(unit.preroll for unit in units) <= _PREROLL_SHARE * len(index.pts):
+            return tuple(msgspec.structs.replace(unit, is_scene=unit.start in scenes) for unit in units)
+        piece *= 2
+
+
+def _apart(index: FrameIndex, places: Sequence[int], least: Fraction) -> list[int]:
+    """Return those pictures that are far enough from the one before, and from both ends of the film."""
+    found: list[int] = []
+    latest = index.pts[0]
+    for place in places:
+        if index.pts[place] - latest >= least and index.end - index.pts[place] >= least:
+            found.append(place)
+            latest = index.pts[place]
+    return found
+
+
+def _fill(index: FrameIndex, places: Sequence[int], piece: Fraction) -> list[int]:
+    """Return where pieces of about such a length begin: at these pictures but the last, and between those far apart."""
+    found: list[int] = []
+    for begin, stop in pairwise(places):
+        until = index.end if stop == len(index.pts) else index.pts[stop]
+        parts = max(1, min(stop - begin, int((until - index.pts[begin]) / piece)))
+        found.extend(begin + (stop - begin) * part // parts for part in range(parts))
+    return found
+
+
 def likely_scene_cuts(index: FrameIndex) -> tuple[int, ...]:
     """Return the key pictures that came earlier than the encoder's rhythm asks, which it sets where a scene begins."""
     ordinals = _ordinals(index, [shown for shown, _ in index.keys])
@@ -149,7 +203,7 @@ def _find_cuts(index: FrameIndex, wanted: int, least: Fraction, better: Sequence
             break
         share = Fraction(len(index.pts) - begin, left)
         # Equal in pictures and not in time: they are what costs.
-        begin = _choose(begin + share, share * _WINDOW, (lowest, highest), better)
+        begin = _choose(begin + share, share * WINDOW, (lowest, highest), better)
         cuts.append(begin)
     return cuts
 

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 VIDEO_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9")
 HARDWARE = families()
 """Kind of hardware → its encoders; it counts as present if one of them works."""
+_SORTS = {name: frozenset({f"encoder:{name}"}) for name in VIDEO_ENCODERS} | {
+    # One sort: a task that takes any hardware does not say which card it wants.
+    "hardware": frozenset({f"hw:{word}" for word in HARDWARE})
+    | {f"encoder:{name}" for name in HARDWARE_ENCODERS}
+    | {f"encoder:{any_hardware(facts.codec)}" for facts in HARDWARE_ENCODERS.values()}
+}
 _AT_ONCE = 4
 _EDITION = 2
 """Raised when other encoders are tried, so that remembered answers are asked for anew."""
@@ -80,4 +86,5 @@ def _judge(faults: dict[str, str], ffmpeg: Ffmpeg) -> Detected:
         capabilities=frozenset({f"encoder:{name}" for name in working | any_of} | {f"hw:{word}" for word in hardware}),
         missing=missing,
         facts={"ffmpeg": ffmpeg.version, "ffmpeg_path": ffmpeg.path},
+        sorts=_SORTS,
     )

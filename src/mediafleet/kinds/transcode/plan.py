@@ -152,7 +152,7 @@ class _Shared:
         count = self._decided() or self._decide()
         if count == 1:
             return _go_whole(self.job, self.room, self.survey, why="")
-        chunks = join_units(self.survey.units, count)
+        chunks = join_units(self.survey, count)
         parts = [*self._chunk_tasks(chunks), *self._sound_task()]
         try:
             ended = self._check(parts)

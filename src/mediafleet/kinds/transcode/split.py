@@ -6,13 +6,15 @@ chunks as the fleet has room for when it is asked.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from enum import StrEnum
-from itertools import pairwise
+from fractions import Fraction
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from mediafleet.kinds.transcode.chunks import CHUNKS_PER_SLOT, Chunk
+from mediafleet.kinds.transcode.chunks import CHUNKS_PER_SLOT, LEAST_S, WINDOW, Chunk
 from mediafleet.kinds.transcode.encoder_facts import VIDEO_ENCODERS
 from mediafleet.kinds.transcode.media import MediaInfo
 
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 
     from mediafleet.domain.room import Room
 
-MOST_UNITS = 512
-"""Pieces of the finest cut; what is known of each is kept with the job."""
+_USUAL_LEAST_S = LEAST_S + 1
+"""How long chunks are at least on average, so that each has a second to begin at a better place."""
 
 
 class Sharing(StrEnum):
@@ -70,22 +72,63 @@ def count_chunks(survey: Survey, sharing: Sharing, room: Room, *, encoder: str, 
     # Where files enough wait, one on each slot needs less time together: nothing is decoded twice or joined.
     if sharing is not Sharing.ALWAYS and (slots <= 1 or room.waiting >= slots):
         return 1
-    return max(1, min(CHUNKS_PER_SLOT * max(1, slots), len(survey.units)))
+    return even_count(survey, max(1, slots))
 
 
-def join_units(units: Sequence[Chunk], count: int) -> tuple[Chunk, ...]:
-    """Return so many chunks, each of neighbouring units, about equal in pictures, since those are what costs."""
-    total = sum(unit.frames for unit in units)
+def even_count(survey: Survey, slots: int) -> int:
+    """Return in how many chunks to encode on so many slots, at least one: about four for each, and equally many."""
+    length = (survey.units[-1].end - survey.units[0].start) * Fraction(*survey.time_base)
+    most = min(max(int(length / _USUAL_LEAST_S), min(2, int(length / LEAST_S))), len(survey.units))
+    # Of a short film: slots that have no chunk in the last round would wait as long as any round takes.
+    rounds = min(CHUNKS_PER_SLOT, most // slots)
+    return max(1, slots * rounds or most)
+
+
+def join_units(survey: Survey, count: int) -> tuple[Chunk, ...]:
+    """Return so many chunks, about equal in pictures, since those are what costs, and none shorter than the least.
+
+    They begin at key pictures where some are near. Where they cannot be so many there are fewer, as if those had been
+    asked for.
+    """
+    units = survey.units
+    found = (cuts for fewer in range(count, 0, -1) if (cuts := _find_cuts(survey, fewer)) is not None)
+    return tuple(
+        _join(units[begin:end], number) for number, (begin, end) in enumerate(pairwise([*next(found), len(units)]))
+    )
+
+
+def _find_cuts(survey: Survey, count: int) -> list[int] | None:
+    """Return the unit at which each of so many chunks begins; None where one would be too short."""
+    units = survey.units
+    starts, least = [unit.start for unit in units], LEAST_S / Fraction(*survey.time_base)
+    seen = list(accumulate((unit.frames for unit in units), initial=0))
+    total = seen.pop()
+    better = [
+        [pictures for pictures, unit in zip(seen, units, strict=True) if unit.is_scene],
+        [pictures for pictures, unit in zip(seen, units, strict=True) if not unit.preroll],
+    ]
     cuts = [0]
-    seen = 0
-    for place, unit in enumerate(units[:-1], start=1):
-        seen += unit.frames
-        # As many units must be left as chunks are still to come.
-        left = count - len(cuts)
-        if left and (seen * count >= total * len(cuts) or len(units) - place <= left):
-            cuts.append(place)
-    spans = pairwise([*cuts, len(units)])
-    return tuple(_join(units[begin:end], number) for number, (begin, end) in enumerate(spans))
+    for left in range(count, 1, -1):
+        # Each of those that follow needs its least as well.
+        lowest = bisect_left(starts, starts[cuts[-1]] + least)
+        highest = bisect_right(starts, units[-1].end - (left - 1) * least) - 1
+        if lowest > highest:
+            return None
+        share = Fraction(total - seen[cuts[-1]], left)
+        ideal, reach = seen[cuts[-1]] + share, share * WINDOW
+        low, high = max(seen[lowest], ideal - reach), min(seen[highest], ideal + reach)
+        found = (inside for places in better if (inside := _between(places, low, high)))
+        cuts.append(bisect_left(seen, _nearest(next(found, seen[lowest : highest + 1]), ideal)))
+    return cuts
+
+
+def _between(places: Sequence[int], low: Fraction | int, high: Fraction | int) -> Sequence[int]:
+    return places[bisect_left(places, low) : bisect_right(places, high)]
+
+
+def _nearest(places: Sequence[int], ideal: Fraction) -> int:
+    at = bisect_left(places, ideal)
+    return min(places[max(0, at - 1) : at + 1], key=lambda place: abs(place - ideal))
 
 
 def _join(units: Sequence[Chunk], number: int) -> Chunk:

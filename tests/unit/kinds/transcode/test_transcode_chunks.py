@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet.kinds.transcode.chunks import Chunk, NeedsWholeFile, likely_scene_cuts, plan_chunks, seconds
+from mediafleet.kinds.transcode.chunks import (
+    MOST_UNITS,
+    Chunk,
+    NeedsWholeFile,
+    likely_scene_cuts,
+    plan_chunks,
+    plan_units,
+    seconds,
+)
 from mediafleet.kinds.transcode.index import FrameIndex
 
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
@@ -166,3 +174,35 @@ def test_the_last_picture_stays_as_long_as_the_one_before_where_nobody_says() ->
     assert FrameIndex(pts=(0, 40, 100)).end == 160
     assert FrameIndex(pts=(0, 40, 100), last_duration=25).end == 125
     assert FrameIndex(pts=(7,)).end == 8
+
+
+# --- the finest cut --------------------------------------------------------------------------
+
+
+@given(index=sources(), demuxer=st.sampled_from([MP4, "mpegts"]))
+def test_the_finest_cut_is_the_source_in_order_and_decodes_little_in_vain(index: FrameIndex, demuxer: str) -> None:
+    units = plan_units(index, demuxer=demuxer)
+    assert (units[0].start, units[-1].end, units[-1].is_last) == (index.pts[0], index.end, True)
+    assert all(one.end == other.start for one, other in pairwise(units))
+    assert sum(unit.frames for unit in units) == len(index.pts)
+    assert sum(unit.preroll for unit in units) <= len(index.pts)
+    assert len(units) <= MOST_UNITS
+
+
+def test_it_is_cut_at_each_key_picture_and_between_those_far_apart() -> None:
+    units = plan_units(film(500, gop=40), demuxer=MP4)
+    assert {unit.start for unit in units} >= {time * 512 for time in range(0, 480, 40)}
+    units = plan_units(film(500, gop=100), demuxer=MP4)
+    assert [unit.frames for unit in units] == [50] * 10, "a second apart would decode more in vain than it keeps"
+
+
+def test_a_film_with_one_key_picture_is_cut_no_finer_than_is_worth_while() -> None:
+    units = plan_units(film(500, gop=500), demuxer=MP4)
+    assert 1 <= len(units) <= 3
+
+
+def test_it_tells_where_scenes_seem_to_begin() -> None:
+    pts = tuple(range(300))
+    keys = tuple((time, time) for time in (0, 50, 100, 137, 187, 237, 287))
+    units = plan_units(FrameIndex((1, 25), pts, keys, 1), demuxer=MP4)
+    assert [unit.start for unit in units if unit.is_scene] == [137]

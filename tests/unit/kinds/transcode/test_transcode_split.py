@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,9 +31,23 @@ def test_each_free_slot_gets_about_four_chunks() -> None:
     assert chunks(survey(), room(2, 1)) == 12
 
 
-def test_a_short_film_has_no_more_chunks_than_it_can_be_cut_into() -> None:
-    found = survey(20)
-    assert len(found.units) == chunks(found, room(8)) == 5
+@pytest.mark.parametrize(
+    ("seconds", "slots", "expected"),
+    [
+        (7, 2, 1),
+        (8, 2, 2),
+        (20, 8, 4),
+        (60, 2, 8),
+        (60, 4, 12),
+        (60, 5, 10),
+        (60, 8, 8),
+        (60, 90, 12),
+    ],
+)
+def test_a_short_film_has_as_many_chunks_for_each_slot_as_are_long_enough(
+    seconds: int, slots: int, expected: int
+) -> None:
+    assert chunks(survey(seconds), room(slots)) == expected
 
 
 @pytest.mark.parametrize(
@@ -63,23 +78,41 @@ def test_an_encoder_that_loses_by_sharing_a_machine_is_given_one_chunk_a_machine
 
 
 @given(seconds=st.integers(8, 900), count=st.integers(1, 64))
-def test_joined_units_are_the_film_in_order(seconds: int, count: int) -> None:
+def test_joined_units_are_the_film_in_order_and_long_enough(seconds: int, count: int) -> None:
     found = survey(seconds)
-    count = min(count, len(found.units))
-    joined = join_units(found.units, count)
-    assert len(joined) == count
-    assert [chunk.number for chunk in joined] == list(range(count))
+    joined = join_units(found, count)
+    assert len(joined) <= count
+    assert len(joined) == count or len(joined) > seconds / 6, "only the least length makes them fewer"
+    assert [chunk.number for chunk in joined] == list(range(len(joined)))
     assert sum(chunk.frames for chunk in joined) == seconds * 25
     assert all(one.end == other.start and not one.is_last for one, other in pairwise(joined))
     assert (joined[0].start, joined[-1].is_last, joined[-1].end) == (0, True, found.units[-1].end)
+    assert all((chunk.end - chunk.start) * Fraction(*found.time_base) >= 4 for chunk in joined)
     entries = {unit.start: unit for unit in found.units}
     assert all(entries[chunk.start].seek == chunk.seek for chunk in joined), "each is entered where its first unit is"
 
 
+@given(seconds=st.integers(8, 900), count=st.integers(1, 64))
+def test_joining_again_as_many_as_it_became_is_the_same(seconds: int, count: int) -> None:
+    """The plan is asked again after each chunk, and then knows by their names how many there are."""
+    found = survey(seconds)
+    joined = join_units(found, count)
+    assert join_units(found, len(joined)) == joined
+
+
 @given(frames=st.lists(st.integers(1, 400), min_size=2, max_size=60), count=st.integers(2, 20))
-def test_joined_units_are_about_equal(frames: list[int], count: int) -> None:
-    units = [Chunk(n, n, n, n + 1, pictures, is_last=n == len(frames) - 1) for n, pictures in enumerate(frames)]
-    count = min(count, len(units))
-    sizes = [chunk.frames for chunk in join_units(units, count)]
-    share = Fraction(sum(frames), count)
+def test_joined_units_are_about_equal_in_pictures(frames: list[int], count: int) -> None:
+    units = tuple(Chunk(n, n, n, n + 1, pictures, is_last=n == len(frames) - 1) for n, pictures in enumerate(frames))
+    # Four seconds each, so that no chunk is too short.
+    found = msgspec.structs.replace(survey(8), units=units, time_base=(4, 1))
+    sizes = [chunk.frames for chunk in join_units(found, count)]
+    assert len(sizes) == min(count, len(units))
+    share = Fraction(sum(frames), len(sizes))
     assert max(sizes) <= share + max(frames)
+
+
+def test_chunks_begin_at_key_pictures_that_are_near() -> None:
+    found = survey(60, key_every=36)
+    joined = join_units(found, 8)
+    assert [chunk.preroll for chunk in joined] == [0] * 8
+    assert any(unit.preroll for unit in found.units), "the finest cut has others, too"

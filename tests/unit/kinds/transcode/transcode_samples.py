@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from mediafleet.kinds.transcode.chunks import plan_chunks
+from mediafleet.kinds.transcode.chunks import plan_units
 from mediafleet.kinds.transcode.index import FrameIndex
 from mediafleet.kinds.transcode.media import MediaInfo, StreamInfo
 from mediafleet.kinds.transcode.params import TranscodeParams
@@ -74,14 +74,14 @@ def params(**values: Any) -> TranscodeParams:
     return msgspec.convert(values, TranscodeParams)
 
 
-def film(seconds: int) -> FrameIndex:
-    """25 pictures a second with a key picture each second."""
+def film(seconds: int, *, key_every: int = 25) -> FrameIndex:
+    """25 pictures a second with a key picture each second, or every so many pictures."""
     pts = tuple(range(0, seconds * 25 * _TICKS, _TICKS))
-    return FrameIndex((1, 25 * _TICKS), pts, tuple((time, time) for time in pts[::25]), _TICKS)
+    return FrameIndex((1, 25 * _TICKS), pts, tuple((time, time) for time in pts[::key_every]), _TICKS)
 
 
-def survey(seconds: int = 600) -> Survey:
+def survey(seconds: int = 600, *, key_every: int = 25) -> Survey:
     """What a look at such a film tells."""
-    index = film(seconds)
-    units = plan_chunks(index, slots=64, demuxer="matroska")
+    index = film(seconds, key_every=key_every)
+    units = plan_units(index, demuxer="matroska")
     return Survey(media(video()), index.time_base, index.pts[0], units)
