@@ -1,7 +1,8 @@
 # One command for each chore; each sets up .venv/ if it is not there, and only what the chore needs.
 #
 #   make demo [INPUT=path]   a self-contained tour on this machine
-#   make test [ARGS=...]     all tests with coverage, or the ones that ARGS names
+#   make test [ARGS=...]     all tests, or the ones that ARGS names
+#   make coverage            all tests, and which lines they reach; half as slow again
 #   make check               format, lint, types, import rules, sizes
 #   make bench [ARGS=...]    the benchmarks, one table
 #   make docs                the documentation, into site/
@@ -11,6 +12,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+AT_ONCE := -n logical --maxprocesses 4 --dist worksteal
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -qq --constraint constraints.txt
 HAS_NODE := $(shell command -v node)
 # Packages that the tests install as a third party's would be.
@@ -20,7 +22,7 @@ TEST_PACKAGES := $(wildcard tests/*/pyproject.toml tests/*/*/pyproject.toml)
 override INPUT := $(value INPUT)
 export INPUT
 
-.PHONY: demo test check bench docs setup clean help
+.PHONY: demo test coverage check bench docs setup clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -30,7 +32,10 @@ demo: $(VENV)/.has-package $(VENV)/.has-console
 	@$(BIN)/mediafleet demo $${INPUT:+--input="$$INPUT"}
 
 test: $(VENV)/.has-test $(VENV)/.has-test-packages $(VENV)/.has-console
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(or $(ARGS),--cov --cov-report=term)
+	@$(BIN)/python -m pytest $(AT_ONCE) $(ARGS)
+
+coverage: $(VENV)/.has-test $(VENV)/.has-test-packages $(VENV)/.has-console
+	@$(BIN)/python -m pytest $(AT_ONCE) --cov --cov-report=term
 
 check: $(VENV)/.has-test $(VENV)/.has-test-packages $(VENV)/.has-check $(if $(HAS_NODE),,$(VENV)/.has-assets)
 	$(BIN)/ruff format --check
