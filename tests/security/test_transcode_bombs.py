@@ -130,7 +130,7 @@ async def test_a_file_that_wants_too_much_memory_is_told_apart_from_a_short_node
     film = await bombs.attachments(tmp_path / "film.mkv", ["a.ttf"], bytes(8 << 20))
     assert len((await look(film, tmp_path)).streams) == 2
     # Less than the first look at the header takes.
-    monkeypatch.setattr("mediafleet.kinds.transcode.probe.CAPS", Caps(memory_bytes=1 << 20))
+    monkeypatch.setattr("mediafleet.kinds.transcode.file_reader.CAPS", Caps(memory_bytes=1 << 20))
     with pytest.raises(UnreadableMedia, match=r"needs more than .* bytes of memory only to be opened"):
         await look(film, tmp_path)
 

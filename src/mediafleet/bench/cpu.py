@@ -16,7 +16,8 @@ def tree_cpu_seconds(root: int | None = None) -> float:
     not seen.
     """
     process = psutil.Process(os.getpid() if root is None else root)
-    return sum(map(_cpu_seconds, (process, *process.children(recursive=True))))
+    # Whole microseconds: the same ticks in another order must not add up to less.
+    return round(sum(map(_cpu_seconds, (process, *process.children(recursive=True)))), 6)
 
 
 def _cpu_seconds(process: psutil.Process) -> float:
