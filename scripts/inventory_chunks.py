@@ -21,9 +21,9 @@ from inventory_cases import Case, Made, pictures, read_result
 from mediafleet.domain.errors import MediafleetError
 from mediafleet.kinds.transcode.chunk_checks import check_borders
 from mediafleet.kinds.transcode.chunk_run import Tools, encode_chunk, encode_sound, join, open_job
-from mediafleet.kinds.transcode.chunks import LEAST_S, NeedsWholeFile, plan_chunks, plan_units
+from mediafleet.kinds.transcode.chunks import LEAST_S, UNIT_S, NeedsWholeFile
 from mediafleet.kinds.transcode.program import find_ffmpeg
-from mediafleet.kinds.transcode.split import Survey, join_units
+from mediafleet.kinds.transcode.split import even_count, join_units, make_survey
 from mediafleet.kinds.transcode.verify import find_faults
 from mediafleet.kinds.transcode.vmaf import compared_track, vmaf_arguments
 
@@ -169,12 +169,11 @@ async def _find_chunks(
         found.how = f"whole: {told.removeprefix(_WHOLE)}"
         return ()
     try:
-        tools = Tools(starter, await asyncio.to_thread(find_ffmpeg), folder, case.path.name)
+        tools = Tools(starter, await asyncio.to_thread(find_ffmpeg), folder, case.path.name, os.cpu_count() or 1)
         job = await open_job(tools, case.path, plan, case.params, info)
         if case.chunks:
-            units = plan_units(job.index, demuxer=info.format)
             found.how = f"{case.chunks} by the fleet"
-            return join_units(Survey(info, job.index.time_base, job.index.pts[0], units), case.chunks)
+            return join_units(make_survey(info, job.index), case.chunks)
         chunks = await _encode_here(tools, job, case)
     except (NeedsWholeFile, MediafleetError) as error:
         found.how = f"whole: {error.message}"
@@ -187,7 +186,10 @@ async def _encode_here(tools: Tools, job: ChunkJob, case: Case) -> tuple[Chunk, 
     """Do on this machine, one after another, what a fleet does with chunks that are long enough."""
     length_s = Fraction(job.info.duration_s).limit_denominator(1000)
     least_s = min(LEAST_S, max(_SHORTEST_S, length_s / (_SHORT_CHUNKS + Fraction(1, 2))))
-    chunks = plan_chunks(job.index, slots=1, demuxer=job.info.format, least_s=least_s)
+    survey = make_survey(job.info, job.index, unit_s=min(UNIT_S, least_s))
+    chunks = join_units(survey, max(_SHORT_CHUNKS, even_count(survey, 1, least_s=least_s)), least_s=least_s)
+    if len(chunks) == 1:
+        raise NeedsWholeFile("It is too short to be cut into chunks.")
     output = tools.folder / f"joined.{job.plan.container.name}"
     check_borders([await encode_chunk(tools, job, chunk, source=case.path) for chunk in chunks])
     sound = await encode_sound(tools, job, source=case.path) if job.sounds else None

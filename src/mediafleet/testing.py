@@ -143,6 +143,7 @@ class LocalTaskContext:
         self.on_report: Callable[[Report], None] = lambda _: None
         self.asked: list[Sequence[tuple[int, int]] | None] = []
         self.originals = Originals((), folder / "originals")
+        self.cores = os.cpu_count() or 1
         self.published: dict[str, Path] = {}
         self.started: list[LocalChildProcess] = []
 

@@ -19,13 +19,14 @@ from mediafleet.kinds.transcode.arguments import encode_arguments
 from mediafleet.kinds.transcode.chunk_arguments import ChunkJob
 from mediafleet.kinds.transcode.chunk_checks import check_borders, max_shift
 from mediafleet.kinds.transcode.chunk_run import Tools, encode_chunk, encode_sound, join, open_job
-from mediafleet.kinds.transcode.chunks import Chunk, NeedsWholeFile, plan_chunks
+from mediafleet.kinds.transcode.chunks import Chunk, NeedsWholeFile
 from mediafleet.kinds.transcode.index import FrameIndex, read_index
 from mediafleet.kinds.transcode.media import MediaInfo
 from mediafleet.kinds.transcode.params import TranscodeParams
 from mediafleet.kinds.transcode.probe import probe
 from mediafleet.kinds.transcode.program import find_ffmpeg
 from mediafleet.kinds.transcode.running import FfmpegRun
+from mediafleet.kinds.transcode.split import even_count, join_units, make_survey
 from mediafleet.kinds.transcode.streams import OutputPlan, plan_output
 from mediafleet.kinds.transcode.verify import find_faults
 from mediafleet.testing import LocalTaskContext, make_clip, run_ffmpeg
@@ -71,11 +72,17 @@ class Bench:
         return await read_index(self.context, path, 0, name=path.name)
 
 
+def cut(job: ChunkJob, *, slots: int = 1, least_s: Fraction = Fraction(1, 2)) -> tuple[Chunk, ...]:
+    """Return the chunks of a source for so many slots."""
+    found = make_survey(job.info, job.index, unit_s=least_s)
+    return join_units(found, even_count(found, slots, least_s=least_s), least_s=least_s)
+
+
 async def transcode_in_chunks(
     tools: Tools, job: ChunkJob, *, source: Path, output: Path, slots: int, least_s: Fraction
 ) -> tuple[Chunk, ...]:
     """Do on this machine, one after another, what a fleet does with many nodes; return the chunks."""
-    chunks = plan_chunks(job.index, slots=slots, demuxer=job.info.format, least_s=least_s)
+    chunks = cut(job, slots=slots, least_s=least_s)
     check_borders([await encode_chunk(tools, job, chunk, source=source) for chunk in chunks])
     sound = await encode_sound(tools, job, source=source) if job.sounds else None
     await join(tools, job, chunks, source=source, sound=sound, output=output)
@@ -87,7 +94,7 @@ async def open_bench(source: Path, folder: Path, **wanted: Any) -> Bench:
     context = LocalTaskContext(TaskSpec("transcode", 1, "transcode", "a", "default"), folder=folder / "work")
     info = await probe(context, source, name=source.name)
     plan = plan_output(info, params, name=source.name)
-    return Bench(Tools(context, find_ffmpeg(), context.workspace, source.name), source, info, plan, params)
+    return Bench(Tools(context, find_ffmpeg(), context.workspace, source.name, cores=1), source, info, plan, params)
 
 
 def heard(path: Path) -> list[tuple[Fraction, str]]:
@@ -249,7 +256,7 @@ async def test_a_seek_that_lands_late_is_noticed(tmp_path: Path) -> None:
     source = await make_clip(tmp_path / "film.mp4", seconds=4, sound=False, extra=[*H264, "-g", "20"])
     bench = await open_bench(source, tmp_path)
     job = await open_job(bench.tools, source, bench.plan, bench.params, bench.info)
-    chunk = plan_chunks(job.index, slots=1, least_s=Fraction(1, 2), scene_cuts=(), demuxer=bench.info.format)[1]
+    chunk = cut(job)[1]
     late = msgspec.structs.replace(chunk, seek=chunk.start + 20 * 512 + 2048)
     with pytest.raises(NeedsWholeFile, match="Chunk 2"):
         await encode_chunk(bench.tools, job, late, source=source)
@@ -266,7 +273,7 @@ async def test_a_place_to_enter_that_gives_no_whole_picture_is_noticed(tmp_path:
     # Whether such a picture counts as a key picture is the demuxer's opinion; here it is ours.
     marks = tuple((time, time) for time in job.index.pts[::25])
     job = msgspec.structs.replace(job, index=msgspec.structs.replace(job.index, keys=marks))
-    chunks = plan_chunks(job.index, slots=1, least_s=Fraction(1, 2), scene_cuts=(), demuxer=bench.info.format)
+    chunks = cut(job)
     with pytest.raises(NeedsWholeFile, match="Chunk 2"):
         await encode_chunk(bench.tools, job, chunks[1], source=source)
 
@@ -278,7 +285,7 @@ async def test_a_chunk_of_other_pictures_does_not_fit_its_neighbour(tmp_path: Pa
     other = await make_clip(tmp_path / "other.mp4", seconds=4, sound=False, extra=changed)
     bench = await open_bench(source, tmp_path)
     job = await open_job(bench.tools, source, bench.plan, bench.params, bench.info)
-    one, two, *_ = plan_chunks(job.index, slots=1, least_s=Fraction(1, 2), demuxer=bench.info.format)
+    one, two, *_ = cut(job)
     first, second = [await encode_chunk(bench.tools, job, chunk, source=source) for chunk in (one, two)]
     check_borders([first, second])
     with pytest.raises(NeedsWholeFile, match="Chunk 2 decoded another picture"):
@@ -289,7 +296,7 @@ async def test_a_chunk_that_was_changed_behind_our_back_is_noticed_in_the_join(t
     source = await make_clip(tmp_path / "film.mp4", seconds=4, sound=False, extra=[*H264, "-g", "20"])
     bench = await open_bench(source, tmp_path)
     job = await open_job(bench.tools, source, bench.plan, bench.params, bench.info)
-    chunks = plan_chunks(job.index, slots=1, least_s=Fraction(1, 2))
+    chunks = cut(job)
     for chunk in chunks:
         await encode_chunk(bench.tools, job, chunk, source=source)
     short = msgspec.structs.replace(

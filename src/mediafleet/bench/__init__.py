@@ -37,8 +37,13 @@ class Bench:
     measure_with_peers: Callable[[Sequence[Path]], Coroutine[Any, Any, list[Figure]]] | None = None
     """The same run with the peers that the interpreters have; their figures are named `<figure>.<peer>`."""
 
-    async def run(self, pythons: Sequence[Path] | None) -> list[Figure]:
-        """Measure, with peers where interpreters are given and there are peers to this benchmark."""
+    measure_with_film: Callable[[Path], Coroutine[Any, Any, list[Figure]]] | None = None
+    """The same run with a film of the user's in place of a generated one."""
+
+    async def run(self, pythons: Sequence[Path] | None, film: Path | None = None) -> list[Figure]:
+        """Measure: with peers where interpreters are given, with the user's film where one is, and it has use for them."""
+        if film is not None and self.measure_with_film is not None:
+            return await self.measure_with_film(film)
         if pythons is None or self.measure_with_peers is None:
             return await self.measure()
         return await self.measure_with_peers(pythons)
@@ -59,10 +64,12 @@ BENCHES: dict[str, Bench] = {
     "chunks": Bench(
         measure_chunks,
         ("chunk_speedup_ratio", "chunk_speedup_ratio_av1", "small_files_ratio", "chunk_scaling_4", "chunk_scaling_8"),
+        measure_with_film=measure_chunks,
     ),
     "splits": Bench(
         measure_split_ratios,
         ("split_ratio_libx264", "split_ratio_libsvtav1", "split_ratio_libx265", "split_ratio_libvpx_vp9"),
+        measure_with_film=measure_split_ratios,
     ),
     "instances": Bench(measure_instances, ("two_instances_cpu_ratio", "reservations_doubled", "reservations_leaked")),
     "recovery": Bench(
@@ -85,7 +92,12 @@ BENCHES: dict[str, Bench] = {
 
 
 def main(
-    names: Sequence[str], *, json: bool = False, with_peers: bool = False, peers_python: Sequence[Path] = ()
+    names: Sequence[str],
+    *,
+    json: bool = False,
+    with_peers: bool = False,
+    peers_python: Sequence[Path] = (),
+    film: Path | None = None,
 ) -> int:
     """Run the named benchmarks or figures (all where none is named) and print them; return the exit code.
 
@@ -94,19 +106,22 @@ def main(
         json: Print a list of figures for a program.
         with_peers: Run the peers as well.
         peers_python: Interpreters to look for peers in; this one where none is named.
+        film: Encode this in place of a generated film, where the benchmark encodes one.
 
     Raises:
-        InvalidRequest: There is neither a benchmark nor a figure of a name.
+        InvalidRequest: There is neither a benchmark nor a figure of a name, or no such film.
         ConfigError: One of the interpreters does not work.
     """
     chosen = choose(names)
     pythons = (peers_python or [Path(sys.executable)]) if with_peers or peers_python else None
+    if film is not None and not film.is_file():
+        raise InvalidRequest(f"There is no film {str(film)!r} to measure with.")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     figures: list[Figure] = []
     for name, wanted in chosen.items():
         print(f"measuring {name} …", file=sys.stderr)
         # A peer's figure is wanted where ours is.
-        measured = asyncio.run(BENCHES[name].run(pythons))
+        measured = asyncio.run(BENCHES[name].run(pythons, film and film.absolute()))
         figures += [figure for figure in measured if figure.name.partition(".")[0] in wanted]
     print(msgspec.json.format(msgspec.json.encode(figures)).decode() if json else "", end="\n" if json else "")
     if not json:

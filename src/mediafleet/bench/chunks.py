@@ -21,16 +21,16 @@ import msgspec
 
 from mediafleet.bench.figure import Figure
 from mediafleet.bench.fleet import bench_fleet
-from mediafleet.bench.overhead import finished_jobs, hand_in, plain_ffmpeg, until_ready
+from mediafleet.bench.overhead import finished_jobs, hand_in, plain_ffmpeg, time_command, until_ready
 from mediafleet.domain.errors import ConfigError
 from mediafleet.domain.plan import TaskSpec
+from mediafleet.kinds.transcode.arguments import encode_arguments
 from mediafleet.kinds.transcode.chunk_checks import ChunkReport, check_borders
 from mediafleet.kinds.transcode.chunk_run import Tools, encode_chunk, join, open_job
-from mediafleet.kinds.transcode.chunks import plan_units
 from mediafleet.kinds.transcode.params import TranscodeParams
 from mediafleet.kinds.transcode.probe import probe
 from mediafleet.kinds.transcode.program import find_ffmpeg
-from mediafleet.kinds.transcode.split import Survey, even_count, join_units
+from mediafleet.kinds.transcode.split import costliest_first, even_count, join_units, make_survey
 from mediafleet.kinds.transcode.streams import plan_output
 from mediafleet.testing import LocalTaskContext, run_ffmpeg
 
@@ -48,28 +48,29 @@ ENCODERS: dict[str, dict[str, Any]] = {
 """FFmpeg's name of each encoder → what is asked for; SVT-AV1's medium is its preset 8."""
 
 
-async def measure_chunks() -> list[Figure]:
-    """Measure a film with x264 and SVT-AV1 on two nodes, and small files."""
+async def measure_chunks(own: Path | None = None) -> list[Figure]:
+    """Measure a film, the user's own or a generated one, with x264 and SVT-AV1 on two nodes, and small files."""
     _check_system()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        film = await _film(folder / "film.mkv", SECONDS)
-        small = [await _film(folder / f"small-{n}.mkv", SMALL_S) for n in range(SMALL_FILES)]
+        film = own or await _film(folder, SECONDS)
+        small = [await _film(folder, SMALL_S, number) for number in range(SMALL_FILES)]
         async with _two_nodes(folder) as session:
-            figures = [await _one_film(session, film, small[0], "libx264", "chunk_speedup_ratio")]
-            figures.append(await _one_film(session, film, small[0], "libsvtav1", "chunk_speedup_ratio_av1"))
+            figures = [await _one_film(session, film, folder, "libx264", "chunk_speedup_ratio")]
+            figures.append(await _one_film(session, film, folder, "libsvtav1", "chunk_speedup_ratio_av1"))
             figures += await _many_files(session, small)
         return figures + await _scaling(film, folder)
 
 
-async def measure_split_ratios() -> list[Figure]:
+async def measure_split_ratios(own: Path | None = None) -> list[Figure]:
     """Measure what each encoder gains or loses by chunks on one machine: the table that plans go by."""
     _check_system()
     with tempfile.TemporaryDirectory() as name:
-        film, small = await _film(Path(name) / "film.mkv", SECONDS), await _film(Path(name) / "small.mkv", SMALL_S)
-        async with _two_nodes(Path(name)) as session:
+        folder = Path(name)
+        film = own or await _film(folder, SECONDS)
+        async with _two_nodes(folder) as session:
             return [
-                await _one_film(session, film, small, one, f"split_ratio_{one.replace('-', '_')}") for one in ENCODERS
+                await _one_film(session, film, folder, one, f"split_ratio_{one.replace('-', '_')}") for one in ENCODERS
             ]
 
 
@@ -78,7 +79,8 @@ def _check_system() -> None:
         raise ConfigError("Processes can be bound to one core on Linux only, so this is measured there.")
 
 
-async def _film(path: Path, seconds: int) -> Path:
+async def _film(folder: Path, seconds: int, number: int = 0) -> Path:
+    path = folder / f"{seconds} s of {SIZE} number {number + 1}.mkv"
     # A little noise on moving shapes: something for an encoder to do in every picture, as in a film.
     picture = f"testsrc2=s={SIZE}:r=25:d={seconds},noise=alls=3:allf=t"
     words = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", f"sine=d={seconds}:r=48000"]
@@ -118,25 +120,30 @@ _ANY_LOAD = {"MEDIAFLEET_NODE__HEADROOM": "cpu:0,memory:0,disk:0,gpu:0"}
 _PINNED = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); os.execv(sys.argv[2], sys.argv[2:])"
 
 
-async def _one_film(session: aiohttp.ClientSession, film: Path, small: Path, encoder: str, name: str) -> Figure:
-    """Encode a film in chunks and with plain FFmpeg; the verifying decode is reported beside and not counted.
-
-    The command of plain FFmpeg is that of a transcode of one piece, which is what a user would run; a small file of the
-    same sort is transcoded to know it.
-    """
+async def _one_film(session: aiohttp.ClientSession, film: Path, folder: Path, encoder: str, name: str) -> Figure:
+    """Encode a film in chunks and with plain FFmpeg; the verifying decode is reported beside and not counted."""
     params = {**ENCODERS[encoder], "container": "mkv", "chunks": "always"}
     started = time.perf_counter()
     (view,) = await finished_jobs(session, await hand_in(session, [film], params))
     fleet_s = time.perf_counter() - started
-    (whole,) = await finished_jobs(session, await hand_in(session, [small], {**params, "chunks": "never"}))
-    plain_s = await plain_ffmpeg(whole, film, film.with_name("plain.mkv"), threads=NODES)
+    plain_s = await time_command(await _plain_command(film, params, folder), threads=NODES)
     verify_s = float(view["result"]["verify_s"])
     net = fleet_s - verify_s
     about = (
-        f"plain ffmpeg with {NODES} threads {plain_s:.1f} s; {encoder}, {SECONDS} s of {SIZE}, "
+        f"plain ffmpeg with {NODES} threads {plain_s:.1f} s; {encoder}, {film.stem}, "
         f"{view['result'].get('chunks', 1)} chunks, the verifying decode of {verify_s:.1f} s not counted"
     )
     return Figure(name, net / plain_s, "", about, net / plain_s)
+
+
+async def _plain_command(film: Path, wanted: dict[str, Any], folder: Path) -> list[str]:
+    """Return the command of a transcode of one piece, which is what a user would run by hand."""
+    params = msgspec.convert(wanted, TranscodeParams)
+    context = LocalTaskContext.for_file(film, folder=folder)
+    info = await probe(context, film, name=film.name)
+    plan, output = plan_output(info, params, name=film.name), folder / "plain.mkv"
+    arguments = encode_arguments(plan, params, source=film, output=output, info=info)
+    return [(await asyncio.to_thread(find_ffmpeg)).path, *arguments]
 
 
 async def _many_files(session: aiohttp.ClientSession, files: Sequence[Path]) -> list[Figure]:
@@ -189,13 +196,12 @@ async def _timed_chunks(film: Path, folder: Path, nodes: int) -> tuple[list[floa
     params = msgspec.convert({**ENCODERS["libx264"], "container": "mkv"}, TranscodeParams)
     context = LocalTaskContext(TaskSpec("transcode", 2, "transcode", "a", "default"), folder=folder)
     ffmpeg = await asyncio.to_thread(find_ffmpeg)
-    tools = Tools(context, ffmpeg, context.workspace, film.name)
+    tools = Tools(context, ffmpeg, context.workspace, film.name, cores=1)
     started = time.perf_counter()
     info = await probe(context, film, name=film.name)
     job = await open_job(tools, film, plan_output(info, params, name=film.name), params, info)
-    units = plan_units(job.index, demuxer=info.format)
-    survey = Survey(info, job.index.time_base, job.index.pts[0], units)
-    chunks = join_units(survey, even_count(survey, nodes))
+    survey = make_survey(info, job.index)
+    chunks = costliest_first(join_units(survey, even_count(survey, nodes)))
     rest_s = time.perf_counter() - started
     times: list[float] = []
     reports: list[ChunkReport] = []
@@ -204,6 +210,13 @@ async def _timed_chunks(film: Path, folder: Path, nodes: int) -> tuple[list[floa
         reports.append(await encode_chunk(tools, job, chunk, source=film))
         times.append(time.perf_counter() - started)
     started = time.perf_counter()
-    check_borders(reports)
-    await join(tools, job, chunks, source=film, sound=None, output=context.workspace / "joined.mkv")
+    check_borders(sorted(reports, key=lambda report: report.number))
+    await join(
+        tools,
+        job,
+        sorted(chunks, key=lambda chunk: chunk.number),
+        source=film,
+        sound=None,
+        output=context.workspace / "joined.mkv",
+    )
     return times, rest_s + time.perf_counter() - started

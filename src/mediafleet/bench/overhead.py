@@ -141,15 +141,23 @@ async def plain_ffmpeg(view: dict[str, Any], clip: Path, output: Path, *, thread
         output: Where to write.
         threads: Of the encoder; 0 for as many as it likes.
     """
-    command = _command(view["result"]["command"], clip, output)
-    if threads:
-        command[-1:] = ["-threads", str(threads), command[-1]]
+    return await time_command(_command(view["result"]["command"], clip, output), threads=threads)
+
+
+async def time_command(command: Sequence[str], *, threads: int = 0) -> float:
+    """Run an FFmpeg command whose last word is its output; return the seconds. Raises TaskFailed."""
+    told = ("-threads", str(threads)) if threads else ()
     started = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        *command[:-1],
+        *told,
+        command[-1],
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
     )
     if await process.wait():
-        raise TaskFailed("Plain FFmpeg failed with the command that the fleet ran.")
+        raise TaskFailed("Plain FFmpeg failed with the command that the fleet runs.")
     return time.perf_counter() - started
 
 

@@ -18,6 +18,7 @@ def bench(
     json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     with_peers: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     peers_python: Annotated[list[Path] | None, Parameter(negative="", show_default=False)] = None,
+    film: Annotated[Path | None, Parameter(show_default=False)] = None,
     debug: Annotated[bool, Parameter(negative="", show_default=False)] = False,
 ) -> int:
     """Measure this machine and print one table.
@@ -27,6 +28,7 @@ def bench(
         json: Print a list of {name, value, unit, compared_to, ratio}.
         with_peers: Also measure the peers that are installed; installs nothing.
         peers_python: A Python that has peers, in place of this one; may be given several times.
+        film: A film of your own, which chunks and splits encode in place of a generated one.
         debug: Show stack traces with errors.
     """
 
@@ -35,6 +37,8 @@ def bench(
             figures = import_module("mediafleet.bench")
         except ModuleNotFoundError as error:
             raise ConfigError("The benchmarks are not part of this installation; run them from a checkout.") from error
-        return int(figures.main(list(names), json=json, with_peers=with_peers, peers_python=peers_python or ()))
+        return int(
+            figures.main(list(names), json=json, with_peers=with_peers, peers_python=peers_python or (), film=film)
+        )
 
     return guard(work, Output(as_json=json), debug=debug)

@@ -176,6 +176,10 @@ class _PartContext:
         return self._workspace
 
     @property
+    def cores(self) -> int:
+        return self._outer.cores
+
+    @property
     def originals(self) -> Originals:
         return self._outer.originals
 

@@ -70,6 +70,11 @@ class TaskContext(Protocol):
         ...
 
     @property
+    def cores(self) -> int:
+        """Processor cores that fall to this task, at least 1: its executor's slots share the machine's evenly."""
+        ...
+
+    @property
     def originals(self) -> Originals:
         """The files that this node may replace in place."""
         ...

@@ -83,6 +83,7 @@ class AttemptContext:
 
     assignment: Assignment
     spec: TaskSpec
+    cores: int
     workspace: Path
     children: Children
     artifacts: ArtifactTransfer

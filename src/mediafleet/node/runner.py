@@ -13,6 +13,7 @@ from mediafleet.domain.errors import MediafleetError, TaskFailed, TransientFailu
 from mediafleet.domain.frames import Outcome, encode_frame
 from mediafleet.domain.plan import TaskResult
 from mediafleet.node.context import AttemptContext
+from mediafleet.node.executors import count_cores
 from mediafleet.node.state import LARGEST_OUTCOME_BYTES
 from mediafleet.ops import traces
 
@@ -104,6 +105,7 @@ class Runner:
                 AttemptContext(
                     start.assignment,
                     start.spec,
+                    max(1, int(count_cores() * start.share)),
                     workspace,
                     children,
                     self.artifacts,

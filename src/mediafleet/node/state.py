@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 
 import msgspec
 
@@ -58,6 +59,8 @@ class Start:
 
     assignment: Assignment
     spec: TaskSpec
+    share: Fraction
+    """Of its executor's slots."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +232,8 @@ class AttemptTable:
                 size=verdict.size,
             )
             acks.append(ref)
-            starts.append(Start(assignment, verdict))
+            share = Fraction(_cost(assignment), self._slots[assignment.executor])
+            starts.append(Start(assignment, verdict, share))
         # The acknowledgement leads: a short task must not deliver its outcome before the scheduler knows that it runs.
         acknowledged: list[Instruction] = [Send(JobAck(tuple(acks)))] if acks else []
         return acknowledged + starts + answers

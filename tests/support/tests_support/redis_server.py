@@ -46,7 +46,8 @@ class RedisServer:
 
     def client(self) -> Any:
         """Return a client, which redis-py types as something between its two worlds; close it."""
-        return redis.Redis(unix_socket_path=str(self._socket))
+        # Whoever watches it may hear nothing for long.
+        return redis.Redis(unix_socket_path=str(self._socket), socket_timeout=None)
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + 10

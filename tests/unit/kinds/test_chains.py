@@ -148,6 +148,7 @@ async def test_a_part_sees_its_inputs_its_results_and_a_folder_of_its_own(tmp_pa
         seen[spec.step] = (spec.step, [ref.name for ref in spec.inputs], spec.payload, context.workspace.name)
         path = context.workspace / "out"
         path.write_text(spec.step)
+        assert context.cores == 3
         return TaskResult({"of": spec.step}, (await context.publish(path, name=f"{spec.step}.out"),), ("w",))
 
     parts = (
@@ -156,7 +157,9 @@ async def test_a_part_sees_its_inputs_its_results_and_a_folder_of_its_own(tmp_pa
         ChainPart("c", after=("b", "a"), is_asked_for=True),
     )
     given = ArtifactRef("a0-in", "in")
-    result = await run(context(tmp_path, parts, given), dict.fromkeys("abc", look))
+    outer = context(tmp_path, parts, given)
+    outer.cores = 3
+    result = await run(outer, dict.fromkeys("abc", look))
     assert [(step, names) for step, names, _, _ in seen.values()] == [
         ("a", ["in"]),
         ("b", ["a.out", "in"]),

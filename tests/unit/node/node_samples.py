@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -56,7 +57,7 @@ def assignment(step: str, grant: str = "g1", *, cost: int = 1, **payload: Any) -
 def start_of(step: str, grant: str = "g1") -> Start:
     """Return the instruction to start that assignment."""
     given = assignment(step, grant)
-    return Start(given, msgspec.json.decode(given.spec, type=TaskSpec))
+    return Start(given, msgspec.json.decode(given.spec, type=TaskSpec), Fraction(1))
 
 
 class Shelf:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -215,6 +216,20 @@ async def test_a_handler_may_fetch_parts_and_what_came_is_shown(tmp_path: Path) 
     assert asked == [[(0, 10)]]
     assert noted[1:] == ["fetching 0 of 3 MB", *["fetching 1 of 3 MB"] * 2, "fetching 2 of 3 MB"]
     assert (await runner.board.next_frame()).updates[0].fraction == 0.5
+
+
+@pytest.mark.parametrize(
+    ("share", "cores"), [(Fraction(1), 8), (Fraction(3, 4), 6), (Fraction(1, 3), 2), (Fraction(1, 20), 1)]
+)
+async def test_a_task_is_told_its_share_of_the_cores(
+    share: Fraction, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def step(context: TaskContext) -> TaskResult:
+        return TaskResult({"cores": context.cores})
+
+    monkeypatch.setattr("mediafleet.node.runner.count_cores", lambda: 8)
+    start = replace(start_of("step"), share=share)
+    assert await runner_for(tmp_path, kind_of(step=step)).run(start) == TaskResult({"cores": cores})
 
 
 async def test_a_child_runs_in_the_workspace_unless_the_handler_says_where(tmp_path: Path) -> None:

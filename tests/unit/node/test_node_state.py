@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -32,6 +33,8 @@ from mediafleet.node.state import AttemptTable, Forget, Keep, Send, Start, Stop,
 
 SPEC = TaskSpec("probe", 1, "echo", "a", "default")
 DONE = TaskResult(result={"n": 1})
+HALF = Fraction(1, 2)
+"""Of a node's two slots."""
 
 
 def table(slots: int = 2, missing: str = "") -> AttemptTable:
@@ -78,9 +81,13 @@ def test_acknowledges_all_of_a_frame_before_it_starts_any() -> None:
     first, second = work("a"), work("b")
     assert assign(table(), first, second) == [
         Send(JobAck((ref("a"), ref("b")))),
-        Start(first, SPEC),
-        Start(second, SPEC),
+        Start(first, SPEC, HALF),
+        Start(second, SPEC, HALF),
     ]
+
+
+def test_an_attempt_gets_the_share_of_the_slots_that_it_costs() -> None:
+    assert Start(work("a", cost=3), SPEC, Fraction(3, 4)) in assign(table(slots=4), work("a", cost=3))
 
 
 def test_refuses_beyond_the_slots_of_the_executor() -> None:
@@ -128,7 +135,7 @@ def test_a_draining_node_refuses_until_told_otherwise() -> None:
     node.handle(Drain(), now_s=0)
     assert assign(node, work("a")) == [reject("a", "draining")]
     node.handle(Drain(draining=False), now_s=0)
-    assert Start(work("a"), SPEC) in assign(node, work("a"))
+    assert Start(work("a"), SPEC, HALF) in assign(node, work("a"))
 
 
 def test_a_node_that_leaves_stays_draining_whatever_the_scheduler_says() -> None:

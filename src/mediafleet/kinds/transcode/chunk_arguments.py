@@ -14,6 +14,7 @@ import msgspec
 from mediafleet.kinds.transcode.arguments import ending_options, quiet_options, stream_options
 from mediafleet.kinds.transcode.chunks import NeedsWholeFile
 from mediafleet.kinds.transcode.demuxers import input_options, joined_options, url
+from mediafleet.kinds.transcode.encoder_facts import VIDEO_ENCODERS
 from mediafleet.kinds.transcode.params import TranscodeParams, filters_of, preset_of
 from mediafleet.kinds.transcode.streams import Action, OutputPlan, StreamPlan
 
@@ -82,7 +83,7 @@ def check_chunkable(plan: OutputPlan, params: TranscodeParams) -> StreamPlan:
     return pictures[0]
 
 
-def chunk_arguments(job: ChunkJob, chunk: Chunk, *, source: Path, output: Path, edges: Path) -> list[str]:
+def chunk_arguments(job: ChunkJob, chunk: Chunk, *, source: Path, output: Path, edges: Path, cores: int) -> list[str]:
     """Return the arguments that encode one chunk, from time 0 on.
 
     Args:
@@ -91,6 +92,7 @@ def chunk_arguments(job: ChunkJob, chunk: Chunk, *, source: Path, output: Path, 
         source: Absolute path of the input.
         output: An MP4 file to write: it keeps the source's clock exactly, whatever the final container.
         edges: A text file to write: digests of the decoded first picture, and of the first picture of the next chunk.
+        cores: That the encoder may use, beside others on the same machine.
     """
     words, chain = _without_filter(stream_options(0, job.picture, job.params, job.plan))
     ticks, per = job.index.time_base
@@ -108,6 +110,7 @@ def chunk_arguments(job: ChunkJob, chunk: Chunk, *, source: Path, output: Path, 
         _graph(job.picture.source.index, chunk, chain),
         *("-map", "[picture]", "-map_metadata", "-1", "-map_chapters", "-1"),
         *words,
+        *(["-threads:0", str(cores)] if VIDEO_ENCODERS[job.picture.encoder].counts_machine else []),
         *("-strict", "unofficial", "-f", "mp4", url(output)),
         *("-map", "[edges]", "-c:v", "rawvideo", "-fps_mode", "passthrough", "-enc_time_base", f"{ticks}/{per}"),
         *("-f", "framehash", "-hash", "md5", url(edges)),

@@ -57,6 +57,8 @@ class Tools:
     """Absolute; where chunks and the output are written."""
     name: str
     """The user's name of the input, for sentences."""
+    cores: int
+    """That encoding may use."""
     stall_s: float = _STALL_S
 
 
@@ -80,7 +82,7 @@ async def encode_chunk(
         NeedsWholeFile: It is not what it should be.
     """
     output, edges = chunk_path(tools.folder, chunk), tools.folder / f"edges-{chunk.number:05}.txt"
-    arguments = chunk_arguments(job, chunk, source=source, output=output, edges=edges)
+    arguments = chunk_arguments(job, chunk, source=source, output=output, edges=edges, cores=tools.cores)
     if complaints := await _complaints(tools, arguments, output, on_progress):
         await _check_complaints(tools, job, chunk, source=source, complaints=complaints)
     made = await read_index(tools.starter, output, 0, name=tools.name)

@@ -19,15 +19,11 @@ from mediafleet.kinds.transcode.index import FrameIndex
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-CHUNKS_PER_SLOT = 4
-"""So that the last of them to end leaves few slots idle, and a lost one costs little."""
 LEAST_S = Fraction(4)
 """An encoder needs some seconds to look ahead; in shorter chunks quality and speed suffer."""
-WINDOW = Fraction(1, 4)
-"""How far a cut may move to a better place, as a share of a chunk."""
 MOST_UNITS = 512
 """Pieces of the finest cut; what is known of each is kept with the job."""
-_UNIT_S = Fraction(1)
+UNIT_S = Fraction(1)
 """So fine that the chunks that are put together of them can be equal."""
 _REORDER_S = Fraction(14, 100)
 """FFmpeg seeks 3/23 s before the place it is told where pictures are reordered; this and a little."""
@@ -71,60 +67,27 @@ class Chunk(msgspec.Struct, frozen=True, omit_defaults=True):
     """Pictures between the key picture before it and its start: they are decoded for nothing."""
     span: tuple[int, int] | None = None
     """The bytes of the file, half-open, that its FFmpeg reads beside head and tail; None where nobody knows."""
+    size: int = 0
+    """Bytes of the file in which its pictures lie, roughly; 0 where nobody knows. Many tell of pictures that cost much."""
 
 
-def plan_chunks(
-    index: FrameIndex,
-    *,
-    slots: int,
-    demuxer: str = "",
-    least_s: Fraction = LEAST_S,
-    scene_cuts: Collection[int] | None = None,
-) -> tuple[Chunk, ...]:
-    """Return the chunks of a stream, in order: every picture is in exactly one, and none is shorter than the least.
-
-    Args:
-        index: The source's pictures.
-        slots: Free slots that work on it; there are about four chunks for each.
-        demuxer: FFmpeg's names of the source's format, which decide how exactly it can be entered.
-        least_s: Shortest chunk.
-        scene_cuts: Pictures that begin a scene, as ticks; guessed from the key pictures where not given.
-
-    Raises:
-        NeedsWholeFile: It is too short for two chunks, or cannot be cut reliably.
-
-    Where key pictures are rare there are fewer chunks, since most of the decoding would be for nothing.
-    """
-    _check_index(index)
-    least = least_s / index.tick
-    wanted = min(CHUNKS_PER_SLOT * slots, int((index.end - index.pts[0]) / least))
-    scenes = likely_scene_cuts(index) if scene_cuts is None else scene_cuts
-    better = [_ordinals(index, scenes), _ordinals(index, [shown for shown, _ in index.keys])]
-    is_indexed = bool(_INDEXED & set(demuxer.split(",")))
-    while wanted > 1:
-        cuts = [0, *_find_cuts(index, wanted, least, better), len(index.pts)]
-        chunks = tuple(
-            _make_chunk(index, number, begin=begin, stop=stop, is_indexed=is_indexed)
-            for number, (begin, stop) in enumerate(pairwise(cuts))
-        )
-        if len(chunks) > 1 and sum(chunk.preroll for chunk in chunks) <= _PREROLL_SHARE * len(index.pts):
-            return chunks
-        wanted = max(2, wanted // 2) if wanted > 2 else 0  # noqa: PLR2004 - two chunks are the fewest
-    raise NeedsWholeFile("It is too short to be cut into chunks.")
-
-
-def plan_units(index: FrameIndex, *, demuxer: str) -> tuple[Chunk, ...]:
+def plan_units(index: FrameIndex, *, demuxer: str, unit_s: Fraction = UNIT_S) -> tuple[Chunk, ...]:
     """Return the finest cut of a stream, of which chunks for any number of slots are put together.
 
     It is cut at its key pictures, and between them where they are rare: the rarer, the less often, since what is decoded
     from a key picture on is decoded in vain.
+
+    Args:
+        index: The source's pictures.
+        demuxer: FFmpeg's names of the source's format, which decide how exactly it can be entered.
+        unit_s: Shortest piece.
 
     Raises:
         NeedsWholeFile: It cannot be cut reliably.
     """
     _check_index(index)
     length = index.end - index.pts[0]
-    least = max(_UNIT_S / index.tick, Fraction(length, MOST_UNITS))
+    least = max(unit_s / index.tick, Fraction(length, MOST_UNITS))
     is_indexed = bool(_INDEXED & set(demuxer.split(",")))
     scenes = set(likely_scene_cuts(index))
     entries = [0, *_apart(index, _ordinals(index, [shown for shown, _ in index.keys]), least)]
@@ -169,11 +132,6 @@ def likely_scene_cuts(index: FrameIndex) -> tuple[int, ...]:
     return tuple(index.pts[place] for gap, place in zip(gaps, ordinals[1:], strict=True) if gap < rhythm)
 
 
-def seconds(index: FrameIndex, chunk: Chunk) -> Fraction:
-    """Return the exact length of a chunk."""
-    return (chunk.end - chunk.start) * index.tick
-
-
 def _check_index(index: FrameIndex) -> None:
     if index.broken:
         raise NeedsWholeFile(f"Its reading stops early ({index.broken}).")
@@ -192,33 +150,6 @@ def _ordinals(index: FrameIndex, times: Collection[int]) -> list[int]:
     return sorted(place for place, time in places.items() if place < len(index.pts) and index.pts[place] == time)
 
 
-def _find_cuts(index: FrameIndex, wanted: int, least: Fraction, better: Sequence[Sequence[int]]) -> list[int]:
-    """Return the pictures at which chunks begin, but for the first."""
-    cuts: list[int] = []
-    begin = 0
-    for left in range(wanted, 1, -1):
-        lowest = bisect_left(index.pts, index.pts[begin] + least)
-        highest = bisect_right(index.pts, index.end - least) - 1
-        if lowest > highest:
-            break
-        share = Fraction(len(index.pts) - begin, left)
-        # Equal in pictures and not in time: they are what costs.
-        begin = _choose(begin + share, share * WINDOW, (lowest, highest), better)
-        cuts.append(begin)
-    return cuts
-
-
-def _choose(ideal: Fraction, reach: Fraction, bounds: tuple[int, int], better: Sequence[Sequence[int]]) -> int:
-    lowest, highest = bounds
-    for places in better:
-        inside = places[
-            bisect_left(places, max(lowest, ideal - reach)) : bisect_right(places, min(highest, ideal + reach))
-        ]
-        if inside:
-            return min(inside, key=lambda place: abs(place - ideal))
-    return min(highest, max(lowest, round(ideal)))
-
-
 def _make_chunk(index: FrameIndex, number: int, *, begin: int, stop: int, is_indexed: bool) -> Chunk:
     start, is_last = index.pts[begin], stop == len(index.pts)
     key = bisect_right(index.keys, (start, start)) - 1
@@ -232,6 +163,7 @@ def _make_chunk(index: FrameIndex, number: int, *, begin: int, stop: int, is_ind
         seek=_seek_place(index, key, is_indexed=is_indexed) if begin and key > 0 else None,
         preroll=begin - bisect_left(index.pts, index.keys[key][0]) if key >= 0 else begin,
         span=_span(index, max(key, 0), stop) if is_indexed and index.begins else None,
+        size=index.ends[stop - 1] - (index.ends[begin - 1] if begin else min(index.begins)) if index.begins else 0,
     )
 
 

@@ -58,6 +58,8 @@ class VideoEncoder(msgspec.Struct, frozen=True):
     """What turns a bit rate off, where quality alone does not."""
     carries: frozenset[str] = STATIC
     """Side data of pictures, by the words of `media.StreamInfo.extras`, that comes out as it went in."""
+    counts_machine: bool = False
+    """Whether it counts all cores of the machine and not those that its process may use, so that it has to be told."""
     woven: Words = ()
     """What makes it keep two fields in one picture; empty where it knows whole pictures only."""
 
@@ -131,6 +133,7 @@ VIDEO_ENCODERS = {
         smallest=64,
         fastest_fps=240,
         split_ratio=0.76,
+        counts_machine=True,
     ),
     "libvpx-vp9": VideoEncoder(
         codec="vp9",

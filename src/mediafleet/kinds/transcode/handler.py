@@ -22,7 +22,7 @@ from mediafleet.kinds.transcode.arguments import (
     shown_command,
 )
 from mediafleet.kinds.transcode.chunk_run import Tools, open_job
-from mediafleet.kinds.transcode.chunks import LEAST_S, NeedsWholeFile, plan_units
+from mediafleet.kinds.transcode.chunks import LEAST_S, NeedsWholeFile
 from mediafleet.kinds.transcode.hardware import Hardware
 from mediafleet.kinds.transcode.inventory import compare
 from mediafleet.kinds.transcode.losses import Topic
@@ -35,7 +35,7 @@ from mediafleet.kinds.transcode.probe import probe
 from mediafleet.kinds.transcode.program import Ffmpeg, find_ffmpeg
 from mediafleet.kinds.transcode.replace_plan import SOURCE_MTIME
 from mediafleet.kinds.transcode.running import FfmpegRun, Finished
-from mediafleet.kinds.transcode.split import Survey
+from mediafleet.kinds.transcode.split import Survey, make_survey
 from mediafleet.kinds.transcode.streams import Action, OutputPlan, plan_output
 from mediafleet.kinds.transcode.verify import check_source, find_faults
 from mediafleet.kinds.transcode.verifying import (
@@ -147,18 +147,16 @@ class FileTask:
         try:
             plan = plan_output(info, self.params, name=self.name)
             job = await open_job(self.tools(), source, plan, self.params, info)
-            units = plan_units(job.index, demuxer=info.format)
+            found = make_survey(info, job.index)
         except NeedsWholeFile:
             return None
-        if len(units) < 2:  # noqa: PLR2004 - two chunks are the fewest
-            return None
-        index = job.index
-        head, tail = (min(index.begins), index.ends[-1]) if index.begins else (0, 0)
-        return Survey(info, index.time_base, index.pts[0], units, head, tail)
+        return found if len(found.units) > 1 else None
 
     def tools(self) -> Tools:
         """Return what chunks are made with."""
-        return Tools(self.context, self.ffmpeg, self.context.workspace, self.name, self.stall_s)
+        return Tools(
+            self.context, self.ffmpeg, self.context.workspace, self.name, self.context.cores, stall_s=self.stall_s
+        )
 
     async def _make(self, source: Path, info: MediaInfo, *, may_copy_sound: bool) -> Made:
         plan = plan_output(info, self.params, name=self.name, may_copy_sound=may_copy_sound)

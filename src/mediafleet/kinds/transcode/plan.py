@@ -32,7 +32,7 @@ from mediafleet.kinds.transcode.orders import ChunkOrder, FileOrder, read_answer
 from mediafleet.kinds.transcode.pace import file_pace, picture_pace
 from mediafleet.kinds.transcode.params import AUDIO_ENCODERS, TranscodeParams, preset_of
 from mediafleet.kinds.transcode.replace_plan import after_transcode, check_replaceable, plan_restore
-from mediafleet.kinds.transcode.split import Sharing, Survey, count_chunks, join_units
+from mediafleet.kinds.transcode.split import Sharing, Survey, costliest_first, count_chunks, join_units
 from mediafleet.kinds.transcode.streams import plan_output, sound_format
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class _Shared:
             return ended
         if len(ended) < len(parts):
             # Sound first: until its speed is known, nobody can be told how long the job takes.
-            return self._missing(sorted(parts, key=lambda task: task.step != SOUND_STEP))
+            return self._missing([*self._sound_task(), *self._chunk_tasks(costliest_first(chunks))])
         return self._join(chunks, parts)
 
     def _decided(self) -> int:

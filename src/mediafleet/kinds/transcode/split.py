@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mediafleet.kinds.transcode.chunks import CHUNKS_PER_SLOT, LEAST_S, WINDOW, Chunk
+from mediafleet.kinds.transcode.chunks import LEAST_S, UNIT_S, Chunk, plan_units
 from mediafleet.kinds.transcode.encoder_facts import VIDEO_ENCODERS
 from mediafleet.kinds.transcode.media import MediaInfo
 
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mediafleet.domain.room import Room
+    from mediafleet.kinds.transcode.index import FrameIndex
 
-_USUAL_LEAST_S = LEAST_S + 1
-"""How long chunks are at least on average, so that each has a second to begin at a better place."""
+_CHUNKS_PER_SLOT = 4
+"""So that the last of them to end leaves few slots idle, and a lost one costs little."""
+_WINDOW = Fraction(1, 4)
+"""How far a chunk may begin from its fair place for a better one, as a share of a chunk."""
 
 
 class Sharing(StrEnum):
@@ -53,6 +56,17 @@ class Survey(msgspec.Struct, frozen=True):
     """Where the last picture ends; behind it lies what else the file says of itself."""
 
 
+def make_survey(info: MediaInfo, index: FrameIndex, *, unit_s: Fraction = UNIT_S) -> Survey:
+    """Return how a source can be cut.
+
+    Raises:
+        NeedsWholeFile: It cannot be cut reliably.
+    """
+    units = plan_units(index, demuxer=info.format, unit_s=unit_s)
+    head, tail = (min(index.begins), index.ends[-1]) if index.begins else (0, 0)
+    return Survey(info, index.time_base, index.pts[0], units, head, tail)
+
+
 def usable_slots(encoder: str, by_node: Mapping[str, int]) -> int:
     """Return how many chunks at once would make an encode faster.
 
@@ -75,32 +89,43 @@ def count_chunks(survey: Survey, sharing: Sharing, room: Room, *, encoder: str, 
     return even_count(survey, max(1, slots))
 
 
-def even_count(survey: Survey, slots: int) -> int:
+def even_count(survey: Survey, slots: int, *, least_s: Fraction = LEAST_S) -> int:
     """Return in how many chunks to encode on so many slots, at least one: about four for each, and equally many."""
     length = (survey.units[-1].end - survey.units[0].start) * Fraction(*survey.time_base)
-    most = min(max(int(length / _USUAL_LEAST_S), min(2, int(length / LEAST_S))), len(survey.units))
+    # On average they are longer, so that each has some time to begin at a better place.
+    usual_s = least_s * (1 + _WINDOW)
+    most = min(max(int(length / usual_s), min(2, int(length / least_s))), len(survey.units))
     # Of a short film: slots that have no chunk in the last round would wait as long as any round takes.
-    rounds = min(CHUNKS_PER_SLOT, most // slots)
+    rounds = min(_CHUNKS_PER_SLOT, most // slots)
     return max(1, slots * rounds or most)
 
 
-def join_units(survey: Survey, count: int) -> tuple[Chunk, ...]:
+def join_units(survey: Survey, count: int, *, least_s: Fraction = LEAST_S) -> tuple[Chunk, ...]:
     """Return so many chunks, about equal in pictures, since those are what costs, and none shorter than the least.
 
     They begin at key pictures where some are near. Where they cannot be so many there are fewer, as if those had been
     asked for.
     """
     units = survey.units
-    found = (cuts for fewer in range(count, 0, -1) if (cuts := _find_cuts(survey, fewer)) is not None)
+    found = (cuts for fewer in range(count, 0, -1) if (cuts := _find_cuts(survey, fewer, least_s)) is not None)
     return tuple(
         _join(units[begin:end], number) for number, (begin, end) in enumerate(pairwise([*next(found), len(units)]))
     )
 
 
-def _find_cuts(survey: Survey, count: int) -> list[int] | None:
+def costliest_first(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Return chunks in the order in which they are to be begun: where the longest come last, nodes wait for one of them.
+
+    Pictures cost, and those that already took many bytes cost more.
+    """
+    frames, size = sum(chunk.frames for chunk in chunks), sum(chunk.size for chunk in chunks) or 1
+    return sorted(chunks, key=lambda chunk: -(Fraction(chunk.frames, frames) + Fraction(chunk.size, size)))
+
+
+def _find_cuts(survey: Survey, count: int, least_s: Fraction) -> list[int] | None:
     """Return the unit at which each of so many chunks begins; None where one would be too short."""
     units = survey.units
-    starts, least = [unit.start for unit in units], LEAST_S / Fraction(*survey.time_base)
+    starts, least = [unit.start for unit in units], least_s / Fraction(*survey.time_base)
     seen = list(accumulate((unit.frames for unit in units), initial=0))
     total = seen.pop()
     better = [
@@ -115,7 +140,7 @@ def _find_cuts(survey: Survey, count: int) -> list[int] | None:
         if lowest > highest:
             return None
         share = Fraction(total - seen[cuts[-1]], left)
-        ideal, reach = seen[cuts[-1]] + share, share * WINDOW
+        ideal, reach = seen[cuts[-1]] + share, share * _WINDOW
         low, high = max(seen[lowest], ideal - reach), min(seen[highest], ideal + reach)
         found = (inside for places in better if (inside := _between(places, low, high)))
         cuts.append(bisect_left(seen, _nearest(next(found, seen[lowest : highest + 1]), ideal)))
@@ -141,4 +166,5 @@ def _join(units: Sequence[Chunk], number: int) -> Chunk:
         frames=sum(unit.frames for unit in units),
         is_last=last.is_last,
         span=(units[0].span[0], last.span[1]) if units[0].span and last.span else None,
+        size=sum(unit.size for unit in units),
     )

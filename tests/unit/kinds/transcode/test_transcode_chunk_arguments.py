@@ -39,8 +39,14 @@ def job_of(info: MediaInfo = FILM, wanted: TranscodeParams | None = None, index:
     return ChunkJob(plan_output(info, wanted, name="film.mkv"), wanted, info, index)
 
 
-def chunk_line(job: ChunkJob, chunk: Chunk) -> str:
-    return " ".join(chunk_arguments(job, chunk, source=SOURCE, output=Path("/w/c.mp4"), edges=Path("/w/e.txt")))
+def chunk_line(job: ChunkJob, chunk: Chunk, *, cores: int = 1) -> str:
+    paths = {"source": SOURCE, "output": Path("/w/c.mp4"), "edges": Path("/w/e.txt")}
+    return " ".join(chunk_arguments(job, chunk, **paths, cores=cores))
+
+
+def test_an_encoder_that_counts_all_cores_of_a_machine_is_told_how_many_are_its_own() -> None:
+    assert " -threads:0 3 " in chunk_line(job_of(wanted=params(preset="av1")), FIRST, cores=3)
+    assert "-threads" not in chunk_line(job_of(), FIRST, cores=3)
 
 
 def test_the_first_chunk_begins_at_the_files_beginning() -> None:

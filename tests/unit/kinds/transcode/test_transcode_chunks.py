@@ -9,17 +9,19 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transcode_samples import media, video
 
 from mediafleet.kinds.transcode.chunks import (
+    LEAST_S,
     MOST_UNITS,
+    UNIT_S,
     Chunk,
     NeedsWholeFile,
     likely_scene_cuts,
-    plan_chunks,
     plan_units,
-    seconds,
 )
 from mediafleet.kinds.transcode.index import FrameIndex
+from mediafleet.kinds.transcode.split import even_count, join_units, make_survey
 
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 
@@ -41,6 +43,20 @@ def sources(draw: st.DrawFn) -> FrameIndex:
     return FrameIndex(base, pts, tuple((key, key - early) for key in sorted(keys)), draw(st.integers(0, base[1])))
 
 
+def chunks_of(
+    index: FrameIndex, *, slots: int = 1, least_s: Fraction = LEAST_S, demuxer: str = MP4
+) -> tuple[Chunk, ...]:
+    """Return the chunks of a film for so many slots."""
+    about = msgspec.structs.replace(media(video()), format=demuxer)
+    found = make_survey(about, index, unit_s=min(UNIT_S, least_s))
+    return join_units(found, even_count(found, slots, least_s=least_s), least_s=least_s)
+
+
+def cuts(chunks: tuple[Chunk, ...], index: FrameIndex) -> list[int]:
+    """Return which pictures chunks begin with, the first left out."""
+    return [index.pts.index(chunk.start) for chunk in chunks[1:]]
+
+
 @given(
     index=sources(),
     slots=st.integers(1, 9),
@@ -50,27 +66,19 @@ def sources(draw: st.DrawFn) -> FrameIndex:
 def test_chunks_cover_the_source_in_order_and_none_is_too_short(
     index: FrameIndex, slots: int, least_s: Fraction, demuxer: str
 ) -> None:
-    try:
-        chunks = plan_chunks(index, slots=slots, least_s=least_s, demuxer=demuxer)
-    except NeedsWholeFile:
-        least = least_s / index.tick
-        assert not any(index.pts[0] + least <= time <= index.end - least for time in index.pts)
-        return
+    chunks = chunks_of(index, slots=slots, least_s=least_s, demuxer=demuxer)
     assert chunks[0].start == index.pts[0]
     assert chunks[-1].end == index.end
     assert all(one.end == other.start for one, other in pairwise(chunks))
     assert [chunk.number for chunk in chunks] == list(range(len(chunks)))
-    assert all(seconds(index, chunk) >= least_s for chunk in chunks)
-    assert 2 <= len(chunks) <= 4 * slots
+    assert len(chunks) <= 4 * slots
+    assert len(chunks) == 1 or all((chunk.end - chunk.start) * index.tick >= least_s for chunk in chunks)
     assert [chunk.is_last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
 
 
 @given(index=sources(), slots=st.integers(1, 9))
 def test_every_picture_is_in_exactly_one_chunk(index: FrameIndex, slots: int) -> None:
-    try:
-        chunks = plan_chunks(index, slots=slots, least_s=Fraction(1))
-    except NeedsWholeFile:
-        return
+    chunks = chunks_of(index, slots=slots, least_s=Fraction(1))
     for chunk in chunks:
         inside = [time for time in index.pts if chunk.start <= time < chunk.end]
         assert (inside[0], inside[-1], len(inside)) == (chunk.start, chunk.last, chunk.frames)
@@ -79,11 +87,7 @@ def test_every_picture_is_in_exactly_one_chunk(index: FrameIndex, slots: int) ->
 
 @given(index=sources(), demuxer=st.sampled_from([MP4, "mpegts"]))
 def test_no_chunk_is_entered_behind_the_key_picture_it_needs(index: FrameIndex, demuxer: str) -> None:
-    try:
-        chunks = plan_chunks(index, slots=4, least_s=Fraction(1), demuxer=demuxer)
-    except NeedsWholeFile:
-        return
-    for chunk in chunks:
+    for chunk in chunks_of(index, slots=4, least_s=Fraction(1), demuxer=demuxer):
         needed = max((key for key in index.keys if key[0] <= chunk.start), default=index.keys[0])
         later = [decoded for shown, decoded in index.keys if shown > needed[0]]
         # A demuxer goes to the last key picture that is not after the place, by one of its two times.
@@ -91,67 +95,54 @@ def test_no_chunk_is_entered_behind_the_key_picture_it_needs(index: FrameIndex, 
         assert chunk.preroll == sum(needed[0] <= time < chunk.start for time in index.pts)
 
 
-def cuts(chunks: tuple[Chunk, ...], index: FrameIndex) -> list[int]:
-    """Return which pictures chunks begin with, the first left out."""
-    return [index.pts.index(chunk.start) for chunk in chunks[1:]]
-
-
 def test_there_are_four_chunks_for_each_slot() -> None:
     index = film(25 * 160)
-    assert [chunk.frames for chunk in plan_chunks(index, slots=2, demuxer=MP4)] == [500] * 8
-    assert len(plan_chunks(index, slots=100, demuxer=MP4)) == 40  # of four seconds each
+    assert [chunk.frames for chunk in chunks_of(index, slots=2)] == [500] * 8
+    assert len(chunks_of(index, slots=100)) == 32  # of five seconds each
 
 
-def test_a_cut_goes_to_a_scene_near_by_rather_than_to_a_key_picture() -> None:
-    index = film(1000)
-    near = plan_chunks(index, slots=1, scene_cuts=[index.pts[237], index.pts[20]], demuxer=MP4)
-    assert cuts(near, index)[0] == 237
-    assert near[1].preroll == 12
-    assert cuts(plan_chunks(index, slots=1, scene_cuts=[], demuxer=MP4), index) == [250, 500, 750]
-
-
-def test_times_of_no_picture_are_no_scenes() -> None:
-    index = film(1000)
-    assert cuts(plan_chunks(index, slots=1, scene_cuts=[index.pts[240] + 1, 10**9], demuxer=MP4), index)[0] == 250
-
-
-def test_a_key_picture_out_of_the_rhythm_begins_a_scene() -> None:
+def test_a_key_picture_out_of_the_rhythm_begins_a_scene_and_a_chunk() -> None:
     index = film(1000, gop=100)
     keys = tuple(sorted({*index.keys, (index.pts[230], index.pts[228])}))
     uneven = msgspec.structs.replace(index, keys=keys)
     # It also shortens the way to the next one, which is taken for a scene as well: at worst a cut at a key picture.
     assert likely_scene_cuts(uneven) == (index.pts[230], index.pts[300])
     assert likely_scene_cuts(index) == ()
-    assert cuts(plan_chunks(uneven, slots=1, demuxer=MP4), index)[0] == 230
+    assert cuts(chunks_of(uneven), index)[0] == 230
 
 
 def test_rare_key_pictures_make_fewer_chunks() -> None:
-    index = film(25 * 60, gop=25 * 60)
-    chunks = plan_chunks(index, slots=2, demuxer=MP4)
-    assert [chunk.preroll for chunk in chunks] == [0, 750]
+    assert len(chunks_of(film(25 * 60, gop=25), slots=2)) == 8
+    assert len(chunks_of(film(25 * 60, gop=25 * 60), slots=2)) == 2
 
 
 def test_pictures_are_shared_out_evenly_where_the_rate_varies() -> None:
     slow, fast = [512 * 25 * n for n in range(20)], [512 * 500 + 128 * n for n in range(2000)]
     index = FrameIndex((1, 12800), tuple(slow + fast), tuple((time, time) for time in (*slow, *fast[::10])), 128)
-    frames = [chunk.frames for chunk in plan_chunks(index, slots=1, demuxer=MP4)]
+    frames = [chunk.frames for chunk in chunks_of(index)]
     assert max(frames) - min(frames) <= 250
 
 
 def test_indexed_formats_are_entered_just_behind_the_key_picture_others_a_second_before() -> None:
     index = film(1000, gop=250)
     # FFmpeg goes 3/23 s ahead of the place by itself, and would else decode the whole group before.
-    assert [chunk.seek for chunk in plan_chunks(index, slots=1, demuxer=MP4)[1:]] == [
-        index.pts[place] + 1792 for place in (250, 500, 750)
-    ]
-    assert [chunk.seek for chunk in plan_chunks(index, slots=1, demuxer="mpegts")[1:]] == [
+    assert [chunk.seek for chunk in chunks_of(index)[1:]] == [index.pts[place] + 1792 for place in (250, 500, 750)]
+    assert [chunk.seek for chunk in chunks_of(index, demuxer="mpegts")[1:]] == [
         index.pts[place - 2 - 25] for place in (250, 500, 750)
     ]
 
 
 def test_an_entry_never_reaches_the_next_key_picture() -> None:
-    index = film(1000, gop=1)
-    assert all(chunk.seek == chunk.start - 512 - 1 for chunk in plan_chunks(index, slots=1, demuxer=MP4)[1:])
+    chunks = chunks_of(film(1000, gop=1))[1:]
+    assert chunks
+    assert all(chunk.seek == chunk.start - 512 - 1 for chunk in chunks)
+
+
+def test_a_chunk_tells_how_many_bytes_its_pictures_take() -> None:
+    ends = tuple(500 + 100 * n for n in range(1, 1001))
+    index = msgspec.structs.replace(film(1000), ends=ends, begins=tuple(500 + 2500 * n for n in range(40)))
+    assert [chunk.size for chunk in chunks_of(index)] == [25_000] * 4
+    assert [chunk.size for chunk in chunks_of(film(1000))] == [0] * 4, "nobody knows"
 
 
 @pytest.mark.parametrize(
@@ -162,12 +153,11 @@ def test_an_entry_never_reaches_the_next_key_picture() -> None:
         ({"keys": ()}, "no picture"),
         ({"pts": ()}, "no picture"),
         ({"pts": (0, 512, 512, 1024)}, "the same time"),
-        ({"pts": (0, 512)}, "too short"),
     ],
 )
 def test_a_source_that_cannot_be_cut_is_left_whole(changes: dict[str, object], words: str) -> None:
     with pytest.raises(NeedsWholeFile, match=words):
-        plan_chunks(msgspec.structs.replace(film(1000), **changes), slots=2)
+        plan_units(msgspec.structs.replace(film(1000), **changes), demuxer=MP4)
 
 
 def test_the_last_picture_stays_as_long_as_the_one_before_where_nobody_says() -> None:

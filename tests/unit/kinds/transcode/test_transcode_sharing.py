@@ -125,7 +125,10 @@ def test_what_can_never_be_shared_ends_without_its_plan(wanted: dict[str, Any]) 
 
 def test_a_film_becomes_chunks_sound_and_a_join_of_all_in_order() -> None:
     story = surveyed()
-    assert chunk_names(story) == [f"chunk-8-{n}" for n in range(8)]
+    assert sorted(chunk_names(story)) == [f"chunk-8-{n}" for n in range(8)]
+    sizes = [story.tasks[name].size for name in chunk_names(story)]
+    assert sizes == sorted(sizes, reverse=True), "the longest are begun first"
+    assert sizes[0] > sizes[-1], "so that this shows"
     assert story.open[0] == "sound", "so that its speed is known before the chunks are done"
     assert {task.near for task in story.tasks.values() if task.name != "transcode"} == {(NODE,)}
     assert {task.requirement.capabilities for task in story.tasks.values()} == {CAPABILITIES}
@@ -206,7 +209,7 @@ def test_chunks_that_have_not_begun_are_taken_back_when_the_whole_file_is_needed
     story = surveyed()
     story.begun = {"chunk-8-1", "chunk-8-0"}
     story.end("chunk-8-2", Answer(whole="It is damaged."))
-    assert story.open == ["chunk-8-0", "chunk-8-1", "whole"]
+    assert sorted(story.open) == ["chunk-8-0", "chunk-8-1", "whole"]
     # One whose node was lost waits again.
     story.begun = {"chunk-8-0"}
     story.ask()

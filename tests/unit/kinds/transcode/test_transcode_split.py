@@ -13,7 +13,7 @@ from transcode_samples import survey
 
 from mediafleet.domain.room import FreeSlots, Room
 from mediafleet.kinds.transcode.chunks import Chunk
-from mediafleet.kinds.transcode.split import Sharing, Survey, count_chunks, join_units, usable_slots
+from mediafleet.kinds.transcode.split import Sharing, Survey, costliest_first, count_chunks, join_units, usable_slots
 
 ENCODER = "encoder:libx264"
 
@@ -109,6 +109,16 @@ def test_joined_units_are_about_equal_in_pictures(frames: list[int], count: int)
     assert len(sizes) == min(count, len(units))
     share = Fraction(sum(frames), len(sizes))
     assert max(sizes) <= share + max(frames)
+
+
+def test_long_and_heavy_chunks_come_first() -> None:
+    def chunk(number: int, frames: int, size: int) -> Chunk:
+        return Chunk(number, number, number, number + 1, frames, size=size)
+
+    some = [chunk(0, 100, 10), chunk(1, 100, 30), chunk(2, 130, 10), chunk(3, 100, 10)]
+    assert [one.number for one in costliest_first(some)] == [1, 2, 0, 3]
+    unknown = [chunk(0, 90, 0), chunk(1, 100, 0)]
+    assert [one.number for one in costliest_first(unknown)] == [1, 0]
 
 
 def test_chunks_begin_at_key_pictures_that_are_near() -> None:
