@@ -23,14 +23,19 @@ def back_off_ms(tries: int, *, draw: float) -> int:
     return int(ceiling * draw)
 
 
+_MOST_POSITIONS_MS = 1_000
+"""A job of many tasks keeps their order, and is not behind one that came much later."""
+
+
 def back_off_table(draws: tuple[float, ...]) -> list[int]:
     """Return the waits after try 1, 2, … as the store's scripts want them."""
     return [back_off_ms(index + 1, draw=draw) for index, draw in enumerate(draws)]
 
 
-def score_ms(due_ms: int, *, urgency: int = 0, ageing_ms: int = 60_000) -> int:
+def score_ms(due_ms: int, *, urgency: int = 0, position: int = 0, ageing_ms: int = 60_000) -> int:
     """Return a task's place in its tenant's queue: smaller goes first.
 
-    A static score that ages by itself: waiting `ageing_ms` longer weighs as much as one step of urgency.
+    A static score that ages by itself: waiting `ageing_ms` longer weighs as much as one step of urgency. `position` is the
+    task's among those that its job creates at once, which are placed in this order; it weighs a second at most.
     """
-    return due_ms - urgency * ageing_ms
+    return due_ms - urgency * ageing_ms + min(position, _MOST_POSITIONS_MS)

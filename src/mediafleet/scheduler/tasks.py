@@ -93,7 +93,7 @@ def check_order(tasks: Sequence[NewTask], *, known: Collection[str]) -> None:
 
 
 def task_record(
-    job: Job, task: NewTask, kind: Kind, *, waits: Sequence[str]
+    job: Job, task: NewTask, kind: Kind, *, waits: Sequence[str], position: int = 0
 ) -> tuple[records.TaskRecord, records.QueueSpec]:
     """Return the record of a task and the queue that it waits in."""
     queue = records.QueueSpec(requirement_of(task, kind, job.kind_version), job.priority, job.policy)
@@ -130,7 +130,7 @@ def task_record(
         tenant=job.tenant,
         cost=queue.requirement.slots,
         # The age of the job and not of the task: later stages of an old job go before the first ones of a new job.
-        score=score_ms(job.created_ms, urgency=job.urgency),
+        score=score_ms(job.created_ms, urgency=job.urgency, position=position),
         doc=doc,
         after=[task_id(job.id, name) for name in task.after],
         # A task that does not read an upload need not wait for it.
@@ -150,7 +150,7 @@ def task_records(
 ) -> tuple[list[records.TaskRecord], dict[str, str]]:
     """Return the records of tasks, and their queues as the scripts take them. Raises InvalidRequest."""
     check_tasks(tasks, kind, known=known)
-    pairs = [task_record(job, task, kind, waits=waits) for task in tasks]
+    pairs = [task_record(job, task, kind, waits=waits, position=position) for position, task in enumerate(tasks)]
     return [record for record, _ in pairs], {queue.id: as_text(queue) for _, queue in pairs}
 
 

@@ -70,5 +70,13 @@ def test_a_score_is_exact_in_a_sorted_set(due: int, urgency: int) -> None:
     assert int(float(score)) == score
 
 
+@given(st.integers(0, 2**41), st.lists(st.integers(0, 10_000), min_size=2, max_size=9))
+def test_tasks_of_one_job_keep_their_order_and_are_a_second_behind_at_most(due: int, positions: list[int]) -> None:
+    scores = [score_ms(due, position=position) for position in sorted(positions)]
+    assert scores == sorted(scores)
+    assert scores[-1] - due <= 1_000
+    assert score_ms(due, position=1) > score_ms(due)
+
+
 def test_a_task_without_urgency_goes_by_its_time_alone() -> None:
     assert score_ms(1_800_000_000_000) == 1_800_000_000_000

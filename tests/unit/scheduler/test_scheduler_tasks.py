@@ -93,6 +93,11 @@ def test_a_record_says_of_its_task_all_that_the_scripts_go_by() -> None:
     assert (record.after, record.max_tries, record.total_ms) == (["j0-x.a", "j0-x.b"], 5, 9_000)
 
 
+def test_tasks_of_one_plan_are_placed_in_its_order() -> None:
+    found, _ = tasks.task_records(JOB, [NewTask(name, "noop") for name in ("sound", "c-7", "c-0")], KIND)
+    assert [record.score for record in found] == [JOB.created_ms, JOB.created_ms + 1, JOB.created_ms + 2]
+
+
 def test_a_node_is_told_everything_that_the_plan_said_of_a_task() -> None:
     task = NewTask("run", "noop", inputs=(INPUT,), payload={"part": 3}, weight=2.0, limits=TaskLimits(total_ms=1))
     record, _ = tasks.task_record(JOB, task, KIND, waits=[])

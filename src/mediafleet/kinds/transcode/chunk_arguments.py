@@ -15,6 +15,7 @@ from mediafleet.kinds.transcode.arguments import ending_options, quiet_options, 
 from mediafleet.kinds.transcode.chunks import NeedsWholeFile
 from mediafleet.kinds.transcode.demuxers import input_options, joined_options, url
 from mediafleet.kinds.transcode.encoder_facts import VIDEO_ENCODERS
+from mediafleet.kinds.transcode.options import tell_cores
 from mediafleet.kinds.transcode.params import TranscodeParams, filters_of, preset_of
 from mediafleet.kinds.transcode.streams import Action, OutputPlan, StreamPlan
 
@@ -95,6 +96,7 @@ def chunk_arguments(job: ChunkJob, chunk: Chunk, *, source: Path, output: Path, 
         cores: That the encoder may use, beside others on the same machine.
     """
     words, chain = _without_filter(stream_options(0, job.picture, job.params, job.plan))
+    words = tell_cores(words, VIDEO_ENCODERS[job.picture.encoder], stream=0, cores=cores)
     ticks, per = job.index.time_base
     return [
         *quiet_options(),
@@ -110,7 +112,6 @@ def chunk_arguments(job: ChunkJob, chunk: Chunk, *, source: Path, output: Path, 
         _graph(job.picture.source.index, chunk, chain),
         *("-map", "[picture]", "-map_metadata", "-1", "-map_chapters", "-1"),
         *words,
-        *(["-threads:0", str(cores)] if VIDEO_ENCODERS[job.picture.encoder].counts_machine else []),
         *("-strict", "unofficial", "-f", "mp4", url(output)),
         *("-map", "[edges]", "-c:v", "rawvideo", "-fps_mode", "passthrough", "-enc_time_base", f"{ticks}/{per}"),
         *("-f", "framehash", "-hash", "md5", url(edges)),

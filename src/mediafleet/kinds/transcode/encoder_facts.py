@@ -58,8 +58,8 @@ class VideoEncoder(msgspec.Struct, frozen=True):
     """What turns a bit rate off, where quality alone does not."""
     carries: frozenset[str] = STATIC
     """Side data of pictures, by the words of `media.StreamInfo.extras`, that comes out as it went in."""
-    counts_machine: bool = False
-    """Whether it counts all cores of the machine and not those that its process may use, so that it has to be told."""
+    cores: Takes | None = None
+    """How it is told how many cores are its own, where it would count all cores of the machine."""
     woven: Words = ()
     """What makes it keep two fields in one picture; empty where it knows whole pictures only."""
 
@@ -133,7 +133,8 @@ VIDEO_ENCODERS = {
         smallest=64,
         fastest_fps=240,
         split_ratio=0.76,
-        counts_machine=True,
+        # FFmpeg's `-threads 1` leaves it at two.
+        cores=Takes("lp", least=1, most=6, packed="svtav1-params"),
     ),
     "libvpx-vp9": VideoEncoder(
         codec="vp9",

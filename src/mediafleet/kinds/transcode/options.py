@@ -93,6 +93,19 @@ def option_words(options: VideoOptions, encoder: VideoEncoder, *, stream: int) -
     return words
 
 
+def tell_cores(words: list[str], encoder: VideoEncoder, *, stream: int, cores: int) -> list[str]:
+    """Return an encoder's words with how many cores are its own, where it would take all of the machine's."""
+    takes = encoder.cores
+    if takes is None:
+        return words
+    name, said = f"-{takes.packed}:{stream}", f"{takes.word}={min(cores, takes.most)}"
+    if name not in words:
+        return [*words, name, said]
+    # FFmpeg takes the last option of a name, and only that.
+    place = words.index(name) + 1
+    return [*words[:place], f"{words[place]}:{said}", *words[place + 1 :]]
+
+
 def _allows(takes: Takes, value: str | int) -> bool:
     if isinstance(value, int):
         return not takes.choices and takes.least <= value <= takes.most

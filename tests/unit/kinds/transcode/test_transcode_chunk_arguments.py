@@ -45,8 +45,10 @@ def chunk_line(job: ChunkJob, chunk: Chunk, *, cores: int = 1) -> str:
 
 
 def test_an_encoder_that_counts_all_cores_of_a_machine_is_told_how_many_are_its_own() -> None:
-    assert " -threads:0 3 " in chunk_line(job_of(wanted=params(preset="av1")), FIRST, cores=3)
-    assert "-threads" not in chunk_line(job_of(), FIRST, cores=3)
+    alone, beside = params(preset="av1"), params(preset="av1", video={"lookahead": 20})
+    assert " -svtav1-params:0 lp=3 " in chunk_line(job_of(wanted=alone), FIRST, cores=3)
+    assert " -svtav1-params:0 lookahead=20:lp=6 " in chunk_line(job_of(wanted=beside), FIRST, cores=64)
+    assert "lp=" not in chunk_line(job_of(), FIRST, cores=3)
 
 
 def test_the_first_chunk_begins_at_the_files_beginning() -> None:
