@@ -69,6 +69,22 @@ def test_a_benchmark_without_peers_runs_all_the_same(bare: RunCli) -> None:
     assert bare("bench", "first", "--with-peers", "--json").json
 
 
+def test_a_film_of_the_users_is_measured_where_films_are(
+    bare: RunCli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def with_film(film: Path) -> list[Figure]:
+        return [Figure("one", 7.0, str(film))]
+
+    (tmp_path / "film.mkv").touch()
+    monkeypatch.chdir(tmp_path)
+    filmed = Bench(canned, ("one",), measure_with_film=with_film)
+    monkeypatch.setattr(bench, "BENCHES", {"first": filmed, "second": Bench(canned, ("one",))})
+    units = [figure["unit"] for figure in bare("bench", "--film", "film.mkv", "--json").json]
+    assert (units[0], units[1] == units[0]) == (str(tmp_path / "film.mkv"), False)
+    refused = bare("bench", "first", "--film", "none.mkv")
+    assert (refused.code, refused.err) == (2, "mediafleet: There is no film 'none.mkv' to measure with.\n")
+
+
 def test_an_installation_without_benchmarks_says_so(bare: RunCli, monkeypatch: pytest.MonkeyPatch) -> None:
     absent: Any = None
     monkeypatch.setitem(sys.modules, "mediafleet.bench", absent)

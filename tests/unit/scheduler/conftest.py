@@ -16,6 +16,7 @@ from tests_support.redis_server import RedisServer
 
 from mediafleet.scheduler import courier, events, loops, membership
 from mediafleet.scheduler.events import EventHub
+from mediafleet.scheduler.service import Scheduler
 from mediafleet.store import Store
 
 
@@ -54,6 +55,13 @@ def instances(redis: Redis, store: Store, tmp_path: Path, short_waits: None) -> 
     """Whole instances on the store."""
     # Its own clock and not virtual time: the loops of an instance go by the server's.
     return Instances(tmp_path, Store(redis, store.keys))
+
+
+@pytest.fixture
+async def fleet(instances: Instances) -> AsyncIterator[Scheduler]:
+    """One whole instance, at work."""
+    async with instances.run() as scheduler:
+        yield scheduler
 
 
 @pytest.fixture(scope="module", params=["one server", "cluster"])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
 from running_instances import Instances, answer, ended, given, join, submit, until
 
 from mediafleet.domain.explanation import Explanation, Simulation, StartEstimate, Waiting
@@ -15,12 +12,6 @@ from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.scheduler.service import Scheduler
 
 MINUTE = 60_000
-
-
-@pytest.fixture
-async def fleet(instances: Instances) -> AsyncIterator[Scheduler]:
-    async with instances.run() as fleet:
-        yield fleet
 
 
 async def why(fleet: Scheduler, job: str) -> Explanation:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from cells_of_a_fleet import NODES, Cells
 from cells_of_a_fleet import in_cell as submit_in
@@ -17,12 +15,6 @@ from mediafleet.domain.lifecycle import JobStatus, TaskState
 from mediafleet.domain.node import NodeState
 from mediafleet.domain.pause import NOT_PAUSED
 from mediafleet.scheduler.service import Scheduler
-
-
-@pytest.fixture
-async def fleet(instances: Instances) -> AsyncIterator[Scheduler]:
-    async with instances.run() as fleet:
-        yield fleet
 
 
 async def test_a_paused_job_begins_only_when_it_is_resumed(fleet: Scheduler) -> None:

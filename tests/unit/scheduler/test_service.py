@@ -76,12 +76,6 @@ def test_an_executor_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
         check_register(register(executors=(msgspec.structs.replace(CPU, **wrong),)), "0")
 
 
-@pytest.fixture
-async def fleet(instances: Instances) -> AsyncIterator[Scheduler]:
-    async with instances.run() as scheduler:
-        yield scheduler
-
-
 async def test_a_job_goes_through_the_fleet(fleet: Scheduler) -> None:
     link = await join(fleet)
     job = await submit(fleet)
