@@ -27,6 +27,7 @@ from mediafleet.artifacts.originals import Originals
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import NotFound
 from mediafleet.domain.plan import TaskSpec
+from mediafleet.kinds.last_words import TAIL_BYTES, LastWords
 from mediafleet.kinds.scripts import script_command, script_line
 
 __all__ = [
@@ -41,7 +42,6 @@ __all__ = [
 ]
 
 _STOP_GRACE_S = 2.0
-_ERROR_BYTES = 16 * 1024
 _LINE_LIMIT = 64 * 1024 * 1024
 _CLIP_FPS = 25
 
@@ -61,7 +61,7 @@ class LocalChildProcess:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self._tail = bytearray()
+        self._words = LastWords()
         self._drain = asyncio.create_task(self._collect_errors(), name=f"errors of {process.pid}")
 
     @classmethod
@@ -111,8 +111,8 @@ class LocalChildProcess:
         return await self.wait()
 
     def errors(self) -> str:
-        """Return the last 16 KiB of standard error so far."""
-        return self._tail.decode(errors="replace")
+        """Return the last 16 KiB of standard error so far, and before them what it called an error."""
+        return self._words.text()
 
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -121,10 +121,9 @@ class LocalChildProcess:
     async def _collect_errors(self) -> None:
         if self._process.stderr is None:
             return
-        while part := await self._process.stderr.read(_ERROR_BYTES):
-            self._tail += part
+        while part := await self._process.stderr.read(TAIL_BYTES):
             # Read to the end and mostly thrown away: a pipe that is full would stop the child.
-            del self._tail[:-_ERROR_BYTES]
+            self._words.feed(part)
 
 
 class LocalTaskContext:

@@ -319,6 +319,20 @@ async def test_a_damaged_source_is_left_to_the_whole_file(tmp_path: Path) -> Non
         await bench.chunked()
 
 
+async def test_damaged_sound_is_left_to_the_whole_file(tmp_path: Path) -> None:
+    """It says what is damaged, and never takes the source's place; a chunked one must not know less."""
+    source = await make_clip(tmp_path / "film.mkv", seconds=4, extra=[*H264, "-g", "20", "-c:a", "ac3"])
+    with av.open(str(source)) as container:
+        packets = [(packet.pos or 0, packet.size) for packet in container.demux(audio=0) if packet.size]
+    data = bytearray(source.read_bytes())
+    for pos, size in packets[30:60]:
+        data[pos + size // 2 : pos + size - 4] = b"\xa5" * (size - 4 - size // 2)
+    source.write_bytes(data)
+    bench = await open_bench(source, tmp_path, container="mkv", audio={"codec": "opus"})
+    with pytest.raises(NeedsWholeFile, match="sound is damaged"):
+        await bench.chunked()
+
+
 @pytest.mark.media
 @pytest.mark.skipif(not MEDIA.is_dir(), reason="the shared test media are not beside this checkout")
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class ChildProcess(Protocol):
         ...
 
     def errors(self) -> str:
-        """Return the last 16 KiB of standard error so far, as text."""
+        """Return the last 16 KiB of standard error so far, as text, and before them what it called an error."""
         ...
 
 

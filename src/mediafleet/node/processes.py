@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 import structlog
 
 from mediafleet.domain.errors import TransientFailure
+from mediafleet.kinds.last_words import TAIL_BYTES, LastWords
 from mediafleet.kinds.scripts import script_command, script_line
 from mediafleet.node.containment import Containment
 from mediafleet.node.patience import finish
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from mediafleet.node.guard import Guard
 
-TAIL_BYTES = 16 * 1024
-"""How much of standard error is kept."""
 _LINE_BYTES = 1024 * 1024
 """A longer line of standard output is handed over in pieces."""
 _DRAIN_S = 1.0
@@ -47,7 +46,7 @@ class Child:
         self._output = asyncio.StreamReader(limit=_LINE_BYTES)
         self._errors = asyncio.StreamReader(limit=TAIL_BYTES)
         self._pipes: list[asyncio.BaseTransport] = []
-        self._tail = b""
+        self._words = LastWords()
         self._draining: asyncio.Task[None] | None = None
         self._is_read = asyncio.Event()
         self._exit: asyncio.Future[int] = loop.create_future()
@@ -111,8 +110,8 @@ class Child:
         return await self.wait()
 
     def errors(self) -> str:
-        """Return the last 16 KiB of standard error so far, as text."""
-        return self._tail.decode("utf-8", "replace")
+        """Return the last 16 KiB of standard error so far, as text, and before them what it called an error."""
+        return self._words.text()
 
     async def close(self) -> None:
         """Stop it if it still runs, and release its pipes."""
@@ -148,7 +147,7 @@ class Child:
     async def _drain_errors(self) -> None:
         while piece := await self._errors.read(TAIL_BYTES):
             # Read on for ever although little is kept: a full pipe would stop the child.
-            self._tail = (self._tail + piece)[-TAIL_BYTES:]
+            self._words.feed(piece)
 
     def _await_exit(self, loop: asyncio.AbstractEventLoop) -> None:
         """Runs in a thread of its own: the one way of waiting that every Unix and every event loop has."""

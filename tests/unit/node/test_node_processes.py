@@ -16,9 +16,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from mediafleet.domain.errors import TransientFailure
+from mediafleet.kinds.last_words import TAIL_BYTES
 from mediafleet.node import processes
 from mediafleet.node.guard import DeathSignal, Guard, Watchdog, choose_guard
-from mediafleet.node.processes import TAIL_BYTES, Children, Launcher
+from mediafleet.node.processes import Children, Launcher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator

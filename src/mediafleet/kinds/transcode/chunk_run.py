@@ -102,9 +102,15 @@ async def _check_complaints(tools: Tools, job: ChunkJob, chunk: Chunk, *, source
 async def encode_sound(
     tools: Tools, job: ChunkJob, *, source: Path, on_progress: Callable[[Position], None] = lambda _: None
 ) -> Path:
-    """Encode all sound that is not copied, into one file."""
+    """Encode all sound that is not copied, into one file.
+
+    Raises:
+        NeedsWholeFile: Some of it is damaged in the source, and what is to be said of that is the whole file's to say.
+    """
     output = tools.folder / "sound.media"
-    await _ffmpeg(tools, sound_arguments(job, source=source, output=output), output, on_progress)
+    arguments = sound_arguments(job, source=source, output=output)
+    if damage := await _complaints(tools, arguments, output, on_progress):
+        raise NeedsWholeFile(f"Its sound is damaged in the source: {min(damage).rstrip('.')}.")
     return output
 
 
