@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -11,7 +13,7 @@ import pytest
 from mediafleet.artifacts.ranges import count_bytes, merge_ranges
 from mediafleet.domain.plan import TaskSpec
 from mediafleet.kinds.transcode import TranscodeHandler
-from mediafleet.kinds.transcode.chunk_handlers import ChunkHandler, needed_bytes
+from mediafleet.kinds.transcode.chunk_handlers import ChunkHandler, JoinHandler, SoundHandler, needed_bytes
 from mediafleet.kinds.transcode.chunks import Chunk
 from mediafleet.kinds.transcode.orders import ChunkOrder, FileOrder, read_answer, write
 from mediafleet.kinds.transcode.split import Survey, join_units
@@ -56,7 +58,7 @@ def cut(found: Survey) -> tuple[Chunk, ...]:
 
 def order_for(found: Survey, number: int) -> ChunkOrder:
     chunk = cut(found)[number]
-    return ChunkOrder(found.info, found.time_base, found.first, found.head, found.tail, (chunk,))
+    return ChunkOrder(found.info, found.time_base, found.first, found.head, found.tail, found.changed, (chunk,))
 
 
 def holed(film: Path, order: ChunkOrder, path: Path) -> Path:
@@ -70,6 +72,8 @@ def holed(film: Path, order: ChunkOrder, path: Path) -> Path:
         for start, end in merged:
             out.seek(start)
             out.write(data[start:end])
+    # As a node that sees the same file does.
+    shutil.copystat(film, path)
     return path
 
 
@@ -107,3 +111,19 @@ async def test_formats_without_an_index_are_needed_whole(folder: Path, tmp_path:
     await run_ffmpeg(f"{NOISE} -c:v libx264 -preset ultrafast -qp 30 -g 25".split(), source)
     found = await survey_of(source, tmp_path / "survey")
     assert {needed_bytes(order_for(found, number)) for number in range(len(cut(found)))} == {None}
+
+
+async def test_a_film_that_was_changed_since_it_was_looked_into_is_encoded_whole(film: Path, tmp_path: Path) -> None:
+    """Else it would be joined of two versions of itself."""
+    mine = tmp_path / film.name
+    await asyncio.to_thread(shutil.copy, film, mine)
+    found = await survey_of(mine, tmp_path / "survey")
+    assert found.changed == str(mine.stat().st_mtime_ns)
+    order = order_for(found, 1)
+    result = await ChunkHandler()(context_for(mine, tmp_path / "same", "chunk", write(order)))
+    assert not read_answer(result.result).whole
+    later = mine.stat().st_mtime + 10
+    os.utime(mine, (later, later))
+    for handler, step in ((ChunkHandler(), "chunk"), (SoundHandler(), "sound"), (JoinHandler(), "join")):
+        result = await handler(context_for(mine, tmp_path / step, step, write(order)))
+        assert "changed while" in read_answer(result.result).whole

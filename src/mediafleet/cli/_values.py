@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from mediafleet.cli._text import duration_text, size_text
+from mediafleet.cli._text import duration_text, moment_text, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _ALWAYS_TOLD = "preset"
 _DIGITS = 3
+_LATEST_LENGTH_MS = 100_000_000_000
 """Digits after the point: measures are no better, and their tails hide what counts."""
 
 
@@ -95,6 +96,9 @@ def _measure(name: str, value: object, default: object) -> tuple[str, str]:
         if name.endswith("_s"):
             return name.removesuffix("_s"), duration_text(value)
         if name.endswith("_ms"):
+            # No work takes three years, and moments are counted from 1970.
+            if value > _LATEST_LENGTH_MS:
+                return name.removesuffix("_ms"), moment_text(int(value))
             return name.removesuffix("_ms"), duration_text(value / 1000)
         if name == "size" or name.endswith(("_size", "_bytes")):
             return name.removesuffix("_bytes"), size_text(value)

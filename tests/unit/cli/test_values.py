@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mediafleet.cli._text import moment_text
 from mediafleet.cli._values import defaults_of, value_lines
 from mediafleet.kinds.transcode.params import TranscodeParams
 
@@ -47,6 +48,7 @@ def test_of_a_record_only_what_is_set_is_told() -> None:
         ({"size": 96_020, "source_size": 314_241}, ["size = 93.8 KiB", "source_size = 306.9 KiB"]),
         ({"sent_bytes": 0}, ["sent = 0 B"]),
         ({"duration_s": 1.089, "wait_ms": 65_000}, ["duration = 1.1 s", "wait = 1:05"]),
+        ({"until_ms": 1_800_000_000_000}, [f"until = {moment_text(1_800_000_000_000)}"]),
         ({"fps": 29.97002997, "speed": 2.0, "frames": 30}, ["fps = 29.97", "speed = 2", "frames = 30"]),
         ({"dropped": 0, "is_exact": False}, ["dropped = 0", "is_exact = false"]),
         ({"a": None, "b": "", "c": [], "d": {}}, []),

@@ -74,7 +74,7 @@ class ChunkHandler(_Handler):
         note = _progress(task.context, length_s)
 
         async def encode(ranges: Sequence[tuple[int, int]] | None) -> ChunkReport:
-            source = await task.open(ranges)
+            source = await task.open(ranges, changed=order.changed)
             return await encode_chunk(task.tools(), job, chunk, source=source, on_progress=note)
 
         try:
@@ -96,7 +96,7 @@ class SoundHandler(_Handler):
 
     async def run(self, task: FileTask, order: ChunkOrder, job: ChunkJob) -> TaskResult:
         """Fetch, encode, publish."""
-        source = await task.open()
+        source = await task.open(changed=order.changed)
         started = time.monotonic()
         note = _progress(task.context, order.info.duration_s)
         sound = await encode_sound(task.tools(), job, source=source, on_progress=note)
@@ -111,7 +111,7 @@ class JoinHandler(_Handler):
     async def run(self, task: FileTask, order: ChunkOrder, job: ChunkJob) -> TaskResult:
         """Fetch, join, verify, publish."""
         context, parts = task.context, list(task.context.spec.inputs[1:])
-        source = await task.open()
+        source = await task.open(changed=order.changed)
         context.report(0.0, stage="joining")
         for chunk, part in zip(order.chunks, parts, strict=False):
             await _bring(context, part, chunk_path(context.workspace, chunk))

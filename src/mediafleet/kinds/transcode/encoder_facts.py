@@ -53,7 +53,7 @@ class VideoEncoder(msgspec.Struct, frozen=True):
     """How often it can look at a film to share out a bit rate."""
     split_ratio: float = 1.0
     """Time of a film in chunks on two processes of one core each, over that of one process on both cores; from 1 on, chunks
-    gain only on other machines. Measured by `mediafleet bench splits`, docs/benchmarks.md has the last run."""
+    gain only on other machines. What `mediafleet bench splits` measures; it differs from film to film."""
     with_crf: Words = ()
     """What turns a bit rate off, where quality alone does not."""
     carries: frozenset[str] = STATIC

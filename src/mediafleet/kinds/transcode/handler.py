@@ -28,7 +28,7 @@ from mediafleet.kinds.transcode.inventory import compare
 from mediafleet.kinds.transcode.losses import Topic
 from mediafleet.kinds.transcode.media import MediaInfo
 from mediafleet.kinds.transcode.orders import Answer, FileOrder, write
-from mediafleet.kinds.transcode.originals import look_in_place
+from mediafleet.kinds.transcode.originals import has_changed, look_in_place
 from mediafleet.kinds.transcode.params import TranscodeParams
 from mediafleet.kinds.transcode.preview import preview
 from mediafleet.kinds.transcode.probe import probe
@@ -88,11 +88,21 @@ class FileTask:
         self.extra: dict[str, Any] = {}
         self.seconds: dict[str, float] = {"probe_s": 0.0, "encode_s": 0.0, "verify_s": 0.0}
 
-    async def open(self, ranges: Sequence[tuple[int, int]] | None = None) -> Path:
-        """Fetch the source, or some of it; return it under a plain name in the workspace."""
+    async def open(self, ranges: Sequence[tuple[int, int]] | None = None, *, changed: str = "0") -> Path:
+        """Fetch the source, or some of it; return it under a plain name in the workspace.
+
+        Args:
+            ranges: The bytes that are needed; all where not given.
+            changed: When it was changed last as far as others know, as `look_in_place` tells.
+
+        Raises:
+            NeedsWholeFile: It was changed since then.
+        """
         ref = self.context.spec.inputs[0]
         path = await self.context.fetch(ref, ranges=ranges)
-        self.extra[SOURCE_MTIME] = look_in_place(self.params, ref, path)
+        seen = self.extra[SOURCE_MTIME] = look_in_place(self.params, ref, path)
+        if has_changed(changed, seen):
+            raise NeedsWholeFile("It was changed while parts of it were encoded.")
         return self.link(path, "input")
 
     async def transcode(self, source: Path, info: MediaInfo) -> TaskResult:
@@ -150,6 +160,7 @@ class FileTask:
             found = make_survey(info, job.index)
         except NeedsWholeFile:
             return None
+        found = msgspec.structs.replace(found, changed=str(self.extra[SOURCE_MTIME]))
         return found if len(found.units) > 1 else None
 
     def tools(self) -> Tools:

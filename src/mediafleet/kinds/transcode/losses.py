@@ -141,14 +141,14 @@ def picture_losses(stream: StreamInfo, params: TranscodeParams, *, dolby_vision:
     if video is None:
         return []
     who, index = describe(stream), stream.index
-    said = [*_hdr_losses(stream, filters, dolby_vision=dolby_vision), *_detail_losses(stream, video)]
+    said = [*_hdr_losses(stream, filters, dolby_vision=dolby_vision), *_detail_losses(stream, video, filters)]
     said += _motion_losses(stream, video, filters)
     if stream.interlaced and not filters.deinterlace and not keeps_fields(stream, params):
         what = "is interlaced, and its two fields become one picture with combs at moving edges; `filters.deinterlace` mends it"
         said.append((Topic.FIELDS, what))
     if stream.rotation % 90:
         said.append((Topic.TURN, f"is turned by {stream.rotation}°, and what then lies outside its frame is cut off"))
-    if stream.mastering and stream.mastering[-1] < _DIMMEST_DISPLAY:
+    if stream.mastering and stream.mastering[-1] < _DIMMEST_DISPLAY and not filters.tone_map:
         what = f"says of its display that it shows {stream.mastering[-1]:g} cd/m², which cannot be true and may not be kept"
         said.append((Topic.EXTRAS, what))
     dropped = [word for word in stream.extras if word not in video.facts.carries]
@@ -172,11 +172,12 @@ def _hdr_losses(stream: StreamInfo, filters: Filters, *, dolby_vision: bool) -> 
     return said
 
 
-def _detail_losses(stream: StreamInfo, video: VideoPreset) -> list[tuple[Topic, str]]:
+def _detail_losses(stream: StreamInfo, video: VideoPreset, filters: Filters) -> list[tuple[Topic, str]]:
     said: list[tuple[Topic, str]] = []
     depth = max(video.bit_depths)
     if stream.bit_depth > depth:
-        what = " and its HDR colours may show bands; the presets hevc and av1 keep them" if stream.is_hdr else ""
+        stays_hdr = stream.is_hdr and not filters.tone_map
+        what = " and its HDR colours may show bands; the presets hevc and av1 keep them" if stays_hdr else ""
         said.append((Topic.DEPTH, f"goes from {stream.bit_depth} to {depth} bits{what}"))
     if any(mark in stream.pix_fmt for mark in ("444", "422", "gbr", "rgb")):
         what = f"keeps less of its colour detail: {stream.pix_fmt} becomes 4:2:0, as {video.codec} players expect"

@@ -31,6 +31,8 @@ class ChunkOrder(msgspec.Struct, frozen=True, omit_defaults=True):
     head: int = 0
     tail: int = 0
     """As in the survey."""
+    changed: str = "0"
+    """As in the survey."""
     chunks: tuple[Chunk, ...] = ()
     """The one to encode, or all to join."""
     has_sound: bool = False

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from mediafleet.kinds.seam import TaskContext
 
 
+_COARSEST_NS = 2_000_000_000
+"""Nodes may see one file by different file systems, and FAT keeps every other second."""
+
+
 async def replace_original(context: TaskContext) -> TaskResult:
     """Put the first input in the place of the second; the original goes to the trash folder beside it."""
     order = msgspec.convert(context.spec.payload, ReplaceOrder)
@@ -67,3 +71,8 @@ def look_in_place(params: TranscodeParams, ref: ArtifactRef, path: Path) -> str:
     if params.replace and path.is_symlink():
         raise InputError(f"{ref.name!r} is a link, and only files are replaced; name the file that it leads to.")
     return str(path.stat().st_mtime_ns)
+
+
+def has_changed(before: str, now: str) -> bool:
+    """Tell whether a source was changed between two looks at it, which may be those of two nodes; "0" tells nothing."""
+    return "0" not in {before, now} and abs(int(now) - int(before)) > _COARSEST_NS

@@ -176,7 +176,8 @@ class _Shared:
 
     def _order(self, chunks: Sequence[Chunk] = ()) -> ChunkOrder:
         found = self.survey
-        return ChunkOrder(found.info, found.time_base, found.first, found.head, found.tail, tuple(chunks))
+        known = (found.info, found.time_base, found.first, found.head, found.tail, found.changed)
+        return ChunkOrder(*known, tuple(chunks))
 
     def _task(self, name: str, step: str, order: ChunkOrder, weight: float) -> NewTask:
         has_pictures = step != SOUND_STEP

@@ -54,6 +54,8 @@ class Survey(msgspec.Struct, frozen=True):
     """Bytes before the first picture: what the file says of itself."""
     tail: int = 0
     """Where the last picture ends; behind it lies what else the file says of itself."""
+    changed: str = "0"
+    """When the source was changed last, as `look_in_place` tells."""
 
 
 def make_survey(info: MediaInfo, index: FrameIndex, *, unit_s: Fraction = UNIT_S) -> Survey:

@@ -45,6 +45,13 @@ def test_tone_mapping_is_said_and_takes_the_description_of_hdr_along() -> None:
     asked = params(preset="hevc", filters={"tone_map": {}})
     assert topics(media(video(**HDR10)), asked) == [("hdr", 0)]
     assert topics(media(video()), asked) == []
+    # What is made is no HDR any more, so nothing is said of what HDR would lose.
+    dim = video(**{**HDR10, "mastering": (0.1,), "bit_depth": 10})
+    plan = plan_output(media(dim), params(preset="h264", filters={"tone_map": {}}), name="film.mkv")
+    said = " ".join(loss.sentence for loss in plan.losses)
+    assert "becomes SDR" in said
+    assert "HDR colours" not in said
+    assert "its display" not in said
 
 
 def test_dolby_vision_that_only_the_header_tells_of_is_said_of_the_first_picture() -> None:
