@@ -73,7 +73,7 @@ def needed_encoders(params: TranscodeParams) -> tuple[str, ...]:
 def may_share(params: TranscodeParams) -> bool:
     """Tell whether a file may be encoded in chunks, as far as what is asked for goes."""
     # All chunks must come from one encoder, and which hardware a node has is its own to know.
-    if params.dry_run or params.hardware != "never":
+    if params.dry_run or params.hardware != "never" or params.hardware_decode:
         return False
     return params.chunks is not Sharing.NEVER and preset_of(params).video is not None and not params.bitrate
 

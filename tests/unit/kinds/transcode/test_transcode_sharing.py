@@ -114,7 +114,10 @@ def test_the_first_task_is_asked_to_look_and_encodes_the_file_where_it_cannot_be
     assert story.end("transcode", {"frames": 7}, out("film.mp4")) == Complete({"frames": 7}, (out("film.mp4"),))
 
 
-@pytest.mark.parametrize("wanted", [{"preset": "copy"}, {"preset": "mp3"}, {"bitrate": 900_000}, {"chunks": "never"}])
+@pytest.mark.parametrize(
+    "wanted",
+    [{"preset": "copy"}, {"preset": "mp3"}, {"bitrate": 900_000}, {"chunks": "never"}, {"hardware_decode": True}],
+)
 def test_what_can_never_be_shared_ends_without_its_plan(wanted: dict[str, Any]) -> None:
     assert not may_share(params(**wanted))
     step = plan_transcode(Story(params(**wanted)).job, ())
