@@ -201,22 +201,15 @@ async def _timed_chunks(film: Path, folder: Path, nodes: int) -> tuple[list[floa
     info = await probe(context, film, name=film.name)
     job = await open_job(tools, film, plan_output(info, params, name=film.name), params, info)
     survey = make_survey(info, job.index)
-    chunks = costliest_first(join_units(survey, even_count(survey, nodes)))
+    chunks = join_units(survey, even_count(survey, nodes))
     rest_s = time.perf_counter() - started
     times: list[float] = []
     reports: list[ChunkReport] = []
-    for chunk in chunks:
+    for chunk in costliest_first(chunks):
         started = time.perf_counter()
         reports.append(await encode_chunk(tools, job, chunk, source=film))
         times.append(time.perf_counter() - started)
     started = time.perf_counter()
     check_borders(sorted(reports, key=lambda report: report.number))
-    await join(
-        tools,
-        job,
-        sorted(chunks, key=lambda chunk: chunk.number),
-        source=film,
-        sound=None,
-        output=context.workspace / "joined.mkv",
-    )
+    await join(tools, job, chunks, source=film, sound=None, output=context.workspace / "joined.mkv")
     return times, rest_s + time.perf_counter() - started

@@ -76,12 +76,14 @@ def expected_ending(params: dict[str, Any]) -> str:
     Raises:
         InvalidRequest: The params do not fit; the sentence names what is wrong.
     """
-    # Their package knows media, which takes time to import: only a transcode needs it.
+    # Their packages know media, which takes time to import: only a transcode needs them.
+    from mediafleet.kinds.mismatch import explain_mismatch  # noqa: PLC0415
     from mediafleet.kinds.transcode.params import TranscodeParams, preset_of  # noqa: PLC0415
 
     try:
         typed = msgspec.convert(params, TranscodeParams)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"These options do not fit a transcode: {error}.") from error
+        sentence = explain_mismatch(error, params, TranscodeParams)
+        raise InvalidRequest(f"These options do not fit a transcode: {sentence}.") from error
     container = typed.container or preset_of(typed).container
     return f".{container}" if container else ""

@@ -48,3 +48,8 @@ def test_the_ending_of_a_transcode_is_known_where_the_input_does_not_decide() ->
 def test_params_that_no_transcode_has_are_refused_before_anything_starts() -> None:
     with pytest.raises(InvalidRequest, match="h264"):
         expected_ending({"preset": "h265"})
+
+
+def test_what_does_not_fit_is_said_in_the_words_of_the_fleet() -> None:
+    with pytest.raises(InvalidRequest, match=r"'chunks' must be one of always, auto, never; \"allways\" was given"):
+        expected_ending({"chunks": "allways"})
