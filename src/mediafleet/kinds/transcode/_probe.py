@@ -241,7 +241,16 @@ def _sound(stream: Any) -> dict[str, Any]:
         "channels": codec.layout.nb_channels if codec.layout else 0,
         "layout": codec.layout.name if codec.layout else "",
         "profile": codec.profile or "",
+        "lossless": _is_lossless(codec),
     }
+
+
+def _is_lossless(codec: Any) -> bool:
+    """Tell whether sound comes out as it once went in. DTS is both, which its profile tells apart; so is WavPack, mostly so."""
+    # A stream of an unknown format has no codec to ask.
+    if not getattr(codec, "codec", None) or not codec.codec.lossless:
+        return False
+    return codec.codec.canonical_name != "dts" or "MA" in (codec.profile or "")
 
 
 def _tag(stream: Any) -> str:

@@ -37,7 +37,7 @@ from mediafleet.kinds.transcode.replace_plan import SOURCE_MTIME
 from mediafleet.kinds.transcode.running import FfmpegRun, Finished
 from mediafleet.kinds.transcode.split import Survey, make_survey
 from mediafleet.kinds.transcode.streams import Action, OutputPlan, plan_output
-from mediafleet.kinds.transcode.verify import check_source, find_faults
+from mediafleet.kinds.transcode.verify import check_source, count_pictures, describe_damage, find_faults
 from mediafleet.kinds.transcode.verifying import (
     find_growth,
     find_lost_pictures,
@@ -319,17 +319,8 @@ class FileTask:
 
     def _damage(self, made: Made, info: MediaInfo, output: MediaInfo) -> list[str]:
         """Say what the encoder had to conceal, and what no header told before."""
-        warnings: list[str] = []
-        errors = failures.errors_in(made.encoded.log)
-        if errors or info.broken:
-            where = f" near {made.encoded.first_error_s:.1f} s" if made.encoded.first_error_s is not None else ""
-            warnings.append(
-                f"The source is damaged{where} ({(errors or [info.broken])[0].rstrip('.')}); what was lost is concealed."
-            )
-        # Counted only beside an error: fewer pictures are also what a reduced rate makes, and that was told before.
-        lost = _frames(info) - _frames(output)
-        if lost > 0 and errors:
-            warnings.append(f"{lost} of {_frames(info)} pictures could not be decoded.")
+        lost = count_pictures(info) - count_pictures(output)
+        warnings = describe_damage(info, failures.errors_in(made.encoded.log), lost=lost)
         told = any("Dolby Vision" in warning for warning in made.plan.warnings)
         if _DOLBY_VISION in made.encoded.log and self.params.preset not in {"copy", "mp3"} and not told:
             warnings.append("The Dolby Vision data of the picture is lost; the base picture stays.")
@@ -412,10 +403,6 @@ def output_name(source: str, container: str) -> str:
     room = _MAX_NAME_BYTES - len(ending)
     # Cut as bytes, which file systems count, and decoded again so that no half character stays.
     return stem.encode(errors="replace")[:room].decode(errors="ignore") + ending
-
-
-def _frames(info: MediaInfo) -> int:
-    return sum(stream.packets for stream in info.streams if stream.type == "video" and not stream.is_cover)
 
 
 def _line(stream: msgspec.Struct) -> dict[str, Any]:

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mediafleet.kinds.transcode.containers import STYLED_SUBTITLES
-from mediafleet.kinds.transcode.losses import EXTRAS, Loss, Topic, describe, is_loudness_tag, says_something
+from mediafleet.kinds.transcode.losses import (
+    EXTRAS,
+    Loss,
+    Topic,
+    asks_for_lossy_sound,
+    describe,
+    is_loudness_tag,
+    says_something,
+)
 from mediafleet.kinds.transcode.params import TranscodeParams, filters_of
 
 if TYPE_CHECKING:
@@ -184,6 +192,8 @@ def _compare_rates(before: StreamInfo, after: StreamInfo, filters: Filters) -> I
 def _compare_sound(before: StreamInfo, after: StreamInfo, params: TranscodeParams) -> Iterator[_Said]:
     if after.channels < before.channels and not params.audio.channels:
         yield Topic.CHANNELS, "channels", str(before.channels), str(after.channels)
+    if before.lossless and not after.lossless and not asks_for_lossy_sound(params):
+        yield Topic.EXACT, "sound", f"{before.codec}, which is exact", after.codec
     if "Atmos" in before.profile and "Atmos" not in after.profile:
         yield Topic.OBJECTS, "sound", before.profile, after.profile or after.codec
 

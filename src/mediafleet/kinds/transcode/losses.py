@@ -32,6 +32,8 @@ class Topic(StrEnum):
     """Fonts and positions of subtitles."""
     OBJECTS = "objects"
     """Dolby Atmos."""
+    EXACT = "exact"
+    """Sound of a format that keeps all of it becomes one that does not."""
     CHANNELS = "channels"
     LOUDNESS = "loudness"
     """Tags that tell players how loud it is."""
@@ -204,6 +206,12 @@ def keeps_fields(stream: StreamInfo, params: TranscodeParams) -> bool:
         return False
     # A filter takes a picture for a whole one, and would mix lines of one moment with those of another.
     return not chain.picture_chain(stream, filters, scale_of(params), video)
+
+
+def asks_for_lossy_sound(params: TranscodeParams) -> bool:
+    """Tell whether a user named the format or the size of the sound, and so need not be told what that leaves out."""
+    named = params.audio.codec not in {"auto", "copy"} or params.audio.bitrate
+    return bool(named) or preset_of(params).video is None
 
 
 def marking_losses(stream: StreamInfo, container: Container, *, changes_loudness: bool = False) -> list[Loss]:

@@ -71,6 +71,8 @@ class StreamInfo(msgspec.Struct, frozen=True):
     channels: int = 0
     layout: str = ""
     profile: str = ""
+    lossless: bool = False
+    """Whether the format keeps sound exactly as it was given to it."""
 
     @property
     def is_cover(self) -> bool:

@@ -31,8 +31,6 @@ class Finished:
     log: str
     """The last 16 KiB of its standard error."""
     last: Position
-    first_error_s: float | None = None
-    """Where in the output it was when it first called something an error; None where it never did."""
 
 
 @dataclass
@@ -49,7 +47,6 @@ class FfmpegRun:
     """The file it writes: its growth counts as movement, also where no progress is told (`+faststart`)."""
     on_progress: Callable[[Position], None] = lambda _: None
     _last: Position = field(default_factory=Position, init=False)
-    _first_error_s: float | None = field(default=None, init=False)
     _moved_s: float = field(default=0.0, init=False)
 
     async def finish(self) -> Finished:
@@ -71,7 +68,7 @@ class FfmpegRun:
         finally:
             # However this is left: an FFmpeg that nobody follows would go on filling the disk.
             await child.stop()
-        return Finished(code, child.errors(), self._last, self._first_error_s)
+        return Finished(code, child.errors(), self._last)
 
     async def succeed(self) -> Finished:
         """Run it to its good end.
@@ -104,10 +101,10 @@ class FfmpegRun:
     async def _read_all(self, child: ChildProcess, reader: ProgressReader) -> None:
         """Read progress to its end; cancelling loses nothing."""
         while line := await child.read_line():
-            if (position := reader.feed(line)) and self._note(position, child):
+            if (position := reader.feed(line)) and self._note(position):
                 self._moved_s = asyncio.get_running_loop().time()
 
-    def _note(self, position: Position, child: ChildProcess) -> bool:
+    def _note(self, position: Position) -> bool:
         """Take a position; tell whether FFmpeg got on since the last."""
         moved = (position.out_s, position.frame, position.total_size) != (
             self._last.out_s,
@@ -115,9 +112,6 @@ class FfmpegRun:
             self._last.total_size,
         )
         self._last = position
-        # Only until the first: afterwards the log keeps growing, and searching it twice a second is in vain.
-        if self._first_error_s is None and failures.errors_in(child.errors()):
-            self._first_error_s = position.out_s
         self.on_progress(position)
         # The numbers count and not the line: FFmpeg may go on telling its position while it is stuck.
         return moved or position.is_end

@@ -11,6 +11,8 @@ from mediafleet.kinds.transcode.params import TranscodeParams, filters_of, prese
 from mediafleet.kinds.transcode.streams import Action, OutputPlan, StreamPlan, describe
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mediafleet.kinds.transcode.media import MediaInfo, StreamInfo
 
 _DURATION_SHARE = 0.001
@@ -24,20 +26,57 @@ _MP3_PADDING_S = 0.08
 """MP3 has no exact length: up to two frames of padding of the slowest rate."""
 _SHORT_SHARE, _SHORT_S = 0.01, 0.5
 """A file that ends earlier than its header claims by more than both is incomplete."""
+_WHOLE_S = 0.1
+"""Of good files the headers were off by 2 ms at most."""
 _HONEST_FORMATS = frozenset({"mov", "matroska", "avi", "asf", "wav", "flac"})
 """Formats whose header states the true length; for others FFmpeg estimates it from the bit rate."""
 
 
-def find_truncation(info: MediaInfo, *, name: str) -> str:
-    """Return a sentence if a source ends before its header says, else ""."""
+def missing_s(info: MediaInfo) -> float:
+    """Return by how many seconds a source ends before its header says; 0.0 where its format's header tells no true length."""
     if info.declared_s is None or not _HONEST_FORMATS & set(info.format.split(",")):
-        return ""
-    missing = info.declared_s - info.measured_s
-    # Subtitles may end long after picture and sound, and Matroska counts them into its length.
-    if missing <= max(_SHORT_S, _SHORT_SHARE * info.declared_s):
+        return 0.0
+    # To the last packet of all: subtitles may end long after picture and sound, and Matroska counts them into its length.
+    return max(0.0, info.declared_s - info.measured_s)
+
+
+def find_truncation(info: MediaInfo, *, name: str) -> str:
+    """Return a sentence if so much of a source's end is missing that nobody would take it for whole, else ""."""
+    missing = missing_s(info)
+    if info.declared_s is None or missing <= max(_SHORT_S, _SHORT_SHARE * info.declared_s):
         return ""
     claim = f"its header announces {info.declared_s:.1f} s but only {info.measured_s:.1f} s are there"
     return f"{failures.show_name(name)} is incomplete: {claim}; copy or download it again."
+
+
+def describe_damage(info: MediaInfo, errors: Sequence[str], *, lost: int) -> list[str]:
+    """Return sentences on what of a source was not there or not to be decoded; none where all was.
+
+    Args:
+        info: Its inventory.
+        errors: What FFmpeg complained of while it decoded all of it.
+        lost: Pictures that it has and the result has not.
+    """
+    said: list[str] = []
+    if complaints := list(errors) or [info.broken] * bool(info.broken):
+        more = f", and {len(complaints) - 1} more such complaints" if len(complaints) > 1 else ""
+        said.append(
+            f"The source is damaged ({complaints[0].rstrip('.')}{more}); what was lost is concealed or left out."
+        )
+    # An edit list may hide the end of an ISO file, whose index tells by itself when something is missing.
+    is_exact = info.broken or "mov" not in info.format.split(",")
+    if (missing := missing_s(info)) > _WHOLE_S and is_exact:
+        lengths = f"its header announces {info.declared_s:.2f} s and {info.measured_s:.2f} s are there"
+        said.append(f"The last {missing:.2f} s of the source are missing: {lengths}.")
+    # Counted only beside an error: fewer pictures are also what a reduced rate makes, and that was told before.
+    if lost > 0 and errors:
+        said.append(f"{lost} of {count_pictures(info)} pictures could not be decoded.")
+    return said
+
+
+def count_pictures(info: MediaInfo) -> int:
+    """Return how many pictures a file's video tracks have together."""
+    return sum(stream.packets for stream in info.streams if stream.type == "video" and not stream.is_cover)
 
 
 def check_source(info: MediaInfo, *, name: str) -> None:

@@ -108,6 +108,13 @@ def test_sound_is_compared_by_channels_and_objects() -> None:
     assert differences(source, made, wanted) == [(Topic.CHANNELS, 0, True), (Topic.OBJECTS, 0, True)]
 
 
+def test_exact_sound_that_became_another_is_seen_and_announced() -> None:
+    source, made = media(sound(codec="flac", lossless=True), format=MKV), media(sound(codec="aac"))
+    assert differences(source, made, params(audio={"codec": "aac"})) == []
+    film, seen = media(video(), *source.streams), media(video(), *made.streams)
+    assert differences(film, seen, params()) == [(Topic.EXACT, 1, True)]
+
+
 def test_a_stream_that_is_missing_is_announced_only_where_the_plan_left_it_out() -> None:
     info = media(video(), subtitle("hdmv_pgs_subtitle"), format=MKV)
     alone = media(video())

@@ -176,3 +176,29 @@ def test_a_display_that_cannot_be_true_may_not_be_kept() -> None:
     chromaticities = (0.68, 0.32, 0.265, 0.69, 0.15, 0.06, 0.3127, 0.329)
     assert topics(media(video(mastering=(*chromaticities, 0.005, 0.1)))) == [("extras", 0)]
     assert topics(media(video(mastering=(*chromaticities, 0.005, 1000.0)))) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "lost"),
+    [
+        ({}, [("exact", 1)]),
+        ({"preset": "hevc"}, [("exact", 1)]),
+        ({"preset": "archive"}, []),
+        ({"preset": "copy", "container": "mkv"}, []),
+        ({"preset": "hevc", "audio": {"codec": "copy"}}, []),
+        # Named by the user, who need not be told.
+        ({"audio": {"codec": "aac"}}, []),
+        ({"audio": {"bitrate": 128_000}}, []),
+        ({"preset": "opus"}, []),
+    ],
+)
+def test_sound_that_was_exact_and_is_not_any_more_is_a_loss(changes: dict[str, Any], lost: list[Any]) -> None:
+    exact = sound(codec="pcm_f32le", lossless=True)
+    info = media(exact) if changes.get("preset") == "opus" else media(video(), exact)
+    assert topics(info, params(**changes)) == lost
+
+
+def test_a_job_that_forbids_losses_makes_no_aac_of_exact_sound() -> None:
+    info = media(video(), sound(codec="pcm_s16le", lossless=True))
+    with pytest.raises(UnreadableMedia, match="is kept exactly in its source and becomes aac"):
+        plan_output(info, params(losses="refuse"), name="film.mov")

@@ -55,37 +55,13 @@ async def test_a_run_tells_how_it_ended_and_how_far_it_came(context: LocalTaskCo
     seen: list[Position] = []
     code = "tell(1); tell(2, 'end', frame=50); sys.stderr.write('[info] done'); sys.exit(3)"
     done = await pretend(context, code, on_progress=seen.append).finish()
-    assert (done.exit_code, done.log, done.first_error_s) == (3, "[info] done", None)
+    assert (done.exit_code, done.log) == (3, "[info] done")
     assert [(one.out_s, one.is_end) for one in seen] == [(1.0, False), (2.0, True)]
     assert done.last == seen[-1]
 
 
 async def test_a_run_without_a_word_of_progress_is_a_run(context: LocalTaskContext) -> None:
     assert (await pretend(context, "").finish()).exit_code == 0
-
-
-async def test_the_first_error_is_placed_where_it_was_met(context: LocalTaskContext, tmp_path: Path) -> None:
-    """What FFmpeg says after it does not move the place."""
-    noticed = tmp_path / "noticed"
-    code = f"""
-from os.path import exists
-tell(1)
-sys.stderr.write("[error] bad block\\n"); sys.stderr.flush()
-second = 2
-while not exists({str(noticed)!r}): tell(second); second += 1; time.sleep(0.01)
-sys.stderr.write("[error] another\\n"); sys.stderr.flush()
-tell(second, "end")
-"""
-    places: list[float] = []
-
-    def note(position: Position) -> None:
-        if run._first_error_s is not None:
-            places.append(position.out_s)
-            noticed.touch()
-
-    run = pretend(context, code, on_progress=note)
-    done = await run.finish()
-    assert done.first_error_s == places[0] < places[-1] == done.last.out_s
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from transcode_samples import media, params, sound, subtitle, video
+from transcode_samples import MKV, media, params, sound, subtitle, video
 
 from mediafleet.kinds.transcode.media import MediaInfo, StreamInfo
 from mediafleet.kinds.transcode.streams import plan_output
-from mediafleet.kinds.transcode.verify import find_faults, find_truncation
+from mediafleet.kinds.transcode.verify import describe_damage, find_faults, find_truncation
 
 SOURCE = media(video(), sound(), subtitle("mov_text"), chapters=2)
 PARAMS = params()
@@ -104,6 +104,31 @@ def test_a_header_is_not_believed_where_it_cannot_know() -> None:
     assert truncation(video(length_s=5.0), declared_s=None) == ""
     assert truncation(video(length_s=9.6)) == ""
     assert truncation(video(length_s=5.0), subtitle("subrip", start_s=0.0, length_s=10.0)) == ""
+
+
+def test_what_is_missing_at_the_end_of_a_source_that_is_taken_is_told_in_seconds() -> None:
+    cut = media(video(length_s=9.6), format=MKV)
+    assert describe_damage(cut, ["File ended prematurely."], lost=0) == [
+        "The source is damaged (File ended prematurely); what was lost is concealed or left out.",
+        "The last 0.40 s of the source are missing: its header announces 10.00 s and 9.60 s are there.",
+    ]
+    assert len(describe_damage(cut, [], lost=0)) == 1, "also where FFmpeg says nothing of it"
+    assert describe_damage(media(video(length_s=9.95), format=MKV), [], lost=0) == []
+
+
+def test_an_end_that_an_edit_list_hides_is_no_damage() -> None:
+    hidden = media(video(length_s=9.5), format="mov,mp4,m4a,3gp,3g2,mj2")
+    assert describe_damage(hidden, [], lost=0) == []
+    assert "0.50 s" in describe_damage(replace(hidden, broken="partial file"), [], lost=0)[1]
+
+
+def test_damage_says_how_many_complaints_and_lost_pictures_there_are() -> None:
+    said = describe_damage(media(video(packets=30), format=MKV), ["bad block", "bad slice", "no frame"], lost=2)
+    assert said == [
+        "The source is damaged (bad block, and 2 more such complaints); what was lost is concealed or left out.",
+        "2 of 30 pictures could not be decoded.",
+    ]
+    assert describe_damage(media(video(packets=30), format=MKV), [], lost=2) == [], "a reduced rate"
 
 
 @pytest.mark.parametrize(("lead_s", "good"), [(0.0672, True), (0.021, False)])
