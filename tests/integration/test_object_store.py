@@ -25,7 +25,7 @@ from mediafleet.app.serving import serving
 from mediafleet.artifacts import sending
 from mediafleet.artifacts.buckets import Bucket, BucketAccess
 from mediafleet.artifacts.cache import ArtifactCache
-from mediafleet.artifacts.origins import AddressOrigin, SchedulerOrigin
+from mediafleet.artifacts.origins import AddressOrigin, SchedulerOrigin, range_header
 from mediafleet.artifacts.transfer import ArtifactClient
 from mediafleet.client import FleetClient
 from mediafleet.domain.artifact import ArtifactRef, Location
@@ -346,6 +346,31 @@ async def test_an_object_is_an_input_and_one_that_changed_is_none(machines: Mach
     await bucket.put("media/a film.mkv", content[::-1])
     with pytest.raises(NotFound, match="has changed since it was submitted"):
         await machines.node._exchange.locate(ref.id)
+
+
+async def test_no_copy_is_made_of_two_versions_of_an_object(machines: Machines, bucket: Bucket) -> None:
+    """Its ends and its middle stay as they were, by which files are known that have no versions."""
+    content = random_bytes(MEGABYTE)
+    await bucket.put("media/growing.mkv", content)
+    (ref,) = (await submit(machines, f"s3://{BUCKET}/media/growing.mkv")).inputs
+    location = await machines.node._exchange.locate(ref.id)
+    await bucket.put("media/growing.mkv", content[:200_000] + random_bytes(1000) + content[201_000:])
+    with pytest.raises(NotFound, match="has changed since it was submitted"):
+        async with machines.node._exchange.go_to(location, headers=range_header(0, 1000)):
+            pass
+    with pytest.raises(NotFound, match="has changed since it was submitted"):
+        await machines.node.resolve(ref, machines.folder / "w", ranges=[(0, 1000)])
+
+
+async def test_who_reads_an_object_through_the_scheduler_gets_no_other_version(
+    machines: Machines, bucket: Bucket
+) -> None:
+    await bucket.put("media/one.mkv", b"first")
+    _, version = await bucket.look("media/one.mkv")
+    await bucket.put("media/one.mkv", b"other")
+    assert await bucket.read("media/one.mkv", 1, 3) == b"the"
+    with pytest.raises(NotFound, match="has changed since it was submitted"):
+        await bucket.read("media/one.mkv", 1, 3, version=version)
 
 
 @pytest.mark.parametrize("address", ["s3://fleet/none.mkv", "s3://fleet", "s3://fleet/a/", "s3://fleet/../x"])

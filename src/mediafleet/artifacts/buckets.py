@@ -9,7 +9,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
 from obstore.store import from_url
 
 from mediafleet.domain.artifact import OBJECT_ADDRESS, Location
@@ -83,28 +89,36 @@ class Bucket:
 
     async def size(self, key: str) -> int:
         """Return how many bytes an object has. Raises NotFound, Unavailable."""
+        return (await self.look(key))[0]
+
+    async def look(self, key: str) -> tuple[int, str]:
+        """Return how many bytes an object has, and its entity tag. Raises NotFound, Unavailable."""
         try:
-            return (await obstore.head_async(self.store, key))["size"]
+            found = await obstore.head_async(self.store, key)
+            return found["size"], found["e_tag"] or ""
         except FileNotFoundError:
             raise NotFound(f"There is no object {self.uri(key)}.") from None
         except FAULTS as error:
             raise self.explain(error) from error
 
-    async def read(self, key: str, start: int, length: int) -> bytes:
-        """Return a stretch that the object has. Raises NotFound, Unavailable."""
+    async def read(self, key: str, start: int, length: int, *, version: str = "") -> bytes:
+        """Return a stretch that the object has, where given of that version only. Raises NotFound, Unavailable."""
         if not length:
             return b""
+        options: Any = {"range": (start, start + length)} | ({"if_match": version} if version else {})
         try:
-            return bytes(await obstore.get_range_async(self.store, key, start=start, length=length))
+            return bytes(await (await obstore.get_async(self.store, key, options=options)).bytes_async())
         except FileNotFoundError:
             raise NotFound(f"There is no object {self.uri(key)}.") from None
+        except PreconditionError:
+            raise changed(self.uri(key)) from None
         except FAULTS as error:
             raise self.explain(error) from error
 
-    async def stream(self, key: str, *, start: int, length: int) -> AsyncGenerator[bytes]:
-        """Yield a stretch in pieces. Raises NotFound, Unavailable."""
+    async def stream(self, key: str, *, start: int, length: int, version: str = "") -> AsyncGenerator[bytes]:
+        """Yield a stretch in pieces, as `read` gives them."""
         for position in range(start, start + length, READ_BYTES):
-            yield await self.read(key, position, min(READ_BYTES, start + length - position))
+            yield await self.read(key, position, min(READ_BYTES, start + length - position), version=version)
 
     async def put(self, key: str, content: bytes | Path, *, size: int = 0) -> None:
         """Store an object, replacing one; a file is sent in parts. Raises Unavailable."""
@@ -132,15 +146,19 @@ class Bucket:
         except FAULTS as error:
             raise self.explain(error) from error
 
-    async def locate(self, key: str, method: str) -> Location:
-        """Return where anybody may read (`GET`) or write (`PUT`) one object for a while. Raises Unavailable."""
+    async def locate(self, key: str, method: str, *, version: str = "") -> Location:
+        """Return where anybody may read (`GET`) or write (`PUT`) one object for a while; raises Unavailable.
+
+        Args:
+            version: The entity tag that it is to have; the store refuses to give others.
+        """
         try:
             url = await obstore.sign_async(self.store, cast("Any", method), key, timedelta(seconds=LIFE_S))
         except FAULTS as error:
             raise self.explain(error) from error
         # Azure wants to be told what kind of object it is.
         headers = {"x-ms-blob-type": "BlockBlob"} if (self._scheme, method) == ("az", "PUT") else {}
-        return Location(method, url, LIFE_S, headers)
+        return Location(method, url, LIFE_S, headers | ({"If-Match": version} if version else {}))
 
     async def probe(self, key: str) -> None:
         """Write, read and remove a small object. Raises Unavailable with a sentence for whoever set it up."""
@@ -179,6 +197,11 @@ def split_address(url: str, error: type[ConfigError | InputError]) -> tuple[str,
     if match is None or ".." in path.split("/"):
         raise error(f"{url[:200]!r} is no address of an object store; write it like s3://bucket/path.")
     return match["scheme"], match["bucket"], path
+
+
+def changed(uri: str) -> NotFound:
+    """Return the error for an object that is not the one that was named as input."""
+    return NotFound(f"The object {uri!r} has changed since it was submitted; submit it again.")
 
 
 def _first_line(error: Exception) -> str:

@@ -12,7 +12,14 @@ import stamina
 from yarl import URL
 
 from mediafleet.domain.artifact import Location
-from mediafleet.domain.errors import ErrorInfo, MediafleetError, SchedulerUnavailable, StoreUnavailable, Unavailable
+from mediafleet.domain.errors import (
+    ErrorInfo,
+    MediafleetError,
+    NotFound,
+    SchedulerUnavailable,
+    StoreUnavailable,
+    Unavailable,
+)
 from mediafleet.domain.problems import CLASSES, error_from_info
 
 if TYPE_CHECKING:
@@ -107,6 +114,7 @@ class Exchange:
 
         Raises:
             AddressRefused: It has expired, or was never good.
+            NotFound: There is another object by now.
             StorageAway: Nothing, or no success, came from there.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=patience_s)
@@ -123,6 +131,8 @@ class Exchange:
                         f"artifacts.secret_key and the clocks (status {response.status}).",
                         detail=(await response.content.read(_MAX_PROBLEM_BYTES)).decode(errors="replace")[:500],
                     )
+                if response.status == 412:  # noqa: PLR2004 - Precondition Failed
+                    raise NotFound("The object has changed since it was submitted; submit it again.")
                 if response.status >= 300:  # noqa: PLR2004 - these addresses never redirect
                     raise StorageAway(f"The object store answers with status {response.status}; try again.")
                 yield response

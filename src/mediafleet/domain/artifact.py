@@ -47,6 +47,8 @@ class ArtifactRef(msgspec.Struct, frozen=True, omit_defaults=True):
     """Hexadecimal SHA-256 of all bytes; empty for a file used in place."""
     fingerprint: Fingerprint | None = None
     """Set where `uri` may be used in place, once proven."""
+    version: str = ""
+    """The entity tag (RFC 9110) of an object that was named as input: other bytes under its name are another's."""
 
 
 class Location(msgspec.Struct, frozen=True, omit_defaults=True):

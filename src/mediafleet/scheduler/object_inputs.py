@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from mediafleet.artifacts.buckets import Bucket, BucketAccess, split_address
+from mediafleet.artifacts.buckets import Bucket, BucketAccess, changed, split_address
 from mediafleet.artifacts.fingerprint import sample_spans
 from mediafleet.domain.artifact import ArtifactRef, Fingerprint, Location
 from mediafleet.domain.errors import InputError, NotFound
@@ -32,7 +32,7 @@ class ObjectArtifact:
 
     def read(self, start: int, length: int) -> AsyncIterator[bytes]:
         """Stream a range in pieces of bounded size."""
-        return self._bucket.stream(self._key, start=start, length=length)
+        return self._bucket.stream(self._key, start=start, length=length, version=self.ref.version)
 
 
 class ObjectInputs:
@@ -43,8 +43,8 @@ class ObjectInputs:
         self._access = access_of(settings)
         self._buckets: dict[str, Bucket] = {}
 
-    async def prove(self, uri: str) -> tuple[str, Fingerprint]:
-        """Return name and fingerprint of an object that may be used.
+    async def prove(self, uri: str) -> tuple[str, Fingerprint, str]:
+        """Return name, fingerprint and version of an object that may be used.
 
         Raises:
             InputError: It may not be used, or there is none.
@@ -52,10 +52,12 @@ class ObjectInputs:
         """
         bucket, key = self._find(uri)
         try:
-            proof = await _fingerprint(bucket, key)
+            size, version = await bucket.look(key)
+            samples = [bucket.read(key, start, length, version=version) for start, length in sample_spans(size)]
+            content = b"".join(await asyncio.gather(*samples))
         except NotFound as error:
             raise InputError(f"There is no object {uri!r}, or not for the key of this fleet.") from error
-        return key.rpartition("/")[2], proof
+        return key.rpartition("/")[2], Fingerprint(size, hashlib.sha256(content).hexdigest()), version
 
     async def open(self, ref: ArtifactRef) -> ObjectArtifact:
         """Open an input for reading. Raises NotFound where it is not the one that was submitted."""
@@ -65,7 +67,8 @@ class ObjectInputs:
     async def locate(self, ref: ArtifactRef) -> Location:
         """Return where an input may be read for a while. Raises NotFound as for `open`."""
         bucket, key = await self._found(ref)
-        return await bucket.locate(key, "GET")
+        # Its own version only: what lies there in a minute may be another, and a copy made of both would be neither.
+        return await bucket.locate(key, "GET", version=ref.version)
 
     async def _found(self, ref: ArtifactRef) -> tuple[Bucket, str]:
         try:
@@ -73,8 +76,8 @@ class ObjectInputs:
         except InputError as error:
             raise NotFound(error.message) from error
         # A job may wait for days, and a name may be given to another object meanwhile.
-        if await _fingerprint(bucket, key) != ref.fingerprint:
-            raise NotFound(f"The object {ref.uri!r} has changed since it was submitted; submit it again.")
+        if await bucket.look(key) != (ref.size, ref.version):
+            raise changed(ref.uri)
         return bucket, key
 
     def _find(self, uri: str) -> tuple[Bucket, str]:
@@ -89,9 +92,3 @@ class ObjectInputs:
         if address not in self._buckets:
             self._buckets[address] = Bucket(address, self._access)
         return self._buckets[address], key
-
-
-async def _fingerprint(bucket: Bucket, key: str) -> Fingerprint:
-    size = await bucket.size(key)
-    samples = await asyncio.gather(*(bucket.read(key, start, length) for start, length in sample_spans(size)))
-    return Fingerprint(size, hashlib.sha256(b"".join(samples)).hexdigest())

@@ -358,10 +358,9 @@ class Uploads:
         if uri.startswith("artifact:"):
             return (await self._find(uri.removeprefix("artifact:"))).ref
         if is_object_address(uri):
-            name, proof = await self._objects.prove(uri)
-            return await self._adopt(
-                _named(new_artifact_id(self._store.keys.cell), name, uri, proof), principal=principal
-            )
+            name, proof, version = await self._objects.prove(uri)
+            named = _named(new_artifact_id(self._store.keys.cell), name, uri, proof)
+            return await self._adopt(msgspec.structs.replace(named, version=version), principal=principal)
         if not uri.startswith("file:"):
             raise InputError(
                 f"{uri[:200]!r} cannot be used as input; give a file:// or s3:// address or upload the file first."

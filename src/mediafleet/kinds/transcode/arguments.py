@@ -34,6 +34,11 @@ _QUEUE_PACKETS = "4096"
 """Packets of a stream that may wait for a sparse one before FFmpeg gives up; its own default is too few."""
 
 
+def quiet_options(*, tells_progress: bool = True) -> list[str]:
+    """Return the options that each FFmpeg of ours begins with."""
+    return [*_QUIET, *(_PROGRESS if tells_progress else ()), "-y"]
+
+
 def encode_arguments(
     plan: OutputPlan, params: TranscodeParams, *, source: Path, output: Path, info: MediaInfo
 ) -> list[str]:
@@ -49,12 +54,12 @@ def encode_arguments(
     # By number, one by one: left to itself FFmpeg takes one stream of each type.
     maps = [word for stream in plan.tracks for word in ("-map", f"0:{stream.source.index}")]
     per_stream = [
-        word for number, stream in enumerate(plan.tracks) for word in _stream_options(number, stream, params, plan)
+        word
+        for number, stream in enumerate(plan.tracks)
+        for word in stream_options(number, stream, params, muxer=plan.container.muxer)
     ]
     return [
-        *_QUIET,
-        *_PROGRESS,
-        "-y",
+        *quiet_options(),
         *_device_options(plan),
         *(("-hwaccel", "auto") if params.hardware_decode else ()),
         *input_options(info.format),
@@ -66,6 +71,13 @@ def encode_arguments(
         "-map_chapters",
         "0" if plan.container.chapters else "-1",
         *per_stream,
+        *ending_options(plan, output),
+    ]
+
+
+def ending_options(plan: OutputPlan, output: Path) -> list[str]:
+    """Return what stands after all streams of an output: attached covers, the muxer with its options, the file."""
+    return [
         *_cover_options(plan, output.parent),
         "-max_muxing_queue_size",
         _QUEUE_PACKETS,
@@ -93,12 +105,10 @@ def first_pass_arguments(
     words: list[str] = []
     for number, stream in enumerate(plan.tracks):
         is_picture = _is_encoded_picture(stream)
-        words += _video_options(number, stream, params, plan) if is_picture else ()
+        words += _video_options(number, stream, params) if is_picture else ()
         words += [f"-c:{number}", stream.encoder if is_picture else "copy"]
     return [
-        *_QUIET,
-        *_PROGRESS,
-        "-y",
+        *quiet_options(),
         *input_options(info.format),
         "-i",
         url(source),
@@ -125,7 +135,7 @@ def cover_arguments(plan: OutputPlan, *, source: Path, folder: Path, info: Media
     for stream in plan.covers:
         outputs += ["-map", f"0:{stream.source.index}", "-c", "copy", "-frames:v", "1", "-f", "image2", "-update", "1"]
         outputs.append(url(cover_path(stream, folder)))
-    return [*_QUIET, "-y", *input_options(info.format), "-i", url(source), *outputs]
+    return [*quiet_options(tells_progress=False), *input_options(info.format), "-i", url(source), *outputs]
 
 
 def cover_path(stream: StreamPlan, folder: Path) -> Path:
@@ -218,13 +228,21 @@ def shown_command(program: str, arguments: Sequence[str], *, names: dict[str, st
     return [program, *(names.get(word, word) for word in arguments)]
 
 
-def _stream_options(number: int, stream: StreamPlan, params: TranscodeParams, plan: OutputPlan) -> list[str]:
+def stream_options(number: int, stream: StreamPlan, params: TranscodeParams, *, muxer: str) -> list[str]:
+    """Return the options of one output stream.
+
+    Args:
+        number: Its place in the output.
+        stream: What becomes of it.
+        params: Quality, size and sound.
+        muxer: FFmpeg's, of the file that the user gets in the end.
+    """
     words = [f"-c:{number}", stream.encoder]
     if stream.action is Action.ENCODE and stream.source.type == "video":
-        words += _video_options(number, stream, params, plan)
+        words += _video_options(number, stream, params)
     elif stream.action is Action.ENCODE:
         words += _audio_options(number, stream, params)
-    if stream.codec == "hevc" and plan.container.muxer in {"mp4", "mov"} and not stream.source.is_cover:
+    if stream.codec == "hevc" and muxer in {"mp4", "mov"} and not stream.source.is_cover:
         words += [f"-tag:{number}", "hvc1"]  # Apple's players know HEVC by no other name.
     return [*words, *_tag_options(number, stream, params)]
 
@@ -251,11 +269,10 @@ def _tag_options(number: int, stream: StreamPlan, params: TranscodeParams) -> li
     return words
 
 
-def _video_options(number: int, stream: StreamPlan, params: TranscodeParams, plan: OutputPlan) -> list[str]:
+def _video_options(number: int, stream: StreamPlan, params: TranscodeParams) -> list[str]:
     preset = preset_of(params).video
     if preset is None:
         return []
-    del plan
     if stream.encoder in HARDWARE_ENCODERS:
         return _hardware_options(number, stream, params, preset)
     source, filters = stream.source, filters_of(params)
@@ -337,26 +354,3 @@ def _muxer_options(plan: OutputPlan) -> list[str]:
         # The index goes to the front, so that a browser can play the file before it has all of it.
         return ["-movflags", "+faststart", "-strict", "unofficial"]
     return []
-
-
-def stream_options(number: int, stream: StreamPlan, params: TranscodeParams, plan: OutputPlan) -> list[str]:
-    """Return the options of one output stream, as `encode_arguments` gives them."""
-    return _stream_options(number, stream, params, plan)
-
-
-def ending_options(plan: OutputPlan, output: Path) -> list[str]:
-    """Return what stands after all streams of an output: attached covers, the muxer with its options, the file."""
-    return [
-        *_cover_options(plan, output.parent),
-        "-max_muxing_queue_size",
-        _QUEUE_PACKETS,
-        *_muxer_options(plan),
-        "-f",
-        plan.container.muxer,
-        url(output),
-    ]
-
-
-def quiet_options(*, tells_progress: bool = True) -> list[str]:
-    """Return the options that each FFmpeg of ours begins with."""
-    return [*_QUIET, *(_PROGRESS if tells_progress else ()), "-y"]

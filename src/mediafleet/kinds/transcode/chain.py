@@ -14,6 +14,7 @@ import msgspec
 
 from mediafleet.domain.errors import InvalidParams
 from mediafleet.kinds.transcode import picture
+from mediafleet.kinds.transcode.caps import CAPS
 
 if TYPE_CHECKING:
     from mediafleet.kinds.transcode.filters import Crop, Filters, Loudness, Pad, ToneMap
@@ -88,6 +89,14 @@ def output_shape(
     arrived = arriving(stream, filters)
     size = picture.output_size(arrived, scale, least=least)
     return _padded(size, filters.pad), picture.output_sar(arrived, scale)
+
+
+def find_excess(stream: StreamInfo, filters: Filters, scale: Scale, *, least: int) -> str:
+    """Return half a sentence if the encoded picture would be larger than nodes take, else ""; arguments as above."""
+    (width, height), _ = output_shape(stream, filters, scale, least=least)
+    if width * height <= CAPS.pixels:
+        return ""
+    return f"it would become {width}x{height}, more than the {CAPS.pixels:,} pixels of the largest known formats"
 
 
 def picture_chain(stream: StreamInfo, filters: Filters, scale: Scale, preset: VideoPreset) -> str:

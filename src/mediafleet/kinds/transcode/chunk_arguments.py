@@ -53,6 +53,10 @@ class ChunkJob(msgspec.Struct, frozen=True):
         """The streams that are encoded whole, beside the chunks."""
         return tuple(s for s in self.plan.tracks if s.action is Action.ENCODE and not is_chunked(s))
 
+    def options(self, number: int, stream: StreamPlan) -> list[str]:
+        """Return FFmpeg's options of an output stream, as for a transcode of one piece."""
+        return stream_options(number, stream, self.params, muxer=self.plan.container.muxer)
+
     @property
     def offset(self) -> Fraction:
         """Seconds from the beginning of the file to its first picture."""
@@ -95,7 +99,7 @@ def chunk_arguments(job: ChunkJob, chunk: Chunk, *, source: Path, output: Path, 
         edges: A text file to write: digests of the decoded first picture, and of the first picture of the next chunk.
         cores: That the encoder may use, beside others on the same machine.
     """
-    words, chain = _without_filter(stream_options(0, job.picture, job.params, job.plan))
+    words, chain = _without_filter(job.options(0, job.picture))
     words = tell_cores(words, VIDEO_ENCODERS[job.picture.encoder], stream=0, cores=cores)
     ticks, per = job.index.time_base
     return [
@@ -163,7 +167,7 @@ def sound_arguments(job: ChunkJob, *, source: Path, output: Path) -> list[str]:
     The muxer is the final one's, so that priming and start are noted as the join finds them in a transcode of one piece.
     """
     maps = [word for stream in job.sounds for word in ("-map", f"0:{stream.source.index}")]
-    words = [word for n, stream in enumerate(job.sounds) for word in stream_options(n, stream, job.params, job.plan)]
+    words = [word for n, stream in enumerate(job.sounds) for word in job.options(n, stream)]
     is_iso = job.plan.container.muxer in _ISO
     muxer = ["-f", "mp4", "-movie_timescale", _MOVIE_TICKS] if is_iso else ["-f", "matroska"]
     return [
@@ -233,7 +237,7 @@ def _joined_stream(job: ChunkJob, number: int, stream: StreamPlan, encoded: dict
     return [
         *("-map", "0:0" if is_chunked(stream) else elsewhere, f"-map_metadata:s:{number}", f"1:s:{index}"),
         *(f"-disposition:{number}", "+".join(stream.source.disposition) or "0"),
-        *stream_options(number, made, job.params, job.plan),
+        *job.options(number, made),
     ]
 
 

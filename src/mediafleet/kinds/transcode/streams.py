@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mediafleet.domain.errors import UnreadableMedia
-from mediafleet.kinds.transcode import failures
+from mediafleet.domain.errors import InvalidParams, UnreadableMedia
+from mediafleet.kinds.transcode import chain, failures
 from mediafleet.kinds.transcode.containers import (
     CONTAINERS,
     STYLED_SUBTITLES,
@@ -27,7 +27,7 @@ from mediafleet.kinds.transcode.losses import (
     needs_dolby_player,
     picture_losses,
 )
-from mediafleet.kinds.transcode.params import AUDIO_ENCODERS, TranscodeParams, preset_of
+from mediafleet.kinds.transcode.params import AUDIO_ENCODERS, TranscodeParams, filters_of, preset_of, scale_of
 
 if TYPE_CHECKING:
     from mediafleet.kinds.transcode.media import MediaInfo, StreamInfo
@@ -163,6 +163,8 @@ class _Planner:
             self._drop(
                 stream, "only players of Dolby Vision understand its colours (profile 5); the preset copy keeps it"
             )
+        elif excess := chain.find_excess(stream, filters_of(self.params), scale_of(self.params), least=video.smallest):
+            raise InvalidParams(f"{describe(stream)}: {excess}; choose a smaller 'scale' or 'pad'.")
         else:
             has_dolby_vision = self.info.dolby_vision and not any(plan.source.type == "video" for plan in self.plans)
             self._keep(stream, Action.ENCODE, video.codec, video.encoder, why=f"the preset {self.params.preset}")
@@ -259,6 +261,7 @@ def plan_output(info: MediaInfo, params: TranscodeParams, *, name: str, may_copy
         may_copy_sound: False to encode sound also where copying would do, because the source's is damaged.
 
     Raises:
+        InvalidParams: A picture would become too large, or the crop leaves next to nothing of it.
         UnreadableMedia: Nothing of what the preset makes can be made of this source.
     """
     container = CONTAINERS[params.container or preset_of(params).container or same_container(info.format, name)]
