@@ -17,6 +17,7 @@ import msgspec
 
 from mediafleet.cli._inputs import Source, Unusable, find_sources
 from mediafleet.cli._run import FAILED
+from mediafleet.cli._text import name_reason
 from mediafleet.domain.errors import ErrorInfo, MediafleetError
 from mediafleet.node.guard import choose_guard
 from mediafleet.node.processes import Launcher
@@ -115,7 +116,7 @@ def _absolute(path: Path) -> Path:
 
 def _tell(one: PlannedFile, output: Output) -> None:
     if one.plan is None:
-        output.note(f"{one.path}: {one.error.message if one.error else ''}")
+        output.note(name_reason(str(one.path), one.error.message if one.error else ""))
         return
     plan = one.plan
     chapters = f", {plan.chapters} chapters" if plan.chapters else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from mediafleet.cli._item import Item, Phase
-from mediafleet.cli._text import duration_text, printable
+from mediafleet.cli._text import duration_text, name_reason, printable
 from mediafleet.cli._total import total_eta_ms, total_line
 from mediafleet.domain.job import shown_stage
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
@@ -55,8 +55,7 @@ def verdict(item: Item) -> str:
             "kept as it is" if item.replaces else "nothing to fetch"
         )
         return f"{name} → {shown} ({duration_text(item.seconds)})"
-    reason = printable(item.error.message) if item.error else item.status
-    return f"{name}: {reason}"
+    return name_reason(name, printable(item.error.message) if item.error else item.status)
 
 
 def activity(item: Item) -> str:

@@ -63,3 +63,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 def moment_text(at_ms: int) -> str:
     """Return a moment for people, in the local time zone: `2026-11-21 19:40:05 +0100`."""
     return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def name_reason(name: str, reason: str) -> str:
+    """Return a line that says of what the reason is, once: some reasons begin with it."""
+    return reason if reason.startswith(f"{name} ") else f"{name}: {reason}"

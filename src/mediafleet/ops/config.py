@@ -157,6 +157,8 @@ def _convert(given: _Given) -> Any:
     if given.key in _TABLES and isinstance(value, dict):
         return tuple(f"{name}={word}" for name, word in _texts(given.key, cast("dict[str, Any]", value)))
     if given.is_text and kind == tuple[str, ...]:
+        if value.lstrip().startswith(("[", "{")):
+            raise ConfigError(f"{given.key} in {given.source} is a list with commas and without brackets: one, two.")
         value = [word.strip() for word in value.split(",") if word.strip()]
     try:
         # Only the environment has nothing but text: there '8000' is a number, while in a file the quotes are a mistake.

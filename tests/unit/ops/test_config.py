@@ -88,6 +88,12 @@ def test_lists_are_separated_by_commas_in_the_environment() -> None:
     assert settings.node.labels == ("studio-b", "gpu")
 
 
+def test_a_list_in_brackets_is_no_odd_name() -> None:
+    """Made absolute it would be a folder of that name, and nothing would be allowed."""
+    with pytest.raises(ConfigError, match="a list with commas and without brackets"):
+        load(environ={"MEDIAFLEET_ARTIFACTS__FILE_ROOTS": '["/media"]'})
+
+
 def test_every_setting_can_be_given_in_the_environment() -> None:
     """The name that the reference shows for a key is the one that is read."""
     defaults = Settings()

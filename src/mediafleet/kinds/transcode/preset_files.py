@@ -103,8 +103,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _unknown(name: str, folder: Path) -> str:
-    own = [path.stem for path in _files(folder) if _NAME.fullmatch(path.stem)]
-    names = [*load_presets(), *(one for one in own if one not in load_presets())]
+    names = [found.name for found in list_presets(folder) if found.preset]
     nearest = get_close_matches(name, names, n=1)
     hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(names)}."
     return f"There is no preset {name[:60]!r}; {hint}"
