@@ -279,8 +279,9 @@ def _video_options(number: int, stream: StreamPlan, params: TranscodeParams) -> 
     words = [word for name, value in preset.speeds[params.speed] for word in (f"-{name}:{number}", value)]
     words += _quality(number, params, preset)
     words += option_words(options_of(params), preset.facts, stream=number)
-    words += [f"-pix_fmt:{number}", picture.pixel_format(chain.arriving(source, filters), preset.bit_depths)]
-    if shown := chain.picture_chain(source, filters, scale_of(params), preset):
+    form = picture.pixel_format(chain.arriving(source, filters), preset.bit_depths)
+    words += [f"-pix_fmt:{number}", form]
+    if shown := chain.picture_chain(source, filters, scale_of(params), preset) or picture.field_filter(source, form):
         words += [f"-filter:{number}", shown]
     if keeps_fields(source, params):
         words += [word for name, value in preset.facts.woven for word in (f"-{name}:{number}", value)]
@@ -302,7 +303,10 @@ def _hardware_options(number: int, stream: StreamPlan, params: TranscodeParams, 
     words = [word for name, value in pairs for word in (f"-{name}:{number}", value)]
     is_deep = picture.pixel_format(chain.arriving(stream.source, filters), preset.bit_depths).endswith("10le")
     form = facts.formats.get(_DEEP_BITS if is_deep else _BITS, facts.formats[_BITS])
-    shown = [chain.picture_chain(stream.source, filters, scale_of(params), preset)]
+    shown = [
+        chain.picture_chain(stream.source, filters, scale_of(params), preset)
+        or picture.field_filter(stream.source, form)
+    ]
     if facts.uploads:
         shown.append(f"format={form},hwupload")
     else:

@@ -61,6 +61,16 @@ def filters(stream: StreamInfo, scale: Scale, preset: VideoPreset) -> str:
     return ",".join(chain)
 
 
+def field_filter(stream: StreamInfo, form: str) -> str:
+    """Return what makes a pixel format of each field by itself, "" for whole pictures and where colour stays as fine.
+
+    Else FFmpeg halves the lines of colour across both fields: colours of moving things fall 20 dB (PSNR), and flicker.
+    """
+    if not stream.interlaced or not any(mark in stream.pix_fmt for mark in ("422", "444", "gbr", "rgb")):
+        return ""
+    return f"scale=interl=1,format={form}"
+
+
 def reduced_rate(stream: StreamInfo, fastest_fps: int) -> int:
     """Return the pictures a second to go down to where an encoder would refuse the source's rate, else 0."""
     if not fastest_fps or stream.fps <= fastest_fps:
