@@ -144,9 +144,9 @@ class NodeSettings:
     """Processor time that it may take, hours of one core; 0 for no limit."""
     child_open_files: int = 1024
     """Files that it may have open at a time, at least 64; 0 for no limit."""
-    child_nice: int = 0
-    """How far it stands back for other programs, 0 to 19."""
-    child_io: Literal["normal", "low", "idle"] = "normal"
+    child_nice: int = 5
+    """How far it stands back for other programs, 0 to 19: the node itself and whoever works at the machine go first."""
+    child_io: Literal["normal", "low", "idle"] = "low"
     """Its turn at the disk (Linux only); `idle` waits until nobody else reads or writes."""
 
 
