@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from tests_support.fleet_process import FleetProcesses, running_fleet, wait_for
 
+from mediafleet.artifacts.fingerprint import path_of_uri
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.testing import make_clip
 
@@ -307,3 +308,21 @@ def test_finished_jobs_leave_no_key_and_no_byte_behind(short_folder: Path, clip:
         wait_for(lambda: fleet.get("/api/v1/jobs")["total"] == 0, "retention")
         wait_for(lambda: not list((short_folder / "fleet" / "artifacts").glob("a0-*")), "the bytes to go")
         wait_for(lambda: fleet.keys() <= before, f"no key to be left, other than {sorted(fleet.keys() - before)}")
+
+
+async def test_a_node_replaces_where_its_folder_is_and_tells_where_that_is_for_the_fleet(short_folder: Path) -> None:
+    """Two folders with one film, as two machines see one share."""
+    (media := short_folder / "media").mkdir()
+    (volumes := short_folder / "volumes").mkdir()
+    film = await make_clip(media / "film.mkv", seconds=1)
+    (volumes / "film.mkv").hardlink_to(film)
+    with running_fleet(short_folder) as fleet:
+        roots = {"MEDIAFLEET_NODE__REPLACE_ROOTS": str(volumes), "MEDIAFLEET_NODE__PATHS": f"{media}={volumes}"}
+        fleet.start_node("one", **roots)
+        job = fleet.submit("transcode", source=film, speed="fastest", container="mp4", replace={"days": 3})
+        view = fleet.wait_status(job, "completed", "failed")
+        assert view["status"] == "completed", view["error"]
+        replaced = view["result"]["replaced"]
+        assert path_of_uri(replaced["path"]) == media / "film.mp4"
+        assert path_of_uri(replaced["kept"]) == media / ".mediafleet-trash" / job / "film.mkv"
+    assert sorted(path.name for path in volumes.iterdir()) == [".mediafleet-trash", "film.mp4"]

@@ -12,6 +12,7 @@ from mediafleet.artifacts.fingerprint import fingerprint_of, path_of_uri, uri_of
 from mediafleet.artifacts.originals import Originals
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import InputError, OutputRejected
+from mediafleet.domain.path_map import PathMap
 from mediafleet.domain.plan import TaskResult, TaskSpec
 from mediafleet.kinds.registry import KindRegistry
 from mediafleet.kinds.transcode import KIND
@@ -48,6 +49,10 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.rglob("film.*")}
 
 
+def written_ns(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
 async def transcode(path: Path, folder: Path, **params: Any) -> TaskResult:
     context = context_of("transcode", (in_place(path),), folder, params={"speed": "fastest", **params})
     return await KIND.handlers["transcode"](context)
@@ -75,6 +80,33 @@ async def test_a_film_is_replaced_and_comes_back(film: Path, tmp_path: Path) -> 
     restored = await KIND.handlers["restore"](context)
     assert path_of_uri(restored.result["restored"]) == film
     assert files(film.parent) == before
+
+
+async def test_a_source_in_a_mapped_folder_is_watched_as_any_that_is_read_in_place(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a node where the fleet's `/mnt/media` is another folder."""
+    ref = msgspec.structs.replace(in_place(film), uri="file:///mnt/media/film.mkv")
+    context = context_of("transcode", (ref,), tmp_path, params={"speed": "fastest", "replace": {}})
+    paths, written = PathMap([f"/mnt/media={film.parent}"]), written_ns(film)
+    context.originals = Originals([str(film.parent)], tmp_path / "data", paths=paths)
+
+    async def resolve(_: ArtifactRef, *, ranges: object = None) -> Path:
+        del ranges
+        return film
+
+    monkeypatch.setattr(context, "fetch", resolve)
+    made = await KIND.handlers["transcode"](context)
+    assert made.result["source_mtime_ns"] == str(written)
+
+    order = ReplaceOrder("j0-x", ".mp4", 1000, made.result["source_mtime_ns"])
+    replacing = context_of("replace", (made.outputs[0], ref), tmp_path, params={}, payload=order)
+    replacing.originals = context.originals
+    replaced = await KIND.handlers["replace"](replacing)
+    assert replaced.result["path"] == "file:///mnt/media/film.mp4"
+    assert replaced.result["kept"] == "file:///mnt/media/.mediafleet-trash/j0-x/film.mkv"
+    assert files(film.parent).keys() == {"film.mkv", "film.mp4"}
+    assert path_of_uri(replaced.result["kept"]).name == "film.mkv"
 
 
 async def test_quality_is_measured_against_what_was_encoded(film: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from mediafleet.artifacts.sending import Sender
 from mediafleet.domain.addresses import AddressRing
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import InvalidRequest, SchedulerUnavailable, TransientFailure
-from mediafleet.domain.path_map import PathMap
+from mediafleet.domain.path_map import NO_PATHS, PathMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     """Called with the bytes moved so far."""
     OnFetched = Callable[[int, int], None]
     """Called with the bytes fetched so far, and how many are to be fetched."""
-NO_PATHS = PathMap(())
 
 log = structlog.get_logger(__name__)
 
@@ -160,9 +159,8 @@ class ArtifactClient:
         if not ref.uri.startswith("file://") or ref.fingerprint is None:
             return None
         with suppress(InvalidRequest):
-            path = path_of_uri(ref.uri)
             # A mapping proves no more than a path does: the file itself is what both are probed with.
-            for place in filter(None, (self._paths.translate(path), path)):
+            for place in self._paths.places(path_of_uri(ref.uri)):
                 if await sees_same_file(place, ref.fingerprint):
                     return place
         return None

@@ -35,6 +35,11 @@ class PathMap:
                 return here / asked.relative_to(folder)
         return None
 
+    def places(self, path: Path) -> tuple[Path, ...]:
+        """Return where a file of the fleet may be here, the likeliest first: where its folder is mapped to, and as named."""
+        mapped = self.translate(path)
+        return (path,) if mapped is None else (mapped, path)
+
 
 def _parse(text: str) -> tuple[PurePosixPath, Path]:
     there, _, here = text.partition("=")
@@ -44,3 +49,7 @@ def _parse(text: str) -> tuple[PurePosixPath, Path]:
             f"{text!r} maps no folder; write the fleet's absolute path, '=' and the absolute path on this machine."
         )
     return folder, target
+
+
+NO_PATHS = PathMap(())
+"""Of a machine on which all folders have their names."""

@@ -25,6 +25,7 @@ from mediafleet.domain.errors import MediafleetError, SchedulerUnavailable, Unav
 from mediafleet.domain.frames import PROTOCOL_VERSION, Misc, Register
 from mediafleet.domain.ids import DEFAULT_CELL
 from mediafleet.domain.node import NodeState
+from mediafleet.domain.path_map import PathMap
 from mediafleet.node.connection import Connection
 from mediafleet.node.containment import contain
 from mediafleet.node.context import Persistence
@@ -191,7 +192,12 @@ class NodeAgent:
         table = AttemptTable(machine.executors, find_missing=partial(find_missing, self._around.kinds))
         outbox = Outbox(self._data / "outbox")
         table.restore(outbox.load())
-        originals = Originals(self._settings.replace_roots, self._data / "originals", clock=self._around.clock)
+        originals = Originals(
+            self._settings.replace_roots,
+            self._data / "originals",
+            paths=PathMap(self._settings.paths),
+            clock=self._around.clock,
+        )
         runner = Runner(
             self._around.kinds,
             workspaces,

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 import stamina
 from artifact_routes import CONTENT, TOKEN, Scheduler, serve
+from tests_support.shelf import NEW, SetClock, Shelf
 
 from mediafleet.artifacts.transfer import ArtifactClient
 
@@ -47,3 +48,12 @@ def source(tmp_path: Path) -> Path:
 def target(tmp_path: Path) -> Path:
     (tmp_path / "out").mkdir()
     return tmp_path / "out" / "result.mkv"
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    folder = tmp_path / "media"
+    folder.mkdir()
+    made = tmp_path / "made.mp4"
+    made.write_bytes(NEW)
+    return Shelf(folder, made, SetClock(), tmp_path / "data")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import stat
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests_support.shelf import DAY_MS, NEW, OLD, Shelf
 
-from mediafleet.artifacts.fingerprint import fingerprint_of
-from mediafleet.artifacts.originals import Originals, Replaced, Replacement, ReplaceStep, RestoreStep, result_name
+from mediafleet.artifacts.originals import Originals, Replacement, ReplaceStep, RestoreStep, result_name
 from mediafleet.artifacts.originals.journal import Journal, JournalState, decode_journal, encode_journal
 from mediafleet.domain.artifact import Fingerprint
-from mediafleet.domain.clock import Clock
 from mediafleet.domain.errors import (
     CapabilityMissing,
     Conflict,
@@ -27,67 +24,6 @@ from mediafleet.domain.errors import (
     NotFound,
     TransientFailure,
 )
-
-OLD, NEW = b"the original", b"the result"
-DAY_MS = 24 * 3600 * 1000
-
-
-class SetClock(Clock):
-    """Stands still until it is set."""
-
-    now = 1_000_000
-
-    def now_ms(self) -> int:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now / 1000
-
-
-@dataclass
-class Shelf:
-    """A folder with films in which a node may replace files."""
-
-    folder: Path
-    made: Path
-    clock: SetClock
-    data: Path
-    on_step: Callable[[ReplaceStep | RestoreStep], None] = lambda _: None
-
-    @property
-    def originals(self) -> Originals:
-        return Originals([str(self.folder)], self.data, clock=self.clock, on_step=self.on_step)
-
-    def film(self, name: str = "film.mkv", content: bytes = OLD) -> Path:
-        path = self.folder / name
-        path.write_bytes(content)
-        return path
-
-    def wish(self, film: Path, *, job: str = "j0-abc", ending: str = ".mp4") -> Replacement:
-        return Replacement(
-            job,
-            film,
-            fingerprint_of(film),
-            ending,
-            hashlib.sha256(NEW).hexdigest(),
-            30 * DAY_MS,
-            film.stat().st_mtime_ns,
-        )
-
-    async def replace(self, film: Path, **words: str) -> Replaced:
-        return await self.originals.replace(self.wish(film, **words), self.made)
-
-    def names(self) -> list[str]:
-        return sorted(path.name for path in self.folder.iterdir() if path.name != ".mediafleet-trash")
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    folder = tmp_path / "media"
-    folder.mkdir()
-    made = tmp_path / "made.mp4"
-    made.write_bytes(NEW)
-    return Shelf(folder, made, SetClock(), tmp_path / "data")
 
 
 async def test_the_result_stands_where_the_original_was_which_is_kept(shelf: Shelf) -> None:
@@ -200,7 +136,8 @@ async def test_links_are_not_replaced_but_what_they_lead_to_can_be(shelf: Shelf,
     assert link.is_symlink()
     outside = tmp_path / "elsewhere"
     outside.symlink_to(shelf.folder)
-    assert (await shelf.replace(outside / "film.mkv")).path == shelf.folder / "film.mp4"
+    assert (await shelf.replace(outside / "film.mkv")).path == outside / "film.mp4"
+    assert (shelf.folder / "film.mp4").read_bytes() == NEW
 
 
 async def test_other_names_of_the_original_keep_it_and_that_is_said(shelf: Shelf) -> None:

@@ -32,6 +32,11 @@ def test_what_is_no_mapping_is_refused_with_how_to_write_it(text: str) -> None:
         PathMap([text])
 
 
+def test_a_file_may_be_where_it_is_mapped_to_or_where_it_is_named() -> None:
+    assert PATHS.places(Path("/mnt/media/a.mkv")) == (Path("/m/a.mkv"), Path("/mnt/media/a.mkv"))
+    assert PATHS.places(Path("/srv/a.mkv")) == (Path("/srv/a.mkv"),)
+
+
 def test_nothing_is_mapped_where_nothing_is_given() -> None:
     assert not PathMap(())
     assert PathMap(()).translate(Path("/a")) is None

@@ -21,7 +21,7 @@ from mediafleet.artifacts.originals.journal import TRASH, Journal, JournalState,
 from mediafleet.artifacts.originals.ledger import Entry, Ledger
 from mediafleet.artifacts.originals.replacing import check_free, check_original, settle, swap
 from mediafleet.artifacts.originals.restoring import finish_restoring, restore
-from mediafleet.artifacts.originals.scene import Scene, open_scene
+from mediafleet.artifacts.originals.scene import Scene, journal_name, open_scene
 from mediafleet.artifacts.originals.steps import OnStep, ReplaceStep, pass_on
 from mediafleet.artifacts.roots import FileRoots
 from mediafleet.domain.artifact import Fingerprint
@@ -35,6 +35,7 @@ from mediafleet.domain.errors import (
     NotFound,
     TransientFailure,
 )
+from mediafleet.domain.path_map import NO_PATHS, PathMap
 
 CAPABILITY = "files:replace"
 """What a node offers that may replace files in place somewhere."""
@@ -50,6 +51,7 @@ class Replacement(msgspec.Struct, frozen=True):
     job: str
     """On whose behalf; the same job replaces a file once, however often it is asked."""
     original: Path
+    """As the fleet names it."""
     seen: Fingerprint
     """Of what was transcoded: any other file of that name stays."""
     ending: str
@@ -66,29 +68,44 @@ class Replaced(msgspec.Struct, frozen=True):
     """What became of a replacement."""
 
     path: Path
-    """Where the result is."""
+    """Where the result is, as the fleet names it: any node can find it by that."""
     kept: Path
-    """Where the original is."""
+    """Where the original is, as the fleet names it."""
     until_ms: int
     """How long it is kept, milliseconds since 1970."""
     warnings: tuple[str, ...] = ()
 
 
 class Originals:
-    """The originals that a node may replace; nothing outside its folders is touched, and no link is followed there."""
+    """The originals that a node may replace; nothing outside its folders is touched, and no link is followed there.
+
+    What it is asked, and what it tells, are paths of the fleet. Its folders, and what it remembers, are of this machine.
+    """
 
     def __init__(
-        self, folders: Sequence[str], data: Path, *, clock: Clock | None = None, on_step: OnStep = pass_on
+        self,
+        folders: Sequence[str],
+        data: Path,
+        *,
+        paths: PathMap = NO_PATHS,
+        clock: Clock | None = None,
+        on_step: OnStep = pass_on,
     ) -> None:
         """Take the folders below which files may be replaced, and one of this node's own to remember where.
 
         Args:
+            paths: Where folders of the fleet are on this machine.
             on_step: Told of every step that was taken; tests end their process there.
         """
         self._roots = FileRoots(folders, setting="node.replace_roots")
+        self._paths = paths
         self._ledger = Ledger(data)
         self._clock = clock or SystemClock()
         self._on_step = on_step
+
+    def is_in_place(self, asked: Path, path: Path) -> bool:
+        """Tell whether a path of this machine is a file of the fleet itself, and no copy of it."""
+        return path in self._paths.places(asked)
 
     async def replace(self, wanted: Replacement, made: Path) -> Replaced:
         """Let a verified result take the place of its original, and return when the disk has it so.
@@ -131,12 +148,12 @@ class Originals:
     # --- replacing -----------------------------------------------------------------------------
 
     def _replace(self, wanted: Replacement, made: Path, cancelled: threading.Event) -> Replaced:
-        name = wanted.original.name
-        with self._scene(wanted.original.parent, make=True) as scene:
+        name, asked = wanted.original.name, wanted.original.parent
+        with self._scene_of(asked, wanted.job, name, make=True) as scene:
             begun = self._begin(scene, wanted, name)
             if begun.state is not JournalState.DONE:
                 begun = self._carry_out(scene, begun, wanted, made, cancelled)
-            return _told(scene, begun)
+            return _told(asked, begun)
 
     def _begin(self, scene: Scene, wanted: Replacement, name: str) -> Journal:
         """Return the journal of a replacement that may begin, or of one that is done."""
@@ -226,21 +243,22 @@ class Originals:
     def _restore(self, job: str, kept: Path) -> Path:
         if kept.parent.parent.name != TRASH:
             raise InvalidRequest(f"{str(kept)!r} lies in no trash folder, so there is nothing to bring back.")
-        with self._scene(kept.parent.parent.parent) as scene, scene.trash.locked():
+        asked = kept.parent.parent.parent
+        with self._scene_of(asked, job) as scene, scene.trash.locked():
             journal = self._settled(scene, check_name(job))
             if journal is None:
-                raise NotFound(f"Nothing is kept of {job} in {str(scene.folder.path)!r}.")
+                raise NotFound(f"Nothing is kept of {job} in {str(asked)!r}.")
             if journal.state is not JournalState.RESTORED:
                 # Remembered also here, since another node may have replaced it.
                 self._ledger.note(Entry(job, scene.folder.path))
                 journal = restore(scene, journal)
-            return scene.folder.path / journal.original
+            return asked / journal.original
 
     # --- what is left over ---------------------------------------------------------------------
 
     def _settle_all(self) -> None:
         for entry in self._ledger.entries():
-            with self._logging(entry), self._scene(entry.folder) as scene, scene.trash.locked():
+            with self._logging(entry), self._scene_at(entry.folder) as scene, scene.trash.locked():
                 found = scene.read(entry.job)
                 # Another node may have taken the job over, and be at work: only names are changed under the lock.
                 if found is not None and found.state is JournalState.WRITING and found.token != entry.token:
@@ -252,7 +270,7 @@ class Originals:
         removed = 0
         # One of each folder is enough.
         for entry in {entry.folder: entry for entry in self._ledger.entries()}.values():
-            with self._logging(entry), self._scene(entry.folder) as scene, scene.trash.locked():
+            with self._logging(entry), self._scene_at(entry.folder) as scene, scene.trash.locked():
                 removed += self._empty(scene)
         return removed
 
@@ -285,13 +303,38 @@ class Originals:
             _log.error("originals in a folder could not be looked after", reason=error.message, **about)
 
     @contextmanager
-    def _scene(self, path: Path, *, make: bool = False) -> Generator[Scene]:
-        try:
-            descriptor, real = self._roots.open_folder(path)
-        except (InputError, NotFound) as error:
+    def _scene_of(self, asked: Path, job: str, name: str = "", *, make: bool = False) -> Generator[Scene]:
+        """Open what the fleet knows as that folder: of those that it may be here, the one with the file or its journal."""
+        traces = [TRASH + "/" + journal_name(job), *([name] if name else [])]
+        opened: list[tuple[int, Path]] = []
+        for place in self._paths.places(asked):
+            try:
+                opened.append(self._roots.open_folder(place))
+            except (InputError, NotFound) as error:
+                _log.warning("this node cannot replace files there", folder=str(place), reason=error.message)
+        if not opened:
             # Another node may see it, or may do so.
-            _log.warning("this node cannot replace files there", folder=str(path), reason=error.message)
+            raise CapabilityMissing(CAPABILITY)
+        chosen = next((one for one in opened if any(os.path.lexists(one[1] / trace) for trace in traces)), opened[0])
+        for other, _ in opened:
+            if other != chosen[0]:
+                os.close(other)
+        with self._scene(*chosen, make=make) as scene:
+            yield scene
+
+    @contextmanager
+    def _scene_at(self, folder: Path) -> Generator[Scene]:
+        """Open a folder of this machine, as the ledger has it."""
+        try:
+            opened = self._roots.open_folder(folder)
+        except (InputError, NotFound) as error:
+            # Not gone for good: a share may be mounted again.
             raise CapabilityMissing(CAPABILITY) from error
+        with self._scene(*opened) as scene:
+            yield scene
+
+    @contextmanager
+    def _scene(self, descriptor: int, real: Path, *, make: bool = False) -> Generator[Scene]:
         try:
             with Folder(descriptor, real) as folder, open_scene(folder, self._on_step, make=make) as scene:
                 yield scene
@@ -305,7 +348,7 @@ def result_name(original: str, ending: str) -> str:
     return original if old.lower() == ending.lower() else check_name(stem + ending)
 
 
-def _told(scene: Scene, journal: Journal) -> Replaced:
+def _told(asked: Path, journal: Journal) -> Replaced:
     warnings: list[str] = []
     if journal.names > 1:
         warnings.append(
@@ -313,8 +356,8 @@ def _told(scene: Scene, journal: Journal) -> Replaced:
             "they were not changed."
         )
     return Replaced(
-        scene.folder.path / journal.result,
-        scene.trash.path / journal.job / journal.original,
+        asked / journal.result,
+        asked / TRASH / journal.job / journal.original,
         journal.until_ms,
         tuple(warnings),
     )

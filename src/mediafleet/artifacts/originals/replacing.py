@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from mediafleet.artifacts.originals.scene import Scene
     from mediafleet.domain.artifact import Fingerprint
 
+_GRAINS_NS = (1, 100, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
+"""In which file systems count time. Two nodes may see one file by different ones: NFS and SMB of one share."""
+
 
 def check_original(folder: Folder, name: str, seen: Fingerprint, *, mtime_ns: int = 0) -> os.stat_result:
     """Return what the system says of the original, if that is still what was transcoded.
 
     Args:
-        mtime_ns: When it was changed last; 0 where nobody knows.
+        mtime_ns: When it was changed last, as some node sees it; 0 where nobody knows.
 
     Raises:
         NotFound: It is gone.
@@ -38,7 +41,7 @@ def check_original(folder: Folder, name: str, seen: Fingerprint, *, mtime_ns: in
         raise NotFound(f"{shown!r} is gone, so there is nothing to replace.")
     if not stat.S_ISREG(found.st_mode):
         raise InputError(f"{shown!r} is a link, and only files are replaced; name the file that it leads to.")
-    is_same = found.st_size == seen.size and mtime_ns in {0, found.st_mtime_ns} and folder.fingerprint(name) == seen
+    is_same = found.st_size == seen.size and _is_time(mtime_ns, found.st_mtime_ns) and folder.fingerprint(name) == seen
     # Once more, since it may have been replaced while it was read.
     if not is_same or not _is_still(found, folder.find(name)):
         raise Conflict(f"{shown!r} has changed since it was transcoded, so it was not replaced; submit it again.")
@@ -187,6 +190,12 @@ def _changed_text(scene: Scene, journal: Journal) -> str:
     return (
         f"{str(scene.folder.path / journal.original)!r} was written to while it was being replaced, so it stays as it is; "
         "submit it again."
+    )
+
+
+def _is_time(told_ns: int, found_ns: int) -> bool:
+    return not told_ns or any(
+        told_ns // grain == found_ns // grain and 0 in {told_ns % grain, found_ns % grain} for grain in _GRAINS_NS
     )
 
 

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 _ENDING = ".json"
 
 
+def journal_name(job: str) -> str:
+    """Return the file name of a job's journal. Raises InvalidRequest."""
+    return check_name(job) + _ENDING
+
+
 @dataclass(frozen=True)
 class Scene:
     """The folders, held open, and whom to tell of steps."""
@@ -27,19 +32,19 @@ class Scene:
 
     def read(self, job: str) -> Journal | None:
         """Return the journal of a job; None where it has none here. Raises InvalidRequest for one that is damaged."""
-        content = self.trash.read(check_name(job) + _ENDING)
+        content = self.trash.read(journal_name(job))
         return None if content is None else decode_journal(content)
 
     def write(self, journal: Journal) -> Journal:
         """Put the journal in place, surviving a power loss, and return it."""
-        name = check_name(journal.job) + _ENDING
+        name = journal_name(journal.job)
         self.trash.write(name, encode_journal(journal), draft=f"{name}.tmp")
         return journal
 
     def forget(self, journal: Journal) -> None:
         """Remove the journal, and the folder of the kept original if that is empty."""
         self.trash.remove_folder(journal.job)
-        self.trash.remove(journal.job + _ENDING)
+        self.trash.remove(journal_name(journal.job))
         self.trash.sync()
 
     def jobs(self) -> list[str]:

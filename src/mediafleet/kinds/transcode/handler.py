@@ -100,7 +100,7 @@ class FileTask:
         """
         ref = self.context.spec.inputs[0]
         path = await self.context.fetch(ref, ranges=ranges)
-        seen = self.extra[SOURCE_MTIME] = look_in_place(self.params, ref, path)
+        seen = self.extra[SOURCE_MTIME] = look_in_place(self.context.originals, self.params, ref, path)
         if has_changed(changed, seen):
             raise NeedsWholeFile("It was changed while parts of it were encoded.")
         return self.link(path, "input")

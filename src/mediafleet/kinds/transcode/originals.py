@@ -16,6 +16,7 @@ from mediafleet.kinds.transcode.replace_plan import ReplaceOrder, check_replacea
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mediafleet.artifacts.originals import Originals
     from mediafleet.domain.artifact import ArtifactRef
     from mediafleet.kinds.seam import TaskContext
 
@@ -59,14 +60,14 @@ async def restore_original(context: TaskContext) -> TaskResult:
     return TaskResult({"restored": uri_of_path(restored)})
 
 
-def look_in_place(params: TranscodeParams, ref: ArtifactRef, path: Path) -> str:
+def look_in_place(originals: Originals, params: TranscodeParams, ref: ArtifactRef, path: Path) -> str:
     """Return when a source was changed last, nanoseconds as text, if it is read in place; "0" for a copy of it.
 
     Raises:
         InputError: It is to be replaced and is a link: to be said now and not after hours of encoding.
     """
     # A copy has a time of its own, which says nothing of its source.
-    if not ref.uri.startswith("file://") or path_of_uri(ref.uri) != path:
+    if not ref.uri.startswith("file://") or not originals.is_in_place(path_of_uri(ref.uri), path):
         return "0"
     if params.replace and path.is_symlink():
         raise InputError(f"{ref.name!r} is a link, and only files are replaced; name the file that it leads to.")
