@@ -47,7 +47,7 @@ async def _restore_all(job_ids: Sequence[str], options: ClientOptions, output: O
         own = OwnJobs(fleet.client)
         async with watching(JobWatch(fleet.client, patience_s=fleet.patience_s), own, output) as watch:
             for job_id in job_ids:
-                result: dict[str, Any] = {"id": job_id, "job": None, "path": None, "error": None}
+                result: dict[str, Any] = {"id": job_id, "job": None, "path": None, "warnings": [], "error": None}
                 results.append(result)
                 try:
                     path = await _restore(job_id, own, watch, result)
@@ -59,9 +59,15 @@ async def _restore_all(job_ids: Sequence[str], options: ClientOptions, output: O
                     result["error"] = {"code": error.code, "message": error.message}
                 else:
                     result["path"] = str(path)
-                    output.say(f"{job_id} restored {path}")
+                    _say_restored(job_id, path, result["warnings"], output)
     output.document(results)
     return FAILED if any(result["error"] for result in results) else 0
+
+
+def _say_restored(job_id: str, path: Path, warnings: Sequence[str], output: Output) -> None:
+    output.say(f"{job_id} restored {path}")
+    for warning in warnings:
+        output.note(f"{job_id}: {warning}")
 
 
 async def _restore(job_id: str, own: OwnJobs, watch: JobWatch, result: dict[str, Any]) -> Path:
@@ -86,4 +92,5 @@ async def _restore(job_id: str, own: OwnJobs, watch: JobWatch, result: dict[str,
     if view.status is not JobStatus.COMPLETED:
         error = view.error
         raise Conflict(error.message if error else f"Job {view.id}, which was to restore it, is {view.status}.")
+    result["warnings"] = list(view.warnings)
     return path_of_uri(str((view.result or {}).get("restored")))

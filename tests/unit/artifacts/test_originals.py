@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from tests_support.shelf import DAY_MS, NEW, OLD, Shelf
 
-from mediafleet.artifacts.originals import Originals, Replacement, ReplaceStep, RestoreStep, result_name
+from mediafleet.artifacts.originals import Originals, Replacement, ReplaceStep, Restored, RestoreStep, result_name
 from mediafleet.artifacts.originals.journal import Journal, JournalState, decode_journal, encode_journal
 from mediafleet.domain.artifact import Fingerprint
 from mediafleet.domain.errors import (
@@ -264,7 +264,7 @@ async def test_the_original_comes_back_and_the_result_goes(shelf: Shelf, ending:
     before = film.stat()
     replaced = await shelf.replace(film, ending=ending)
     for _ in range(2):
-        assert await shelf.originals.restore("j0-abc", replaced.kept) == film
+        assert await shelf.originals.restore("j0-abc", replaced.kept) == Restored(film)
     assert (film.read_bytes(), shelf.names()) == (OLD, ["film.mkv"])
     assert os.path.samestat(film.stat(), before)
 
@@ -292,14 +292,16 @@ async def test_somebody_elses_file_is_not_overwritten_by_an_original(shelf: Shel
 async def test_a_result_that_was_worked_on_since_stays_beside_the_original(shelf: Shelf) -> None:
     replaced = await shelf.replace(shelf.film())
     replaced.path.write_bytes(b"with new tags")
-    await shelf.originals.restore("j0-abc", replaced.kept)
+    for _ in range(2):
+        (warning,) = (await shelf.originals.restore("j0-abc", replaced.kept)).warnings
+        assert "film.mp4' is not as it was made any more, so it was left" in warning
     assert shelf.names() == ["film.mkv", "film.mp4"]
 
 
 async def test_an_original_comes_back_also_when_its_result_was_deleted(shelf: Shelf) -> None:
     replaced = await shelf.replace(shelf.film(), ending=".mkv")
     replaced.path.unlink()
-    assert (await shelf.originals.restore("j0-abc", replaced.kept)).read_bytes() == OLD
+    assert (await shelf.originals.restore("j0-abc", replaced.kept)).path.read_bytes() == OLD
 
 
 async def test_what_was_never_replaced_cannot_come_back(shelf: Shelf) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests_support.replacer import Plan, know_no_links, originals_of, run_to_its_kill
 
 from mediafleet.artifacts.fingerprint import fingerprint_of
-from mediafleet.artifacts.originals import Replacement, ReplaceStep, RestoreStep
+from mediafleet.artifacts.originals import Replacement, ReplaceStep, Restored, RestoreStep
 from mediafleet.artifacts.originals.folder import Folder
+from mediafleet.domain.errors import Conflict
 
 OLD = b"the original " * 9000
 NEW = b"the result " * 4000
@@ -135,7 +138,88 @@ async def test_killed_at_any_step_a_restoration_is_finished(library: Library, st
     await originals.settle()
 
     assert library.texts() == library.before
-    assert (await originals.restore("j0-abc", library.kept)) == library.original
+    assert (await originals.restore("j0-abc", library.kept)) == Restored(library.original)
+
+
+def rewrite(path: Path, content: bytes = b"somebody's work") -> None:
+    """Change a file as most programs do: another one takes its name."""
+    other = path.with_name("other")
+    other.write_bytes(content)
+    other.replace(path)
+
+
+def write_into(path: Path) -> None:
+    """Change a few bytes of a file, as programs do that write tags."""
+    with path.open("r+b") as file:
+        file.seek(70_000)
+        file.write(b"tags")
+
+
+@pytest.mark.parametrize("change", [rewrite, write_into])
+async def test_a_result_that_is_worked_on_before_the_restart_stays_and_its_original_too(
+    library: Library, change: Callable[[Path], None]
+) -> None:
+    library.plan.kill_at = ReplaceStep.PLACED
+    assert run_to_its_kill(library.plan) == -9
+    change(library.result)
+    worked_on = library.result.read_bytes()
+    library.plan.kill_at = ""
+    originals = originals_of(library.plan)
+
+    await originals.settle()
+
+    assert library.result.read_bytes() == worked_on
+    if not library.kept.exists():
+        # The other order without links: the original keeps its name until the result has its own.
+        assert (library.plan.links, library.original.read_bytes()) == (False, OLD)
+        return
+    assert library.kept.read_bytes() == OLD
+    if library.result == library.original:
+        with pytest.raises(Conflict, match="move it away"):
+            await originals.restore("j0-abc", library.kept)
+        library.result.rename(library.folder / "mine.mkv")
+    restored = await originals.restore("j0-abc", library.kept)
+    assert restored.path.read_bytes() == OLD
+    assert worked_on in library.texts().values()
+
+
+async def test_an_original_whose_name_is_taken_when_it_is_to_come_back_is_kept_and_not_forgotten(
+    library: Library,
+) -> None:
+    library.plan.kill_at = ReplaceStep.KEPT
+    assert run_to_its_kill(library.plan) == -9
+    if not library.kept.exists():
+        assert library.result != library.original, "without links it keeps its own name until the result has one"
+        return
+    rewrite(library.original)
+    library.plan.kill_at = ""
+    originals, wanted = originals_of(library.plan), library.plan.replacement
+    assert wanted
+
+    for _ in range(2):
+        await originals.settle()
+        assert library.texts() == {"film.mkv": b"somebody's work", ".mediafleet-trash/j0-abc/film.mkv": OLD}
+    with pytest.raises(Conflict, match=r"has another file by now.*is kept"):
+        await originals.replace(wanted, Path(library.plan.made))
+    with pytest.raises(Conflict, match="move it away"):
+        await originals.restore("j0-abc", library.kept)
+    library.original.rename(library.folder / "mine.mkv")
+    assert (await originals.restore("j0-abc", library.kept)).warnings == ()
+    assert library.texts() == {"film.mkv": OLD, "mine.mkv": b"somebody's work"}
+
+
+async def test_an_original_that_was_put_aside_goes_when_its_time_is_over(tmp_path: Path) -> None:
+    library = make_library(tmp_path, ending=".mkv", links=True)
+    assert library.plan.replacement
+    library.plan.replacement = msgspec.structs.replace(library.plan.replacement, trash_ms=0)
+    library.plan.kill_at = ReplaceStep.KEPT
+    assert run_to_its_kill(library.plan) == -9
+    rewrite(library.original)
+    originals = originals_of(library.plan)
+    await originals.settle()
+    assert library.kept.exists()
+    assert await originals.empty_trash() == 1
+    assert library.texts() == {"film.mkv": b"somebody's work"}
 
 
 def test_with_links_the_name_is_never_without_a_file(tmp_path: Path) -> None:

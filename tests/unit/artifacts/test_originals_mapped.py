@@ -40,7 +40,7 @@ async def test_what_one_node_replaced_another_with_other_folders_brings_back(map
     mapped.folder.rename(tmp_path / "volumes")
     paths = PathMap([f"/mnt={tmp_path / 'nowhere'}", f"/mnt/media={tmp_path / 'volumes'}"])
     other = Originals([str(tmp_path / "volumes")], tmp_path / "data-2", paths=paths)
-    assert await other.restore("j0-abc", replaced.kept) == Path("/mnt/media/film.mkv")
+    assert (await other.restore("j0-abc", replaced.kept)).path == Path("/mnt/media/film.mkv")
     assert (tmp_path / "volumes" / "film.mkv").read_bytes() == OLD
 
 
@@ -65,7 +65,7 @@ async def test_a_mapping_that_leads_nowhere_hides_no_file(shelf: Shelf, folders:
     shelf.paths = PathMap([f"{shelf.folder}={shelf.folder / 'stale'}"])
     replaced = await shelf.replace(film)
     assert replaced.path.read_bytes() == NEW
-    assert await shelf.originals.restore("j0-abc", replaced.kept) == film
+    assert (await shelf.originals.restore("j0-abc", replaced.kept)).path == film
     assert film.read_bytes() == OLD
     assert not list(shelf.folder.glob("stale/*"))
 

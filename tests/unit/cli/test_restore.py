@@ -103,6 +103,16 @@ def test_restore_hands_in_a_job_on_the_kept_file_and_names_where_it_is(cli: RunC
     assert submission.input_uris[0].endswith("/.mediafleet-trash/j0-x/film.mkv")
 
 
+def test_restore_says_what_it_left(cli: RunCli, scheduler: FakeScheduler) -> None:
+    path = film()
+    scheduler.results |= {"film.mkv": replaced(path), "restore film.mkv": {"restored": uri_of_path(path)}}
+    cli("transcode", "film.mkv", "--preset", "av1", "--replace")
+    scheduler.warnings = ("'film.mp4' was left beside the original.",)
+    [job] = scheduler.jobs
+    ran = cli("restore", job)
+    assert (ran.code, ran.err.count("was left beside the original")) == (0, 1)
+
+
 def test_restore_says_of_each_job_why_it_could_not(cli: RunCli, scheduler: FakeScheduler) -> None:
     path = film()
     scheduler.results["film.mkv"] = replaced(path)

@@ -7,7 +7,7 @@ which of them are taken, and `folder` touches the files. Why it is done this way
 from __future__ import annotations
 
 from mediafleet.artifacts.originals.journal import Journal, JournalState
-from mediafleet.artifacts.originals.keeper import CAPABILITY, Originals, Replaced, Replacement, result_name
+from mediafleet.artifacts.originals.keeper import CAPABILITY, Originals, Replaced, Replacement, Restored, result_name
 from mediafleet.artifacts.originals.steps import ReplaceStep, RestoreStep
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "Replaced",
     "Replacement",
     "RestoreStep",
+    "Restored",
     "result_name",
 ]

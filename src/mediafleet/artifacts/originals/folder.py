@@ -113,6 +113,11 @@ class Folder:
         first, second = self.find(name), other.find(other_name)
         return first is not None and second is not None and os.path.samestat(first, second)
 
+    def hash(self, name: str) -> str:
+        """Return the SHA-256 of all bytes of a regular file; empty where nothing, or something else, has the name."""
+        with self._reading(name) as descriptor:
+            return "" if descriptor is None else _hash(descriptor)
+
     def read(self, name: str) -> bytes | None:
         """Return all bytes of a small file; None where there is none."""
         with self._reading(name) as descriptor:
@@ -187,7 +192,6 @@ class Folder:
 
     def read_back(self, name: str) -> str:
         """Bring a file to the disk, and return the SHA-256 of what the disk has of it."""
-        digest = hashlib.sha256()
         with self._reading(name) as descriptor:
             if descriptor is None:
                 raise TransientFailure(f"The copy of the result in {str(self.path)!r} vanished while it was made.")
@@ -195,11 +199,7 @@ class Folder:
             if hasattr(os, "posix_fadvise"):
                 # What is in memory was just written and would prove nothing.
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            start = 0
-            while block := os.pread(descriptor, BLOCK_BYTES, start):
-                digest.update(block)
-                start += len(block)
-        return digest.hexdigest()
+            return _hash(descriptor)
 
     def name_also(self, name: str, other: Folder, other_name: str) -> bool:
         """Give a file another name that is free; False where the file system knows no second names.
@@ -238,6 +238,14 @@ class Folder:
     def sync(self) -> None:
         """Make the names in the folder survive a power loss."""
         os.fsync(self._descriptor)
+
+
+def _hash(descriptor: int) -> str:
+    digest, start = hashlib.sha256(), 0
+    while block := os.pread(descriptor, BLOCK_BYTES, start):
+        digest.update(block)
+        start += len(block)
+    return digest.hexdigest()
 
 
 def _no_folder(path: Path) -> InputError:

@@ -28,6 +28,8 @@ class JournalState(StrEnum):
     """The original is on its way back."""
     RESTORED = "restored"
     """It is back; kept so that the same job does not replace it again."""
+    ASIDE = "aside"
+    """Nothing was replaced, and the original is kept still: its name had another file when it was to come back."""
 
 
 class Journal(msgspec.Struct, frozen=True):
@@ -55,10 +57,19 @@ class Journal(msgspec.Struct, frozen=True):
     """When it is removed, milliseconds since 1970; 0 before the state DONE."""
     names: int = 1
     """How many hard links the original had."""
+    inode: int = 0
+    """The result's number in its file system; 0 before the state READY, and in journals of old."""
+    ctime_ns: int = 0
+    """When the result, or whatever is said of it, was changed last, as known to be whole; 0 where only its hash can tell."""
+
+    @property
+    def keeps_original(self) -> bool:
+        """Tell whether the original may be removed once its time is over."""
+        return self.state in {JournalState.DONE, JournalState.ASIDE}
 
     def is_over(self, now_ms: int) -> bool:
         """Tell whether the original, and with it this journal, need not be kept any longer."""
-        return self.state in {JournalState.DONE, JournalState.RESTORED} and self.until_ms <= now_ms
+        return (self.keeps_original or self.state is JournalState.RESTORED) and self.until_ms <= now_ms
 
     @property
     def draft(self) -> str:

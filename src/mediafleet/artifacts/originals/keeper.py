@@ -76,6 +76,14 @@ class Replaced(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
+class Restored(msgspec.Struct, frozen=True):
+    """What became of a restoration."""
+
+    path: Path
+    """Where the original is again, as the fleet names it."""
+    warnings: tuple[str, ...] = ()
+
+
 class Originals:
     """The originals that a node may replace; nothing outside its folders is touched, and no link is followed there.
 
@@ -123,8 +131,8 @@ class Originals:
         cancelled = threading.Event()
         return await _to_the_end(lambda: self._replace(wanted, made, cancelled), cancelled)
 
-    async def restore(self, job: str, kept: Path) -> Path:
-        """Bring back the original that a job replaced, and return where it is; safe to repeat.
+    async def restore(self, job: str, kept: Path) -> Restored:
+        """Bring back the original that a job replaced, and remove the result if nobody has changed it; safe to repeat.
 
         Args:
             job: The job that replaced it.
@@ -133,7 +141,7 @@ class Originals:
         Raises:
             CapabilityMissing: This node may not, or cannot, see the folder.
             NotFound: It is not kept any more, or never was.
-            Conflict: Another file has its name by now.
+            Conflict: Another file has its name by now, or a result that was changed since it was made.
         """
         return await _to_the_end(lambda: self._restore(job, kept), threading.Event())
 
@@ -159,9 +167,7 @@ class Originals:
         """Return the journal of a replacement that may begin, or of one that is done."""
         with scene.trash.locked():
             if (found := self._settled(scene, wanted.job)) is not None:
-                if found.state is not JournalState.DONE:
-                    raise Conflict(f"The original of {wanted.job} was brought back, so it is not replaced again.")
-                return found
+                return _done(found)
             seen = check_original(scene.folder, name, wanted.seen, mtime_ns=wanted.mtime_ns)
             journal = Journal(
                 check_name(wanted.job),
@@ -240,7 +246,7 @@ class Originals:
 
     # --- restoring -----------------------------------------------------------------------------
 
-    def _restore(self, job: str, kept: Path) -> Path:
+    def _restore(self, job: str, kept: Path) -> Restored:
         if kept.parent.parent.name != TRASH:
             raise InvalidRequest(f"{str(kept)!r} lies in no trash folder, so there is nothing to bring back.")
         asked = kept.parent.parent.parent
@@ -252,7 +258,7 @@ class Originals:
                 # Remembered also here, since another node may have replaced it.
                 self._ledger.note(Entry(job, scene.folder.path))
                 journal = restore(scene, journal)
-            return asked / journal.original
+            return _told_restored(scene, asked, journal)
 
     # --- what is left over ---------------------------------------------------------------------
 
@@ -284,7 +290,7 @@ class Originals:
                 if journal is None or not journal.is_over(self._clock.now_ms()):
                     continue
                 with scene.kept(journal) as kept:
-                    if kept is not None and journal.state is JournalState.DONE:
+                    if kept is not None and journal.keeps_original:
                         kept.remove(journal.original)
                         removed += 1
                 scene.forget(journal)
@@ -346,6 +352,26 @@ def result_name(original: str, ending: str) -> str:
     """Return the name of a result: the original's, with the ending of its container."""
     stem, old = os.path.splitext(original)  # noqa: PTH122 - names that are no paths
     return original if old.lower() == ending.lower() else check_name(stem + ending)
+
+
+def _done(found: Journal) -> Journal:
+    """Return the journal of a job that has replaced its original. Raises Conflict for one that is over otherwise."""
+    if found.state is JournalState.ASIDE:
+        raise Conflict(
+            f"{found.original!r} has another file by now, and the original of {found.job}, which was not replaced, is kept "
+            f"in {TRASH!r} beside it; move it back yourself, or submit the new file."
+        )
+    if found.state is not JournalState.DONE:
+        raise Conflict(f"The original of {found.job} was brought back, so it is not replaced again.")
+    return found
+
+
+def _told_restored(scene: Scene, asked: Path, journal: Journal) -> Restored:
+    path, result = asked / journal.original, asked / journal.result
+    if result == path or scene.folder.find(journal.result) is None:
+        return Restored(path)
+    left = f"{str(result)!r} is not as it was made any more, so it was left beside the original; remove it if nobody needs it."
+    return Restored(path, (left,))
 
 
 def _told(asked: Path, journal: Journal) -> Replaced:

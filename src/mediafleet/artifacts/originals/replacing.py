@@ -13,7 +13,7 @@ import msgspec
 
 from mediafleet.artifacts.originals.journal import Journal, JournalState
 from mediafleet.artifacts.originals.steps import ReplaceStep
-from mediafleet.domain.errors import Conflict, InputError, NotFound
+from mediafleet.domain.errors import Conflict, InputError, NotFound, TransientFailure
 
 if TYPE_CHECKING:
     from mediafleet.artifacts.originals.folder import Folder
@@ -70,16 +70,27 @@ def swap(scene: Scene, journal: Journal, *, now_ms: int) -> Journal:
     """
     original = check_original(scene.folder, journal.original, journal.seen, mtime_ns=journal.mtime_ns)
     check_free(scene.folder, journal)
-    journal = scene.write(msgspec.structs.replace(journal, state=JournalState.READY))
+    draft = _find_draft(scene, journal)
+    journal = scene.write(msgspec.structs.replace(journal, state=JournalState.READY, inode=draft.st_ino))
     scene.on_step(ReplaceStep.READY)
     with scene.kept(journal, make=True) as kept:
         assert kept is not None  # noqa: S101 - it was just made
         try:
             _change_names(scene, journal, kept, original)
         except Conflict:
-            undo(scene, journal)
+            undo(scene, journal, now_ms=now_ms)
             raise
+    placed = scene.folder.find(journal.result)
+    # Only here, a moment after it was read back: what a restart finds may have been worked on since.
+    if placed is not None and _is_still(draft, placed):
+        journal = msgspec.structs.replace(journal, ctime_ns=placed.st_ctime_ns)
     return finish(scene, journal, now_ms=now_ms)
+
+
+def _find_draft(scene: Scene, journal: Journal) -> os.stat_result:
+    if (found := scene.folder.find(journal.draft)) is None:
+        raise TransientFailure(f"The copy of the result in {str(scene.folder.path)!r} vanished while it was made.")
+    return found
 
 
 def _change_names(scene: Scene, journal: Journal, kept: Folder, original: os.stat_result) -> None:
@@ -127,11 +138,19 @@ def _take_back(scene: Scene, journal: Journal, kept: Folder) -> None:
 
 
 def is_placed(scene: Scene, journal: Journal) -> bool:
-    """Tell whether the result has its final name."""
-    is_draft_there = scene.folder.find(journal.draft) is not None
-    if is_draft_there and not scene.folder.are_same(journal.draft, scene.folder, journal.result):
+    """Tell whether the result got its final name, by which file has it: what is in it may have been changed since."""
+    folder = scene.folder
+    if folder.find(journal.draft) is not None:
+        return folder.are_same(journal.draft, folder, journal.result)
+    if (found := folder.find(journal.result)) is None:
         return False
-    return scene.folder.fingerprint(journal.result) == journal.made
+    with scene.kept(journal) as kept:
+        if kept is not None and kept.find(journal.original) is not None:
+            # The draft has no other way to go while the original is kept.
+            return not folder.are_same(journal.result, kept, journal.original)
+    # Without links an original whose result has another name is kept last; else all was undone but for the journal, and
+    # the draft's number may be another file's by now.
+    return journal.inode in {0, found.st_ino} and folder.fingerprint(journal.result) == journal.made
 
 
 def finish(scene: Scene, journal: Journal, *, now_ms: int) -> Journal:
@@ -156,33 +175,40 @@ def finish(scene: Scene, journal: Journal, *, now_ms: int) -> Journal:
     return done
 
 
-def undo(scene: Scene, journal: Journal) -> None:
-    """Leave the original at its name and nothing else behind; safe to repeat. The result must have no final name."""
-    folder = scene.folder
+def undo(scene: Scene, journal: Journal, *, now_ms: int) -> Journal | None:
+    """Leave the original at its name and nothing else behind; safe to repeat. The result must have no final name.
+
+    Returns:
+        The journal, where it must be kept since the original is: its name has somebody's new file.
+    """
+    folder, is_aside = scene.folder, False
     with scene.kept(journal) as kept:
         if kept is not None and kept.find(journal.original) is not None:
             if folder.find(journal.original) is None:
                 kept.move(journal.original, folder, journal.original)
             elif folder.are_same(journal.original, kept, journal.original):
                 kept.remove(journal.original)
-            # Else its name was taken by somebody's new file: the original stays where it is kept, and is not removed.
             folder.sync()
             kept.sync()
+            is_aside = kept.find(journal.original) is not None
+    if is_aside:
+        # First, so that no crash leaves a journal from which the result seems to be in place.
+        aside = msgspec.structs.replace(journal, state=JournalState.ASIDE, until_ms=now_ms + journal.trash_ms)
+        journal = scene.write(aside)
     folder.remove(journal.draft)
     folder.sync()
+    if is_aside:
+        return journal
     scene.forget(journal)
+    return None
 
 
 def settle(scene: Scene, journal: Journal, *, now_ms: int) -> Journal | None:
-    """Undo or finish a replacement that was cut off; return its journal if it is finished, None if nothing is left of it."""
-    if journal.state is JournalState.WRITING:
-        undo(scene, journal)
-        return None
-    if journal.state is JournalState.READY:
-        if is_placed(scene, journal):
-            return finish(scene, journal, now_ms=now_ms)
-        undo(scene, journal)
-        return None
+    """Undo or finish a replacement that was cut off; return its journal if anything is kept, None if nothing is left of it."""
+    if journal.state is JournalState.READY and is_placed(scene, journal):
+        return finish(scene, journal, now_ms=now_ms)
+    if journal.state in {JournalState.WRITING, JournalState.READY}:
+        return undo(scene, journal, now_ms=now_ms)
     return journal
 
 

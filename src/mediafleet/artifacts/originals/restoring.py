@@ -16,31 +16,50 @@ if TYPE_CHECKING:
 
 
 def restore(scene: Scene, journal: Journal) -> Journal:
-    """Bring the original of a finished replacement back, and remove the result; return the journal as it is then.
+    """Bring a kept original back, and remove the result if it is as it was made; return the journal as it is then.
 
     Raises:
         NotFound: It is not kept any more.
-        Conflict: Somebody's other file has its name, or the result was changed.
+        Conflict: Its name has another file, or the result, which somebody has changed.
     """
     with scene.kept(journal) as kept:
         if kept is None or kept.find(journal.original) is None:
             raise NotFound(f"The original of {journal.job} is no longer kept; it was removed at the end of its time.")
-        _check_place(scene, journal)
+        journal = _check_place(scene, journal)
         journal = scene.write(msgspec.structs.replace(journal, state=JournalState.RESTORING))
         scene.on_step(RestoreStep.JOURNALED)
     return finish_restoring(scene, journal)
 
 
-def _check_place(scene: Scene, journal: Journal) -> None:
+def _check_place(scene: Scene, journal: Journal) -> Journal:
+    """Return the journal with what is now known of the result, if nobody's work has the original's name."""
     folder = scene.folder
-    found = folder.find(journal.original)
-    if found is not None and (
-        journal.result != journal.original or folder.fingerprint(journal.original) != journal.made
-    ):
+    if folder.find(journal.original) is None:
+        return journal
+    known = _compare_result(scene, journal) if journal.result == journal.original else None
+    if known is None:
         raise Conflict(
-            f"{str(folder.path / journal.original)!r} is another file by now, so the original was not put in its place; "
-            "move it away, and try again."
+            f"{str(folder.path / journal.original)!r} is another file by now, or was changed since it was made, so the "
+            "original was not put in its place; move it away, and try again."
         )
+    return known
+
+
+def _compare_result(scene: Scene, journal: Journal) -> Journal | None:
+    """Return the journal with the moment at which the result was known to be as it was made; None if it is not, or in doubt."""
+    folder = scene.folder
+    found = folder.find(journal.result)
+    if found is None or found.st_size != journal.made.size:
+        return None
+    if journal.ctime_ns and (found.st_ino, found.st_ctime_ns) == (journal.inode, journal.ctime_ns):
+        return journal
+    # Whatever changes bytes changes this time, but renaming does as well, and other systems count it otherwise.
+    if folder.hash(journal.result) != journal.sha256:
+        return None
+    after = folder.find(journal.result)
+    if after is None or (after.st_ino, after.st_ctime_ns) != (found.st_ino, found.st_ctime_ns):
+        return None
+    return msgspec.structs.replace(journal, inode=after.st_ino, ctime_ns=after.st_ctime_ns)
 
 
 def finish_restoring(scene: Scene, journal: Journal) -> Journal:
@@ -80,7 +99,7 @@ def _return(scene: Scene, journal: Journal, kept: Folder) -> None:
 def _remove_result(scene: Scene, journal: Journal) -> None:
     if journal.result == journal.original:
         return
-    # Only as it was made: what was done to it since is somebody's work.
-    if scene.folder.fingerprint(journal.result) == journal.made:
+    # What was done to it since is somebody's work.
+    if _compare_result(scene, journal) is not None:
         scene.folder.remove(journal.result)
         scene.folder.sync()

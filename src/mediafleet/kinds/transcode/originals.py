@@ -57,7 +57,7 @@ async def restore_original(context: TaskContext) -> TaskResult:
     params = msgspec.convert(context.spec.params, TranscodeParams)
     context.report(0.0, stage="restoring")
     restored = await context.originals.restore(params.restore, path_of_uri(context.spec.inputs[0].uri))
-    return TaskResult({"restored": uri_of_path(restored)})
+    return TaskResult({"restored": uri_of_path(restored.path)}, warnings=restored.warnings)
 
 
 def look_in_place(originals: Originals, params: TranscodeParams, ref: ArtifactRef, path: Path) -> str:
