@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
 import subprocess
@@ -38,6 +39,11 @@ class Plan(msgspec.Struct):
     job: str = ""
     """Whose original is brought back, where nothing is replaced."""
     kept: str = ""
+    user: int = 0
+    """Who does it, where this is started as root; with a first group of that number, in the group `group` too."""
+    group: int = 0
+    hold_at: str = ""
+    """The step at which the process stops itself until it is told to go on."""
 
 
 def originals_of(plan: Plan) -> Originals:
@@ -46,21 +52,41 @@ def originals_of(plan: Plan) -> Originals:
     def die(step: ReplaceStep | RestoreStep) -> None:
         if step == plan.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
+        if step == plan.hold_at:
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     return Originals([plan.root], Path(plan.data), on_step=die)
 
 
-def run_to_its_kill(plan: Plan) -> int:
-    """Run the process and return its exit code, -9 where it came to the step."""
+def start(plan: Plan) -> subprocess.Popen[bytes]:
+    """Start the process."""
     words = [sys.executable, "-m", "tests_support.replacer", msgspec.json.encode(plan, enc_hook=str).decode()]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    return subprocess.run(words, check=False, env=environment, timeout=60).returncode
+    return subprocess.Popen(words, env=environment)
+
+
+def run_to_its_kill(plan: Plan) -> int:
+    """Run the process and return its exit code, -9 where it came to the step."""
+    with start(plan) as process:
+        return process.wait(timeout=60)
+
+
+def become(user: int, group: int) -> None:
+    """Act as another user from here on, with files that nobody else may read unless that is said."""
+    # Threads need it, and that user may not be allowed to read libraries.
+    importlib.import_module("concurrent.futures.thread")
+    os.setgroups([group])
+    os.setgid(user)
+    os.setuid(user)
+    os.umask(0o077)
 
 
 async def main(plan: Plan) -> None:
     """Do what the plan says."""
     if not plan.links:
         Folder.name_also = know_no_links
+    if plan.user:
+        become(plan.user, plan.group)
     originals = originals_of(plan)
     if plan.replacement:
         await originals.replace(plan.replacement, Path(plan.made))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from mediafleet.artifacts.disk import BLOCK_BYTES
 from mediafleet.artifacts.fingerprint import fingerprint_of_open
+from mediafleet.artifacts.originals.rights import dress, share
 from mediafleet.domain.errors import InputError, NotFound, TransientFailure
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 _LOCK = "lock"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_OTHERS_WRITE = 0o022
+_SHARED = stat.S_ISGID | 0o775
+"""Of a folder's rights, what a folder in it has as well: whoever may change the one may change the other, but for others."""
+_LOCK_MODE, _JOURNAL_MODE = 0o660, 0o664
+"""At most; the group has of it what it has of the folder. Others could keep a lock for ever, so they cannot open it."""
 _NO_LINKS = {EPERM, ENOSYS, ENOTSUP, EOPNOTSUPP, EMLINK}
 """How file systems say that they know no hard links, or take no more of them."""
 
@@ -52,19 +56,18 @@ class Folder:
         """Open a folder in this one.
 
         Args:
-            make: Make it where it is missing; those who may read this folder may read that one.
+            make: Make it where it is missing; its owner and its group may do in it what they may do in this one.
 
         Raises:
             NotFound: There is none.
             InputError: What has that name is no folder.
         """
         if make:
-            mode = stat.S_IMODE(os.fstat(self._descriptor).st_mode) & ~_OTHERS_WRITE & 0o777 | stat.S_IRWXU
             with suppress(FileExistsError):
-                os.mkdir(name, mode, dir_fd=self._descriptor)
+                os.mkdir(name, stat.S_IRWXU, dir_fd=self._descriptor)
                 self.sync()
         try:
-            return Folder(os.open(name, _FOLDER, dir_fd=self._descriptor), self.path / name)
+            folder = Folder(os.open(name, _FOLDER, dir_fd=self._descriptor), self.path / name)
         except FileNotFoundError:
             raise NotFound(f"There is no folder {str(self.path / name)!r}.") from None
         except NotADirectoryError:
@@ -74,17 +77,31 @@ class Folder:
                 raise _no_folder(self.path / name) from None
             raise
 
+        # Also where whoever made it was killed right then. Whoever may rename here could have put another folder in its
+        # place, which has something in it.
+        if make and not folder.names():
+            share(folder._descriptor, self._descriptor, most=_SHARED)
+        return folder
+
     @contextmanager
     def locked(self) -> Generator[None]:
         """Keep all others, also on other machines that share the folder, out of the block."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(_LOCK, flags, 0o660, dir_fd=self._descriptor)
+        descriptor = self._open_lock()
         try:
             # Ends with the process, however that ends. On NFS and SMB of Linux it holds among machines.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
+
+    def _open_lock(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(_LOCK, flags, 0o600, dir_fd=self._descriptor)
+        found = os.fstat(descriptor)
+        # Not a file of somebody that was given this name as well.
+        if stat.S_ISREG(found.st_mode) and (found.st_nlink, found.st_size) == (1, 0):
+            share(descriptor, self._descriptor, most=_LOCK_MODE)
+        return descriptor
 
     # --- looking -------------------------------------------------------------------------------
 
@@ -148,7 +165,8 @@ class Folder:
         with suppress(FileNotFoundError):
             os.unlink(draft, dir_fd=self._descriptor)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(draft, flags, 0o644, dir_fd=self._descriptor), "wb") as file:
+        with os.fdopen(os.open(draft, flags, 0o600, dir_fd=self._descriptor), "wb") as file:
+            share(file.fileno(), self._descriptor, most=_JOURNAL_MODE)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -174,21 +192,10 @@ class Folder:
                 on_block()
         return digest.hexdigest()
 
-    def dress(self, name: str, like: os.stat_result) -> None:
-        """Give a file mode, owner and times of another, as far as this user may."""
-        with self._reading(name) as descriptor:
-            if descriptor is None:
-                return
-            mode = stat.S_IMODE(like.st_mode)
-            try:
-                os.fchown(descriptor, like.st_uid, like.st_gid)
-            except OSError:
-                # Rights to act as the owner must not come to be rights to act as us.
-                mode &= 0o777
-            with suppress(OSError):
-                os.fchmod(descriptor, mode)
-            with suppress(OSError):
-                os.utime(descriptor, ns=(like.st_atime_ns, like.st_mtime_ns))
+    def dress(self, name: str, like: str) -> tuple[str, ...]:
+        """Give a file the rights, owner, times and attributes of another; return which of these it could not be given."""
+        with self._reading(name) as descriptor, self._reading(like) as original:
+            return () if descriptor is None or original is None else dress(descriptor, original)
 
     def read_back(self, name: str) -> str:
         """Bring a file to the disk, and return the SHA-256 of what the disk has of it."""

@@ -62,6 +62,9 @@ class Journal(msgspec.Struct, frozen=True):
     ctime_ns: int = 0
     """When the result, or whatever is said of it, was changed last, as known to be whole; 0 where only its hash can tell."""
 
+    lost: tuple[str, ...] = ()
+    """Attributes of the original that the result could not be given."""
+
     @property
     def keeps_original(self) -> bool:
         """Tell whether the original may be removed once its time is over."""

@@ -222,14 +222,12 @@ class Originals:
         if wanted.sha256 and digest != wanted.sha256:
             raise TransientFailure("The result was damaged on its way to the original's folder; it is copied again.")
         self._on_step(ReplaceStep.WRITTEN)
-        original = folder.find(journal.original)
-        if original is not None:
-            folder.dress(journal.draft, original)
+        lost = folder.dress(journal.draft, journal.original)
         if folder.read_back(journal.draft) != digest:
             raise TransientFailure(f"The disk of {str(folder.path)!r} does not give back what was written to it.")
         folder.sync()
         self._on_step(ReplaceStep.SYNCED)
-        return msgspec.structs.replace(journal, made=fingerprint_of(made), sha256=digest)
+        return msgspec.structs.replace(journal, made=fingerprint_of(made), sha256=digest, lost=lost)
 
     def _check_ours(self, scene: Scene, journal: Journal) -> None:
         found = scene.read(journal.job)
@@ -380,6 +378,11 @@ def _told(asked: Path, journal: Journal) -> Replaced:
         warnings.append(
             f"{journal.original!r} had {journal.names - 1} other name(s) (hard links), which still have the original; "
             "they were not changed."
+        )
+    if journal.lost:
+        warnings.append(
+            f"The result could not be given all attributes of {journal.original!r}: {', '.join(journal.lost)}; the original "
+            "has them still."
         )
     return Replaced(
         asked / journal.result,
