@@ -12,8 +12,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests_support.contained import contained_children
 
 from mediafleet.node import isolation
+from mediafleet.node.containment import Containment
 from mediafleet.node.isolation import Isolation, isolate
 
 CALL = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1])), 5).close()"
@@ -48,6 +50,19 @@ def test_a_child_reaches_nobody_not_even_this_machine(made: Isolation, listening
     assert refused.returncode == 1
     assert "OSError" in refused.stderr or "unreachable" in refused.stderr
     assert run(LOOK, made=made).stdout.split() == ["lo"]
+
+
+async def test_a_child_that_a_node_starts_reaches_nobody(
+    made: Isolation, listening: socket.socket, tmp_path: Path
+) -> None:
+    """All the way of a node: its launcher, and what contains its children."""
+    words = [sys.executable, "-I", "-c", CALL, str(listening.getsockname()[1])]
+    codes: list[int] = []
+    for containment in (Containment(), Containment(isolation=made)):
+        async with contained_children(tmp_path, containment=containment) as children:
+            child = await children.start(words)
+            codes.append(await child.wait())
+    assert codes == [0, 1]
 
 
 def test_files_keep_their_owner(made: Isolation, tmp_path: Path) -> None:
