@@ -13,19 +13,22 @@ import pytest
 from tests_support.aftermath import check_aftermath
 from tests_support.fleet_process import FleetProcesses, running_fleet, wait_for
 
+from mediafleet.kinds.transcode.chunk_steps import ChunkStep
 from mediafleet.kinds.transcode.program import find_ffmpeg
 from mediafleet.testing import run_ffmpeg
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
 SECONDS, RATE = 24, 10
-STEPS = {
-    "chunk": "*chunk-00001.mp4*framehash*",
-    "sound": "*sound.media",
-    "join": "*chunks.ffconcat*",
-    "check": "*output.mkv*null -",
+STEPS = [step for step in ChunkStep if step is not ChunkStep.SURVEY]
+"""Looking into the source is what every transcode begins with, and no FFmpeg that could be held back does it."""
+MARKS = {
+    ChunkStep.CHUNK: "*chunk-00001.mp4*framehash*",
+    ChunkStep.SOUND: "*sound.media",
+    ChunkStep.JOIN: "*chunks.ffconcat*",
+    ChunkStep.CHECK: "*output.mkv*null -",
 }
-"""Each step with a mark of its FFmpeg's command line. Looking into the source is what every transcode begins with."""
+"""Each step with a mark of its FFmpeg's command line."""
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +117,10 @@ def submit(fleet: FleetProcesses, film: Path) -> str:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_node_killed_in_a_step_costs_what_it_had_in_flight(folder: Path, film: Path, gate: Gate, step: str) -> None:
-    gate.shut(STEPS[step])
+def test_a_node_killed_in_a_step_costs_what_it_had_in_flight(
+    folder: Path, film: Path, gate: Gate, step: ChunkStep
+) -> None:
+    gate.shut(MARKS[step])
     with fleet_with(folder, gate) as fleet:
         fleet.start_node("one")
         job = submit(fleet, film)
@@ -131,9 +136,9 @@ def test_a_node_killed_in_a_step_costs_what_it_had_in_flight(folder: Path, film:
         assert {name for name, attempt in count.items() if attempt > 1} <= lost
 
 
-@pytest.mark.parametrize("step", ["chunk", "join"])
-def test_all_killed_at_once_goes_on_where_it_was(folder: Path, film: Path, gate: Gate, step: str) -> None:
-    gate.shut(STEPS[step])
+@pytest.mark.parametrize("step", STEPS)
+def test_all_killed_at_once_goes_on_where_it_was(folder: Path, film: Path, gate: Gate, step: ChunkStep) -> None:
+    gate.shut(MARKS[step])
     with fleet_with(folder, gate) as fleet:
         fleet.start_node("one")
         job = submit(fleet, film)
@@ -151,8 +156,11 @@ def test_all_killed_at_once_goes_on_where_it_was(folder: Path, film: Path, gate:
         assert sum(attempts(fleet, job)[name] > 1 for name in finished) <= 1
 
 
-def test_a_scheduler_killed_between_chunks_is_missed_by_nobody(folder: Path, film: Path, gate: Gate) -> None:
-    gate.shut(STEPS["chunk"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_scheduler_killed_in_a_step_is_missed_by_nobody(
+    folder: Path, film: Path, gate: Gate, step: ChunkStep
+) -> None:
+    gate.shut(MARKS[step])
     with fleet_with(folder, gate) as fleet:
         fleet.start_node("one")
         job = submit(fleet, film)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from tests_support.aftermath import check_aftermath
 from tests_support.fleet_process import FleetProcesses, wait_for
@@ -96,6 +98,25 @@ def test_a_node_is_killed_while_it_replaces_and_another_goes_on(replacing: Fleet
     del replacing.nodes["a"]
     replacing.start_node("b")
     check_replaced(replacing.wait_status(job, "completed", "failed"), film, before)
+    check_aftermath(replacing, replacing.accepted)
+
+
+@pytest.mark.parametrize("step", [ReplaceStep.WRITING, ReplaceStep.KEPT, ReplaceStep.PLACED, ReplaceStep.DONE])
+def test_the_scheduler_is_killed_while_a_result_takes_its_place(
+    replacing: FleetProcesses, film: Path, step: ReplaceStep
+) -> None:
+    before = digest(film)
+    node = start_dying_node(replacing, "a", f"stop@{step}")
+    job = submit(replacing, film)
+    status = psutil.Process(node.pid).status
+    wait_for(lambda: status() == psutil.STATUS_STOPPED, f"the node to come to {step}")
+    replacing.kill_scheduler()
+    assert before in {digest(path) for path in film.parent.rglob("film.mkv")}
+    os.kill(node.pid, signal.SIGCONT)
+    replacing.start_scheduler()
+
+    check_replaced(replacing.wait_status(job, "completed", "failed"), film, before)
+    assert node.poll() is None
     check_aftermath(replacing, replacing.accepted)
 
 

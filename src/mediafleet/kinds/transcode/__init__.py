@@ -5,7 +5,7 @@
 `running` and `handler` carry it out; `verify` compares the result with its source before it is published.
 
 A long file is shared out among nodes: `index` reads when each picture is shown, `chunks` cuts, `split` and `plan` decide by
-what is free, `chunk_handlers` encode and join, `chunk_checks` hold every picture to the source.
+what is free, `chunk_steps` says what a restart finds, `chunk_handlers` encode and join, `chunk_checks` hold every picture to the source.
 """
 
 from __future__ import annotations

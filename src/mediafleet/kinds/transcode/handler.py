@@ -22,6 +22,7 @@ from mediafleet.kinds.transcode.arguments import (
     shown_command,
 )
 from mediafleet.kinds.transcode.chunk_run import Tools, open_job
+from mediafleet.kinds.transcode.chunk_steps import ChunkStep
 from mediafleet.kinds.transcode.chunks import LEAST_S, NeedsWholeFile
 from mediafleet.kinds.transcode.hardware import Hardware
 from mediafleet.kinds.transcode.inventory import compare
@@ -226,7 +227,7 @@ class FileTask:
         """
         source, info = original
         started = time.monotonic()
-        self.context.report(_ENCODED, stage="verifying")
+        self.context.report(_ENCODED, stage=ChunkStep.CHECK.value)
         # At the same time: one mostly reads and the other mostly computes.
         output, checked = await asyncio.gather(self._inspect(path), self._check(path, plan, info))
         self.seconds["verify_s"] += time.monotonic() - started
@@ -298,7 +299,9 @@ class FileTask:
     async def _check(self, path: Path, plan: OutputPlan, info: MediaInfo) -> Finished:
         def note(position: Position) -> None:
             done = position.fraction(info.duration_s)
-            self.context.report(_ENCODED + done * (0.99 - _ENCODED), stage="verifying", speed=position.speed or None)
+            self.context.report(
+                _ENCODED + done * (0.99 - _ENCODED), stage=ChunkStep.CHECK.value, speed=position.speed or None
+            )
 
         arguments = check_arguments(path, muxer=plan.container.muxer)
         return await FfmpegRun(

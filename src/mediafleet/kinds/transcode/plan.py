@@ -24,6 +24,7 @@ from mediafleet.domain.lifecycle import TaskState
 from mediafleet.domain.plan import Complete, Expand, Fail, FinishedTask, NewTask, Step
 from mediafleet.kinds.transcode.chunk_arguments import ChunkJob, check_chunkable
 from mediafleet.kinds.transcode.chunk_checks import check_borders
+from mediafleet.kinds.transcode.chunk_steps import ChunkStep
 from mediafleet.kinds.transcode.chunks import Chunk, NeedsWholeFile
 from mediafleet.kinds.transcode.containers import CONTAINERS
 from mediafleet.kinds.transcode.hardware_facts import any_hardware
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     from mediafleet.domain.job import Job
     from mediafleet.domain.room import Room
 
-STEP = "transcode"
-CHUNK_STEP, SOUND_STEP, JOIN_STEP = "chunk", "sound", "join"
+STEP = ChunkStep.SURVEY.value
+CHUNK_STEP, SOUND_STEP, JOIN_STEP = (step.value for step in (ChunkStep.CHUNK, ChunkStep.SOUND, ChunkStep.JOIN))
 WHOLE = "whole"
 """The task that encodes the whole file after another has looked into it."""
 _CHUNK_NAME = re.compile(r"chunk-(\d+)-(\d+)")
