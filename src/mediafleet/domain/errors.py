@@ -168,9 +168,9 @@ class CapabilityMissing(Unavailable):
 
     code = "capability-missing"
 
-    def __init__(self, capability: str) -> None:
+    def __init__(self, capability: str, sentence: str = "") -> None:
         # As detail too: it is what the scheduler withholds from the executor for a while.
-        super().__init__(f"This node cannot provide {capability!r} at present.", detail=capability)
+        super().__init__(sentence or f"This node cannot provide {capability!r} at present.", detail=capability)
         self.capability = capability
 
 

@@ -1,4 +1,7 @@
-"""Speech engines behind one seam: recognition, translation, synthesis, voice activity.
+"""Speech engines: each is an adapter on a library, a program or a service, found through `mediafleet.engines`."""
 
-Empty until its own capability is built; the layer stands so that the import rules already hold it.
-"""
+from mediafleet.engines.adapter import Adapter, Engine, load_engine
+from mediafleet.engines.offer import Endpoint, Need, Offer, Role, Where
+from mediafleet.engines.registry import EngineRegistry
+
+__all__ = ["Adapter", "Endpoint", "Engine", "EngineRegistry", "Need", "Offer", "Role", "Where", "load_engine"]

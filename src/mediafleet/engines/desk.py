@@ -1,0 +1,98 @@
+"""Turns requests into calls of one engine; knows nothing of pipes and processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from mediafleet.domain.errors import InvalidRequest, TransientFailure
+from mediafleet.engines.audio import unpack_audio
+from mediafleet.engines.recognition import RecognitionStream, StreamingRecognizer
+from mediafleet.engines.voice_activity import find_speech
+from mediafleet.engines.wire import (
+    Drop,
+    Feed,
+    FindSpeech,
+    Finish,
+    Follow,
+    Recognize,
+    Repair,
+    Request,
+    Synthesize,
+    Translate,
+)
+
+
+class Desk:
+    """One engine and the utterances that it follows. Owned by the process of the engine."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self._streams: dict[int, RecognitionStream] = {}
+        self._answers: dict[type, Callable[[Any], object]] = {
+            FindSpeech: lambda ask: find_speech(self._engine, unpack_audio(ask.audio), rule=ask.rule),
+            Recognize: lambda ask: self._engine.recognize(
+                unpack_audio(ask.audio), language=ask.language, hint=ask.hint
+            ),
+            Follow: self._follow,
+            Feed: lambda ask: self._stream(ask.stream).feed(unpack_audio(ask.audio)),
+            Finish: self._finish,
+            Drop: self._drop,
+            Repair: lambda ask: self._engine.repair(ask.words, language=ask.language),
+            Translate: lambda ask: self._engine.translate(ask.sentences, ask.brief),
+        }
+
+    @property
+    def facts(self) -> object:
+        """What the engine says of itself; None where it says nothing."""
+        return getattr(self._engine, "facts", None)
+
+    def answer(self, request: Request) -> object:
+        """Return the answer to a request that has one.
+
+        Raises:
+            InvalidRequest: This engine has another role.
+            MediafleetError: As the engine's protocol says.
+        """
+        call = self._answers.get(type(request))
+        if call is None:
+            raise InvalidRequest(f"An engine is not asked for {type(request).__name__} here.")
+        try:
+            return call(request)
+        except AttributeError as error:
+            if error.obj is not self._engine:
+                raise
+            raise InvalidRequest(f"This engine does not do {type(request).__name__}.") from error
+
+    def answer_in_parts(self, request: Synthesize) -> Iterator[object]:
+        """Yield what is made, piece by piece."""
+        pieces: Iterable[object] = self._engine.synthesize(request.text, request.voice)
+        yield from pieces
+
+    def close(self) -> None:
+        """Let all utterances and the engine go."""
+        for stream in self._streams.values():
+            stream.close()
+        self._streams.clear()
+        self._engine.close()
+
+    def _follow(self, ask: Follow) -> None:
+        if not isinstance(self._engine, StreamingRecognizer):
+            raise InvalidRequest("This engine recognizes whole audio only; it cannot follow speech.")
+        self._drop(Drop(ask.stream))
+        self._streams[ask.stream] = self._engine.follow(language=ask.language)
+
+    def _stream(self, number: int) -> RecognitionStream:
+        if stream := self._streams.get(number):
+            return stream
+        # The process has been started anew since; what was fed to the one before is gone.
+        raise TransientFailure("The engine has lost this utterance; begin it again.")
+
+    def _finish(self, ask: Finish) -> object:
+        result = self._stream(ask.stream).finish()
+        del self._streams[ask.stream]
+        return result
+
+    def _drop(self, ask: Drop) -> None:
+        if stream := self._streams.pop(ask.stream, None):
+            stream.close()

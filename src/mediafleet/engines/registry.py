@@ -1,0 +1,98 @@
+"""Finds the installed engines, and says what to install where one is missing."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from mediafleet.domain.errors import CapabilityMissing, ConfigError, NotFound
+from mediafleet.engines.adapter import Adapter
+from mediafleet.engines.offer import Need, Offer, Role, Where
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+GROUP = "mediafleet.engines"
+
+
+class EngineRegistry:
+    """The adapters that this process knows, and what they could load here."""
+
+    def __init__(self, adapters: Iterable[Adapter], where: Where | None = None) -> None:
+        self._adapters = {adapter.name: adapter for adapter in adapters}
+        self._where = where or Where()
+
+    @classmethod
+    def installed(cls, where: Where | None = None) -> EngineRegistry:
+        """Take every adapter that an installed package offers; no library is imported.
+
+        Raises:
+            ConfigError: An entry point does not load or is no `Adapter`, or two are called alike.
+        """
+        found: dict[str, Adapter] = {}
+        for point in entry_points(group=GROUP):
+            adapter = _load(point)
+            if found.setdefault(adapter.name, adapter) is not adapter:
+                raise ConfigError(f"Two packages offer the engine {adapter.name!r} ({point.value}); uninstall one.")
+        return cls(found.values(), where)
+
+    def get(self, name: str) -> Adapter:
+        """Return the adapter of that name.
+
+        Raises:
+            NotFound: None is installed.
+        """
+        if adapter := self._adapters.get(name):
+            return adapter
+        raise NotFound(f"There is no engine {name!r}; installed are {', '.join(sorted(self._adapters))}.")
+
+    def offers(self, role: Role | None = None) -> list[Offer]:
+        """Return what could be loaded here, the best first; with a role, only what has it."""
+        adapters = [adapter for adapter in self._adapters.values() if role is None or adapter.role is role]
+        ranked = sorted(adapters, key=lambda adapter: (-adapter.rank, adapter.name))
+        return [offer for adapter in ranked for offer in adapter.scout(self._where)]
+
+    def find(self, need: Need, *, adapter: str = "") -> Offer:
+        """Return the best that could do what is needed.
+
+        Args:
+            need: The step.
+            adapter: Name of the only one to consider; any where empty.
+
+        Raises:
+            CapabilityMissing: None could; the sentence says what to install. Raised before any work.
+        """
+        for offer in self.offers(need.role):
+            if offer.covers(need) and adapter in {"", offer.adapter}:
+                return offer
+        raise CapabilityMissing(_capability(need), self.explain(need, adapter=adapter))
+
+    def explain(self, need: Need, *, adapter: str = "") -> str:
+        """Return in one sentence which engine does what is needed, or what to install for it."""
+        for offer in self.offers(need.role):
+            if offer.covers(need) and adapter in {"", offer.adapter}:
+                return f"{offer.adapter} can {need}{f' ({offer.model})' if offer.model else ''}."
+        ranked = sorted(self._adapters.values(), key=lambda one: (-one.rank, one.name))
+        advice = [
+            text for one in ranked if one.role is need.role and adapter in {"", one.name} and (text := one.advise(need))
+        ]
+        who = f"{adapter} cannot" if adapter else "Nothing that is installed here can"
+        return f"{who} {need}: {'; or '.join(advice) or 'no known engine does'}."
+
+
+def _capability(need: Need) -> str:
+    if need.role is Role.TRANSLATE:
+        return f"mt:{need.pair}"
+    if need.role is Role.SYNTHESIZE:
+        return f"tts:{need.language or 'any'}"
+    return f"lang:{need.language or 'any'}" if need.role is Role.RECOGNIZE else f"{need.role}:any"
+
+
+def _load(point: Any) -> Adapter:
+    try:
+        adapter = point.load()
+    except Exception as error:
+        raise ConfigError(f"The engine {point.name!r} ({point.value}) could not be loaded: {error}.") from error
+    if not isinstance(adapter, Adapter):
+        raise ConfigError(f"The entry point {point.name!r} ({point.value}) is no mediafleet.engines.Adapter.")
+    return adapter

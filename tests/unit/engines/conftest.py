@@ -1,0 +1,33 @@
+"""Sound for the tests of engines: what an engine must hear, and where it must hear nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from mediafleet.engines.audio import RATE_HZ, Audio
+
+
+@pytest.fixture(scope="session")
+def sentence(shared_media: Path) -> Audio:
+    """A read sentence of three seconds: "he was not an ill disposed young man"."""
+    path = shared_media / "speech" / "en_austen_0880.wav"
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
+    with av.open(str(path)) as container:
+        frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]
+    return np.concatenate([frame.to_ndarray()[0] for frame in [*frames, *resampler.resample(None)]])
+
+
+@pytest.fixture(scope="session")
+def phrase(sentence: Audio) -> Audio:
+    """Its first words, for tests that recognize several times."""
+    return sentence[: RATE_HZ * 3 // 2]
+
+
+@pytest.fixture(scope="session")
+def silence() -> Audio:
+    """Two seconds of it."""
+    return np.zeros(2 * RATE_HZ, dtype=np.float32)

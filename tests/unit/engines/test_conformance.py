@@ -1,0 +1,173 @@
+"""What every engine keeps to, whatever library is behind it; runs over all that are installed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mediafleet.domain.capability import check_capabilities
+from mediafleet.domain.errors import InvalidRequest
+from mediafleet.engines import EngineRegistry, Offer, Role, load_engine
+from mediafleet.engines.audio import RATE_HZ, Audio
+from mediafleet.engines.recognition import Recognition, Recognizer, StreamingRecognizer
+from mediafleet.engines.voice_activity import VoiceActivity, find_speech
+
+REGISTRY = EngineRegistry.installed()
+
+
+def offered(role: Role) -> list[Any]:
+    """Return what is installed here, as parameters; one that is skipped where there is nothing."""
+    found = [pytest.param(offer, id=f"{offer.adapter}-{offer.model}".rstrip("-")) for offer in REGISTRY.offers(role)]
+    return found or [pytest.param(None, marks=pytest.mark.skip(reason=f"no engine for {role} is installed"))]
+
+
+@pytest.fixture(scope="module")
+def engine(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The engine of the parameter, loaded once."""
+    loaded = load_engine(REGISTRY.get(request.param.adapter), request.param)
+    yield loaded
+    loaded.close()
+    loaded.close()
+
+
+voice_activities = pytest.mark.parametrize("engine", offered(Role.VOICE_ACTIVITY), indirect=True)
+recognizers = pytest.mark.parametrize("engine", offered(Role.RECOGNIZE), indirect=True)
+wrong_audio = pytest.mark.parametrize(
+    "audio",
+    [np.zeros((100, 2), dtype=np.float32), np.zeros(100, dtype=np.int16), np.full(100, np.nan, dtype=np.float32)],
+    ids=["stereo", "integers", "no-numbers"],
+)
+
+
+@pytest.mark.parametrize("offer", REGISTRY.offers(), ids=lambda offer: offer.adapter)
+def test_capabilities_are_ones_that_a_node_can_have(offer: Offer) -> None:
+    assert check_capabilities(offer.capabilities) == offer.capabilities
+
+
+@voice_activities
+def test_speech_is_heard_where_it_is_and_silence_is_none(
+    engine: VoiceActivity, sentence: Audio, silence: Audio
+) -> None:
+    spans = find_speech(engine, np.concatenate([silence, sentence, silence]))
+    assert spans
+    assert spans[0].start_s == pytest.approx(2.0, abs=0.5)
+    assert spans[-1].end_s == pytest.approx(2.0 + len(sentence) / RATE_HZ, abs=0.6)
+    assert find_speech(engine, silence) == ()
+    assert find_speech(engine, silence[:0]) == ()
+
+
+@voice_activities
+def test_speech_is_heard_alike_in_pieces_of_any_size(engine: VoiceActivity, sentence: Audio) -> None:
+    whole = list(engine.listen().feed(sentence))
+    stream = engine.listen()
+    pieces = [chance for start in range(0, len(sentence), 777) for chance in stream.feed(sentence[start : start + 777])]
+    assert pieces == pytest.approx(whole)
+    assert len(whole) == len(sentence) // engine.frame_samples
+    assert all(0 <= chance <= 1 for chance in whole)
+
+
+@voice_activities
+def test_one_listening_does_not_disturb_another(engine: VoiceActivity, sentence: Audio, silence: Audio) -> None:
+    alone = list(engine.listen().feed(sentence))
+    first, other = engine.listen(), engine.listen()
+    half = len(sentence) // 2
+    beside = list(first.feed(sentence[:half]))
+    other.feed(silence)
+    assert [*beside, *first.feed(sentence[half:])] == pytest.approx(alone)
+
+
+@voice_activities
+@wrong_audio
+def test_audio_of_another_shape_is_no_speech(engine: VoiceActivity, audio: Audio) -> None:
+    with pytest.raises(InvalidRequest):
+        engine.listen().feed(audio)
+
+
+@recognizers
+def test_words_have_times_in_order_and_confidence(engine: Recognizer, sentence: Audio) -> None:
+    result = engine.recognize(sentence, language=a_language(engine))
+    check_words(result, seconds=len(sentence) / RATE_HZ)
+    assert result.words
+    assert result.is_drafty == engine.facts.is_drafty
+    assert result.language == a_language(engine)
+
+
+@recognizers
+def test_a_result_does_not_depend_on_what_was_recognized_before(
+    engine: Recognizer, phrase: Audio, silence: Audio
+) -> None:
+    first = engine.recognize(phrase)
+    engine.recognize(silence)
+    engine.recognize(phrase[:RATE_HZ])
+    assert engine.recognize(phrase).text == first.text
+
+
+@recognizers
+def test_nothing_is_heard_where_nobody_speaks(engine: Recognizer, silence: Audio) -> None:
+    assert engine.recognize(silence).words == ()
+    assert engine.recognize(silence[:0]).words == ()
+    assert engine.recognize(silence[:100]).words == ()
+
+
+@recognizers
+@wrong_audio
+def test_audio_of_another_shape_is_not_recognized(engine: Recognizer, audio: Audio) -> None:
+    with pytest.raises(InvalidRequest):
+        engine.recognize(audio)
+
+
+@recognizers
+def test_a_language_that_an_engine_does_not_know_is_refused(engine: Recognizer, sentence: Audio) -> None:
+    if not engine.facts.languages:
+        pytest.skip("this engine has no list of languages")
+    with pytest.raises(InvalidRequest, match="xx"):
+        engine.recognize(sentence, language="xx")
+
+
+@recognizers
+def test_speech_that_is_followed_ends_as_what_is_recognized_whole(engine: Recognizer, phrase: Audio) -> None:
+    if not isinstance(engine, StreamingRecognizer):
+        pytest.skip("this engine recognizes whole audio only")
+    stream = engine.follow(language=a_language(engine))
+    guesses = [stream.feed(phrase[start : start + 3_200]) for start in range(0, len(phrase), 3_200)]
+    check_words(guesses[-1], seconds=len(phrase) / RATE_HZ)
+    assert guesses[-1].words
+    assert stream.finish().text == engine.recognize(phrase).text
+    stream.close()
+
+
+@recognizers
+def test_several_speakers_are_followed_at_once(engine: Recognizer, phrase: Audio, silence: Audio) -> None:
+    if not isinstance(engine, StreamingRecognizer):
+        pytest.skip("this engine recognizes whole audio only")
+    one, other = engine.follow(), engine.follow()
+    one.feed(phrase[:RATE_HZ])
+    other.feed(silence)
+    assert other.finish().words == ()
+    assert one.finish().text == engine.recognize(phrase[:RATE_HZ]).text
+
+
+@recognizers
+def test_an_utterance_that_nobody_finishes_does_no_harm(engine: Recognizer, phrase: Audio) -> None:
+    if not isinstance(engine, StreamingRecognizer):
+        pytest.skip("this engine recognizes whole audio only")
+    stream = engine.follow()
+    stream.feed(phrase[:RATE_HZ])
+    stream.close()
+    stream.close()
+    assert engine.recognize(phrase[:RATE_HZ]).words
+
+
+def a_language(engine: Recognizer) -> str:
+    return "en" if "en" in engine.facts.languages or not engine.facts.languages else engine.facts.languages[0]
+
+
+def check_words(result: Recognition, *, seconds: float) -> None:
+    edges = [edge for word in result.words for edge in (word.start_s, word.end_s)]
+    assert edges == sorted(edges)
+    assert not edges or (edges[0] >= 0 and edges[-1] <= seconds + 0.05)
+    assert all(word.text and word.text == word.text.strip() for word in result.words)
+    assert all(0 <= word.confidence <= 1 for word in result.words)
