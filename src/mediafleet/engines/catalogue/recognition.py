@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mediafleet.engines.adapter import Adapter, find_package, is_installed
+from mediafleet.engines.catalogue._endpoints import advise_endpoint, scout_endpoints
 from mediafleet.engines.offer import Need, Offer, Role, Where
 
 if TYPE_CHECKING:
@@ -32,4 +33,12 @@ POCKETSPHINX = Adapter(
     scout=_scout_pocketsphinx,
     load="mediafleet.engines.adapters.pocketsphinx:load",
     advise=_advise_pocketsphinx,
+)
+OPENAI_RECOGNIZE = Adapter(
+    name="openai-recognize",
+    role=Role.RECOGNIZE,
+    rank=60,
+    scout=lambda where: scout_endpoints(where, Role.RECOGNIZE, "openai-recognize"),
+    load="mediafleet.engines.adapters.openai_recognizer:load",
+    advise=lambda _need: advise_endpoint("/audio/transcriptions"),
 )

@@ -1,0 +1,59 @@
+"""What translates, and where it is found."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mediafleet.engines.adapter import Adapter
+from mediafleet.engines.apertium_modes import read_mode, short_code, three_letters
+from mediafleet.engines.catalogue._endpoints import advise_endpoint, scout_endpoints
+from mediafleet.engines.offer import Need, Offer, Role, Where
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def _scout_apertium(where: Where) -> Iterable[Offer]:
+    found: dict[str, Offer] = {}
+    for folder in map(Path, where.apertium_modes):
+        for path in sorted(folder.glob("*.mode")) if folder.is_dir() else ():
+            source, _, target = path.stem.partition("-")
+            # `spa-eng_US` is a variant of a pair that is there without it.
+            if not target or "_" in path.stem or not _is_complete(path):
+                continue
+            pair = f"{short_code(source)}>{short_code(target)}"
+            found.setdefault(pair, Offer("apertium", Role.TRANSLATE, str(path), path.stem, pairs=(pair,)))
+    return found.values()
+
+
+def _is_complete(path: Path) -> bool:
+    commands = read_mode(path.read_text(encoding="utf-8"))
+    return bool(commands) and all(shutil.which(command[0]) for command in commands)
+
+
+def _advise_apertium(need: Need) -> str:
+    # Packages are named for both languages in the order of the alphabet.
+    first, second = sorted([three_letters(need.language), three_letters(need.target)])
+    if not first or not second:
+        return ""
+    return f"install Apertium, where it has this pair (apt-get install apertium apertium-{first}-{second})"
+
+
+APERTIUM = Adapter(
+    name="apertium",
+    role=Role.TRANSLATE,
+    rank=10,
+    scout=_scout_apertium,
+    load="mediafleet.engines.adapters.apertium:load",
+    advise=_advise_apertium,
+)
+OPENAI_TRANSLATE = Adapter(
+    name="openai-translate",
+    role=Role.TRANSLATE,
+    rank=60,
+    scout=lambda where: scout_endpoints(where, Role.TRANSLATE, "openai-translate"),
+    load="mediafleet.engines.adapters.openai_translator:load",
+    advise=lambda _need: advise_endpoint("/chat/completions"),
+)
