@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,7 +13,10 @@ from mediafleet.domain.capability import check_capabilities
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.engines import EngineRegistry, Offer, Role, load_engine
 from mediafleet.engines.audio import RATE_HZ, Audio
-from mediafleet.engines.recognition import Recognition, Recognizer, StreamingRecognizer
+from mediafleet.engines.recognition import Recognition, Recognizer, StreamingRecognizer, Word
+from mediafleet.engines.repair import Repairer
+from mediafleet.engines.synthesis import Synthesizer, Voice
+from mediafleet.engines.translation import Brief, Translator
 from mediafleet.engines.voice_activity import VoiceActivity, find_speech
 
 REGISTRY = EngineRegistry.installed()
@@ -35,6 +39,9 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 voice_activities = pytest.mark.parametrize("engine", offered(Role.VOICE_ACTIVITY), indirect=True)
 recognizers = pytest.mark.parametrize("engine", offered(Role.RECOGNIZE), indirect=True)
+translators = pytest.mark.parametrize("engine", offered(Role.TRANSLATE), indirect=True)
+synthesizers = pytest.mark.parametrize("engine", offered(Role.SYNTHESIZE), indirect=True)
+repairers = pytest.mark.parametrize("engine", offered(Role.REPAIR), indirect=True)
 wrong_audio = pytest.mark.parametrize(
     "audio",
     [np.zeros((100, 2), dtype=np.float32), np.zeros(100, dtype=np.int16), np.full(100, np.nan, dtype=np.float32)],
@@ -171,3 +178,51 @@ def check_words(result: Recognition, *, seconds: float) -> None:
     assert not edges or (edges[0] >= 0 and edges[-1] <= seconds + 0.05)
     assert all(word.text and word.text == word.text.strip() for word in result.words)
     assert all(0 <= word.confidence <= 1 for word in result.words)
+
+
+@translators
+def test_as_many_sentences_come_out_as_went_in(engine: Translator) -> None:
+    source, target = engine.facts.pairs[0].split(">")
+    sentences = ["The house is red.", "", "  ", "A dog\nruns", "5 < 6 [b] {c} ^d/e$ \\ @"]
+    translated = engine.translate(sentences, Brief(source, target))
+    assert [bool(text) for text in translated] == [True, False, False, True, True]
+    assert all(text == " ".join(text.split()) for text in translated)
+    assert engine.translate(sentences, Brief(source, target)) == translated
+    assert engine.translate([], Brief(source, target)) == ()
+
+
+@translators
+def test_a_pair_that_an_engine_does_not_know_is_refused(engine: Translator) -> None:
+    with pytest.raises(InvalidRequest, match="xx>yy"):
+        engine.translate(["one"], Brief("xx", "yy"))
+
+
+@synthesizers
+def test_a_text_becomes_sound_of_one_rate(engine: Synthesizer) -> None:
+    voice = Voice(engine.facts.languages[0])
+    pieces = list(engine.synthesize("one two three", voice))
+    assert {piece.rate_hz for piece in pieces} == {pieces[0].rate_hz}
+    assert all(piece.pcm and len(piece.pcm) % 2 == 0 for piece in pieces)
+    assert any(any(piece.pcm) for piece in pieces)
+    slow = engine.synthesize("one two three", msgspec.structs.replace(voice, speed=0.5))
+    assert sum(piece.seconds for piece in slow) > sum(piece.seconds for piece in pieces)
+
+
+@synthesizers
+def test_nothing_is_said_for_a_text_without_words(engine: Synthesizer) -> None:
+    assert list(engine.synthesize(" … \n", Voice(engine.facts.languages[0]))) == []
+
+
+@synthesizers
+def test_a_language_that_nobody_speaks_is_refused(engine: Synthesizer) -> None:
+    with pytest.raises(InvalidRequest, match="xx"):
+        list(engine.synthesize("one", Voice("xx")))
+
+
+@repairers
+def test_each_word_is_written_once(engine: Repairer) -> None:
+    words = [Word("he", 0.0, 0.2), Word("dont", 0.2, 0.5), Word("know", 2.0, 2.4)]
+    written = engine.repair(words, language="en")
+    assert len(written) == len(words)
+    assert all(text and text == text.strip() for text in written)
+    assert engine.repair([], language="en") == ()

@@ -2,10 +2,58 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
 from mediafleet.engines.adapter import Adapter
 from mediafleet.engines.catalogue._endpoints import advise_endpoint, scout_endpoints
-from mediafleet.engines.offer import Role
+from mediafleet.engines.offer import Need, Offer, Role, Where
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_ESPEAK_NAMES = {"zh": "cmn", "no": "nb"}
+"""ISO 639-1 to what espeak-ng calls the language, where that differs."""
+
+
+def espeak_name(language: str) -> str:
+    """Return what espeak-ng calls a language."""
+    return _ESPEAK_NAMES.get(language, language)
+
+
+def _scout_espeak(_where: Where) -> Iterable[Offer]:
+    program = shutil.which("espeak-ng")
+    if program and (languages := _espeak_languages(program)):
+        yield Offer("espeak-ng", Role.SYNTHESIZE, program, languages=languages)
+
+
+@lru_cache(maxsize=4)
+def _espeak_languages(program: str) -> tuple[str, ...]:
+    """Return the ISO 639-1 codes that a program speaks; none where it does not work."""
+    try:
+        ran = subprocess.run([program, "--voices"], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    # The second column, as `en-gb-scotland`, after a line of headings.
+    names = {line.split()[1].partition("-")[0] for line in ran.stdout.splitlines()[1:] if len(line.split()) > 1}
+    found = names | {short for short, name in _ESPEAK_NAMES.items() if name in names}
+    return tuple(sorted(name for name in found if len(name) == 2))  # noqa: PLR2004 - what has two letters is ISO 639-1
+
+
+def _advise_espeak(_need: Need) -> str:
+    return "install espeak-ng (apt-get install espeak-ng)"
+
+
+ESPEAK = Adapter(
+    name="espeak-ng",
+    role=Role.SYNTHESIZE,
+    rank=0,
+    scout=_scout_espeak,
+    load="mediafleet.engines.adapters.espeak:load",
+    advise=_advise_espeak,
+)
 OPENAI_SYNTHESIZE = Adapter(
     name="openai-synthesize",
     role=Role.SYNTHESIZE,

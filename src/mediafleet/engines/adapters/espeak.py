@@ -1,0 +1,65 @@
+"""espeak-ng as a program: it is licensed so that it may be called but not linked, and speaks more than a hundred languages."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mediafleet.domain.errors import InvalidRequest, TaskFailed, TransientFailure
+from mediafleet.engines.audio import Sound
+from mediafleet.engines.catalogue.synthesis import espeak_name
+from mediafleet.engines.synthesis import SynthesizerFacts, Voice, check_voice
+
+if TYPE_CHECKING:
+    from mediafleet.engines.offer import Offer
+
+_WORDS_A_MINUTE = 170
+_LONGEST_S = 60.0
+"""For a text; it makes a sentence in some milliseconds."""
+_HEADER_BYTES = 44
+"""Of the WAV that it writes; the lengths in it are not true, since it cannot know them when it begins."""
+_PIECE_BYTES = 16_384
+
+
+class EspeakEngine:
+    """The program; each text starts it once."""
+
+    def __init__(self, program: str, languages: tuple[str, ...]) -> None:
+        self._program = program
+        self.facts = SynthesizerFacts(languages)
+
+    def synthesize(self, text: str, voice: Voice) -> Iterator[Sound]:
+        """Speak a text."""
+        check_voice(self.facts, voice)
+        if voice.name.startswith("-"):
+            raise InvalidRequest(f"{voice.name!r} is no voice of espeak-ng.")
+        if not any(letter.isalnum() for letter in text):
+            return
+        name = voice.name or espeak_name(voice.language)
+        speed = str(round(_WORDS_A_MINUTE * voice.speed))
+        try:
+            ran = subprocess.run(
+                [self._program, "--stdin", "--stdout", "-b", "1", "-v", name, "-s", speed],
+                input=text.encode(),
+                capture_output=True,
+                timeout=_LONGEST_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise TransientFailure("espeak-ng did not come to an end.") from error
+        wav = ran.stdout
+        if ran.returncode or wav[:4] != b"RIFF" or len(wav) < _HEADER_BYTES:
+            said = ran.stderr.decode(errors="replace").strip()
+            raise TaskFailed(f"espeak-ng did not speak with the voice {name!r}: {said[:200]}", detail=said)
+        rate_hz = int.from_bytes(wav[24:28], "little")
+        for start in range(_HEADER_BYTES, len(wav), _PIECE_BYTES):
+            yield Sound(rate_hz, wav[start : start + _PIECE_BYTES])
+
+    def close(self) -> None:
+        """Do nothing: nothing runs between texts."""
+
+
+def load(offer: Offer) -> EspeakEngine:
+    """Take the program that was offered."""
+    return EspeakEngine(offer.place, offer.languages)
