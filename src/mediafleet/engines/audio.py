@@ -15,6 +15,7 @@ Audio: TypeAlias = NDArray[np.float32]
 
 RATE_HZ = 16_000
 """Samples a second of all sound that engines take."""
+_SILENT = 0.001
 _FULL_SCALE = 32_768
 """The largest magnitude of 16-bit samples."""
 
@@ -44,6 +45,11 @@ def check_audio(audio: Audio) -> Audio:
     if not np.isfinite(audio).all():
         raise InvalidRequest("This audio has samples that are no numbers.")
     return audio
+
+
+def is_silent(audio: Audio) -> bool:
+    """Tell whether audio is never louder than -60 dB of full scale: in that, recognizers hear words that are not there."""
+    return bool(np.abs(audio).max(initial=0.0) < _SILENT)
 
 
 def to_pcm(audio: Audio) -> bytes:

@@ -44,8 +44,8 @@ class Desk:
 
     @property
     def facts(self) -> object:
-        """What the engine says of itself; None where it says nothing."""
-        return getattr(self._engine, "facts", None)
+        """What the engine says of itself; an empty map where it says nothing."""
+        return getattr(self._engine, "facts", {})
 
     def answer(self, request: Request) -> object:
         """Return the answer to a request that has one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -156,3 +157,15 @@ def share_time(text: str, *, start_s: float, end_s: float) -> tuple[Word, ...]:
         done += len(part)
         words.append(Word(part, first, start_s + (end_s - start_s) * done / total))
     return tuple(words)
+
+
+def put_in_order(words: Iterable[Word], *, seconds: float) -> tuple[Word, ...]:
+    """Return words with times that neither go back nor leave audio of so many seconds; engines are not always exact."""
+    tidy: list[Word] = []
+    floor = 0.0
+    for word in words:
+        start = min(max(word.start_s, floor), seconds)
+        end = min(max(word.end_s, start), seconds)
+        tidy.append(Word(word.text, start, end, word.confidence))
+        floor = end
+    return tuple(tidy)

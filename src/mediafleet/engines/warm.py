@@ -62,7 +62,7 @@ class WarmEngine:
         self._free_gpu_bytes = free_gpu_bytes
         self._turn = asyncio.Lock()
         self._process: HostedProcess | None = None
-        self._facts = msgspec.Raw(msgspec.msgpack.encode(None))
+        self._facts = msgspec.Raw(msgspec.msgpack.encode({}))
         self._timer: asyncio.TimerHandle | None = None
         self._unloading: asyncio.Task[None] | None = None
 
@@ -230,11 +230,11 @@ class WarmEngines:
             engine = self.get(offer)
             was_loaded = engine.pid is not None
             try:
-                await engine.load(object)
+                facts = await engine.load(_Known)
             except MediafleetError as error:
                 faults[" ".join(filter(None, [offer.adapter, offer.model]))] = error.message
                 continue
-            capabilities.update(offer.capabilities)
+            capabilities.update(_name_languages(offer, facts).capabilities)
             if not was_loaded:
                 await engine.close()
         return Proof(tuple(sorted(capabilities)), faults)
@@ -252,6 +252,19 @@ class Proof:
     """Sorted."""
     faults: Mapping[str, str]
     """Engine and model, and in one sentence why it does not load."""
+
+
+class _Known(msgspec.Struct):
+    """What all facts that name languages have in common."""
+
+    languages: tuple[str, ...] = ()
+
+
+def _name_languages(offer: Offer, facts: _Known) -> Offer:
+    """Return an offer with the languages that the loaded engine names, where nobody knew them before."""
+    if offer.languages or not facts.languages:
+        return offer
+    return msgspec.structs.replace(offer, languages=facts.languages)
 
 
 def _value(reply: Answer) -> msgspec.Raw:

@@ -30,7 +30,7 @@ MOST_BYTES = 512 << 20
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):
-    """The first request: which engine this process is for. Answered by the engine's facts, or None where it has none."""
+    """The first request: which engine this process is for. Answered by the engine's facts, or an empty map where it has none."""
 
     offer: Offer
     memory_bytes: int = 0

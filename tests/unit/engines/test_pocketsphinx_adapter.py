@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip("pocketsphinx", reason="this Python has no wheel of PocketSphinx")
 
 from mediafleet.engines import EngineRegistry, Need, Role
-from mediafleet.engines.adapters.pocketsphinx import PocketSphinxEngine, is_silent, load
+from mediafleet.engines.adapters.pocketsphinx import PocketSphinxEngine, load
 from mediafleet.engines.audio import Audio
 
 
@@ -53,9 +52,3 @@ def test_pronunciations_and_pauses_are_no_words(engine: PocketSphinxEngine, sent
     texts = [word.text for word in engine.recognize(sentence).words]
     assert texts[:2] == ["he", "was"]
     assert not [text for text in texts if set(text) & set("<>[]()0123456789")]
-
-
-@pytest.mark.parametrize(("peak", "is_so"), [(0, True), (32, True), (33, False), (-32_768, False)])
-def test_what_is_never_louder_than_a_whisper_is_silent(peak: int, *, is_so: bool) -> None:
-    assert is_silent(np.array([0, peak, 0], dtype="<i2").tobytes()) is is_so
-    assert is_silent(b"")

@@ -9,19 +9,22 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from types import NoneType
 
 import numpy as np
 import psutil
 import pytest
 
 from mediafleet.domain.errors import CapabilityMissing, InvalidRequest, TaskFailed, TransientFailure
-from mediafleet.engines.audio import Sound, pack_audio
+from mediafleet.engines import EngineRegistry, Need
+from mediafleet.engines.audio import Audio, Sound, pack_audio
 from mediafleet.engines.offer import Offer, Role
 from mediafleet.engines.recognition import Recognition, RecognizerFacts
 from mediafleet.engines.synthesis import Voice
 from mediafleet.engines.translation import Brief
+from mediafleet.engines.voice_activity import Span
 from mediafleet.engines.warm import WarmEngine, WarmEngines, WarmLimits
-from mediafleet.engines.wire import Recognize, Synthesize, Translate
+from mediafleet.engines.wire import Drop, Feed, FindSpeech, Finish, Follow, Recognize, Synthesize, Translate
 
 EARS = Offer("toy", Role.RECOGNIZE, model="small", languages=("eo",))
 MOUTH = Offer("toy-voice", Role.SYNTHESIZE, languages=("eo",))
@@ -221,3 +224,30 @@ async def test_one_engine_is_loaded_once_for_all_who_need_it() -> None:
         pid = engines.get(EARS).pid
         assert (await engines.prove([EARS])).capabilities == ("asr:toy", "lang:eo")
         assert engines.get(EARS).pid == pid
+
+
+async def test_voice_activity_has_nothing_to_say_of_itself_and_is_proved_all_the_same() -> None:
+    found = EngineRegistry.installed().offers(Role.VOICE_ACTIVITY)
+    async with WarmEngines() as engines:
+        assert (await engines.prove(found[:1])).capabilities == found[0].capabilities
+        spans = await engines.get(found[0]).ask(FindSpeech(SECOND), list[Span])
+        assert spans == []
+
+
+async def test_speech_is_followed_in_the_process_and_lost_with_it(silence: Audio) -> None:
+    need = Need(Role.RECOGNIZE, "en")
+    try:
+        offer = EngineRegistry.installed().find(need, adapter="pocketsphinx")
+    except CapabilityMissing as error:
+        pytest.skip(error.message)
+    async with WarmEngines() as engines:
+        engine = engines.get(offer)
+        await engine.ask(Follow(1), NoneType)
+        await engine.ask(Feed(1, pack_audio(silence)), Recognition)
+        assert (await engine.ask(Finish(1), Recognition)).words == ()
+        await engine.ask(Follow(2), NoneType)
+        await engine.ask(Drop(2), NoneType)
+        await engine.ask(Follow(3), NoneType)
+        await engine.close()
+        with pytest.raises(TransientFailure, match="lost this utterance"):
+            await engine.ask(Feed(3, SECOND), Recognition)

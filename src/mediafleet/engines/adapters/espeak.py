@@ -1,4 +1,4 @@
-"""espeak-ng as a program: it is licensed so that it may be called but not linked, and speaks more than a hundred languages."""
+"""espeak-ng as a program: it is licensed so that it may be called but not linked, and speaks about a hundred languages."""
 
 from __future__ import annotations
 

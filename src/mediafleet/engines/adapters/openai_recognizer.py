@@ -12,8 +12,16 @@ import msgspec
 
 from mediafleet.domain.errors import TaskFailed
 from mediafleet.engines.adapters._openai import OpenAIClient, endpoint_of
-from mediafleet.engines.audio import RATE_HZ, Audio, check_audio, to_pcm
-from mediafleet.engines.recognition import Recognition, RecognizerFacts, Timing, Word, choose_language, share_time
+from mediafleet.engines.audio import RATE_HZ, Audio, check_audio, is_silent, to_pcm
+from mediafleet.engines.recognition import (
+    Recognition,
+    RecognizerFacts,
+    Timing,
+    Word,
+    choose_language,
+    put_in_order,
+    share_time,
+)
 
 if TYPE_CHECKING:
     from mediafleet.engines.offer import Offer
@@ -98,8 +106,7 @@ class OpenAIRecognizer:
         pcm = to_pcm(check_audio(audio))
         if language and self.facts.languages:
             choose_language(self.facts, language)
-        # Models invent words where there is nothing to hear.
-        if not any(pcm):
+        if is_silent(audio):
             return Recognition((), language or "")
         fields = {
             "model": self._client.endpoint.model,
@@ -145,7 +152,7 @@ def read_transcription(answer: _Transcription, *, seconds: float, language: str 
         timing = Timing.NONE
         words = list(share_time(answer.text, start_s=0.0, end_s=seconds))
     said = (answer.language or "").lower()
-    return Recognition(_in_order(words, seconds), language or _NAMES.get(said, said), timing=timing)
+    return Recognition(put_in_order(words, seconds=seconds), language or _NAMES.get(said, said), timing=timing)
 
 
 def _confidence(segments: Iterable[_Segment], at_s: float) -> float:
@@ -153,18 +160,6 @@ def _confidence(segments: Iterable[_Segment], at_s: float) -> float:
         if segment.start <= at_s < segment.end:
             return min(1.0, math.exp(segment.avg_logprob))
     return 1.0
-
-
-def _in_order(words: Iterable[Word], seconds: float) -> tuple[Word, ...]:
-    """Return the words with times that neither go back nor leave the audio, as some services answer them."""
-    tidy: list[Word] = []
-    floor = 0.0
-    for word in words:
-        start = min(max(word.start_s, floor), seconds)
-        end = min(max(word.end_s, start), seconds)
-        tidy.append(Word(word.text, start, end, word.confidence))
-        floor = end
-    return tuple(tidy)
 
 
 def _as_wav(pcm: bytes) -> bytes:

@@ -11,9 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from mediafleet.engines.audio import RATE_HZ, Audio, check_audio, to_pcm
+from mediafleet.engines.audio import RATE_HZ, Audio, check_audio, from_pcm, is_silent, to_pcm
 from mediafleet.engines.recognition import Recognition, RecognizerFacts, Word, choose_language
 
 if TYPE_CHECKING:
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 _FACTS = RecognizerFacts(("en",), is_drafty=True)
 _LEAST_BYTES = 2 * RATE_HZ // 10
 """Less than 0.1 s is no word, and the decoder fails on less than a frame."""
-_SILENT = 33
-"""Magnitude of 16-bit samples, -60 dB of full scale: in what is never louder the decoder hears words that are not there."""
 _FILLERS = "<["
 """What no word begins with: `<sil>`, `<s>`, `[NOISE]`."""
 
@@ -116,7 +112,7 @@ class PocketSphinxStream:
 
 def decode(decoder: Any, pcm: bytes) -> Recognition:
     """Return the words of a whole utterance, 16-bit samples at 16 kHz."""
-    if len(pcm) < _LEAST_BYTES or is_silent(pcm):
+    if len(pcm) < _LEAST_BYTES or is_silent(from_pcm(pcm)):
         return _as_recognition(())
     decoder.start_utt()
     try:
@@ -124,11 +120,6 @@ def decode(decoder: Any, pcm: bytes) -> Recognition:
     finally:
         decoder.end_utt()
     return _as_recognition(_read_words(decoder))
-
-
-def is_silent(pcm: bytes) -> bool:
-    """Tell whether 16-bit samples are too quiet for anybody to speak in them."""
-    return bool(np.abs(np.frombuffer(pcm, dtype="<i2").astype(np.int32)).max(initial=0) < _SILENT)
 
 
 def _read_words(decoder: Any) -> tuple[Word, ...]:
