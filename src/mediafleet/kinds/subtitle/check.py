@@ -49,7 +49,9 @@ def check_cues(cues: Sequence[Cue], rules: CueRules) -> list[Violation]:
     ]
     for number, (one, other) in enumerate(pairwise(cues), start=1):
         if (gap := other.start_ms - one.end_ms) < rules.gap_ms:
-            found.append(Violation(number, Rule.GAP, f"Cue {number} ends {gap} ms before the next; {rules.gap_ms} are due."))
+            found.append(
+                Violation(number, Rule.GAP, f"Cue {number} ends {gap} ms before the next; {rules.gap_ms} are due.")
+            )
     return sorted(found, key=lambda one: one.cue)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -71,7 +72,9 @@ def test_an_abbreviation_ends_no_sentence() -> None:
 
 def test_chinese_is_written_without_spaces_in_short_lines() -> None:
     rules = rules_for(Preset.NETFLIX, "zh")
-    words = spoken("广州市房地产中介协会分析认为今年的成交量将会继续上升,但是价格不会大幅上涨。", chars_per_s=5, is_spaced=False)
+    words = spoken(
+        "广州市房地产中介协会分析认为今年的成交量将会继续上升,但是价格不会大幅上涨。", chars_per_s=5, is_spaced=False
+    )
     cues = segment(words, rules, language="zh")
     assert check_cues(cues, rules) == []
     assert max(len(line) for cue in cues for line in cue.lines) <= 16
@@ -99,7 +102,10 @@ def test_a_word_that_fits_into_no_line_is_kept_whole_and_told() -> None:
 
 
 def test_frames_of_the_video_make_the_gap() -> None:
-    assert (rules_for(Preset.NETFLIX, "en", fps=Fraction(25)).gap_ms, rules_for(Preset.NETFLIX, "en").gap_ms) == (80, 84)
+    assert (rules_for(Preset.NETFLIX, "en", fps=Fraction(25)).gap_ms, rules_for(Preset.NETFLIX, "en").gap_ms) == (
+        80,
+        84,
+    )
     assert rules_for(Preset.NETFLIX, "en", fps=Fraction(60)).linger_ms == 200
 
 
@@ -137,7 +143,7 @@ def test_whatever_is_spoken_however_no_word_is_lost_and_cues_follow_each_other(
     cues = segment(words, NETFLIX, language="en")
     assert [word for cue in cues for line in cue.lines for word in line.split()] == parts
     assert [cue.words for cue in cues] == [(one.words[0], one.words[1]) for one in cues]
-    assert all(one.words[1] == other.words[0] for one, other in zip(cues, cues[1:], strict=False))
+    assert all(one.words[1] == other.words[0] for one, other in pairwise(cues))
     broken = {one.rule for one in check_cues(cues, NETFLIX)}
     # What nobody can mend without changing what is said: too much in too little time.
     assert broken <= {Rule.FAST, Rule.SHORT, Rule.GAP}
