@@ -1,0 +1,271 @@
+"""Subtitle files of all formats: cues in, text out, and back. What pysubs2 knows it does; the rest is a line a cue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+import pysubs2
+from pysubs2.exceptions import Pysubs2Error, UnknownFPSError
+
+from mediafleet.domain.errors import InputError
+from mediafleet.engines.recognition import Word
+from mediafleet.kinds.subtitle.cue import Cue
+
+_LARGEST_BYTES = 32 << 20
+"""A season of subtitles has less."""
+_USUAL_FPS = Fraction(24000, 1001)
+"""MicroDVD files without a rate: what most films have that they are of."""
+_BLANKS = re.compile(r"[ \t\u00a0]+")
+_LRC_LINE = re.compile(r"\[(\d{1,3}):(\d{2})(?:[.:](\d{1,3}))?\]")
+_LRC_TAIL_MS = 4_000
+"""LRC has no ends: a line stays until the next, the last one so long."""
+_COMMANDS = str.maketrans("{}\\", "()/")
+_FONT_SHARE = 0.05
+"""Of the picture's height."""
+
+
+class Format(StrEnum):
+    """A format of subtitle files; the value is the ending of their names."""
+
+    SRT = "srt"
+    VTT = "vtt"
+    ASS = "ass"
+    TTML = "ttml"
+    DFXP = "dfxp"
+    """TTML under its older name."""
+    SUB = "sub"
+    """MicroDVD, which counts pictures."""
+    LRC = "lrc"
+    """Lyrics: each line from its start on."""
+    JSON = "json"
+    """Cues, and the words with their times; of mediafleet's own."""
+    TXT = "txt"
+    """Only what is said."""
+    TSV = "tsv"
+    """Start and end in milliseconds, and the text, with tabs between."""
+
+
+_PYSUBS = {
+    Format.SRT: "srt",
+    Format.VTT: "vtt",
+    Format.ASS: "ass",
+    Format.TTML: "ttml",
+    Format.DFXP: "ttml",
+    Format.SUB: "microdvd",
+}
+
+
+class Transcript(msgspec.Struct, frozen=True):
+    """What the format JSON holds."""
+
+    language: str
+    """ISO 639-1; empty where nobody knows."""
+    cues: tuple[Cue, ...]
+    words: tuple[Word, ...] = ()
+    """As recognized; empty where there was nothing to recognize."""
+    is_drafty: bool = False
+    """Whether people must expect many wrong words."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How cues look where a format can say it."""
+
+    fps: Fraction = _USUAL_FPS
+    """Of the video, for MicroDVD."""
+    is_karaoke: bool = False
+    """In ASS each word lights up as it is spoken."""
+    height: int = 1080
+    """Of the picture that ASS is made for; its width is 16/9 of that."""
+
+
+PLAIN = Style()
+
+
+def write_cues(transcript: Transcript, form: Format, style: Style = PLAIN) -> str:
+    """Return a subtitle file as text, to be written as UTF-8."""
+    if form in _WRITERS:
+        return _WRITERS[form](transcript)
+    file = _to_file(transcript, style)
+    if form is Format.SUB:
+        # The rate stands where players look for it; pysubs2 would write it into picture 0.
+        fps = float(style.fps)
+        return f"{{1}}{{1}}{fps:.3f}\n" + file.to_string(_PYSUBS[form], fps=fps, write_fps_declaration=False)
+    return file.to_string(_PYSUBS[form])
+
+
+def read_cues(content: bytes, *, name: str, fps: Fraction = _USUAL_FPS) -> Transcript:
+    """Return what is in a subtitle file of any format that `write_cues` makes, and of those that pysubs2 reads besides.
+
+    Args:
+        content: The file.
+        name: Its name, whose ending tells of formats that cannot be told by their content.
+        fps: For MicroDVD files that do not say theirs.
+
+    Raises:
+        InputError: It is none, holds no cue, or is larger than any such file.
+    """
+    shown = f"“{name[-80:]}”"
+    if len(content) > _LARGEST_BYTES:
+        raise InputError(f"{shown} has {len(content):,} bytes; no subtitle file is so large.")
+    ending = name.rpartition(".")[2].lower()
+    text = _decode(content)
+    try:
+        found = _READERS[ending](text) if ending in _READERS else _read_by_pysubs(text, ending, fps)
+    except _UNREADABLE as error:
+        raise InputError(f"{shown} cannot be read as subtitles: {_first_line(error)}.") from error
+    if not found.cues:
+        raise InputError(f"{shown} holds no subtitles.")
+    return found
+
+
+def write_bilingual(first: Transcript, second: Transcript) -> Transcript:
+    """Return the first's cues with those of the second below, cue by cue; both have the same times.
+
+    Raises:
+        ValueError: They have not as many cues.
+    """
+    pairs = zip(first.cues, second.cues, strict=True)
+    cues = tuple(msgspec.structs.replace(one, lines=one.lines + other.lines) for one, other in pairs)
+    return Transcript(f"{first.language}+{second.language}", cues, first.words, first.is_drafty)
+
+
+# --- writing -----------------------------------------------------------------------------------------
+
+
+def _to_file(transcript: Transcript, style: Style) -> pysubs2.SSAFile:
+    file = pysubs2.SSAFile()
+    file.info |= {"PlayResX": str(style.height * 16 // 9), "PlayResY": str(style.height), "WrapStyle": "2"}
+    default = file.styles["Default"]
+    default.fontsize, default.outline, default.shadow = style.height * _FONT_SHARE, style.height / 400, 0.0
+    default.marginv = round(style.height * _FONT_SHARE)
+    for cue in transcript.cues:
+        event = pysubs2.SSAEvent(cue.start_ms, cue.end_ms, name=cue.speaker)
+        event.text = _karaoke(cue, transcript.words) if style.is_karaoke else r"\N".join(map(_escape, cue.lines))
+        file.events.append(event)
+    return file
+
+
+def _karaoke(cue: Cue, words: Sequence[Word]) -> str:
+    """Return a line of ASS whose words light up: tags `k` with the hundredths of a second that each takes."""
+    parts: list[str] = []
+    at_ms = cue.start_ms
+    for word in words[slice(*cue.words)]:
+        end_ms = max(at_ms, round(word.end_s * 1000))
+        # Differences of rounded times, so that no error adds up over a line.
+        parts.append(f"{{\\k{end_ms // 10 - at_ms // 10}}}{_escape(word.text)}")
+        at_ms = end_ms
+    return " ".join(parts) or r"\N".join(map(_escape, cue.lines))
+
+
+def _escape(text: str) -> str:
+    """Return text without what is a command to ASS and to all that pysubs2 makes of it: braces and backslashes."""
+    return text.translate(_COMMANDS)
+
+
+def _write_json(transcript: Transcript) -> str:
+    return msgspec.json.format(msgspec.json.encode(transcript), indent=1).decode() + "\n"
+
+
+def _write_txt(transcript: Transcript) -> str:
+    return "".join(f"{' '.join(cue.lines)}\n" for cue in transcript.cues)
+
+
+def _write_tsv(transcript: Transcript) -> str:
+    rows = (f"{cue.start_ms}\t{cue.end_ms}\t{' '.join(cue.lines).replace(chr(9), ' ')}\n" for cue in transcript.cues)
+    return "start\tend\ttext\n" + "".join(rows)
+
+
+def _write_lrc(transcript: Transcript) -> str:
+    lines: list[str] = []
+    for number, cue in enumerate(transcript.cues):
+        lines.append(f"[{_lrc_time(cue.start_ms)}]{' '.join(cue.lines)}")
+        following = transcript.cues[number + 1].start_ms if number + 1 < len(transcript.cues) else None
+        # An empty line takes the text away where nothing follows at once.
+        if following is None or following - cue.end_ms > _LRC_TAIL_MS:
+            lines.append(f"[{_lrc_time(cue.end_ms)}]")
+    return "\n".join(lines) + "\n"
+
+
+def _lrc_time(ms: int) -> str:
+    minutes, rest = divmod(round(ms / 10), 6_000)
+    return f"{minutes:02}:{rest // 100:02}.{rest % 100:02}"
+
+
+# --- reading -----------------------------------------------------------------------------------------
+
+
+def _decode(content: bytes) -> str:
+    """Return the text of a file: old ones are no UTF-8."""
+    for encoding in ("utf-8-sig", "utf-16" if content[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8"):
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return content.decode("cp1252", errors="replace")
+
+
+def _read_by_pysubs(text: str, ending: str, fps: Fraction) -> Transcript:
+    # By content where that tells, since many files have another ending; MicroDVD and TMP look alike to it.
+    form = "microdvd" if ending == "sub" and text.lstrip().startswith("{") else None
+    try:
+        file = pysubs2.SSAFile.from_string(text, format_=form)
+    except UnknownFPSError:
+        file = pysubs2.SSAFile.from_string(text, format_=form, fps=float(fps))
+    cues = [
+        Cue(event.start, event.end, lines, (event.start, event.end), speaker=event.name)
+        for event in sorted(file.events)
+        if event.type == "Dialogue" and not event.is_drawing and (lines := _lines(event.plaintext))
+    ]
+    return Transcript("", tuple(cues))
+
+
+def _read_json(text: str) -> Transcript:
+    return msgspec.json.decode(text, type=Transcript)
+
+
+def _read_tsv(text: str) -> Transcript:
+    rows = [line.split("\t", 2) for line in text.splitlines()[1:] if line.strip()]
+    return Transcript("", tuple(Cue(int(a), int(b), _lines(words), (int(a), int(b))) for a, b, words in rows))
+
+
+def _read_lrc(text: str) -> Transcript:
+    timed = sorted((ms, rest) for line in text.splitlines() for ms, rest in _lrc_parts(line))
+    ends = [ms for ms, _ in timed[1:]] + [timed[-1][0] + _LRC_TAIL_MS] if timed else []
+    cues = [Cue(ms, end, _lines(rest), (ms, end)) for (ms, rest), end in zip(timed, ends, strict=True) if rest.strip()]
+    return Transcript("", tuple(cues))
+
+
+def _lrc_parts(line: str) -> list[tuple[int, str]]:
+    """Return the times of a line with its text: a refrain has several."""
+    rest = _LRC_LINE.sub("", line)
+    times: list[int] = []
+    for minutes, seconds, part in _LRC_LINE.findall(line):
+        times.append((int(minutes) * 60 + int(seconds)) * 1000 + (int(part.ljust(3, "0")) if part else 0))
+    return [(ms, rest) for ms in times]
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line for part in text.splitlines() if (line := _BLANKS.sub(" ", part).strip()))
+
+
+def _first_line(error: Exception) -> str:
+    words: Any = str(error).strip().splitlines() or [type(error).__name__]
+    return words[0][:200].rstrip(".")
+
+
+_UNREADABLE = (Pysubs2Error, ValueError, NotImplementedError, LookupError, SyntaxError, msgspec.MsgspecError)
+"""What readers raise; XML that is none is a SyntaxError."""
+_WRITERS: dict[Format, Callable[[Transcript], str]] = {
+    Format.JSON: _write_json,
+    Format.TXT: _write_txt,
+    Format.TSV: _write_tsv,
+    Format.LRC: _write_lrc,
+}
+_READERS: dict[str, Callable[[str], Transcript]] = {"json": _read_json, "tsv": _read_tsv, "lrc": _read_lrc}

@@ -1,0 +1,145 @@
+"""Files of every format hold what was put into them, are read by others, and nothing in a text becomes a command of a format."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from fractions import Fraction
+
+import pysubs2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from subtitle_samples import spoken
+
+from mediafleet.domain.errors import InputError
+from mediafleet.kinds.subtitle.cue import Cue
+from mediafleet.kinds.subtitle.formats import Format, Style, Transcript, read_cues, write_bilingual, write_cues
+from mediafleet.kinds.subtitle.rules import Preset, rules_for
+from mediafleet.kinds.subtitle.segment import segment
+
+WORDS = spoken(
+    "When the rain had stopped, they went home. Nobody had seen the letter, which lay beneath the old piano."
+)
+STORY = Transcript(
+    "en", tuple(segment(WORDS, rules_for(Preset.NETFLIX, "en"), language="en")), tuple(WORDS), is_drafty=True
+)
+TIMED = [Format.SRT, Format.VTT, Format.ASS, Format.TTML, Format.DFXP, Format.SUB, Format.TSV, Format.JSON]
+CLOCK_MS = {Format.ASS: 10, Format.SUB: 21}
+"""How far a format rounds times."""
+
+
+def back(form: Format, transcript: Transcript = STORY) -> Transcript:
+    return read_cues(write_cues(transcript, form).encode(), name=f"film.{form}")
+
+
+@pytest.mark.parametrize("form", TIMED)
+def test_what_was_written_is_read_again(form: Format) -> None:
+    read = back(form)
+    assert [" ".join(cue.lines) for cue in read.cues] == [" ".join(cue.lines) for cue in STORY.cues]
+    for before, after in zip(STORY.cues, read.cues, strict=True):
+        assert abs(before.start_ms - after.start_ms) <= CLOCK_MS.get(form, 0)
+        assert abs(before.end_ms - after.end_ms) <= CLOCK_MS.get(form, 0)
+
+
+@pytest.mark.parametrize("form", [Format.SRT, Format.VTT, Format.ASS, Format.TTML])
+def test_lines_stay_lines(form: Format) -> None:
+    assert [cue.lines for cue in back(form).cues] == [cue.lines for cue in STORY.cues]
+
+
+def test_the_words_and_their_times_are_in_json() -> None:
+    assert back(Format.JSON) == STORY
+
+
+def test_lyrics_have_starts_and_go_away_at_the_end() -> None:
+    text = write_cues(STORY, Format.LRC)
+    assert text.splitlines()[0] == "[00:00.50]When the rain had stopped, they went home."
+    assert text.splitlines()[-1].endswith("]")
+    assert [cue.start_ms for cue in back(Format.LRC).cues] == [round(cue.start_ms, -1) for cue in STORY.cues]
+    refrain = read_cues(b"[ar:Nobody]\n[00:10.5][01:10]La la\n[00:20.00]Other\n", name="song.lrc")
+    assert [(cue.start_ms, cue.end_ms, cue.lines) for cue in refrain.cues] == [
+        (10_500, 20_000, ("La la",)),
+        (20_000, 70_000, ("Other",)),
+        (70_000, 74_000, ("La la",)),
+    ]
+
+
+def test_text_alone_is_a_line_a_cue() -> None:
+    assert write_cues(STORY, Format.TXT).splitlines()[0] == "When the rain had stopped, they went home."
+
+
+def test_microdvd_counts_the_pictures_of_the_film() -> None:
+    cue = Cue(1000, 3000, ("Two seconds.",))
+    text = write_cues(Transcript("en", (cue,)), Format.SUB, Style(fps=Fraction(25)))
+    assert "{25}{75}Two seconds." in text
+    assert read_cues(text.encode(), name="film.sub").cues[0].end_ms == 3000, "it says its rate itself"
+
+
+def test_karaoke_lights_up_word_by_word_for_as_long_as_the_cue() -> None:
+    text = write_cues(STORY, Format.ASS, Style(is_karaoke=True))
+    (event, *_) = pysubs2.SSAFile.from_string(text).events
+    assert event.plaintext == "When the rain had stopped, they went home."
+    lit = sum(int(part.partition("}")[0]) for part in event.text.split(r"{\k")[1:])
+    assert lit * 10 == pytest.approx(STORY.cues[0].spoken_ms[1] - STORY.cues[0].start_ms, abs=20)
+
+
+NASTY = [
+    "{\\an8}up",
+    "<b>bold</b>",
+    "a --> b",
+    "5 < 6 & 7",
+    "\\N new",
+    "[00:01.00]",
+    "{1}{2}",
+    "WEBVTT",
+    "é ñ 漢字 🎬",
+    "- {",
+]
+
+
+@pytest.mark.parametrize("form", [Format.SRT, Format.VTT, Format.ASS, Format.TTML, Format.SUB, Format.TSV, Format.JSON])
+@pytest.mark.parametrize("words", NASTY)
+def test_no_text_becomes_a_command(form: Format, words: str) -> None:
+    transcript = Transcript("en", (Cue(1000, 2000, (words,)), Cue(3000, 4000, ("next",))))
+    read = back(form, transcript)
+    assert [cue.start_ms // 100 for cue in read.cues] == [10, 30]
+    assert read.cues[1].lines == ("next",)
+    shown = " ".join(read.cues[0].lines) if read.cues[0].start_ms // 100 == 10 else ""
+    assert [mark for mark in words if mark.isalnum()] == [mark for mark in shown if mark.isalnum()] or "<b>" in words
+
+
+def test_two_languages_stand_in_one_file() -> None:
+    spanish = Transcript("es", tuple(Cue(c.start_ms, c.end_ms, ("Hola.",)) for c in STORY.cues))
+    both = write_bilingual(STORY, spanish)
+    assert both.cues[0].lines == ("When the rain had stopped, they went home.", "Hola.")
+    assert both.language == "en+es"
+    with pytest.raises(ValueError, match="shorter"):
+        write_bilingual(STORY, Transcript("es", spanish.cues[:1]))
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "what"),
+    [
+        (b"", "a.srt", "cannot be read as subtitles"),
+        (b"\x00\x01\x02" * 50, "a.srt", "cannot be read as subtitles"),
+        (b"WEBVTT\n\n", "a.vtt", "holds no subtitles"),
+        (b"{}", "a.json", "cannot be read as subtitles"),
+        (b"start\tend\ttext\nx\ty\tz\n", "a.tsv", "cannot be read as subtitles"),
+        (b"<tt xmlns='http://www.w3.org/ns/ttml'><body>", "a.ttml", "cannot be read as subtitles"),
+        (b"no times at all", "a.lrc", "holds no subtitles"),
+    ],
+)
+def test_what_is_no_subtitle_file_is_said_so(content: bytes, name: str, what: str) -> None:
+    with pytest.raises(InputError, match=what):
+        read_cues(content, name=name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_old_files_are_read_in_their_encoding(encoding: str) -> None:
+    text = write_cues(Transcript("es", (Cue(0, 1000, ("¿Dónde está el niño?",)),)), Format.SRT)
+    assert read_cues(text.encode(encoding), name="a.srt").cues[0].lines == ("¿Dónde está el niño?",)
+
+
+@given(st.binary(max_size=400), st.sampled_from([*Format, "xyz", ""]))
+def test_no_bytes_do_more_than_be_refused(content: bytes, ending: str) -> None:
+    with suppress(InputError):
+        assert read_cues(content, name=f"film.{ending}").cues
