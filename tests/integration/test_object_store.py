@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import obstore
 import pytest
 from tests_support.fleet_process import running_fleet
 from tests_support.redis_server import RedisServer
@@ -360,6 +361,25 @@ async def test_no_copy_is_made_of_two_versions_of_an_object(machines: Machines, 
             pass
     with pytest.raises(NotFound, match="has changed since it was submitted"):
         await machines.node.resolve(ref, machines.folder / "w", ranges=[(0, 1000)])
+
+
+async def test_where_a_store_tells_no_versions_the_ends_and_the_middle_are_compared(
+    machines: Machines, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with weak ones, by which nothing can be asked for."""
+    look = obstore.head_async
+
+    async def look_weakly(store: Any, key: str) -> Any:
+        return {**await look(store, key), "e_tag": 'W/"1"'}
+
+    monkeypatch.setattr(obstore, "head_async", look_weakly)
+    await bucket.put("media/weak.mkv", b"first")
+    (ref,) = (await submit(machines, f"s3://{BUCKET}/media/weak.mkv")).inputs
+    assert ref.version == ""
+    assert (await machines.node.resolve(ref, machines.folder / "w")).read_bytes() == b"first"
+    await bucket.put("media/weak.mkv", b"other")
+    with pytest.raises(NotFound, match="has changed since it was submitted"):
+        await machines.node._exchange.locate(ref.id)
 
 
 async def test_who_reads_an_object_through_the_scheduler_gets_no_other_version(

@@ -300,3 +300,40 @@ async def test_a_job_that_only_plans_answers_with_the_plan_and_makes_nothing(tmp
     assert shown == preview(info, wanted, name=source.name)
     assert result.warnings == ("The file loses the tag IMDB, which an mp4 file cannot hold.",)
     assert (result.outputs, context.published) == ((), {})
+
+
+@pytest.mark.parametrize("begin", ["0.05", "0.3"])
+async def test_aac_that_begins_after_its_picture_is_encoded_anew(tmp_path: Path, begin: str) -> None:
+    source = tmp_path / "late.mkv"
+    sound = ["-itsoffset", begin, "-f", "lavfi", "-i", "sine=duration=2:sample_rate=44100"]
+    film = ["-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25:duration=2.4", *sound]
+    await run_ffmpeg([*film, "-c:v", "libx264", "-c:a", "aac"], source)
+    done = await transcode(source, {"preset": "phone"})
+    before, after = (info.streams[1] for info in (done.source, done.output))
+    assert before.start_s is not None
+    assert after.start_s is not None
+    assert abs(after.start_s - before.start_s) < 0.03
+
+
+async def test_a_machine_whose_decoders_fail_decodes_on_its_cpu(tmp_path: Path) -> None:
+    """On one with a card that works there is nothing to tell."""
+    source = await make_clip(tmp_path / "film.mp4")
+    context, _ = open_context(source, tmp_path / "work", {"hardware_decode": True})
+    result = await run(context)
+    assert len(result.outputs) == 1
+    assert result.warnings in {(), ("The source was decoded on the CPU: with this node's hardware the encode failed.",)}
+
+
+async def test_every_way_to_colour_each_line_is_known(tmp_path: Path) -> None:
+    found: dict[str, bool] = {}
+    for form in ("yuv420p", "yuv411p", "yuv422p10le", "yuv444p", "gbrp", "yuv410p", "bgra"):
+        source = tmp_path / f"{form}.mkv"
+        codec = "rawvideo" if form == "yuv410p" else "ffv1"
+        await run_ffmpeg([*FILM, "-pix_fmt", form, "-c:v", codec], source)
+        context, _ = open_context(source, tmp_path / f"look-{form}", {})
+        found[form] = (await probe(context, source, name=source.name)).streams[0].colours_lines
+    assert found == {
+        "yuv420p": False,
+        "yuv410p": False,
+        **dict.fromkeys(("yuv411p", "yuv422p10le", "yuv444p", "gbrp", "bgra"), True),
+    }

@@ -92,10 +92,12 @@ class Bucket:
         return (await self.look(key))[0]
 
     async def look(self, key: str) -> tuple[int, str]:
-        """Return how many bytes an object has, and its entity tag. Raises NotFound, Unavailable."""
+        """Return how many bytes an object has, and its entity tag, empty for none. Raises NotFound, Unavailable."""
         try:
             found = await obstore.head_async(self.store, key)
-            return found["size"], found["e_tag"] or ""
+            tag = found["e_tag"] or ""
+            # A weak one stands for the same content in other bytes, and matches nothing (RFC 9110, section 8.8.3.2).
+            return found["size"], "" if tag.startswith("W/") else tag
         except FileNotFoundError:
             raise NotFound(f"There is no object {self.uri(key)}.") from None
         except FAULTS as error:

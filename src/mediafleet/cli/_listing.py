@@ -32,7 +32,8 @@ def read_listing(path: Path) -> list[Listed]:
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"The list {path} cannot be read: {error}.") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise InvalidRequest(f"The list {path} cannot be read: {reason}.") from error
     found = [_read_line(path, number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
     if not found:
         raise InvalidRequest(f"The list {path} names no files.")

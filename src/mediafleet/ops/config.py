@@ -6,6 +6,7 @@ in `mediafleet.ops.settings`, and what must hold between them in `mediafleet.ops
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
@@ -39,6 +40,8 @@ _TEST_PREFIX = "MEDIAFLEET_TEST_"
 _TABLES = frozenset({"node.paths"})
 """Lists of `name=value` that a file may write as a table."""
 
+_JSON_LIST = re.compile(r"""\[\s*(?:["'].*)?\]""", re.DOTALL)
+"""What people write who expect the environment to be JSON; a path or an address in brackets has no quotes in them."""
 _UNITS = {"_ms": "milliseconds", "_s": "seconds", "_bytes": "bytes"}
 
 
@@ -157,7 +160,7 @@ def _convert(given: _Given) -> Any:
     if given.key in _TABLES and isinstance(value, dict):
         return tuple(f"{name}={word}" for name, word in _texts(given.key, cast("dict[str, Any]", value)))
     if given.is_text and kind == tuple[str, ...]:
-        if value.lstrip().startswith(("[", "{")):
+        if _JSON_LIST.fullmatch(value.strip()):
             raise ConfigError(f"{given.key} in {given.source} is a list with commas and without brackets: one, two.")
         value = [word.strip() for word in value.split(",") if word.strip()]
     try:

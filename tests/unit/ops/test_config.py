@@ -92,6 +92,8 @@ def test_a_list_in_brackets_is_no_odd_name() -> None:
     """Made absolute it would be a folder of that name, and nothing would be allowed."""
     with pytest.raises(ConfigError, match="a list with commas and without brackets"):
         load(environ={"MEDIAFLEET_ARTIFACTS__FILE_ROOTS": '["/media"]'})
+    nodes = load(environ={"MEDIAFLEET_SCHEDULER__PUSH_NODES": "[::1]:7430,192.0.2.1:7430"}).scheduler.push_nodes
+    assert nodes == ("[::1]:7430", "192.0.2.1:7430")
 
 
 def test_every_setting_can_be_given_in_the_environment() -> None:

@@ -29,6 +29,8 @@ from av.stream import Disposition
 
 _DECODE_TRIES = 40
 """Packets handed to a decoder before it is given up: enough for the reordering of any codec."""
+_LINES = 1080
+"""Of a picture, to ask how many of them have colours."""
 _LOOKED_AT = 4
 """Pictures whose side data is looked at: captions and the like need not begin with the first."""
 _EXTRAS = {
@@ -204,6 +206,7 @@ def _picture(track: Track) -> dict[str, Any]:
         "fps": float(rate) if rate else 0.0,
         "pix_fmt": (frame.format.name if frame is not None else codec.pix_fmt) or "",
         "bit_depth": max((part.bits for part in frame.format.components), default=8) if frame is not None else 8,
+        "colours_lines": frame is not None and frame.format.chroma_height(_LINES) == _LINES,
         "colour": [int(codec.color_range), int(codec.color_primaries), int(codec.color_trc), int(codec.colorspace)],
         "dolby_vision": any("dovi" in kind for kind in track.kinds)
         or _tag(stream) in {"dvh1", "dvhe", "dvav", "dva1", "dav1"},

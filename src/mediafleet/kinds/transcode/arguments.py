@@ -27,6 +27,7 @@ _OPUS_LAYOUTS = {"5.1(side)": "5.1", "5.0(side)": "5.0", "quad(side)": "quad"}
 """libopus refuses layouts whose rear speakers are called side speakers."""
 _STALE_TAGS = ("BPS", "NUMBER_OF_BYTES", "NUMBER_OF_FRAMES", "_STATISTICS_")
 """Matroska tags that describe the source's packets and would be lies about the output's."""
+_STALE_WHEN_ENCODED = frozenset({"ALPHA_MODE", "alpha_mode"})
 _COVER_ENDINGS = {"mjpeg": "jpg", "png": "png"}
 _MIME = {"jpg": "jpeg", "png": "png"}
 _BITS, _DEEP_BITS = 8, 10
@@ -252,7 +253,8 @@ def _tag_options(number: int, stream: StreamPlan, params: TranscodeParams) -> li
     source, words = stream.source, list[str]()
     is_louder = source.type == "audio" and stream.action is Action.ENCODE and changes_loudness(params)
     for tag in source.metadata:
-        if tag.startswith(_STALE_TAGS) or (is_louder and is_loudness_tag(tag)):
+        is_stale = stream.action is Action.ENCODE and tag in _STALE_WHEN_ENCODED
+        if is_stale or tag.startswith(_STALE_TAGS) or (is_louder and is_loudness_tag(tag)):
             words += [f"-metadata:s:{number}", f"{tag}="]
     # As which FFmpeg reads the title that it wrote into an MP4 file, but does not write it again.
     if source.title and "name" in source.metadata and "title" not in source.metadata:

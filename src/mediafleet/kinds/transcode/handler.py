@@ -184,10 +184,19 @@ class FileTask:
             with HARDWARE.session(plan):
                 encoded = await self._encode(arguments, path, info)
         except MediafleetError as error:
-            plan = HARDWARE.fall_back(plan, self.params, error)
+            plan = self._fall_back(plan, error)
             arguments = encode_arguments(plan, self.params, source=source, output=path, info=info)
             encoded = await self._encode(arguments, path, info)
         return await self.verify(plan, (source, info), path, arguments=arguments, encoded=encoded)
+
+    def _fall_back(self, plan: OutputPlan, error: MediafleetError) -> OutputPlan:
+        """Return what to try after an encode failed. Raises the error where hardware had no part in it."""
+        if not self.params.hardware_decode:
+            return HARDWARE.fall_back(plan, self.params, error)
+        # Whatever it was: drivers that are missing end FFmpeg in many ways, and damage shows again without them.
+        self.params = msgspec.structs.replace(self.params, hardware_decode=False)
+        note = "The source was decoded on the CPU: with this node's hardware the encode failed."
+        return msgspec.structs.replace(plan, notes=(*plan.notes, note))
 
     async def _learn(self, plan: OutputPlan, source: Path, info: MediaInfo) -> list[str]:
         """Look at the pictures once; return what tells the encode of it."""

@@ -16,9 +16,10 @@ from mediafleet.kinds.transcode.losses import (
     EXTRAS,
     Loss,
     Topic,
-    asks_for_lossy_sound,
+    asks_for_other_sound,
     describe,
     is_loudness_tag,
+    is_transparent,
     says_something,
 )
 from mediafleet.kinds.transcode.params import TranscodeParams, filters_of
@@ -34,7 +35,6 @@ _COLOUR_WORDS = ("range", "primaries", "transfer", "matrix")
 _SAYS_NOTHING = frozenset({0, 2, 3})
 _LIGHT_SHARE, _LIGHT_STEP = 0.02, 0.006
 """How far the numbers of a mastering display may be rounded: AV1 stores them in other fractions."""
-_ALPHA = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16")
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -145,7 +145,7 @@ def _compare_pictures(before: StreamInfo, after: StreamInfo, filters: Filters) -
         yield Topic.DEPTH, "bits", str(before.bit_depth), str(after.bit_depth)
     if _chroma(after.pix_fmt) < _chroma(before.pix_fmt):
         yield Topic.DETAIL, "pixel format", before.pix_fmt, after.pix_fmt
-    if before.pix_fmt.startswith(_ALPHA) and not after.pix_fmt.startswith(_ALPHA):
+    if is_transparent(before) and not is_transparent(after):
         yield Topic.ALPHA, "pixel format", before.pix_fmt, after.pix_fmt
     if before.interlaced and not after.interlaced and not filters.deinterlace:
         yield Topic.FIELDS, "fields", "interlaced", "progressive"
@@ -192,7 +192,7 @@ def _compare_rates(before: StreamInfo, after: StreamInfo, filters: Filters) -> I
 def _compare_sound(before: StreamInfo, after: StreamInfo, params: TranscodeParams) -> Iterator[_Said]:
     if after.channels < before.channels and not params.audio.channels:
         yield Topic.CHANNELS, "channels", str(before.channels), str(after.channels)
-    if before.lossless and not after.lossless and not asks_for_lossy_sound(params):
+    if before.lossless and not after.lossless and not asks_for_other_sound(params):
         yield Topic.EXACT, "sound", f"{before.codec}, which is exact", after.codec
     if "Atmos" in before.profile and "Atmos" not in after.profile:
         yield Topic.OBJECTS, "sound", before.profile, after.profile or after.codec

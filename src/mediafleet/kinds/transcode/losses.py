@@ -84,8 +84,10 @@ EXTRAS = {
 _WORDS = {"video": "Video", "audio": "Sound", "subtitle": "Subtitle", "attachment": "Attachment", "data": "Data"}
 _PASSING = ("bps", "duration", "number_of_", "_statistics", "encoder", "encoding_tool", "vendor_id", "handler_name")
 """Beginnings of tags that describe the file as it was, and are written anew or mean nothing in another."""
+_ALPHA_TAG = "alpha_mode"
 _OWN = frozenset(
     [
+        _ALPHA_TAG,
         "major_brand",
         "minor_version",
         "compatible_brands",
@@ -102,6 +104,7 @@ _OWN = frozenset(
     ]
 )
 """Tags of a container's own, or that are told of by themselves."""
+_TRANSPARENT = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16")
 _LOUDNESS = ("replaygain_", "r128_")
 _DIMMEST_DISPLAY = 1.0
 """Candela a square metre; encoders round to nought what some files claim."""
@@ -184,9 +187,15 @@ def _detail_losses(stream: StreamInfo, video: VideoPreset, filters: Filters) -> 
     if any(mark in stream.pix_fmt for mark in ("444", "422", "gbr", "rgb")):
         what = f"keeps less of its colour detail: {stream.pix_fmt} becomes 4:2:0, as {video.codec} players expect"
         said.append((Topic.DETAIL, what))
-    if stream.pix_fmt.startswith(("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16")):
+    if is_transparent(stream):
         said.append((Topic.ALPHA, "loses its transparency"))
     return said
+
+
+def is_transparent(stream: StreamInfo) -> bool:
+    """Tell whether parts of the picture can be seen through."""
+    # VP8 and VP9 have it in a second picture that FFmpeg's own decoders do not look at; only the tag tells.
+    return stream.pix_fmt.startswith(_TRANSPARENT) or any(tag.lower() == _ALPHA_TAG for tag in stream.metadata)
 
 
 def _motion_losses(stream: StreamInfo, video: VideoPreset, filters: Filters) -> list[tuple[Topic, str]]:
@@ -208,10 +217,9 @@ def keeps_fields(stream: StreamInfo, params: TranscodeParams) -> bool:
     return not chain.picture_chain(stream, filters, scale_of(params), video)
 
 
-def asks_for_lossy_sound(params: TranscodeParams) -> bool:
-    """Tell whether a user named the format or the size of the sound, and so need not be told what that leaves out."""
-    named = params.audio.codec not in {"auto", "copy"} or params.audio.bitrate
-    return bool(named) or preset_of(params).video is None
+def asks_for_other_sound(params: TranscodeParams) -> bool:
+    """Tell whether a user asked for another sound than the source's, and so need not be told that it is another."""
+    return not params.audio.is_free or preset_of(params).video is None
 
 
 def marking_losses(stream: StreamInfo, container: Container, *, changes_loudness: bool = False) -> list[Loss]:

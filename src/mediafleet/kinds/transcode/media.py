@@ -49,6 +49,8 @@ class StreamInfo(msgspec.Struct, frozen=True):
     fps: float = 0.0
     pix_fmt: str = ""
     bit_depth: int = 8
+    colours_lines: bool = False
+    """Whether each line of pixels has colours of its own, as in 4:2:2, 4:1:1 and 4:4:4, and not every other."""
     colour: tuple[int, int, int, int] = (0, 2, 2, 2)
     """Range, primaries, transfer and matrix by the numbers of ITU-T H.273 (range: 1 limited, 2 full)."""
     dolby_vision: bool = False

@@ -66,7 +66,7 @@ def field_filter(stream: StreamInfo, form: str) -> str:
 
     Else FFmpeg halves the lines of colour across both fields: colours of moving things fall 20 dB (PSNR), and flicker.
     """
-    if not stream.interlaced or not any(mark in stream.pix_fmt for mark in ("422", "444", "gbr", "rgb")):
+    if not stream.interlaced or not stream.colours_lines:
         return ""
     return f"scale=interl=1,format={form}"
 

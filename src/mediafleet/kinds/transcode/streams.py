@@ -20,7 +20,7 @@ from mediafleet.kinds.transcode.losses import (
     Loss,
     Topic,
     article,
-    asks_for_lossy_sound,
+    asks_for_other_sound,
     describe,
     file_losses,
     marking_losses,
@@ -197,7 +197,7 @@ class _Planner:
         codec, encoder = self._sound_format()
         why = "asked for" if self.params.audio.codec == codec else f"the preset {self.params.preset}"
         self._keep(stream, Action.ENCODE, codec, encoder, why=why)
-        if stream.lossless and codec != "flac" and not asks_for_lossy_sound(self.params):
+        if stream.lossless and codec != "flac" and not asks_for_other_sound(self.params):
             what = f"is kept exactly in its source and becomes {codec}, which leaves out what few can hear"
             self._lose(stream, Topic.EXACT, f"{what}; the preset archive keeps all of it")
         if "Atmos" in stream.profile:

@@ -27,7 +27,9 @@ _MP3_PADDING_S = 0.08
 _SHORT_SHARE, _SHORT_S = 0.01, 0.5
 """A file that ends earlier than its header claims by more than both is incomplete."""
 _WHOLE_S = 0.1
-"""Of good files the headers were off by 2 ms at most."""
+"""By so much a header may be off: the last packet may have no length, and clocks are rounded."""
+_EXACT_FORMATS = frozenset({"matroska", "wav", "flac"})
+"""Of these, whose headers count to the end of the last packet. ISO files hide an end by edit lists; ASF leaves out the last picture."""
 _HONEST_FORMATS = frozenset({"mov", "matroska", "avi", "asf", "wav", "flac"})
 """Formats whose header states the true length; for others FFmpeg estimates it from the bit rate."""
 
@@ -36,8 +38,10 @@ def missing_s(info: MediaInfo) -> float:
     """Return by how many seconds a source ends before its header says; 0.0 where its format's header tells no true length."""
     if info.declared_s is None or not _HONEST_FORMATS & set(info.format.split(",")):
         return 0.0
-    # To the last packet of all: subtitles may end long after picture and sound, and Matroska counts them into its length.
-    return max(0.0, info.declared_s - info.measured_s)
+    # To the last packet of all: subtitles may end long after picture and sound, and Matroska counts them into its length,
+    # which it counts from 0 and not from the first picture.
+    begin = info.start_s if "matroska" in info.format.split(",") else 0.0
+    return max(0.0, info.declared_s - info.measured_s - begin)
 
 
 def find_truncation(info: MediaInfo, *, name: str) -> str:
@@ -63,15 +67,19 @@ def describe_damage(info: MediaInfo, errors: Sequence[str], *, lost: int) -> lis
         said.append(
             f"The source is damaged ({complaints[0].rstrip('.')}{more}); what was lost is concealed or left out."
         )
-    # An edit list may hide the end of an ISO file, whose index tells by itself when something is missing.
-    is_exact = info.broken or "mov" not in info.format.split(",")
-    if (missing := missing_s(info)) > _WHOLE_S and is_exact:
-        lengths = f"its header announces {info.declared_s:.2f} s and {info.measured_s:.2f} s are there"
-        said.append(f"The last {missing:.2f} s of the source are missing: {lengths}.")
+    is_exact = info.broken or not _EXACT_FORMATS.isdisjoint(info.format.split(","))
+    if (missing := missing_s(info)) > _WHOLE_S + _longest_frame_s(info) and is_exact:
+        said.append(
+            f"The last {missing:.2f} s of the {info.declared_s:.2f} s that the source's header announces are missing."
+        )
     # Counted only beside an error: fewer pictures are also what a reduced rate makes, and that was told before.
     if lost > 0 and errors:
         said.append(f"{lost} of {count_pictures(info)} pictures could not be decoded.")
     return said
+
+
+def _longest_frame_s(info: MediaInfo) -> float:
+    return max((stream.frame_s for stream in info.streams if stream.is_timed), default=0.0)
 
 
 def count_pictures(info: MediaInfo) -> int:
@@ -128,13 +136,14 @@ def _compare(planned: StreamPlan, made: StreamInfo, params: TranscodeParams, *, 
     if made.codec != planned.codec and planned.source.type != "attachment":
         faults.append(f"{who} became {made.codec or 'unknown'} and not {planned.codec}")
     if planned.source.is_timed:
-        faults += _compare_times(planned.source, made, who=who, shift_s=shift_s, codec=planned.codec)
+        faults += _compare_times(planned, made, who=who, shift_s=shift_s)
     if planned.source.type == "video" and not planned.source.is_cover:
         faults += _compare_pictures(planned, made, params, who=who)
     return faults
 
 
-def _compare_times(source: StreamInfo, made: StreamInfo, *, who: str, shift_s: float | None, codec: str) -> list[str]:
+def _compare_times(planned: StreamPlan, made: StreamInfo, *, who: str, shift_s: float | None) -> list[str]:
+    source = planned.source
     if source.length_s is None or source.start_s is None:
         return []
     if made.length_s is None or made.start_s is None:
@@ -142,11 +151,13 @@ def _compare_times(source: StreamInfo, made: StreamInfo, *, who: str, shift_s: f
     frame_s = max(source.frame_s, made.frame_s)
     if source.type == "audio" and made.codec != source.codec:
         frame_s = max(frame_s, source.lead_s)
-    padding = _MP3_PADDING_S if codec == "mp3" else 0.0
+    padding = _MP3_PADDING_S if planned.codec == "mp3" else 0.0
+    # An encoder begins with a frame of its own and fills the last one up; where sound begins late, MP4 shows both.
+    own_s = made.frame_s if source.type == "audio" and planned.action is Action.ENCODE else 0.0
     allowed = max(frame_s, _DURATION_SHARE * source.length_s) + _CLOCK_S + padding
     faults: list[str] = []
     # Longer is as wrong as shorter: sound that goes on past its picture was stretched or doubled.
-    if abs(made.length_s - source.length_s) > allowed:
+    if abs(made.length_s - source.length_s) > allowed + own_s:
         faults.append(f"{who} lasts {made.length_s:.3f} s and not {source.length_s:.3f} s")
     # Against the others only: a muxer may move the whole file to nought, and nobody hears or sees that.
     moved = 0.0 if shift_s is None else made.start_s - source.start_s - shift_s

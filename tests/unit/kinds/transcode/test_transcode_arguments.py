@@ -57,11 +57,11 @@ def test_a_scaled_hevc_in_mp4_at_a_bit_rate() -> None:
 
 
 def test_finer_colour_of_two_fields_is_made_coarser_in_each() -> None:
-    woven = video(interlaced=True, pix_fmt="yuv422p10le", bit_depth=10)
+    woven = video(interlaced=True, colours_lines=True, bit_depth=10)
     assert "-filter:0 scale=interl=1,format=yuv420p " in command(media(woven))
     assert "-filter:0 scale=interl=1,format=yuv420p10le " in command(media(woven), params(preset="hevc"))
     assert "-filter" not in command(media(video(interlaced=True)))
-    assert "-filter" not in command(media(video(pix_fmt="yuv422p")))
+    assert "-filter" not in command(media(video(colours_lines=True)))
 
 
 def test_an_av1_with_surround_sound_in_opus() -> None:

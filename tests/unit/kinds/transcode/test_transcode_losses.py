@@ -189,6 +189,7 @@ def test_a_display_that_cannot_be_true_may_not_be_kept() -> None:
         # Named by the user, who need not be told.
         ({"audio": {"codec": "aac"}}, []),
         ({"audio": {"bitrate": 128_000}}, []),
+        ({"audio": {"gain_db": 3.0}}, []),
         ({"preset": "opus"}, []),
     ],
 )
@@ -196,6 +197,13 @@ def test_sound_that_was_exact_and_is_not_any_more_is_a_loss(changes: dict[str, A
     exact = sound(codec="pcm_f32le", lossless=True)
     info = media(exact) if changes.get("preset") == "opus" else media(video(), exact)
     assert topics(info, params(**changes)) == lost
+
+
+def test_transparency_that_only_a_tag_tells_of_is_lost_as_well() -> None:
+    clear = video(codec="vp9", metadata=("ALPHA_MODE",))
+    assert topics(media(clear, format=MKV), params(preset="vp9")) == [("alpha", 0)]
+    assert topics(media(clear, format=MKV), params(preset="copy")) == []
+    assert topics(media(clear, format=MKV), params()) == [("alpha", 0)], "and not the tag besides"
 
 
 def test_a_job_that_forbids_losses_makes_no_aac_of_exact_sound() -> None:

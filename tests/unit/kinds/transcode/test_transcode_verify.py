@@ -110,10 +110,30 @@ def test_what_is_missing_at_the_end_of_a_source_that_is_taken_is_told_in_seconds
     cut = media(video(length_s=9.6), format=MKV)
     assert describe_damage(cut, ["File ended prematurely."], lost=0) == [
         "The source is damaged (File ended prematurely); what was lost is concealed or left out.",
-        "The last 0.40 s of the source are missing: its header announces 10.00 s and 9.60 s are there.",
+        "The last 0.40 s of the 10.00 s that the source's header announces are missing.",
     ]
     assert len(describe_damage(cut, [], lost=0)) == 1, "also where FFmpeg says nothing of it"
     assert describe_damage(media(video(length_s=9.95), format=MKV), [], lost=0) == []
+    # Its last picture has no length of its own, and is shown for a while all the same.
+    assert describe_damage(media(video(length_s=9.7, frame_s=0.25), format=MKV), [], lost=0) == []
+
+
+def test_matroska_counts_its_length_from_nought_and_not_from_its_first_picture() -> None:
+    late = media(video(start_s=1.4, length_s=8.6), format=MKV, start_s=1.4)
+    assert (describe_damage(late, [], lost=0), find_truncation(late, name="a.mkv")) == ([], "")
+    cut = media(video(start_s=1.4, length_s=5.0), format=MKV, start_s=1.4)
+    assert "only 5.0 s are there" in find_truncation(cut, name="a.mkv")
+
+
+def test_sound_that_begins_late_may_have_a_frame_of_its_encoder_before_it_and_one_behind() -> None:
+    source = media(video(), sound(start_s=0.05, length_s=9.95, frame_s=0.023))
+    made = media(video(), sound(start_s=0.05, length_s=9.981, frame_s=0.023))
+    again = params(audio={"codec": "aac"})
+    assert find_faults(source, made, plan_output(source, again, name="a.mp4"), again) == []
+    copied = params()
+    assert find_faults(source, made, plan_output(source, copied, name="a.mp4"), copied) == [
+        "Sound stream 1 (aac) lasts 9.981 s and not 9.950 s"
+    ]
 
 
 def test_an_end_that_an_edit_list_hides_is_no_damage() -> None:
