@@ -64,7 +64,8 @@ class S3Server:
         config.write_text(json.dumps({"identities": [identity]}))
         data = self._folder / "data"
         data.mkdir(exist_ok=True)
-        options = ["-filer", "-s3", f"-s3.config={config}", "-s3.port.iceberg=0", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+        options = ["-filer", "-s3", f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+        options += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
         for name, (port, grpc) in self._ports.items():
             options += [f"-{name}.port={port}", f"-{name}.port.grpc={grpc}"]
         options += [
