@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from mediafleet.cli._item import Item, Phase
-from mediafleet.domain.job import shown_stage
+from mediafleet.domain.job import is_fetching
 from mediafleet.domain.lifecycle import JobStatus
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def standing(item: Item) -> str:
         return "waiting"
     if item.phase is Phase.WORKING:
         # Whoever brings the bytes to where they are worked on, the command or a node, it is one thing to its user.
-        return "uploading" if shown_stage(item.stage) == JobStatus.UPLOADING else "processing"
+        is_uploading = item.status is JobStatus.UPLOADING or is_fetching(item.stage)
+        return "uploading" if is_uploading else "processing"
     # Results that are fetched belong to files that are not done.
     return "processing" if item.phase is Phase.FETCHING else item.phase.value
 

@@ -166,7 +166,7 @@ def sum_up(
 
 
 def _eta_ms(paces: list[JobPace], started_ms: int | None, *, now_ms: int, measured_ms: int | None) -> int | None:
-    """Return what was measured, or else the work that is left over the speed so far; None where nothing tells."""
+    """Return what was measured, or else what is left by the pace of each job so far; None where nothing tells."""
     waiting = [one for one in paces if one.status not in FINAL_JOB_STATUSES]
     # Nobody knows when somebody resumes it.
     if all(one.status is JobStatus.PAUSED for one in waiting):
@@ -174,10 +174,27 @@ def _eta_ms(paces: list[JobPace], started_ms: int | None, *, now_ms: int, measur
     if measured_ms is not None or started_ms is None:
         return measured_ms
     # Only what ran tells of speed: a job that was cancelled before it began took no time.
-    ran = [one for one in paces if one.started_ms is not None]
-    done = sum(1.0 if one.status in FINAL_JOB_STATUSES else one.progress for one in ran)
-    took_ms = now_ms - started_ms
-    if done < _LEAST_PROGRESS or took_ms <= 0:
+    ran = [one for one in paces if one.started_ms is not None and one.status is not JobStatus.PAUSED]
+    known = [total for one in ran if (total := _total_ms(one, now_ms)) is not None]
+    # One that began and tells of nothing yet may be the longest of all.
+    if not known or len(known) < len(ran):
         return None
-    left = sum(1.0 - one.progress for one in waiting if one.status is not JobStatus.PAUSED)
-    return round(left * took_ms / done)
+    mean_ms = sum(known) / len(known)
+    left_ms = sum(
+        (1 - one.progress) * (_total_ms(one, now_ms) or mean_ms)
+        for one in waiting
+        if one.status is not JobStatus.PAUSED
+    )
+    busy_ms = sum((one.finished_ms or now_ms) - (one.started_ms or 0) for one in ran)
+    # So many ran at once so far.
+    lanes = max(1.0, busy_ms / max(1, now_ms - started_ms))
+    return round(left_ms / lanes)
+
+
+def _total_ms(pace: JobPace, now_ms: int) -> float | None:
+    """Return how long a job took or will take, by its own progress; None where that is not known yet, or it never ran."""
+    if pace.started_ms is None:
+        return None
+    if pace.finished_ms is not None:
+        return pace.finished_ms - pace.started_ms
+    return (now_ms - pace.started_ms) / pace.progress if pace.progress >= _LEAST_PROGRESS else None

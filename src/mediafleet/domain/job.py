@@ -87,7 +87,17 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def shown_stage(stage: str) -> str:
     """Return a stage as users are told of it: a node that fetches a source is the rest of its upload."""
-    return "uploading" if stage == "fetching" else stage
+    return f"uploading{stage.removeprefix('fetching')}" if is_fetching(stage) else stage
+
+
+def shown_status(status: JobStatus, stage: str) -> JobStatus:
+    """Return a status as users are told of it; records know only that a node has begun, and not whether it fetches first."""
+    return JobStatus.UPLOADING if status is JobStatus.PROCESSING and is_fetching(stage) else status
+
+
+def is_fetching(stage: str) -> bool:
+    """Tell whether a node fetches a source in this stage."""
+    return stage.partition(" ")[0] == "fetching"
 
 
 class TaskSummary(msgspec.Struct, frozen=True):

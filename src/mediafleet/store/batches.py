@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mediafleet.domain.batch import BatchJob, JobPace
+from mediafleet.domain.job import shown_status
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.store.connection import translate_errors
 
@@ -64,7 +65,7 @@ async def read_names(redis: Any, keys: Keys, jobs: Sequence[str]) -> dict[str, s
 def _entry(job: str, created_ms: int, values: Sequence[str]) -> BatchEntry:
     status, progress, started, finished, stage, speed, eta = values
     share = min(1.0, max(0.0, float(progress or 0)))
-    pace = JobPace(JobStatus(status), share, _whole(started), _whole(finished))
+    pace = JobPace(shown_status(JobStatus(status), stage), share, _whole(started), _whole(finished))
     view = BatchJob(job, "", pace.status, share, stage, float(speed) if speed else None, _eta(pace.status, eta))
     return BatchEntry(created_ms, view, pace)
 

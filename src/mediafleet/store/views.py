@@ -12,7 +12,7 @@ from mediafleet.domain.dead import DeadLetter, EndedAttempt
 from mediafleet.domain.errors import ErrorInfo
 from mediafleet.domain.health import Withheld
 from mediafleet.domain.ids import job_of, name_of, node_of
-from mediafleet.domain.job import Job, JobView, TaskSummary
+from mediafleet.domain.job import Job, JobView, TaskSummary, shown_status
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, FINAL_TASK_STATES, PLACED_TASK_STATES, JobStatus, TaskState
 from mediafleet.domain.limits import limits_of_rule, show_limits
 from mediafleet.domain.node import Executor, ExecutorView, NodeState, NodeView, PoolView, RunningView
@@ -53,15 +53,15 @@ def job_view(fields: dict[str, str], tasks: dict[str, dict[str, str]] | None = N
     """Return a job as users see it."""
     job = _job(fields["doc"])
     result = _result(fields["result"]) if fields.get("result") else None
-    status = JobStatus(fields["status"])
+    status, stage = JobStatus(fields["status"]), fields.get("stage", "")
     return JobView(
         id=job.id,
         kind=job.kind,
         name=job.name,
-        status=status,
+        status=shown_status(status, stage),
         # The sum of many tasks' shares is off by rounding errors.
         progress=min(1.0, max(0.0, float(fields.get("progress") or 0))),
-        stage=fields.get("stage", ""),
+        stage=stage,
         priority=job.priority,
         tenant=job.tenant,
         created_ms=job.created_ms,

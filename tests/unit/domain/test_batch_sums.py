@@ -49,8 +49,15 @@ def test_progress_is_the_mean_and_what_has_ended_counts_whole() -> None:
 
 def test_what_is_left_goes_by_how_fast_it_went() -> None:
     paces = [JobPace(S.COMPLETED, 1.0, 1_000, 5_000), JobPace(S.PROCESSING, 0.5, 2_000, None)]
-    # One and a half jobs took six seconds; half a one and a whole one are left.
-    assert sum_up("b", [*paces, JobPace(S.PENDING, 0.0, None, None)], now_ms=7_000).eta_ms == 6_000
+    # The first took 4 s and the second will take 10; so 5 and a mean of 7 are left, for one and a half at once.
+    assert sum_up("b", [*paces, JobPace(S.PENDING, 0.0, None, None)], now_ms=7_000).eta_ms == 8_000
+
+
+def test_a_long_job_behind_short_ones_goes_by_its_own_pace() -> None:
+    short = [JobPace(S.COMPLETED, 1.0, 1_000 * i, 1_000 * (i + 1)) for i in range(3)]
+    assert sum_up("b", [*short, JobPace(S.PROCESSING, 0.1, 3_000, None)], now_ms=13_000).eta_ms == 90_000
+    # Nobody knows yet that it is long.
+    assert sum_up("b", [*short, JobPace(S.PROCESSING, 0.0, 3_000, None)], now_ms=13_000).eta_ms is None
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,12 @@ def test_a_job_that_runs_shows_how_far_it_is() -> None:
     assert (view.progress, view.speed, view.eta_ms) == (0.25, 1.5, 900)
 
 
+def test_a_job_whose_node_fetches_the_source_is_uploading_still() -> None:
+    view = views.job_view(job_hash(status="processing", stage="fetching 1 of 10 MB", started="20", eta_ms="900"))
+    assert (view.status, view.stage, view.eta_ms) == (JobStatus.UPLOADING, "fetching 1 of 10 MB", 900)
+    assert views.job_view(job_hash(status="completed", stage="fetching 1 of 10 MB")).status is JobStatus.COMPLETED
+
+
 def test_a_completed_job_shows_its_result_in_parts() -> None:
     view = views.job_view(job_hash(status="completed", result=as_text(RESULT), finished="30"))
     assert (view.result, view.outputs, view.warnings) == ({"frames": 9}, (REF,), ("Subtitles were dropped.",))
