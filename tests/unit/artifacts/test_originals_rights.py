@@ -145,6 +145,27 @@ def acl(group: int, mask: int, *, named: int = 1234) -> bytes:
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 
+async def test_the_trash_gives_its_group_no_more_than_the_list_of_its_folder_does(shelf: Shelf) -> None:
+    film = shelf.film()
+    set_attribute(shelf.folder, ACL, acl(5, 7))
+    assert mode_of(shelf.folder) == 0o770
+    replaced = await shelf.replace(film)
+    place = replaced.kept.parent.parent
+    modes = [mode_of(path) for path in (place, replaced.kept.parent, place / "lock", place / "j0-abc.json")]
+    assert modes == [0o750, 0o750, 0o640, 0o640]
+
+
+@pytest.mark.parametrize(("group", "mode"), [(5, 0o770), (7, 0o750)])
+async def test_whom_the_folder_names_for_what_is_new_in_it_may_change_the_trash_and_its_group_no_more_than_before(
+    shelf: Shelf, group: int, mode: int
+) -> None:
+    film = shelf.film()
+    set_attribute(shelf.folder, ACL, acl(5, 7))
+    set_attribute(shelf.folder, "system.posix_acl_default", acl(group, 7))
+    place = (await shelf.replace(film)).kept.parent.parent
+    assert mode_of(place) == mode
+
+
 @pytest.mark.parametrize("ending", [".mkv", ".mp4"])
 async def test_attributes_of_the_original_pass_to_the_result(shelf: Shelf, ending: str) -> None:
     film = shelf.film()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import sys
 from contextlib import suppress
 
 _ACL = "system.posix_acl_access"
+_ACL_HEADER, _ACL_ENTRY, _ACL_GROUP_OBJ = struct.Struct("<I"), struct.Struct("<HHI"), 0x04
+"""Version; tag, rights and number of each entry; the tag of the group (linux/posix_acl_xattr.h)."""
 _COPIED = {"system.nfs4_acl", "security.NTACL"}
 """And all of users. Others are the file system's own, or sign the bytes that they stand beside."""
 
@@ -20,6 +23,10 @@ def share(descriptor: int, folder: int, *, most: int) -> None:
     """
     like = os.fstat(folder)
     mode = (stat.S_IMODE(like.st_mode) | stat.S_IRWXU) & most
+    given, own = _read_group(folder), _read_group(descriptor)
+    # With a list, that the folder gave it, these are the most that anybody named there can do, and are that here as well.
+    if given is not None and (own is None or own & ~given):
+        mode &= ~stat.S_IRWXG | given << 3
     if like.st_mode & stat.S_ISVTX:
         # There nobody may remove what is another's, so nobody may here.
         mode &= ~stat.S_IWGRP
@@ -30,6 +37,23 @@ def share(descriptor: int, folder: int, *, most: int) -> None:
         mode &= ~stat.S_IRWXG
     with suppress(OSError):
         os.fchmod(descriptor, mode)
+
+
+def may_group_write(descriptor: int) -> bool:
+    """Tell whether its group may write to an open file or folder."""
+    given = _read_group(descriptor)
+    # With a list these bits are its mask, which limits the group as it does all others that are named there.
+    is_masked = not os.fstat(descriptor).st_mode & stat.S_IWGRP
+    return not is_masked and (given is None or bool(given & stat.S_IWOTH))
+
+
+def _read_group(descriptor: int) -> int | None:
+    """Return what a list of rights gives to the group, 0 to 7; None without a list."""
+    acl = _read(descriptor, _ACL)
+    if acl is None or (len(acl) - _ACL_HEADER.size) % _ACL_ENTRY.size:
+        return None
+    entries = _ACL_ENTRY.iter_unpack(acl[_ACL_HEADER.size :])
+    return next((given for tag, given, _ in entries if tag == _ACL_GROUP_OBJ), 0)
 
 
 def dress(descriptor: int, original: int) -> tuple[str, ...]:
