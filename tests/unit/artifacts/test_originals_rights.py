@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 from tests_support.replacer import Plan, run_to_its_kill
-from tests_support.shelf import NEW, OLD, Shelf
+from tests_support.shelf import NEW, OLD, SetClock, Shelf
 
 from mediafleet.artifacts.fingerprint import fingerprint_of
 from mediafleet.artifacts.originals import Replacement, rights
+from mediafleet.domain.errors import InputError
 
 ACL, GROUP, USERS = "system.posix_acl_access", 61000, (61001, 61002)
 MODES = [
@@ -107,7 +108,11 @@ def plan_of(user: int, library: Path, *, name: str) -> Plan:
     return Plan(str(library), str(data), "", True, wanted, str(made), user=user, group=GROUP)  # noqa: FBT003 - has links
 
 
-def test_two_users_of_one_group_replace_in_one_folder_and_bring_back_what_the_other_did(library: Path) -> None:
+@pytest.mark.parametrize("owner", [*USERS, 61003])
+def test_two_users_of_one_group_replace_in_one_folder_and_bring_back_what_the_other_did(
+    library: Path, owner: int
+) -> None:
+    os.chown(library, owner, GROUP)
     for name in ("a.mkv", "b.mkv"):
         (library / name).write_bytes(OLD)
         os.chown(library / name, USERS[0], GROUP)
@@ -124,6 +129,73 @@ def test_two_users_of_one_group_replace_in_one_folder_and_bring_back_what_the_ot
         assert run_to_its_kill(Plan(str(library), data, "", True, None, "", f"j0-{name}", kept, user, GROUP)) == 0  # noqa: FBT003 - has links
         assert (library / name).read_bytes() == OLD
     assert sorted(path.name for path in library.iterdir()) == [".mediafleet-trash", "a.mkv", "b.mkv"]
+
+
+STRANGER = 61009
+UNTRUSTED = [
+    # Of the folder, and of a trash folder in it that belongs to somebody, and to some group.
+    (0o1777, 0o777, STRANGER, STRANGER),
+    (0o1777, 0o755, STRANGER, STRANGER),
+    (0o1775, 0o775, STRANGER, GROUP),
+    (0o1775, 0o775, 0, GROUP),
+    (0o775, 0o777, STRANGER, GROUP),
+    (0o775, 0o777, 0, GROUP),
+    (0o775, 0o755, STRANGER, STRANGER),
+    (0o755, 0o775, STRANGER, GROUP),
+]
+TRUSTED = [
+    (0o775, 0o775, STRANGER, GROUP),
+    (0o755, 0o755, USERS[0], USERS[0]),
+    # Whoever made it may replace every film there.
+    (0o777, 0o777, STRANGER, STRANGER),
+]
+
+
+def make_trash(library: Path, *, folder: int, trash: int, owner: int, group: int) -> Path:
+    """Return a film, in a folder in which there is a trash folder already."""
+    library.chmod(folder)
+    (place := library / ".mediafleet-trash").mkdir()
+    (place / "something").touch()
+    os.chown(place, owner, group)
+    place.chmod(trash)
+    (film := library / "film.mkv").write_bytes(OLD)
+    return film
+
+
+@pytest.mark.parametrize(("folder", "trash", "owner", "group"), UNTRUSTED)
+async def test_no_original_is_kept_where_more_may_change_it_than_could_before(
+    library: Path, tmp_path: Path, folder: int, trash: int, *, owner: int, group: int
+) -> None:
+    film = make_trash(library, folder=folder, trash=trash, owner=owner, group=group)
+    shelf = Shelf(library, tmp_path / "made", SetClock(), tmp_path / "data")
+    shelf.made.write_bytes(NEW)
+    with pytest.raises(InputError, match="see what is in it, and then remove it"):
+        await shelf.replace(film)
+    assert shelf.names() == ["film.mkv"]
+    assert [path.name for path in (library / ".mediafleet-trash").iterdir()] == ["something"]
+
+
+@pytest.mark.parametrize(("folder", "trash", "owner", "group"), TRUSTED)
+async def test_originals_are_kept_where_none_may_change_them_who_could_not_before(
+    library: Path, tmp_path: Path, folder: int, trash: int, *, owner: int, group: int
+) -> None:
+    film = make_trash(library, folder=folder, trash=trash, owner=owner, group=group)
+    shelf = Shelf(library, tmp_path / "made", SetClock(), tmp_path / "data")
+    shelf.made.write_bytes(NEW)
+    assert (await shelf.replace(film)).kept.read_bytes() == OLD
+
+
+@pytest.mark.parametrize("place", [".mediafleet-trash", ".mediafleet-trash/j0-abc"])
+async def test_nothing_comes_back_from_a_folder_that_a_stranger_has_put_there(
+    shelf: Shelf, library: Path, place: str
+) -> None:
+    film = make_trash(library, folder=0o1777, trash=0o755, owner=0, group=0)
+    shelf.folder = library
+    replaced = await shelf.replace(film)
+    os.chown(library / place, STRANGER, STRANGER)
+    with pytest.raises(InputError, match="may be changed by users"):
+        await shelf.originals.restore("j0-abc", replaced.kept)
+    assert shelf.names() == ["film.mp4"]
 
 
 # --- attributes ----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from mediafleet.artifacts.disk import BLOCK_BYTES
 from mediafleet.artifacts.fingerprint import fingerprint_of_open
-from mediafleet.artifacts.originals.rights import dress, share
+from mediafleet.artifacts.originals.rights import dress, is_trusted, share
 from mediafleet.domain.errors import InputError, NotFound, TransientFailure
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Folder:
 
         Raises:
             NotFound: There is none.
-            InputError: What has that name is no folder.
+            InputError: What has that name is no folder, or is one that more may change than this one.
         """
         if make:
             with suppress(FileExistsError):
@@ -81,6 +81,9 @@ class Folder:
         # place, which has something in it.
         if make and not folder.names():
             share(folder._descriptor, self._descriptor, most=_SHARED)
+        if not is_trusted(folder._descriptor, self._descriptor):
+            os.close(folder._descriptor)
+            raise _not_trusted(folder.path)
         return folder
 
     @contextmanager
@@ -257,3 +260,10 @@ def _hash(descriptor: int) -> str:
 
 def _no_folder(path: Path) -> InputError:
     return InputError(f"{str(path)!r} is no folder of its own but a link or a file; originals cannot be kept there.")
+
+
+def _not_trusted(path: Path) -> InputError:
+    return InputError(
+        f"{str(path)!r} may be changed by users who may not change what is beside it, so no original is kept there, or "
+        "brought back from there; see what is in it, and then remove it, or make it your own and let nobody else write to it."
+    )

@@ -39,8 +39,21 @@ def share(descriptor: int, folder: int, *, most: int) -> None:
         os.fchmod(descriptor, mode)
 
 
-def may_group_write(descriptor: int) -> bool:
-    """Tell whether its group may write to an open file or folder."""
+def is_trusted(folder: int, parent: int) -> bool:
+    """Tell whether nobody may change what is in an open folder but those who may change all that is in its parent."""
+    found, above = os.fstat(folder), os.fstat(parent)
+    is_sticky, is_open = above.st_mode & stat.S_ISVTX, above.st_mode & stat.S_IWOTH
+    if is_open and not is_sticky:
+        return True
+    if found.st_mode & stat.S_IWOTH:
+        return False
+    if found.st_uid in {os.geteuid(), 0, above.st_uid}:
+        # In a sticky folder fellows may change nothing that is another's.
+        return not (is_sticky and _may_group_write(folder))
+    return not is_sticky and found.st_gid == above.st_gid and _may_group_write(parent)
+
+
+def _may_group_write(descriptor: int) -> bool:
     given = _read_group(descriptor)
     # With a list these bits are its mask, which limits the group as it does all others that are named there.
     is_masked = not os.fstat(descriptor).st_mode & stat.S_IWGRP

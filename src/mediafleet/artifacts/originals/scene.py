@@ -71,7 +71,7 @@ def open_scene(folder: Folder, on_step: OnStep = pass_on, *, make: bool = False)
 
     Raises:
         NotFound: There is none.
-        InputError: What has its name is no folder.
+        InputError: What has its name is no folder, or is one that more may change than the folder that it is in.
     """
     with folder.enter(TRASH, make=make) as trash:
         yield Scene(folder, trash, on_step)
