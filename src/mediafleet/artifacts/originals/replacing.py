@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mediafleet.artifacts.originals.journal import Journal, JournalState
+from mediafleet.artifacts.originals.restoring import remove_result
 from mediafleet.artifacts.originals.steps import ReplaceStep
 from mediafleet.domain.errors import Conflict, InputError, NotFound, TransientFailure
 
@@ -84,7 +85,10 @@ def swap(scene: Scene, journal: Journal, *, now_ms: int) -> Journal:
     # Only here, a moment after it was read back: what a restart finds may have been worked on since.
     if placed is not None and _is_still(draft, placed):
         journal = msgspec.structs.replace(journal, ctime_ns=placed.st_ctime_ns)
-    return finish(scene, journal, now_ms=now_ms)
+    done = finish(scene, journal, now_ms=now_ms)
+    if done is None or done.state is not JournalState.DONE:
+        raise Conflict(_changed_text(scene, journal))
+    return done
 
 
 def _find_draft(scene: Scene, journal: Journal) -> os.stat_result:
@@ -153,26 +157,55 @@ def is_placed(scene: Scene, journal: Journal) -> bool:
     return journal.inode in {0, found.st_ino} and folder.fingerprint(journal.result) == journal.made
 
 
-def finish(scene: Scene, journal: Journal, *, now_ms: int) -> Journal:
-    """Do what is left once the result has its name; safe to repeat."""
-    folder = scene.folder
+def finish(scene: Scene, journal: Journal, *, now_ms: int) -> Journal | None:
+    """Do what is left once the result has its name; safe to repeat.
+
+    Returns:
+        The journal. Where the original has changed meanwhile it keeps its name, the result goes if it is as it was made, and
+        all is as after `undo`.
+    """
     with scene.kept(journal, make=True) as kept:
         assert kept is not None  # noqa: S101 - it was just made
-        if journal.result != journal.original:
-            folder.remove(journal.draft)
-            if kept.find(journal.original) is None:
-                if folder.find(journal.original) is not None:
-                    folder.move(journal.original, kept, journal.original)
-            # Another file of that name is somebody's new one.
-            elif folder.are_same(journal.original, kept, journal.original):
-                folder.remove(journal.original)
-            folder.sync()
-            kept.sync()
-            scene.on_step(ReplaceStep.REMOVED)
+        is_changed = journal.result != journal.original and not _clear_name(scene, journal, kept)
+    if is_changed:
+        remove_result(scene, journal)
+        return undo(scene, journal, now_ms=now_ms)
+    if journal.result != journal.original:
+        scene.on_step(ReplaceStep.REMOVED)
     done = msgspec.structs.replace(journal, state=JournalState.DONE, until_ms=now_ms + journal.trash_ms)
     scene.write(done)
     scene.on_step(ReplaceStep.DONE)
     return done
+
+
+def _clear_name(scene: Scene, journal: Journal, kept: Folder) -> bool:
+    """Leave the original only its name in the trash, or False where its own name has what was never transcoded."""
+    folder, name = scene.folder, journal.original
+    has_kept, found = kept.find(name) is not None, folder.find(name)
+    # Another file of that name, while the original is kept, is somebody's new one.
+    if found is not None and (not has_kept or folder.are_same(name, kept, name)):
+        # A restart comes here long after the last comparison.
+        if not _is_as_seen(folder, journal):
+            return False
+        if has_kept:
+            folder.remove(name)
+        else:
+            folder.move(name, kept, name)
+            if not _is_still(found, kept.find(name)):
+                # What came in that moment is not the original, or not as it was.
+                return False
+    folder.remove(journal.draft)
+    folder.sync()
+    kept.sync()
+    return True
+
+
+def _is_as_seen(folder: Folder, journal: Journal) -> bool:
+    try:
+        check_original(folder, journal.original, journal.seen, mtime_ns=journal.mtime_ns)
+    except (Conflict, InputError, NotFound):
+        return False
+    return True
 
 
 def undo(scene: Scene, journal: Journal, *, now_ms: int) -> Journal | None:

@@ -68,7 +68,7 @@ def finish_restoring(scene: Scene, journal: Journal) -> Journal:
         if kept is not None and kept.find(journal.original) is not None:
             _return(scene, journal, kept)
         scene.on_step(RestoreStep.RETURNED)
-        _remove_result(scene, journal)
+        remove_result(scene, journal)
         scene.on_step(RestoreStep.REMOVED)
         if kept is not None:
             kept.remove(journal.original)
@@ -96,7 +96,8 @@ def _return(scene: Scene, journal: Journal, kept: Folder) -> None:
     folder.sync()
 
 
-def _remove_result(scene: Scene, journal: Journal) -> None:
+def remove_result(scene: Scene, journal: Journal) -> None:
+    """Remove a result that has another name than its original, if it is there as it was made."""
     if journal.result == journal.original:
         return
     # What was done to it since is somebody's work.
