@@ -198,6 +198,26 @@ async def test_nothing_comes_back_from_a_folder_that_a_stranger_has_put_there(
     assert shelf.names() == ["film.mp4"]
 
 
+@pytest.mark.parametrize("is_group_given", [True, False])
+async def test_an_owner_that_the_result_could_not_be_given_is_named(
+    shelf: Shelf, library: Path, monkeypatch: pytest.MonkeyPatch, *, is_group_given: bool
+) -> None:
+    film = make_trash(library, folder=0o755, trash=0o755, owner=0, group=0)
+    shelf.folder = library
+    os.chown(film, *USERS)
+    give = os.fchown
+
+    def give_as_a_user_may(descriptor: int, user: int, group: int) -> None:
+        if user != -1 or not is_group_given:
+            raise PermissionError(1, "Operation not permitted")
+        give(descriptor, user, group)
+
+    monkeypatch.setattr(rights.os, "fchown", give_as_a_user_may)
+    told = (await shelf.replace(film)).warnings
+    assert len(told) == 1
+    assert f"'film.mkv': {'owner' if is_group_given else 'owner, group'}; the original" in told[0]
+
+
 # --- attributes ----------------------------------------------------------------------------------
 
 

@@ -63,7 +63,7 @@ class Journal(msgspec.Struct, frozen=True):
     """When the result, or whatever is said of it, was changed last, as known to be whole; 0 where only its hash can tell."""
 
     lost: tuple[str, ...] = ()
-    """Attributes of the original that the result could not be given."""
+    """Attributes of the original that the result could not be given, its owner and group among them."""
 
     @property
     def keeps_original(self) -> bool:

@@ -282,7 +282,7 @@ class Originals:
         """Remove what is due in one folder, whichever node has put it there."""
         removed = 0
         for job in scene.jobs():
-            # Each for itself: one journal that is damaged must not keep all others for ever.
+            # Each for itself: one journal that is damaged, or cannot be read, must not keep all others for ever.
             with self._logging(Entry(job, scene.folder.path)):
                 journal = scene.read(job)
                 if journal is None or not journal.is_over(self._clock.now_ms()):
@@ -302,13 +302,15 @@ class Originals:
         except NotFound:
             # No trash is there to be settled or emptied: somebody has tidied up.
             self._ledger.drop(entry.job)
-        except MediafleetError as error:
+        except (MediafleetError, OSError) as error:
+            reason = error.message if isinstance(error, MediafleetError) else str(error)
             about = {"job": entry.job, "folder": str(entry.folder)}
-            _log.error("originals in a folder could not be looked after", reason=error.message, **about)
+            _log.error("originals in a folder could not be looked after", reason=reason, **about)
 
     @contextmanager
     def _scene_of(self, asked: Path, job: str, name: str = "", *, make: bool = False) -> Generator[Scene]:
         """Open what the fleet knows as that folder: of those that it may be here, the one with the file or its journal."""
+        # A journal says more: a file of that name may be another one, or a copy of long ago.
         traces = [TRASH + "/" + journal_name(job), *([name] if name else [])]
         opened: list[tuple[int, Path]] = []
         for place in self._paths.places(asked):
@@ -319,7 +321,8 @@ class Originals:
         if not opened:
             # Another node may see it, or may do so.
             raise CapabilityMissing(CAPABILITY)
-        chosen = next((one for one in opened if any(os.path.lexists(one[1] / trace) for trace in traces)), opened[0])
+        found = (one for trace in traces for one in opened if os.path.lexists(one[1] / trace))
+        chosen = next(found, opened[0])
         for other, _ in opened:
             if other != chosen[0]:
                 os.close(other)

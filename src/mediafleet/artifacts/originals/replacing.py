@@ -242,6 +242,9 @@ def settle(scene: Scene, journal: Journal, *, now_ms: int) -> Journal | None:
         return finish(scene, journal, now_ms=now_ms)
     if journal.state in {JournalState.WRITING, JournalState.READY}:
         return undo(scene, journal, now_ms=now_ms)
+    if journal.state is JournalState.ASIDE:
+        # All that an `undo` may have left, where it was cut off.
+        scene.folder.remove(journal.draft)
     return journal
 
 

@@ -88,11 +88,15 @@ def _return(scene: Scene, journal: Journal, kept: Folder) -> None:
         # In one step over the result; a repeat finds the kept name gone.
         kept.move(journal.original, folder, journal.original)
     elif not folder.are_same(journal.original, kept, journal.original):
+        taken = Conflict(f"{str(folder.path / journal.original)!r} is another file by now; move it away.")
         try:
             if not kept.name_also(journal.original, folder, journal.original):
+                # Unlike a link a rename would take the place of a file that came since the journal was written.
+                if folder.find(journal.original) is not None:
+                    raise taken
                 kept.move(journal.original, folder, journal.original)
         except FileExistsError:
-            raise Conflict(f"{str(folder.path / journal.original)!r} is another file by now; move it away.") from None
+            raise taken from None
     folder.sync()
 
 

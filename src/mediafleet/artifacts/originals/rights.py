@@ -73,7 +73,7 @@ def dress(descriptor: int, original: int) -> tuple[str, ...]:
     """Give an open file rights, owner, times and attributes of another, as far as this user may.
 
     Returns:
-        The names of the attributes that it could not be given, access control lists among them.
+        The names of the attributes that it could not be given, access control lists, "owner" and "group" among them.
     """
     like, acl = os.fstat(original), _read(original, _ACL)
     # While it is this user's own and may be written to.
@@ -90,7 +90,14 @@ def dress(descriptor: int, original: int) -> tuple[str, ...]:
             os.fchmod(descriptor, _without_group(mode))
     with suppress(OSError):
         os.utime(descriptor, ns=(like.st_atime_ns, like.st_mtime_ns))
-    return lost
+    return (*_name_strangers(descriptor, like), *lost)
+
+
+def _name_strangers(descriptor: int, like: os.stat_result) -> tuple[str, ...]:
+    """Name what of owner and group is not that of another file: who could read the one may be unable to read this one."""
+    found = os.fstat(descriptor)
+    same = {"owner": found.st_uid == like.st_uid, "group": found.st_gid == like.st_gid}
+    return tuple(name for name, is_same in same.items() if not is_same)
 
 
 def _give(descriptor: int, like: os.stat_result) -> tuple[int, bool]:
