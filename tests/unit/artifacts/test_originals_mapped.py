@@ -96,3 +96,12 @@ async def test_another_moment_of_the_same_second_is_another_time(shelf: Shelf) -
     os.utime(film, ns=(1, 7_123_456_789))
     with pytest.raises(Conflict, match="has changed since"):
         await shelf.originals.replace(msgspec.structs.replace(shelf.wish(film), mtime_ns=7_123_456_788), shelf.made)
+
+
+async def test_a_journal_is_found_though_another_place_has_a_file_of_that_name(shelf: Shelf) -> None:
+    replaced = await shelf.originals.replace(wish := shelf.wish(shelf.film()), shelf.made)
+    (copies := shelf.folder / "copies").mkdir()
+    (copies / "film.mkv").write_bytes(OLD)
+    shelf.paths = PathMap([f"{shelf.folder}={copies}"])
+    assert await shelf.originals.replace(wish, shelf.made) == replaced
+    assert [path.name for path in copies.iterdir()] == ["film.mkv"]
