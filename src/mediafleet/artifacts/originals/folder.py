@@ -6,9 +6,11 @@ import fcntl
 import hashlib
 import os
 import stat
+import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from errno import ELOOP, EMLINK, ENOENT, ENOSYS, ENOTSUP, EOPNOTSUPP, EPERM
+from errno import EACCES, EAGAIN, ELOOP, EMLINK, ENOENT, ENOSYS, ENOTSUP, EOPNOTSUPP, EPERM
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -28,6 +30,10 @@ _SHARED = stat.S_ISGID | 0o775
 """Of a folder's rights, what a folder in it has as well: whoever may change the one may change the other, but for others."""
 _LOCK_MODE, _JOURNAL_MODE = 0o660, 0o664
 """At most; the group has of it what it has of the folder. Others could keep a lock for ever, so they cannot open it."""
+_LOCK_POLL_S, _LOCK_PATIENCE_S = 0.1, 600.0
+"""A lock is held while names change, or a result is read that is to give way. Who waits keeps a thread from other work."""
+_HELD = {EACCES, EAGAIN}
+"""How file systems say that somebody has a lock."""
 _NO_LINKS = {EPERM, ENOSYS, ENOTSUP, EOPNOTSUPP, EMLINK}
 """How file systems say that they know no hard links, or take no more of them."""
 
@@ -87,15 +93,32 @@ class Folder:
         return folder
 
     @contextmanager
-    def locked(self) -> Generator[None]:
-        """Keep all others, also on other machines that share the folder, out of the block."""
+    def locked(self, cancelled: threading.Event | None = None) -> Generator[None]:
+        """Keep all others, also on other machines that share the folder, out of the block.
+
+        Args:
+            cancelled: Ends the waiting, not the block.
+
+        Raises:
+            TransientFailure: Somebody has kept it for 10 minutes, or the waiting was cancelled.
+        """
         descriptor = self._open_lock()
         try:
-            # Ends with the process, however that ends. On NFS and SMB of Linux it holds among machines.
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._wait_for_lock(descriptor, cancelled or threading.Event())
             yield
         finally:
             os.close(descriptor)
+
+    def _wait_for_lock(self, descriptor: int, cancelled: threading.Event) -> None:
+        end = time.monotonic() + _LOCK_PATIENCE_S
+        while not _take_lock(descriptor):
+            if time.monotonic() >= end:
+                raise TransientFailure(
+                    f"Somebody has kept the lock of {str(self.path)!r} for too long; see which program has the file "
+                    f"{_LOCK!r} there open, or try again later."
+                )
+            if cancelled.wait(_LOCK_POLL_S):
+                raise TransientFailure(f"It was cancelled while it waited for the lock of {str(self.path)!r}.")
 
     def _open_lock(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -248,6 +271,17 @@ class Folder:
     def sync(self) -> None:
         """Make the names in the folder survive a power loss."""
         os.fsync(self._descriptor)
+
+
+def _take_lock(descriptor: int) -> bool:
+    try:
+        # Ends with the process, however that ends. On NFS and SMB of Linux it holds among machines.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _HELD:
+            return False
+        raise
+    return True
 
 
 def _hash(descriptor: int) -> str:

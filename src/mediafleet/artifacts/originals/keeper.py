@@ -126,7 +126,7 @@ class Originals:
             NotFound: The original is gone.
             InputError: It is no plain file.
             Conflict: It has changed since, or another file has the name that the result would get.
-            TransientFailure, Unavailable: The disk did not take the result.
+            TransientFailure, Unavailable: The disk did not take the result, or somebody keeps the folder's lock.
         """
         cancelled = threading.Event()
         return await _to_the_end(lambda: self._replace(wanted, made, cancelled), cancelled)
@@ -143,7 +143,8 @@ class Originals:
             NotFound: It is not kept any more, or never was.
             Conflict: Another file has its name by now, or a result that was changed since it was made.
         """
-        return await _to_the_end(lambda: self._restore(job, kept), threading.Event())
+        cancelled = threading.Event()
+        return await _to_the_end(lambda: self._restore(job, kept, cancelled), cancelled)
 
     async def settle(self) -> None:
         """Undo or finish what an earlier life of this node left half-done; what cannot be settled is logged and kept."""
@@ -158,14 +159,15 @@ class Originals:
     def _replace(self, wanted: Replacement, made: Path, cancelled: threading.Event) -> Replaced:
         name, asked = wanted.original.name, wanted.original.parent
         with self._scene_of(asked, wanted.job, name, make=True) as scene:
-            begun = self._begin(scene, wanted, name)
+            begun = self._begin(scene, wanted, cancelled)
             if begun.state is not JournalState.DONE:
                 begun = self._carry_out(scene, begun, wanted, made, cancelled)
             return _told(asked, begun)
 
-    def _begin(self, scene: Scene, wanted: Replacement, name: str) -> Journal:
+    def _begin(self, scene: Scene, wanted: Replacement, cancelled: threading.Event) -> Journal:
         """Return the journal of a replacement that may begin, or of one that is done."""
-        with scene.trash.locked():
+        name = wanted.original.name
+        with scene.trash.locked(cancelled):
             if (found := self._settled(scene, wanted.job)) is not None:
                 return _done(found)
             seen = check_original(scene.folder, name, wanted.seen, mtime_ns=wanted.mtime_ns)
@@ -196,7 +198,7 @@ class Originals:
         try:
             # Outside the lock: it may take an hour, and others replace files in this folder as well.
             journal = self._copy(scene, journal, wanted, made, cancelled)
-            with scene.trash.locked():
+            with scene.trash.locked(cancelled):
                 self._check_ours(scene, journal)
                 return swap(scene, journal, now_ms=self._clock.now_ms())
         except BaseException:
@@ -244,11 +246,11 @@ class Originals:
 
     # --- restoring -----------------------------------------------------------------------------
 
-    def _restore(self, job: str, kept: Path) -> Restored:
+    def _restore(self, job: str, kept: Path, cancelled: threading.Event) -> Restored:
         if kept.parent.parent.name != TRASH:
             raise InvalidRequest(f"{str(kept)!r} lies in no trash folder, so there is nothing to bring back.")
         asked = kept.parent.parent.parent
-        with self._scene_of(asked, job) as scene, scene.trash.locked():
+        with self._scene_of(asked, job) as scene, scene.trash.locked(cancelled):
             journal = self._settled(scene, check_name(job))
             if journal is None:
                 raise NotFound(f"Nothing is kept of {job} in {str(asked)!r}.")
