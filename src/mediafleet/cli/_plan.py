@@ -36,7 +36,7 @@ _AT_ONCE = 4
 """Files that are looked into at the same time; each is read to its end."""
 
 
-class PlannedFile(msgspec.Struct, frozen=True, omit_defaults=True):
+class PlannedFile(msgspec.Struct, frozen=True):
     """One file of the command: its plan, or why it has none."""
 
     path: str

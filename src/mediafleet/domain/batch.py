@@ -16,8 +16,8 @@ from mediafleet.domain.limits import NO_WISH, LimitWish
 from mediafleet.domain.placement import Policy
 
 _BATCH = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_LEAST_PROGRESS = 0.01
-"""Of one job: less says nothing about how fast it goes."""
+_LEAST_PROGRESS = 0.05
+"""Of one job: less says nothing about how fast it goes, since looking into a file is not working on it."""
 
 
 class BatchFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -359,4 +359,7 @@ def _muxer_options(plan: OutputPlan) -> list[str]:
         # `unofficial` lets copied Dolby Vision keep its configuration record.
         # The index goes to the front, so that a browser can play the file before it has all of it.
         return ["-movflags", "+faststart", "-strict", "unofficial"]
+    if plan.container.muxer in {"matroska", "webm"}:
+        # Else the first track of each type would be marked so where none is, and a forced subtitle be shown by itself.
+        return ["-default_mode", "passthrough"]
     return []

@@ -83,6 +83,11 @@ class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     pad: Pad | None = None
 
     @property
+    def changes_size(self) -> bool:
+        """Whether the picture has other sides afterwards."""
+        return self.crop is not None or self.pad is not None or self.rotate is not None
+
+    @property
     def keeps_frames(self) -> bool:
         """Whether each picture of the source becomes one of the output."""
         return self.fps is None and self.deinterlace != "field"

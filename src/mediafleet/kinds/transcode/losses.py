@@ -148,6 +148,7 @@ def picture_losses(stream: StreamInfo, params: TranscodeParams, *, dolby_vision:
     who, index = describe(stream), stream.index
     said = [*_hdr_losses(stream, filters, dolby_vision=dolby_vision), *_detail_losses(stream, video, filters)]
     said += _motion_losses(stream, video, filters)
+    said += _size_losses(stream, params, least=video.smallest)
     if stream.interlaced and not filters.deinterlace and not keeps_fields(stream, params):
         what = "is interlaced, and its two fields become one picture with combs at moving edges; `filters.deinterlace` mends it"
         said.append((Topic.FIELDS, what))
@@ -190,6 +191,15 @@ def _detail_losses(stream: StreamInfo, video: VideoPreset, filters: Filters) -> 
     if is_transparent(stream):
         said.append((Topic.ALPHA, "loses its transparency"))
     return said
+
+
+def _size_losses(stream: StreamInfo, params: TranscodeParams, *, least: int) -> list[tuple[Topic, str]]:
+    scale, filters = scale_of(params), filters_of(params)
+    asked = scale.width or scale.height or 0 < scale.max < max(stream.shown_size) or filters.changes_size
+    (width, height), _ = chain.output_shape(stream, filters, scale, least=least)
+    if asked or (width, height) == stream.shown_size:
+        return []
+    return [(Topic.SHAPE, f"becomes {width}x{height}: encoders take even sides only, and no very short ones")]
 
 
 def is_transparent(stream: StreamInfo) -> bool:

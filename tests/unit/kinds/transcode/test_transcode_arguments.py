@@ -70,7 +70,7 @@ def test_an_av1_with_surround_sound_in_opus() -> None:
         f"{TOLD} -y {SAFE} -f mov -i file:/w/input.mkv -map 0:0 -map 0:1 -map_metadata 0 -map_chapters 0 "
         "-c:0 libsvtav1 -preset:0 8 -crf:0 40 -pix_fmt:0 yuv420p -fps_mode:0 vfr -enc_time_base:0 1/12800 "
         "-c:1 libopus -b:1 384000 -filter:1 aformat=channel_layouts=5.1 "
-        "-max_muxing_queue_size 4096 -f matroska file:/w/output.mkv"
+        "-max_muxing_queue_size 4096 -default_mode passthrough -f matroska file:/w/output.mkv"
     )
 
 
@@ -88,7 +88,7 @@ def test_a_copy_into_matroska_drops_stale_tags_and_attaches_the_cover() -> None:
         f"{TOLD} -y {SAFE} -f mov -i file:/w/input.mkv -map 0:0 -map_metadata 0 -map_chapters 0 "
         "-c:0 copy -metadata:s:0 BPS-eng= -metadata:s:0 _STATISTICS_TAGS= "
         "-attach file:/w/cover-1.jpg -metadata:s:1 mimetype=image/jpeg -metadata:s:1 filename=cover.jpg "
-        "-max_muxing_queue_size 4096 -f matroska file:/w/output.mkv"
+        "-max_muxing_queue_size 4096 -default_mode passthrough -f matroska file:/w/output.mkv"
     )
 
 

@@ -199,6 +199,16 @@ def test_sound_that_was_exact_and_is_not_any_more_is_a_loss(changes: dict[str, A
     assert topics(info, params(**changes)) == lost
 
 
+@pytest.mark.parametrize(
+    ("changes", "lost"),
+    [({}, [("shape", 0)]), ({"scale": {"width": 160}}, []), ({"filters": {"crop": {"left": 1, "top": 1}}}, [])],
+)
+def test_sides_that_an_encoder_does_not_take_are_said_unless_others_were_asked_for(
+    changes: dict[str, Any], lost: list[Any]
+) -> None:
+    assert topics(media(video(width=321, height=241)), params(**changes)) == lost
+
+
 def test_transparency_that_only_a_tag_tells_of_is_lost_as_well() -> None:
     clear = video(codec="vp9", metadata=("ALPHA_MODE",))
     assert topics(media(clear, format=MKV), params(preset="vp9")) == [("alpha", 0)]
