@@ -36,7 +36,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A film whose sound must be encoded."""
     path = tmp_path_factory.mktemp("film") / "film.mkv"
     sources = f"-f lavfi -i testsrc2=s=128x96:r={RATE}:d={SECONDS} -f lavfi -i sine=d={SECONDS}"
-    asyncio.run(run_ffmpeg(f"{sources} -c:v libx264 -g 20 -c:a pcm_s16le".split(), path))
+    asyncio.run(run_ffmpeg(f"{sources} -c:v libx264 -g 20 -c:a mp2".split(), path))
     return path
 
 
