@@ -1,0 +1,61 @@
+"""What a user asks of a subtitle job."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from mediafleet.kinds.subtitle.formats import Format
+from mediafleet.kinds.subtitle.rules import Preset
+
+Language = Annotated[str, Meta(pattern="^[a-z]{2,3}$")]
+"""ISO 639-1, or 639-3 where that has no code."""
+_Speed = Annotated[float, Meta(ge=1, le=60)]
+_MOST_TERMS = 2_000
+
+
+class SubtitleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What becomes of speech."""
+
+    language: Annotated[str, Meta(pattern="^(auto|[a-z]{2,3})$")] = "auto"
+    """What is spoken, ISO 639-1; `auto` lets the recognizer find out."""
+    to: Annotated[tuple[Language, ...], Meta(max_length=30)] = ()
+    """Languages to translate into, beside the file of what is spoken."""
+    formats: Annotated[tuple[Format, ...], Meta(min_length=1)] = (Format.SRT,)
+    style: Preset = Preset.NETFLIX
+    """How cues are cut and timed."""
+    chars_per_s: dict[Language, _Speed] = {}
+    """Fastest reading by language, where not the style's."""
+    track: Annotated[int, Meta(ge=0, le=255)] = 0
+    """Which of the sound tracks, counted from 0."""
+    glossary: Annotated[dict[str, str], Meta(max_length=_MOST_TERMS)] = {}
+    """Terms of the spoken language and how they must be translated; one that stands for itself stays as it is."""
+    repair: Literal["auto", "never"] = "auto"
+    """Whether casing and punctuation are put right where the recognizer gives none."""
+    bilingual: bool = False
+    """Whether translated files also have what is spoken, above."""
+    burn: Annotated[str, Meta(pattern="^([a-z]{2,3})?$")] = ""
+    """Language whose subtitles are drawn into the picture of a copy of the video."""
+    mux: bool = False
+    """Whether a copy of the video gets all subtitles as tracks that players can show."""
+    review: bool = False
+    """Whether the job waits after recognition until somebody has looked at the text."""
+    recognizer: Annotated[str, Meta(pattern="^[a-z0-9-]{0,40}$")] = ""
+    """Name of the only engine to recognize with; the best that there is where empty."""
+
+    def __post_init__(self) -> None:
+        """Refuse wishes that contradict each other."""
+        if len(set(self.to)) < len(self.to):
+            raise ValueError("'to' names a language twice")
+        if self.language in self.to:
+            raise ValueError(f"'to' names {self.language!r}, which is what is spoken; leave it out")
+        if self.bilingual and not self.to:
+            raise ValueError("'bilingual' needs a language in 'to'")
+        if self.burn and self.burn not in {*self.to, self.language} and self.language != "auto":
+            raise ValueError(f"'burn' is {self.burn!r}, which is neither spoken nor in 'to'")
+        if self.style is Preset.KARAOKE and Format.ASS not in self.formats:
+            raise ValueError(
+                "only the format 'ass' has words that light up; add it to 'formats' for the style 'karaoke'"
+            )

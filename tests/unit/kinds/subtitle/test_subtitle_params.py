@@ -1,0 +1,66 @@
+"""Wishes that contradict each other are refused at once, and names are those that players look for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from mediafleet.kinds.subtitle.formats import Format
+from mediafleet.kinds.subtitle.names import has_subtitles, is_subtitle_file, subtitle_name
+from mediafleet.kinds.subtitle.params import SubtitleParams
+
+
+@pytest.mark.parametrize(
+    ("params", "what"),
+    [
+        ({"to": ["es", "es"]}, "names a language twice"),
+        ({"language": "en", "to": ["en"]}, "which is what is spoken"),
+        ({"bilingual": True}, "needs a language in 'to'"),
+        ({"language": "en", "to": ["es"], "burn": "de"}, "neither spoken nor in 'to'"),
+        ({"style": "karaoke"}, "add it to 'formats'"),
+        ({"to": ["spanish"]}, "matching regex"),
+        ({"formats": []}, "length >= 1"),
+        ({"formats": ["doc"]}, "Invalid enum value"),
+        ({"languge": "en"}, "unknown field"),
+    ],
+)
+def test_contradictions_are_refused(params: dict[str, Any], what: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=what):
+        msgspec.convert(params, SubtitleParams)
+
+
+def test_nothing_has_to_be_said() -> None:
+    assert msgspec.convert({}, SubtitleParams) == SubtitleParams()
+    assert msgspec.convert({"burn": "de"}, SubtitleParams).burn == "de", "it may be what is spoken"
+
+
+@pytest.mark.parametrize(
+    ("film", "language", "forced", "name"),
+    [
+        ("movie.mkv", "es", False, "movie.es.srt"),
+        ("The.Film.2020.1080p.mkv", "de", True, "The.Film.2020.1080p.de.forced.srt"),
+        ("noending", "en", False, "noending.en.srt"),
+        (".hidden", "en", False, ".hidden.en.srt"),
+    ],
+)
+def test_players_find_the_file(film: str, language: str, *, forced: bool, name: str) -> None:
+    assert subtitle_name(film, language, Format.SRT, forced=forced) == name
+
+
+def test_a_long_name_is_cut_between_its_characters() -> None:
+    name = subtitle_name("ü" * 200 + ".mkv", "es", Format.SRT)
+    assert len(name.encode()) <= 255
+    assert name.endswith("ü.es.srt")
+
+
+def test_a_language_that_a_film_has_is_seen_in_any_format() -> None:
+    beside = ["Movie.mkv", "movie.ES.forced.ass", "movie.pt-BR.srt", "other.de.srt", "movie2.de.srt", "movie.de.txt"]
+    assert has_subtitles("Movie.mkv", "es", beside)
+    assert not has_subtitles("Movie.mkv", "de", beside)
+    assert not has_subtitles("Movie.mkv", "pt", beside)
+
+
+def test_files_of_subtitles_are_known_by_their_ending() -> None:
+    assert [is_subtitle_file(name) for name in ("a.SRT", "a.mkv", "a.json", "srt")] == [True, False, False, False]
