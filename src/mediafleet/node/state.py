@@ -42,8 +42,9 @@ from mediafleet.domain.plan import TaskResult, TaskSpec
 LARGEST_OUTCOME_BYTES = MAX_FRAME_BYTES // 4
 """An outcome above this is refused by the runner, so that a frame always has room for one."""
 _LARGEST_BATCH_BYTES = MAX_FRAME_BYTES // 2
-_RESEND_LEASES = 1
-"""A result not confirmed for this many node leases is sent again: the store may have been away."""
+_RESEND_LEASES = 0.5
+"""A result not confirmed for this many node leases is sent again: the store may have been away. Well before one lease, after
+which an attempt that no heartbeat names any more counts as lost."""
 
 
 @dataclass(frozen=True)
