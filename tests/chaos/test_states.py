@@ -15,7 +15,7 @@ from tests_support.proxy import Proxy, Verdict, Way, running_proxy
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
-LEASE_MS = 12_000
+LEASE_MS = 6_000
 """Of a node; a result that is lost on the way counts against it, and bringing all states about takes time where much runs."""
 LONGER_THAN_ALL_LEASES_S = LEASE_MS / 1000 + 1
 """A presence is 0.6 s in these tests, and a reservation 1 s."""
