@@ -50,9 +50,16 @@ host = "0.0.0.0"
 def make_page() -> str:
     """Return the page as it should be."""
     meanings = _read_meanings()
-    components = {name: kind for name, kind in get_type_hints(Settings).items() if is_dataclass(kind)}
-    sections = [_make_section(name, component, meanings) for name, component in {"": Settings, **components}.items()]
+    sections = [_make_section(name, component, meanings) for name, component in _find_sections("", Settings)]
     return "\n".join([INTRODUCTION, *sections])
+
+
+def _find_sections(name: str, component: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each section with its settings, before those within it."""
+    yield name, component
+    for inner, kind in get_type_hints(component).items():
+        if is_dataclass(kind):
+            yield from _find_sections(f"{name}.{inner}" if name else inner, kind)
 
 
 def _make_section(name: str, component: Any, meanings: dict[tuple[str, str], str]) -> str:

@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -19,6 +19,8 @@ from mediafleet.ops.config import variable_of
 from mediafleet.store.death_signal import end_with_parent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from mediafleet.ops.settings import Settings
 
 RESTART_WAIT_S = 1.0
@@ -73,16 +75,23 @@ def node_environment(settings: Settings, token: str) -> dict[str, str]:
     node = replace(
         settings.node, headroom=own_headroom(settings.node.headroom), replace_roots=own_replace_roots(settings)
     )
-    values = {
-        variable_of(f"{section}.{field.name}"): getattr(component, field.name)
-        for section, component in (("node", node), ("log", settings.log))
-        for field in fields(component)
-        if field.name != "scheduler"
-    }
+    values = dict(_walk({"node": node, "log": settings.log, "engines": settings.engines}))
+    del values[variable_of("node.scheduler")]
     # It is told where its scheduler is, so it calls; and of several only one could listen there.
     values[variable_of("node.listen")] = ""
     texts = {name: _as_variable(value) for name, value in values.items()}
     return {**os.environ, **texts, "MEDIAFLEET_STORE__CELL": settings.store.cell, "MEDIAFLEET_TOKEN": token}
+
+
+def _walk(components: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the variable and value of each setting in these sections."""
+    for section, component in components.items():
+        for item in fields(component):
+            key, value = f"{section}.{item.name}", getattr(component, item.name)
+            if is_dataclass(value):
+                yield from _walk({key: value})
+            else:
+                yield variable_of(key), value
 
 
 def own_replace_roots(settings: Settings) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ async def serve_node(settings: Settings) -> int:
                     session, ring, settings.server.token, cache=cache, direct=True, paths=PathMap(node.paths)
                 ),
                 cell=settings.store.cell,
+                engines=settings.engines,
             ),
         )
         # Models are installed and cards are plugged in while a node runs.

@@ -26,6 +26,7 @@ from mediafleet.domain.errors import MediafleetError
 from mediafleet.domain.path_map import PathMap
 from mediafleet.kinds.registry import GROUP, KindRegistry
 from mediafleet.node.containment import Containment, contain, describe
+from mediafleet.node.engines import open_engines
 from mediafleet.node.executors import (
     CapabilityMemory,
     Offer,
@@ -218,7 +219,7 @@ async def look_at_machine(settings: Settings, report: Report) -> None:
     try:
         with closing(await asyncio.to_thread(contain, settings.node)) as containment:
             report.findings += look_at_containment(containment)
-            offer = await _detect(list(KindRegistry.installed()), containment)
+            offer = await _detect(settings, containment)
         report.executors = build_executors(settings.node, offer, cores=count_cores())
     except MediafleetError as error:
         report.findings.append(Finding("node", error.message, is_good=False))
@@ -243,7 +244,7 @@ def look_at_containment(containment: Containment) -> list[Finding]:
     ]
 
 
-async def _detect(kinds: list[Any], containment: Containment) -> Offer:
+async def _detect(settings: Settings, containment: Containment) -> Offer:
     """Run the detection of a node, in a folder of its own so that a node which runs here is not disturbed."""
     guard = choose_guard()
     try:
@@ -253,7 +254,11 @@ async def _detect(kinds: list[Any], containment: Containment) -> Offer:
             launcher = Launcher(guard, environment=os.environ, grace_s=_DETECT_GRACE_S, containment=containment)
             # A new memory each time: what works now is the question, not what once did.
             memory = CapabilityMemory(Path(name) / "capabilities.json")
-            return await detect_offer(kinds, workspaces=workspaces, launcher=launcher, memory=memory)
+            kinds = KindRegistry.installed()
+            async with open_engines(settings.engines, launcher, memory=Path(name) / "engines.json") as engines:
+                return await detect_offer(
+                    kinds, workspaces=workspaces, launcher=launcher, memory=memory, engines=engines
+                )
     finally:
         guard.close()
 

@@ -11,8 +11,10 @@ import msgspec
 from mediafleet.domain.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
+ANY = "any"
+"""Stands for all capabilities of its sort, in what is offered."""
 _CAPABILITY = re.compile(r"[a-z][a-z0-9]*:[A-Za-z0-9_.>@/+-]{1,80}")
 
 
@@ -65,6 +67,18 @@ class Signature(msgspec.Struct, frozen=True):
         return hashlib.sha1(msgspec.json.encode(self), usedforsecurity=False).hexdigest()[:16]
 
 
+def find_lacking(wanted: Iterable[str], offered: Collection[str]) -> list[str]:
+    """Return what is wanted and not offered, in order; `mt:any` offers every `mt:…`, as a service does that names no languages.
+
+    Args:
+        wanted: Capabilities.
+        offered: Capabilities; best a set.
+    """
+    return [one for one in wanted if one not in offered and f"{one.partition(':')[0]}:{ANY}" not in offered]
+
+
 def is_covered(requirement: Requirement, signature: Signature) -> bool:
     """Tell whether the pool of that signature matches the requirement."""
-    return requirement.slots <= signature.slots and set(requirement.capabilities) <= set(signature.capabilities)
+    return requirement.slots <= signature.slots and not find_lacking(
+        requirement.capabilities, frozenset(signature.capabilities)
+    )

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from mediafleet.domain.capability import find_lacking
+
 
 class FreeSlots(msgspec.Struct, frozen=True):
     """An executor that takes work and has room."""
@@ -31,9 +33,9 @@ class Room(msgspec.Struct, frozen=True):
 
     def slots_by_node(self, capabilities: Iterable[str]) -> dict[str, int]:
         """Return how many slots are free on each node that offers all of these."""
-        wanted = set(capabilities)
+        wanted = tuple(capabilities)
         found = Counter[str]()
         for one in self.free:
-            if wanted <= set(one.capabilities):
+            if not find_lacking(wanted, frozenset(one.capabilities)):
                 found[one.node] += one.slots
         return dict(found)

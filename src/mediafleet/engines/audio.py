@@ -59,7 +59,13 @@ def to_pcm(audio: Audio) -> bytes:
 
 
 def from_pcm(pcm: bytes) -> Audio:
-    """Return 16-bit signed little-endian samples as audio."""
+    """Return 16-bit signed little-endian samples as audio.
+
+    Raises:
+        InvalidRequest: These bytes are none.
+    """
+    if len(pcm) % 2:
+        raise InvalidRequest(f"16-bit samples have 2 bytes each, and this has {len(pcm):,} bytes.")
     return np.frombuffer(pcm, dtype="<i2").astype(np.float32) / np.float32(_FULL_SCALE)
 
 

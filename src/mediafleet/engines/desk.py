@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mediafleet.domain.errors import InvalidRequest, TransientFailure
-from mediafleet.engines.audio import unpack_audio
+from mediafleet.engines.audio import Audio, from_pcm, unpack_audio
 from mediafleet.engines.recognition import RecognitionStream, StreamingRecognizer
-from mediafleet.engines.voice_activity import find_speech
+from mediafleet.engines.voice_activity import VoiceStream
 from mediafleet.engines.wire import (
+    Coding,
     Drop,
     Feed,
-    FindSpeech,
     Finish,
     Follow,
+    Hear,
+    Heard,
     Recognize,
     Repair,
     Request,
@@ -29,11 +31,10 @@ class Desk:
     def __init__(self, engine: Any) -> None:
         self._engine = engine
         self._streams: dict[int, RecognitionStream] = {}
+        self._voices: dict[int, VoiceStream] = {}
         self._answers: dict[type, Callable[[Any], object]] = {
-            FindSpeech: lambda ask: find_speech(self._engine, unpack_audio(ask.audio), rule=ask.rule),
-            Recognize: lambda ask: self._engine.recognize(
-                unpack_audio(ask.audio), language=ask.language, hint=ask.hint
-            ),
+            Hear: self._hear,
+            Recognize: lambda ask: self._engine.recognize(_audio_of(ask), language=ask.language, hint=ask.hint),
             Follow: self._follow,
             Feed: lambda ask: self._stream(ask.stream).feed(unpack_audio(ask.audio)),
             Finish: self._finish,
@@ -76,6 +77,12 @@ class Desk:
         self._streams.clear()
         self._engine.close()
 
+    def _hear(self, ask: Hear) -> Heard:
+        # A process that was started anew has forgotten what was before; detectors need a fraction of a second of it.
+        if ask.stream not in self._voices:
+            self._voices[ask.stream] = self._engine.listen()
+        return Heard(list(self._voices[ask.stream].feed(_audio_of(ask))), self._engine.frame_samples)
+
     def _follow(self, ask: Follow) -> None:
         if not isinstance(self._engine, StreamingRecognizer):
             raise InvalidRequest("This engine recognizes whole audio only; it cannot follow speech.")
@@ -94,5 +101,10 @@ class Desk:
         return result
 
     def _drop(self, ask: Drop) -> None:
+        self._voices.pop(ask.stream, None)
         if stream := self._streams.pop(ask.stream, None):
             stream.close()
+
+
+def _audio_of(ask: Hear | Recognize) -> Audio:
+    return from_pcm(ask.audio) if ask.coding is Coding.PCM else unpack_audio(ask.audio)

@@ -7,14 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediafleet.domain.errors import TransientFailure
 from mediafleet.engines.wire import LENGTH_BYTES, Answer, Request, pack_frame, read_answer, read_length
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from mediafleet.engines.offer import Offer
 
 _GRACE_S = 2.0
 """How long a process that nobody asks any more may take to end by itself."""
@@ -23,20 +25,33 @@ _TAIL_BYTES = 8_192
 _PASSED_ON = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
 
 
+@dataclass(frozen=True)
+class Tether:
+    """What processes of engines are bound by; without one, by nothing."""
+
+    hook: Callable[[Offer], Callable[[], None] | None] = lambda _: None
+    """Returns what is run between fork and exec, as `Guard.hook` and `Containment.hook` do."""
+    forget: Callable[[int], None] = lambda _: None
+    """Called with the id of a process that has ended."""
+
+
 class HostedProcess:
     """A running `mediafleet.engines.host`. Owned by one `WarmEngine`, which ends it."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, tether: Tether) -> None:
         self._process = process
+        self._tether = tether
+        self._is_over = False
         self._words = b""
         self._listening = asyncio.create_task(self._listen(), name=f"stderr of engine {process.pid}")
 
     @classmethod
-    async def start(cls, hook: Callable[[], None] | None = None) -> HostedProcess:
-        """Start a process without an engine, in a group of its own.
+    async def start(cls, offer: Offer, tether: Tether) -> HostedProcess:
+        """Start a process that may load an offer but has not yet, in a group of its own.
 
         Args:
-            hook: Run between fork and exec, as `Containment.hook` and `Guard.hook` give it.
+            offer: What it is for.
+            tether: What it is bound by.
 
         Raises:
             TransientFailure: It could not be started.
@@ -50,13 +65,13 @@ class HostedProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
-                preexec_fn=hook,
+                preexec_fn=tether.hook(offer),
                 cwd="/",
                 env=environment,
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise TransientFailure(f"The process of an engine could not be started: {error}.") from error
-        return cls(process)
+        return cls(process, tether)
 
     @property
     def pid(self) -> int:
@@ -114,6 +129,9 @@ class HostedProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         code = await self._process.wait()
         await self._listening
+        if not self._is_over:
+            self._is_over = True
+            self._tether.forget(self.pid)
         return code
 
     async def _listen(self) -> None:

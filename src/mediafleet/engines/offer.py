@@ -7,6 +7,8 @@ from enum import StrEnum
 
 import msgspec
 
+from mediafleet.domain.capability import ANY
+
 
 class Role(StrEnum):
     """What an engine is for."""
@@ -91,6 +93,15 @@ class Offer(msgspec.Struct, frozen=True):
     endpoint: Endpoint | None = None
     gpu_bytes: int = 0
     """Memory of a graphics card that must be free to load it; 0 where it uses none."""
+    detects_language: bool = False
+    """Of recognizers; known once one is loaded."""
+    is_parallel: bool = False
+    """Whether one process of it keeps all cores busy, or a card; of others an executor has as many as it has slots."""
+
+    @property
+    def shown(self) -> str:
+        """Engine and model, for people."""
+        return f"{self.adapter} {self.model}".rstrip()
 
     def covers(self, need: Need) -> bool:
         """Tell whether this engine could do what is needed."""
@@ -106,9 +117,14 @@ class Offer(msgspec.Struct, frozen=True):
         return tuple(sorted(self._name_capabilities()))
 
     def _name_capabilities(self) -> Iterable[str]:
+        yield f"engine:{self.role}"
         if self.role is Role.TRANSLATE:
-            return [f"mt:{pair}" for pair in self.pairs or ("any",)]
-        if self.role is Role.SYNTHESIZE:
-            return [f"tts:{language}" for language in self.languages or ("any",)]
-        known = [f"lang:{language}" for language in self.languages or ("any",)]
-        return [f"{self.role}:{self.adapter}", *(known if self.role is Role.RECOGNIZE else [])]
+            yield from (f"mt:{pair}" for pair in self.pairs or (ANY,))
+        elif self.role is Role.SYNTHESIZE:
+            yield from (f"tts:{language}" for language in self.languages or (ANY,))
+        else:
+            yield f"{self.role}:{self.adapter}"
+        if self.role is Role.RECOGNIZE:
+            yield from (f"lang:{language}" for language in self.languages or (ANY,))
+            # One that does not detect it takes its own language for granted, and says so.
+            yield "lang:auto"

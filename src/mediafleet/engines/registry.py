@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
+from mediafleet.domain.capability import ANY
 from mediafleet.domain.errors import CapabilityMissing, ConfigError, NotFound
 from mediafleet.engines.adapter import Adapter
 from mediafleet.engines.offer import Need, Offer, Role, Where
@@ -65,7 +66,7 @@ class EngineRegistry:
         for offer in self.offers(need.role):
             if offer.covers(need) and adapter in {"", offer.adapter}:
                 return offer
-        raise CapabilityMissing(_capability(need), self.explain(need, adapter=adapter))
+        raise CapabilityMissing(capability_of(need), self.explain(need, adapter=adapter))
 
     def explain(self, need: Need, *, adapter: str = "") -> str:
         """Return in one sentence which engine does what is needed, or what to install for it."""
@@ -80,12 +81,13 @@ class EngineRegistry:
         return f"{who} {need}: {'; or '.join(advice) or 'no known engine does'}."
 
 
-def _capability(need: Need) -> str:
+def capability_of(need: Need) -> str:
+    """Return the capability that a task asks for which has this need."""
     if need.role is Role.TRANSLATE:
         return f"mt:{need.pair}"
     if need.role is Role.SYNTHESIZE:
-        return f"tts:{need.language or 'any'}"
-    return f"lang:{need.language or 'any'}" if need.role is Role.RECOGNIZE else f"{need.role}:any"
+        return f"tts:{need.language or ANY}"
+    return f"lang:{need.language or 'auto'}" if need.role is Role.RECOGNIZE else f"engine:{need.role}"
 
 
 def _load(point: Any) -> Adapter:

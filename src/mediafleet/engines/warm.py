@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
@@ -14,12 +15,13 @@ import structlog
 
 from mediafleet.domain.errors import MediafleetError, TransientFailure
 from mediafleet.engines.gpu import check_gpu_room, read_free_bytes
-from mediafleet.engines.hosted import HostedProcess, describe_exit
+from mediafleet.engines.hosted import HostedProcess, Tether, describe_exit
 from mediafleet.engines.offer import Offer
 from mediafleet.engines.wire import Answer, Failed, Load, Part, Request, as_error
 
 T = TypeVar("T")
 
+FREE = Tether()
 _log = structlog.get_logger(__name__)
 
 
@@ -45,7 +47,7 @@ class WarmEngine:
         offer: Offer,
         limits: WarmLimits | None = None,
         *,
-        hook: Callable[[], Callable[[], None]] | None = None,
+        tether: Tether = FREE,
         free_gpu_bytes: Callable[[], int | None] = read_free_bytes,
     ) -> None:
         """Start nothing yet.
@@ -53,12 +55,12 @@ class WarmEngine:
         Args:
             offer: What to load.
             limits: What it may take.
-            hook: Returns what is run between fork and exec, as `Containment.hook` does.
+            tether: What its process is bound by.
             free_gpu_bytes: Tells what is free on graphics cards before each loading.
         """
         self.offer = offer
         self._limits = limits or WarmLimits()
-        self._hook = hook
+        self._tether = tether
         self._free_gpu_bytes = free_gpu_bytes
         self._turn = asyncio.Lock()
         self._process: HostedProcess | None = None
@@ -137,14 +139,14 @@ class WarmEngine:
         await self._kill()
         if self.offer.gpu_bytes:
             check_gpu_room(self.offer, await asyncio.to_thread(self._free_gpu_bytes))
-        self._process = await HostedProcess.start(self._hook() if self._hook else None)
+        self._process = await HostedProcess.start(self.offer, self._tether)
         try:
             await self._send(self._process, Load(self.offer, self._limits.memory_bytes))
             self._facts = _value(await self._receive(self._process, self._limits.load_s))
         except BaseException:
             await asyncio.shield(self._kill())
             raise
-        _log.info("an engine is loaded", engine=self.offer.adapter, model=self.offer.model, pid=self._process.pid)
+        _log.debug("an engine is loaded", engine=self.offer.adapter, model=self.offer.model, pid=self._process.pid)
         return self._process
 
     async def _send(self, process: HostedProcess, request: Request) -> None:
@@ -196,14 +198,21 @@ class WarmEngine:
 
 
 class WarmEngines:
-    """The engines of one executor, each loaded once. Used as `async with`; at its end all have ended."""
+    """The engines of one executor, each loaded when it is first needed. Used as `async with`; at its end all have ended."""
 
-    def __init__(
-        self, limits: WarmLimits | None = None, *, hook: Callable[[], Callable[[], None]] | None = None
-    ) -> None:
+    def __init__(self, limits: WarmLimits | None = None, *, copies: int = 1, tether: Tether = FREE) -> None:
+        """Start nothing yet.
+
+        Args:
+            limits: What each process may take.
+            copies: Most processes of one offer that keeps no more than a core busy.
+            tether: What they are bound by.
+        """
         self._limits = limits
-        self._hook = hook
-        self._engines: dict[Offer, WarmEngine] = {}
+        self._copies = copies
+        self._tether = tether
+        self._engines: dict[Offer, list[WarmEngine]] = {}
+        self._leases = Counter[WarmEngine]()
 
     async def __aenter__(self) -> Self:
         return self
@@ -214,17 +223,41 @@ class WarmEngines:
         await self.close()
 
     def get(self, offer: Offer) -> WarmEngine:
-        """Return the engine of that offer, loaded or not."""
+        """Return the first engine of that offer, loaded or not."""
+        return self._running(offer)[0]
+
+    @contextmanager
+    def lease(self, offer: Offer) -> Generator[WarmEngine]:
+        """Yield an engine of that offer, loaded or not: one that nobody has, a new one, or the one that fewest have.
+
+        For a whole piece of work, so that what follows each other is asked of the same process.
+        """
+        running = self._running(offer)
+        chosen = min(running, key=lambda one: self._leases[one])
+        if self._leases[chosen] and len(running) < (1 if offer.is_parallel else self._copies):
+            chosen = self._start(offer)
+        self._leases[chosen] += 1
+        try:
+            yield chosen
+        finally:
+            self._leases[chosen] -= 1
+
+    def _running(self, offer: Offer) -> list[WarmEngine]:
         if offer not in self._engines:
-            self._engines[offer] = WarmEngine(offer, self._limits, hook=self._hook)
+            self._start(offer)
         return self._engines[offer]
+
+    def _start(self, offer: Offer) -> WarmEngine:
+        engine = WarmEngine(offer, self._limits, tether=self._tether)
+        self._engines.setdefault(offer, []).append(engine)
+        return engine
 
     async def prove(self, offers: Iterable[Offer]) -> Proof:
         """Load each once, one after the other, and end it again; capabilities are said only of what loads.
 
         What is loaded already is proved and stays.
         """
-        capabilities: set[str] = set()
+        found: list[Offer] = []
         faults: dict[str, str] = {}
         for offer in offers:
             engine = self.get(offer)
@@ -232,39 +265,45 @@ class WarmEngines:
             try:
                 facts = await engine.load(_Known)
             except MediafleetError as error:
-                faults[" ".join(filter(None, [offer.adapter, offer.model]))] = error.message
+                faults[offer.shown] = error.message
                 continue
-            capabilities.update(_name_languages(offer, facts).capabilities)
+            found.append(_complete(offer, facts))
             if not was_loaded:
                 await engine.close()
-        return Proof(tuple(sorted(capabilities)), faults)
+        return Proof(tuple(found), faults)
 
     async def close(self) -> None:
         """End all processes."""
-        await asyncio.gather(*(engine.close() for engine in self._engines.values()))
+        await asyncio.gather(*(engine.close() for running in self._engines.values() for engine in running))
 
 
 @dataclass(frozen=True)
 class Proof:
     """What a machine's engines were found to do."""
 
-    capabilities: tuple[str, ...]
-    """Sorted."""
+    offers: tuple[Offer, ...]
+    """What loads, with what it says of itself then."""
     faults: Mapping[str, str]
     """Engine and model, and in one sentence why it does not load."""
 
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What a node with these may say of itself, sorted."""
+        return tuple(sorted({word for offer in self.offers for word in offer.capabilities}))
+
 
 class _Known(msgspec.Struct):
-    """What all facts that name languages have in common."""
+    """What facts of several roles have in common."""
 
     languages: tuple[str, ...] = ()
+    detects_language: bool = False
 
 
-def _name_languages(offer: Offer, facts: _Known) -> Offer:
-    """Return an offer with the languages that the loaded engine names, where nobody knew them before."""
-    if offer.languages or not facts.languages:
-        return offer
-    return msgspec.structs.replace(offer, languages=facts.languages)
+def _complete(offer: Offer, facts: _Known) -> Offer:
+    """Return an offer with what the loaded engine says, where nobody knew it before."""
+    return msgspec.structs.replace(
+        offer, languages=offer.languages or facts.languages, detects_language=facts.detects_language
+    )
 
 
 def _value(reply: Answer) -> msgspec.Raw:

@@ -5,6 +5,7 @@ One request at a time; each is answered by any number of `Part`s and then one `D
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TypeAlias
 
 import msgspec
@@ -22,7 +23,6 @@ from mediafleet.engines.offer import Offer
 from mediafleet.engines.recognition import Word
 from mediafleet.engines.synthesis import Voice
 from mediafleet.engines.translation import Brief
-from mediafleet.engines.voice_activity import SpeechRule
 
 LENGTH_BYTES = 4
 MOST_BYTES = 512 << 20
@@ -37,12 +37,30 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     """How much the process may reserve to write to; 0 for any amount."""
 
 
-class FindSpeech(msgspec.Struct, frozen=True, tag="find-speech"):
-    """Answered by a list of `Span`."""
+class Coding(StrEnum):
+    """How audio is written in a request."""
 
+    FLOAT = "f32"
+    """As `pack_audio` writes it."""
+    PCM = "s16"
+    """16-bit signed little-endian samples."""
+
+
+class Hear(msgspec.Struct, frozen=True, tag="hear"):
+    """Answered by a `Heard`. What one number is fed follows each other; `Drop` ends it."""
+
+    stream: int
     audio: bytes
-    """As `pack_audio` makes it."""
-    rule: SpeechRule = SpeechRule()
+    coding: Coding = Coding.FLOAT
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """How probable speech is in the frames that some audio completes."""
+
+    probabilities: list[float]
+    """0..1."""
+    frame_samples: int
+    """At 16 kHz."""
 
 
 class Recognize(msgspec.Struct, frozen=True, tag="recognize"):
@@ -51,6 +69,7 @@ class Recognize(msgspec.Struct, frozen=True, tag="recognize"):
     audio: bytes
     language: str | None = None
     hint: str = ""
+    coding: Coding = Coding.FLOAT
 
 
 class Follow(msgspec.Struct, frozen=True, tag="follow"):
@@ -74,7 +93,7 @@ class Finish(msgspec.Struct, frozen=True, tag="finish"):
 
 
 class Drop(msgspec.Struct, frozen=True, tag="drop"):
-    """Forget an utterance, known or not; answered by None."""
+    """Forget a stream, known or not; answered by None."""
 
     stream: int
 
@@ -100,7 +119,7 @@ class Synthesize(msgspec.Struct, frozen=True, tag="synthesize"):
     voice: Voice
 
 
-Request: TypeAlias = Load | FindSpeech | Recognize | Follow | Feed | Finish | Drop | Repair | Translate | Synthesize
+Request: TypeAlias = Load | Hear | Recognize | Follow | Feed | Finish | Drop | Repair | Translate | Synthesize
 
 
 class Part(msgspec.Struct, frozen=True, tag="part"):

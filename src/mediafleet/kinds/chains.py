@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mediafleet.artifacts.originals import Originals
-    from mediafleet.kinds.seam import ChildProcess, TaskContext
+    from mediafleet.kinds.seam import ChildProcess, Engines, TaskContext
 
 RESULTS = "results"
 """Where a payload has the results of the parts that a part needs."""
@@ -182,6 +182,11 @@ class _PartContext:
     @property
     def originals(self) -> Originals:
         return self._outer.originals
+
+    @property
+    def engines(self) -> Engines:
+        """The speech engines of the executor."""
+        return self._outer.engines
 
     async def fetch(self, ref: ArtifactRef, *, ranges: Sequence[tuple[int, int]] | None = None) -> Path:
         kept = self._shared.files.get(ref.id)

@@ -6,9 +6,9 @@ a node). `docs/howto/add-a-job-kind.md` builds one from nothing.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
@@ -23,12 +23,17 @@ from mediafleet.domain.room import Room
 from mediafleet.kinds.chains import run_parts
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from mediafleet.artifacts.originals import Originals
     from mediafleet.domain.artifact import ArtifactRef
     from mediafleet.domain.job import Job
+    from mediafleet.engines.offer import Need, Offer
+    from mediafleet.engines.wire import Request
     from mediafleet.ops.settings import Settings
+
+T = TypeVar("T")
 
 
 class ChildProcess(Protocol):
@@ -56,6 +61,50 @@ class ChildProcess(Protocol):
         ...
 
 
+class Engine(Protocol):
+    """One speech engine in a process of its own. Requests are those of `mediafleet.engines.wire`."""
+
+    async def load(self, facts: type[T]) -> T:
+        """Load it unless it is, and return what it says of itself. Raises as `ask`."""
+        ...
+
+    async def ask(self, request: Request, answer: type[T]) -> T:
+        """Ask one thing.
+
+        Raises:
+            TransientFailure: Its process died or took too long; the next request starts it again.
+            CapabilityMissing: A graphics card has no room for it now.
+            MediafleetError: What the engine raised.
+
+        Cancelling ends the process.
+        """
+        ...
+
+    def ask_for_parts(self, request: Request, part: type[T]) -> AsyncGenerator[T]:
+        """Ask for something that comes in parts; yield each when it is there. Raises as `ask`."""
+        ...
+
+
+class Engines(Protocol):
+    """The speech engines of the executor that runs a task."""
+
+    def find(self, need: Need, *, adapter: str = "") -> Offer:
+        """Return the best engine that loads here and does what is needed.
+
+        Args:
+            need: The step.
+            adapter: Name of the only one to consider; any where empty.
+
+        Raises:
+            CapabilityMissing: There is none; the sentence says what to install.
+        """
+        ...
+
+    def lease(self, offer: Offer) -> AbstractContextManager[Engine]:
+        """Yield the engine to ask, for a whole piece of work: what follows each other is asked of the same process."""
+        ...
+
+
 class TaskContext(Protocol):
     """What a handler may use of its node. All paths it makes lie in `workspace`, which is removed afterwards."""
 
@@ -77,6 +126,11 @@ class TaskContext(Protocol):
     @property
     def originals(self) -> Originals:
         """The files that this node may replace in place."""
+        ...
+
+    @property
+    def engines(self) -> Engines:
+        """What hears, writes down, translates and speaks on this node."""
         ...
 
     async def fetch(self, ref: ArtifactRef, *, ranges: Sequence[tuple[int, int]] | None = None) -> Path:

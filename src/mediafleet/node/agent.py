@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import stamina
 import structlog
@@ -30,6 +30,7 @@ from mediafleet.node.connection import Connection
 from mediafleet.node.containment import contain
 from mediafleet.node.context import Persistence
 from mediafleet.node.duty import Duty
+from mediafleet.node.engines import NodeEngines, open_engines
 from mediafleet.node.executors import CapabilityMemory, detect_offer
 from mediafleet.node.gauges import Cards, LoadGauges
 from mediafleet.node.guard import Guard, choose_guard
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from mediafleet.node.context import ArtifactTransfer
     from mediafleet.node.link import Dial
     from mediafleet.node.spares import Spares
-    from mediafleet.ops.settings import NodeSettings
+    from mediafleet.ops.settings import EngineSettings, NodeSettings
 
 _DELIVER_S = 10.0
 """How long a drained node waits for its last results to be confirmed; the outbox keeps them anyway."""
@@ -84,6 +85,18 @@ class Surroundings:
     """Where children get PATH, HOME and LANG from."""
     make_guard: Callable[[], Guard] = choose_guard
     cell: str = DEFAULT_CELL
+    engines: EngineSettings | None = None
+    """Where speech engines are; None for a node without any."""
+
+
+class Place(NamedTuple):
+    """What an agent works in, once its data directory is its own."""
+
+    identity: Identity
+    machine: Machine
+    workspaces: Workspaces
+    launcher: Launcher
+    engines: NodeEngines
 
 
 class NodeAgent:
@@ -148,23 +161,25 @@ class NodeAgent:
                 containment=containment,
                 spares=self._settings.spare_children,
             )
-            look = partial(
-                detect_offer,
-                self._around.kinds,
-                workspaces=workspaces,
-                launcher=launcher,
-                memory=CapabilityMemory(self._data / "capabilities.json"),
-            )
             # A driver may take seconds to answer.
             cards = await asyncio.to_thread(Cards)
             with LoadGauges(self._data, cards) as gauges:
-                machine = Machine(self._settings, gauges, cards.names, look)
-                async with launcher.spares:
-                    return await self._look_first(identity, machine, workspaces=workspaces, launcher=launcher)
+                async with launcher.spares, open_engines(self._around.engines, launcher) as engines:
+                    look = partial(
+                        detect_offer,
+                        self._around.kinds,
+                        workspaces=workspaces,
+                        launcher=launcher,
+                        memory=CapabilityMemory(self._data / "capabilities.json"),
+                        engines=engines,
+                    )
+                    place = Place(
+                        identity, Machine(self._settings, gauges, cards.names, look), workspaces, launcher, engines
+                    )
+                    return await self._look_first(place)
 
-    async def _look_first(
-        self, identity: Identity, machine: Machine, *, workspaces: Workspaces, launcher: Launcher
-    ) -> Farewell:
+    async def _look_first(self, place: Place) -> Farewell:
+        machine = place.machine
         # Detection may take minutes on a slow machine, and the loops that look at `drain` and `abort` do not run yet.
         looking = asyncio.create_task(machine.look(), name="detect")
         told = asyncio.create_task(self._told.wait(), name="told")
@@ -174,21 +189,14 @@ class NodeAgent:
             if told.done() and not looking.done():
                 return Farewell.ABORTED if self._is_aborting else Farewell.DRAINED
             await machine.wait_for_load()
-            return await self._work(identity, machine, looking, workspaces=workspaces, launcher=launcher)
+            return await self._work(place, looking)
         finally:
             for task in (looking, told):
                 task.cancel()
             await asyncio.wait([looking, told])
 
-    async def _work(
-        self,
-        identity: Identity,
-        machine: Machine,
-        looking: asyncio.Task[None],
-        *,
-        workspaces: Workspaces,
-        launcher: Launcher,
-    ) -> Farewell:
+    async def _work(self, place: Place, looking: asyncio.Task[None]) -> Farewell:
+        machine, launcher = place.machine, place.launcher
         table = AttemptTable(machine.executors, find_missing=partial(find_missing, self._around.kinds))
         outbox = Outbox(self._data / "outbox")
         table.restore(outbox.load())
@@ -200,14 +208,15 @@ class NodeAgent:
         )
         runner = Runner(
             self._around.kinds,
-            workspaces,
+            place.workspaces,
             launcher,
             self._around.artifacts,
             self._persistence(),
             ProgressBoard(),
             originals,
+            place.engines,
         )
-        introduce = partial(self._introduce, identity, machine, table)
+        introduce = partial(self._introduce, place.identity, machine, table)
         launcher.spares.prepare(script for kind in self._around.kinds for script in kind.scripts)
         async with Duty(table, outbox=outbox, runner=runner, clock=self._around.clock, load=machine.load) as duty:
             self._duty = duty

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mediafleet.domain.artifact import ArtifactRef
     from mediafleet.domain.frames import Assignment
     from mediafleet.domain.plan import TaskSpec
-    from mediafleet.kinds.seam import ChildProcess
+    from mediafleet.kinds.seam import ChildProcess, Engines
     from mediafleet.node.processes import Children
     from mediafleet.node.progress import ProgressBoard
 
@@ -90,6 +90,7 @@ class AttemptContext:
     persistence: Persistence
     board: ProgressBoard
     originals: Originals
+    engines: Engines
 
     async def fetch(self, ref: ArtifactRef, *, ranges: Sequence[tuple[int, int]] | None = None) -> Path:
         """Return a local path with the artifact's bytes; waits while the scheduler is away."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mediafleet.kinds.seam import ChildProcess, Kind
+    from mediafleet.node.engines import NodeEngines
     from mediafleet.node.processes import Children, Launcher
     from mediafleet.node.workspace import Workspaces
     from mediafleet.ops.settings import NodeSettings
@@ -97,10 +98,22 @@ class Detection:
 
 
 async def detect_offer(
-    kinds: Iterable[Kind], *, workspaces: Workspaces, launcher: Launcher, memory: CapabilityMemory
+    kinds: Iterable[Kind],
+    *,
+    workspaces: Workspaces,
+    launcher: Launcher,
+    memory: CapabilityMemory,
+    engines: NodeEngines | None = None,
 ) -> Offer:
-    """Ask every kind what it finds. A kind whose detection fails is not offered, and `missing` says why."""
+    """Ask every kind what it finds, and every engine whether it loads.
+
+    A kind whose detection fails is not offered, and `missing` says why.
+    """
     offer = Offer()
+    if engines is not None:
+        proof = await engines.look()
+        offer.capabilities.update(check_capabilities(proof.capabilities))
+        offer.missing.update({f"engine:{name}": fault for name, fault in proof.faults.items()})
     for kind in kinds:
         try:
             async with (

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from mediafleet.domain.errors import TransientFailure
 from mediafleet.kinds.last_words import TAIL_BYTES, LastWords
 from mediafleet.kinds.scripts import script_command, script_line
 from mediafleet.node.containment import Containment
+from mediafleet.node.isolation import Isolation
 from mediafleet.node.patience import finish
 from mediafleet.node.spares import Spares
 
@@ -255,7 +257,7 @@ class Launcher:
                 env=environment,
                 # A group of its own, so that a wrapper script and all it starts can be ended with one signal.
                 start_new_session=True,
-                preexec_fn=self._hook(),  # noqa: PLW1509 - the hooks take no lock, so threads do no harm
+                preexec_fn=self.hook(),  # noqa: PLW1509 - the hooks take no lock, so threads do no harm
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise TransientFailure(
@@ -264,8 +266,14 @@ class Launcher:
         self._containment.settle(process.pid)
         return Child(process, grace_s=self._grace_s)
 
-    def _hook(self) -> Callable[[], None]:
-        bind, tie = self._containment.hook(), self.guard.hook()
+    def hook(self, *, is_online: bool = False) -> Callable[[], None]:
+        """Return what a child runs between fork and exec.
+
+        Args:
+            is_online: It keeps the network, because its work is to ask a service.
+        """
+        containment = replace(self._containment, isolation=Isolation()) if is_online else self._containment
+        bind, tie = containment.hook(), self.guard.hook()
 
         def prepare() -> None:
             bind()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mediafleet.domain.plan import TaskSpec
     from mediafleet.kinds.registry import KindRegistry
     from mediafleet.node.context import ArtifactTransfer, Persistence
+    from mediafleet.node.engines import NodeEngines
     from mediafleet.node.processes import Launcher
     from mediafleet.node.progress import ProgressBoard
     from mediafleet.node.state import Ending, Start
@@ -63,6 +64,7 @@ class Runner:
     persistence: Persistence
     board: ProgressBoard
     originals: Originals
+    engines: NodeEngines
 
     async def run(self, start: Start) -> Ending:
         """Run the attempt to its end; when this returns, its children and its workspace are gone.
@@ -112,6 +114,7 @@ class Runner:
                     self.persistence,
                     self.board,
                     self.originals,
+                    self.engines.of(start.assignment.executor, most=int(1 / start.share)),
                 )
             )
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mediafleet.ops.settings import (
         ArtifactSettings,
         CatalogueSettings,
+        EndpointSettings,
+        EngineSettings,
         NodeSettings,
         SchedulerSettings,
         ServerSettings,
@@ -46,6 +48,9 @@ _CELL = re.compile(r"[a-z0-9]{1,16}")
 _LABEL = re.compile(r"[A-Za-z0-9_.>@/+-]{1,80}")
 ALL_OBJECTS = ("s3:/", "gs:/", "az:/")
 """As roots: each object that the fleet's key can read."""
+_LANGUAGE, _PAIR = re.compile(r"[a-z]{2,3}"), re.compile(r"[a-z]{2,3}>[a-z]{2,3}")
+_ENDPOINT_LANGUAGES = {"recognize": _LANGUAGE, "repair": _LANGUAGE, "translate": _PAIR, "synthesize": _LANGUAGE}
+"""Role of an endpoint → how its languages are written."""
 _REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"}) | {
     f"{scheme}+{kind}" for scheme in ("redis", "rediss") for kind in ("sentinel", "cluster")
 }
@@ -68,6 +73,8 @@ _MAY_BE_ZERO = frozenset(
         "child_cpu_hours",
         "child_open_files",
         "child_nice",
+        "memory_gib",
+        "processes",
     }
 ) | {
     "max_open",
@@ -101,6 +108,7 @@ def _check_all(settings: Settings) -> list[str]:
         *_check_server(settings.server),
         *_check_artifacts(settings.artifacts),
         *_check_catalogue(settings.catalogue),
+        *_check_engines(settings.engines),
     ]
 
 
@@ -245,6 +253,18 @@ def _check_catalogue(catalogue: CatalogueSettings) -> Iterator[str]:
     # The address itself is left out: it may hold a password.
     if catalogue.url and not _is_web_address(catalogue.url):
         yield "catalogue.url must be an address that begins with http:// or https:// and names a host."
+
+
+def _check_engines(engines: EngineSettings) -> Iterator[str]:
+    for role, is_known in _ENDPOINT_LANGUAGES.items():
+        endpoint: EndpointSettings = getattr(engines, role)
+        # The address itself is left out: it may hold a password.
+        if endpoint.url and not _is_web_address(endpoint.url):
+            yield f"engines.{role}.url must be an address that begins with http:// or https:// and names a host."
+        for language in endpoint.languages:
+            if not is_known.fullmatch(language):
+                example = "a pair like en>es" if ">" in is_known.pattern else "a code like en"
+                yield f"engines.{role}.languages has {language!r}, which is no language; write {example}."
 
 
 def _is_web_address(url: str) -> bool:

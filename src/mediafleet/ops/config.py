@@ -221,8 +221,16 @@ def _resolve_paths(settings: Settings) -> Settings:
     node = replace(
         settings.node, replace_roots=tuple(_absolute(root) if root else root for root in settings.node.replace_roots)
     )
-    data = Path(_absolute(settings.data))
-    return replace(settings, data=data, node=node, artifacts=artifacts, catalogue=catalogue, transcode=transcode)
+    models = settings.engines.models
+    return replace(
+        settings,
+        data=Path(_absolute(settings.data)),
+        node=node,
+        artifacts=artifacts,
+        catalogue=catalogue,
+        transcode=transcode,
+        engines=replace(settings.engines, models=_absolute(models) if models else ""),
+    )
 
 
 def _is_path(root: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Literal
 DEFAULT_DATA_DIRECTORY = Path("~/.local/share/mediafleet")
 DEFAULT_PORT = 8000
 DEFAULT_PRESET_DIRECTORY = Path("~/.config/mediafleet/presets")
+DEFAULT_MODEL_DIRECTORY = Path("~/.local/share/mediafleet/models")
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,42 @@ class TranscodeSettings:
 
 
 @dataclass(frozen=True)
+class EndpointSettings:
+    """An OpenAI-compatible service that does one sort of work on speech or text."""
+
+    url: str = ""
+    """With the version, as `http://127.0.0.1:8080/v1`; none where empty."""
+    model: str = ""
+    """As the service calls it; its own choice where empty."""
+    key: str = field(default="", repr=False)
+    """Sent as a bearer token; none where empty."""
+    languages: tuple[str, ...] = ()
+    """What it is good for, ISO 639-1, or pairs as `en>es` of one that translates; any where empty."""
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """Speech engines of a node, each in a process of its own."""
+
+    models: str = ""
+    """Folder of models, with one for each engine; `~/.local/share/mediafleet/models` where empty."""
+    memory_gib: int = 8
+    """Memory that one process may reserve, GiB (Linux only); 0 for any amount."""
+    processes: int = 0
+    """Most processes of one model on one executor, for engines that use one core each; 0 for as many as the executor has slots."""
+    idle_s: int = 600
+    """After so many seconds without work a process is ended, and its memory is free."""
+    load_s: int = 300
+    """Longest loading of a model, seconds."""
+    answer_s: int = 3_600
+    """Longest wait for one answer, seconds."""
+    recognize: EndpointSettings = field(default_factory=EndpointSettings)
+    repair: EndpointSettings = field(default_factory=EndpointSettings)
+    translate: EndpointSettings = field(default_factory=EndpointSettings)
+    synthesize: EndpointSettings = field(default_factory=EndpointSettings)
+
+
+@dataclass(frozen=True)
 class LogSettings:
     """What is written to standard error."""
 
@@ -252,5 +289,6 @@ class Settings:
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     catalogue: CatalogueSettings = field(default_factory=CatalogueSettings)
     transcode: TranscodeSettings = field(default_factory=TranscodeSettings)
+    engines: EngineSettings = field(default_factory=EngineSettings)
     log: LogSettings = field(default_factory=LogSettings)
     slow: SlowSettings = field(default_factory=SlowSettings)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mediafleet.domain.capability import is_covered
+from mediafleet.domain.capability import find_lacking, is_covered
 from mediafleet.domain.explanation import (
     Absence,
     Ask,
@@ -92,9 +92,9 @@ def explain(fleet: FleetSnapshot, ask: Ask, task: TaskSnapshot | None = None) ->
 
 def lack(requirement: Requirement, pool: PoolMembers) -> PoolLack:
     """Return what a pool that does not match lacks."""
-    missing = set(requirement.capabilities) - set(pool.signature.capabilities)
+    missing = find_lacking(requirement.capabilities, frozenset(pool.signature.capabilities))
     short = max(0, requirement.slots - pool.signature.slots)
-    return PoolLack(pool.name, tuple(sorted(missing)), short)
+    return PoolLack(pool.name, tuple(missing), short)
 
 
 def pick(fleet: FleetSnapshot, ask: Ask, matching: Sequence[PoolMembers]) -> Choice:

@@ -64,12 +64,15 @@ def test_an_engine_that_is_there_is_named() -> None:
 @pytest.mark.parametrize(
     ("offer", "capabilities"),
     [
-        (Offer("silero", Role.VOICE_ACTIVITY), ("vad:silero",)),
-        (Offer("pocketsphinx", Role.RECOGNIZE, languages=("en",)), ("asr:pocketsphinx", "lang:en")),
-        (Offer("apertium", Role.TRANSLATE, pairs=("en>es", "es>en")), ("mt:en>es", "mt:es>en")),
-        (Offer("openai-translate", Role.TRANSLATE), ("mt:any",)),
-        (Offer("piper", Role.SYNTHESIZE, languages=("es",)), ("tts:es",)),
-        (Offer("rules", Role.REPAIR, languages=("en",)), ("repair:rules",)),
+        (Offer("silero", Role.VOICE_ACTIVITY), ("engine:vad", "vad:silero")),
+        (
+            Offer("pocketsphinx", Role.RECOGNIZE, languages=("en",)),
+            ("asr:pocketsphinx", "engine:asr", "lang:auto", "lang:en"),
+        ),
+        (Offer("apertium", Role.TRANSLATE, pairs=("en>es", "es>en")), ("engine:mt", "mt:en>es", "mt:es>en")),
+        (Offer("openai-translate", Role.TRANSLATE), ("engine:mt", "mt:any")),
+        (Offer("piper", Role.SYNTHESIZE, languages=("es",)), ("engine:tts", "tts:es")),
+        (Offer("rules", Role.REPAIR, languages=("en",)), ("engine:repair", "repair:rules")),
     ],
 )
 def test_capabilities_say_role_and_languages(offer: Offer, capabilities: tuple[str, ...]) -> None:

@@ -22,9 +22,8 @@ from mediafleet.engines.offer import Offer, Role
 from mediafleet.engines.recognition import Recognition, RecognizerFacts
 from mediafleet.engines.synthesis import Voice
 from mediafleet.engines.translation import Brief
-from mediafleet.engines.voice_activity import Span
 from mediafleet.engines.warm import WarmEngine, WarmEngines, WarmLimits
-from mediafleet.engines.wire import Drop, Feed, FindSpeech, Finish, Follow, Recognize, Synthesize, Translate
+from mediafleet.engines.wire import Drop, Feed, Finish, Follow, Hear, Heard, Recognize, Synthesize, Translate
 
 EARS = Offer("toy", Role.RECOGNIZE, model="small", languages=("eo",))
 MOUTH = Offer("toy-voice", Role.SYNTHESIZE, languages=("eo",))
@@ -212,7 +211,7 @@ async def test_a_model_is_not_loaded_where_a_card_has_no_room(free: int | None, 
 async def test_a_machine_says_only_what_has_loaded() -> None:
     async with WarmEngines() as engines:
         proof = await engines.prove([EARS, Offer("toy", Role.RECOGNIZE, "broken", "big", ("la",)), MOUTH])
-        assert proof.capabilities == ("asr:toy", "lang:eo", "tts:eo")
+        assert proof.capabilities == ("asr:toy", "engine:asr", "engine:tts", "lang:auto", "lang:eo", "tts:eo")
         assert list(proof.faults) == ["toy big"]
         assert engines.get(EARS).pid is None
 
@@ -222,7 +221,7 @@ async def test_one_engine_is_loaded_once_for_all_who_need_it() -> None:
         assert engines.get(EARS) is engines.get(Offer("toy", Role.RECOGNIZE, model="small", languages=("eo",)))
         await engines.get(EARS).load(RecognizerFacts)
         pid = engines.get(EARS).pid
-        assert (await engines.prove([EARS])).capabilities == ("asr:toy", "lang:eo")
+        assert (await engines.prove([EARS])).capabilities == ("asr:toy", "engine:asr", "lang:auto", "lang:eo")
         assert engines.get(EARS).pid == pid
 
 
@@ -230,8 +229,9 @@ async def test_voice_activity_has_nothing_to_say_of_itself_and_is_proved_all_the
     found = EngineRegistry.installed().offers(Role.VOICE_ACTIVITY)
     async with WarmEngines() as engines:
         assert (await engines.prove(found[:1])).capabilities == found[0].capabilities
-        spans = await engines.get(found[0]).ask(FindSpeech(SECOND), list[Span])
-        assert spans == []
+        heard = await engines.get(found[0]).ask(Hear(1, SECOND), Heard)
+        assert len(heard.probabilities) == 16_000 // heard.frame_samples
+        assert max(heard.probabilities) < 0.5
 
 
 async def test_speech_is_followed_in_the_process_and_lost_with_it(silence: Audio) -> None:

@@ -14,15 +14,19 @@ from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import SchedulerUnavailable
 from mediafleet.domain.frames import Assignment, Register, Registered, SchedulerFrame
 from mediafleet.domain.plan import TaskSpec, Wait
+from mediafleet.engines import EngineRegistry
+from mediafleet.engines.hosted import Tether
 from mediafleet.kinds.registry import KindRegistry
 from mediafleet.kinds.seam import Kind
 from mediafleet.node.context import Persistence
+from mediafleet.node.engines import NodeEngines
 from mediafleet.node.guard import choose_guard
 from mediafleet.node.processes import Launcher
 from mediafleet.node.progress import ProgressBoard
 from mediafleet.node.runner import Runner
 from mediafleet.node.state import Start
 from mediafleet.node.workspace import Workspaces
+from mediafleet.ops.settings import EngineSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -92,7 +96,9 @@ def runner_for(folder: Path, kind: Kind, shelf: Shelf | None = None) -> Runner:
     launcher = Launcher(choose_guard(), environment=os.environ, grace_s=1)
     kinds = KindRegistry([kind])
     originals = Originals((), folder / "originals")
-    return Runner(kinds, workspaces, launcher, shelf or Shelf(), Persistence(0.001, 0.002), ProgressBoard(), originals)
+    engines = NodeEngines(EngineRegistry(()), EngineSettings(), Tether(), folder / "engines.json")
+    persistence = Persistence(0.001, 0.002)
+    return Runner(kinds, workspaces, launcher, shelf or Shelf(), persistence, ProgressBoard(), originals, engines)
 
 
 class ScriptedLink:

@@ -47,6 +47,7 @@ def _scout_faster_whisper(where: Where) -> Iterable[Offer]:
                 folder.name,
                 languages,
                 gpu_bytes=weights + _WORKING_BYTES,
+                is_parallel=True,
             )
 
 
