@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mediafleet.engines import EngineRegistry, Need, Role, load_engine
-from mediafleet.engines.audio import RATE_HZ
+from mediafleet.engines.pcm import RATE_HZ
 from mediafleet.engines.spoken import recognize_spans
 from mediafleet.engines.voice_activity import find_speech
 

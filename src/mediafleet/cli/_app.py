@@ -53,6 +53,13 @@ _add("transcode", "transcode:transcode", WORK, "Convert media files and folders;
     ("mediafleet transcode holiday/ --preset hevc --replace", "in place of the sources, which are kept for 30 days"),
     ("mediafleet transcode -- -odd-name.mp4", "names that begin with a dash come after --"),
 ])  # fmt: skip
+_add("subtitle", "subtitle:subtitle", WORK, "Write subtitles for videos and sound files, and translate them.", [
+    ("mediafleet subtitle film.mkv", "film.en.srt beside it, in the language that is spoken"),
+    ("mediafleet subtitle series/ --from en --to es,de", "every film below a folder that has none yet"),
+    ("mediafleet subtitle talk.mp4 --format srt,vtt --burn", "and a copy with subtitles in the picture"),
+    ("mediafleet subtitle film.en.srt --to fr", "only translated"),
+    ("mediafleet subtitle song.flac --style karaoke --format ass", "each word lights up as it is sung"),
+])  # fmt: skip
 _add("restore", "restore:restore", WORK, "Bring back the originals that jobs replaced.", [
     ("mediafleet restore j0-7h3k…", "the result is removed; works until the original's time in the trash is over"),
 ])  # fmt: skip

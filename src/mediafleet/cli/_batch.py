@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mediafleet.cli._names import Targets
     from mediafleet.cli._output import Output
     from mediafleet.cli._progress import Display
+    from mediafleet.domain.artifact import ArtifactRef
 
 MOST_SENDERS = 4
 """Files that are read, uploaded or handed in at the same time."""
@@ -54,6 +55,8 @@ class Work:
     """Whether results take the places of their sources, and nothing is fetched."""
     batch: str = ""
     """The name of the batch that all of them belong to."""
+    keeps_names: bool = False
+    """Whether results have the names that the kind gave them; those that exist already are left as they are."""
 
 
 class Batch:
@@ -158,10 +161,10 @@ class Batch:
     async def _fetch(self, item: Item, view: JobView) -> None:
         item.enter(Phase.FETCHING)
         for index, ref in enumerate(view.outputs):
-            # The first result is named for its input; what else there is keeps its own name.
-            name = Path(safe_name(ref.name))
-            place = item.place if index == 0 else self._targets.claim(name.stem)
-            target = with_ending(place, name.suffix)
+            target = self._place(item, ref, index)
+            if self._work.keeps_names and not self._targets.is_free(target):
+                item.warnings = (*item.warnings, f"{target} exists already and was left as it is.")
+                continue
 
             def advance(done: int, size: int = ref.size) -> None:
                 # A size of -1 says that nobody knows it.
@@ -171,6 +174,17 @@ class Batch:
             with self._targets.write(target) as partial:
                 await self._fleet.client.artifacts.download(ref, partial, on_progress=advance)
             item.outputs.append(target)
+
+    def _place(self, item: Item, ref: ArtifactRef, index: int) -> Path:
+        name = Path(safe_name(ref.name))
+        if self._work.keeps_names:
+            # Of two films with one stem the second has a number, which its results get as well.
+            return item.place.with_name(
+                item.place.name + name.name.removeprefix(item.stem or safe_name(item.path.stem))
+            )
+        # The first result is named for its input; what else there is keeps its own name.
+        place = item.place if index == 0 else self._targets.claim(name.stem, ending=name.suffix)
+        return with_ending(place, name.suffix)
 
     def _mark_cancelled(self, items: Sequence[Item]) -> None:
         for item in items:

@@ -19,6 +19,10 @@ INTERRUPTED = ErrorInfo("cancelled", "Interrupted.")
 """Why an item ended that no job was handed in for."""
 
 
+SKIPPED = "skipped"
+"""Status of an item for which nothing had to be done."""
+
+
 class Phase(StrEnum):
     """What happens to an item now, as a user names it."""
 
@@ -37,6 +41,8 @@ class Item:
     path: Path
     place: Path
     """Where its result goes, without the ending."""
+    stem: str = ""
+    """What the names of its results begin with in the fleet; the input's own where empty."""
     params: dict[str, Any] | None = None
     """In place of those of all; None where it has none of its own."""
     ending: str = ""
@@ -60,7 +66,7 @@ class Item:
     @property
     def is_good(self) -> bool:
         """Whether the work succeeded and its results are here."""
-        return self.status == JobStatus.COMPLETED and self.error is None
+        return self.status in {JobStatus.COMPLETED, SKIPPED} and self.error is None
 
     def enter(self, phase: Phase) -> None:
         """Begin a phase."""
@@ -81,6 +87,10 @@ class Item:
         """Note that the user gave it up; the error says what is known of its job."""
         self.phase, self.error, self.status = Phase.OVER, error, JobStatus.CANCELLED
 
+    def skip(self, reason: str) -> None:
+        """Note that nothing has to be done for it."""
+        self.phase, self.status, self.stage = Phase.OVER, SKIPPED, reason
+
     def document(self) -> dict[str, Any]:
         """Return the item as the JSON list shows it."""
         return {
@@ -88,6 +98,7 @@ class Item:
             "job": self.job or None,
             "status": self.status,
             "output": str(self.outputs[0]) if self.outputs else None,
+            "outputs": [str(path) for path in self.outputs],
             "error": {"code": self.error.code, "message": self.error.message} if self.error else None,
             "warnings": list(self.warnings),
             "seconds": round(self.seconds, 3),

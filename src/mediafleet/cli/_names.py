@@ -40,16 +40,30 @@ class Targets:
         self._inputs = {os.path.realpath(path) for path in inputs}
         self._taken: set[str] = set()
 
-    def claim(self, name: str, folder: Path = Path()) -> Path:
-        """Return a place for results of that name, without an ending; the second `a` becomes `a-2`."""
+    def claim(self, name: str, folder: Path = Path(), *, ending: str = "") -> Path:
+        """Return a place for results of that name, without an ending; the second `a` becomes `a-2`.
+
+        Args:
+            name: Made fit to be a file name.
+            folder: Below the root, or absolute.
+            ending: Where it is known: of two with one name but other endings both get it.
+        """
         stem, number = safe_name(name), 1
         while True:
             place = self._root / folder / (stem if number == 1 else f"{stem}-{number}")
             # Case is folded because some file systems do not tell a.mp4 from A.mp4.
-            if (key := str(place).casefold()) not in self._taken:
+            if (key := f"{place}{ending}".casefold()) not in self._taken:
                 self._taken.add(key)
                 return place
             number += 1
+
+    def is_free(self, path: Path) -> bool:
+        """Tell whether a result may go there."""
+        try:
+            self.check(path)
+        except Conflict:
+            return False
+        return True
 
     def check_folder(self, folder: Path | None = None) -> None:
         """Return if results can be put into the folder, the root where none is named; nothing is made for that.

@@ -70,6 +70,25 @@ def spell_out_preset(params: dict[str, Any], settings: Settings) -> dict[str, An
         raise InvalidRequest(error.message) from error
 
 
+def check_params(params: dict[str, Any], kind: str) -> None:
+    """Check the params of a job before anything starts.
+
+    Raises:
+        InvalidRequest: They do not fit; the sentence names what is wrong.
+    """
+    # Kinds know media, which takes time to import.
+    from mediafleet.kinds import KindRegistry  # noqa: PLC0415
+    from mediafleet.kinds.mismatch import explain_mismatch  # noqa: PLC0415
+
+    wanted = KindRegistry.installed().get(kind).params
+    try:
+        msgspec.convert(params, wanted)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(
+            f"These options do not fit a {kind}: {explain_mismatch(error, params, wanted)}."
+        ) from error
+
+
 def expected_ending(params: dict[str, Any]) -> str:
     """Return the ending of a transcode's result, `.mp4`; empty where only the input decides.
 

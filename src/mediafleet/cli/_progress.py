@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from mediafleet.cli._item import Item, Phase
+from mediafleet.cli._item import SKIPPED, Item, Phase
 from mediafleet.cli._text import duration_text, name_reason, printable
 from mediafleet.cli._total import total_eta_ms, total_line
 from mediafleet.domain.job import shown_stage
@@ -50,6 +50,8 @@ def choose_display(output: Output, *, count: int) -> Display:
 def verdict(item: Item) -> str:
     """Return the line that an item ends with."""
     name = printable(str(item.path))
+    if item.status == SKIPPED:
+        return f"{name}: skipped, {item.stage}"
     if item.is_good:
         shown = ", ".join(printable(str(path)) for path in item.outputs) or (
             "kept as it is" if item.replaces else "nothing to fetch"

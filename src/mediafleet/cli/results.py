@@ -84,5 +84,5 @@ async def fetch_results(client: FleetClient, view: JobView, targets: Targets) ->
 def _place(ref: ArtifactRef, targets: Targets) -> Path:
     name = Path(safe_name(ref.name))
     # Claimed without the ending: the second of two becomes `a-2.mp4`, not `a.mp4-2`.
-    place = targets.claim(name.stem)
+    place = targets.claim(name.stem, ending=name.suffix)
     return place.with_name(place.name + name.suffix)

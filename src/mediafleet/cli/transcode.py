@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from mediafleet.cli._batch import Batch, Times, Work
-from mediafleet.cli._fleet import open_fleet
+from mediafleet.cli._batch import Times, Work
 from mediafleet.cli._inputs import Source, Unusable, find_sources
-from mediafleet.cli._item import INTERRUPTED, Item, Phase
+from mediafleet.cli._item import Item, Phase
+from mediafleet.cli._items import Shown, report, run_items
 from mediafleet.cli._listing import read_listing
 from mediafleet.cli._moments import read_moment
 from mediafleet.cli._names import Targets
@@ -20,18 +19,13 @@ from mediafleet.cli._options import ClientOptions
 from mediafleet.cli._output import Output
 from mediafleet.cli._params import expected_ending, read_params, spell_out_preset
 from mediafleet.cli._plan import plan_all
-from mediafleet.cli._progress import Display, choose_display, verdict
+from mediafleet.cli._progress import choose_display
 from mediafleet.cli._run import FAILED, guard, run_client
 from mediafleet.domain.batch import check_batch, merge_params
-from mediafleet.domain.errors import InvalidRequest, MediafleetError
+from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.lifecycle import PriorityClass
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
 _NO_OPTIONS = ClientOptions()
-_MANY = 10
-"""With more inputs than this, failures have scrolled away and are listed once more at the end."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +42,6 @@ class Request:
     batch: str = ""
     own: dict[Path, dict[str, Any]] = field(default_factory=dict[Path, dict[str, Any]])
     """All params of files that have some of their own, by path as it was given."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """How a command talks to its fleet and to its user."""
-
-    options: ClientOptions
-    output: Output
-    display: Display
 
 
 def transcode(  # noqa: PLR0913 - a command line has as many options as people need
@@ -166,7 +151,7 @@ async def transcode_all(request: Request, options: ClientOptions, output: Output
         item.replaces = replaces
     try:
         with choose_display(output, count=len(items)) as display:
-            await _run(items, Shown(options, output, display), work, targets)
+            await run_items(items, Shown(options, output, display), work, targets)
     finally:
         # Also after an interruption: a program that reads the document gets one, whatever happened.
         report(items, output)
@@ -180,45 +165,3 @@ def _make_item(found: Source | Unusable, targets: Targets, own: dict[str, Any] |
         return item
     ending = expected_ending(own) if own else ""
     return Item(found.path, targets.claim(found.path.stem, found.folder), params=own, ending=ending)
-
-
-async def _run(items: Sequence[Item], shown: Shown, work: Work, targets: Targets) -> None:
-    for item in items:
-        if item.phase is Phase.OVER:
-            shown.display.change(item)
-    # No fleet is started where nothing is left to do.
-    if waiting := [item for item in items if item.phase is not Phase.OVER]:
-        try:
-            async with open_fleet(shown.options) as fleet:
-                await Batch(fleet, work, targets, display=shown.display, output=shown.output).run(waiting)
-        except asyncio.CancelledError:
-            if _end_rest(waiting, lambda item: item.cancel(INTERRUPTED)):
-                shown.output.note("Interrupted before anything was handed in.")
-            raise
-        except MediafleetError as error:
-            info = error.info()
-            _end_rest(waiting, lambda item: item.fail(info))
-            raise
-
-
-def _end_rest(items: Sequence[Item], end: Callable[[Item], None]) -> int:
-    """End the items that no batch came to, which would be told as waiting for ever; return how many those were."""
-    rest = [item for item in items if item.phase is not Phase.OVER]
-    for item in rest:
-        end(item)
-        item.phase = Phase.OVER
-    return len(rest)
-
-
-def report(items: Sequence[Item], output: Output) -> None:
-    """Print the end of a batch: the document for a program, or warnings, a count and what failed for people."""
-    output.document([item.document() for item in items])
-    for item in items:
-        for warning in item.warnings:
-            output.note(f"note: {item.path.name}: {warning}")
-    bad = [item for item in items if not item.is_good]
-    if len(items) > 1:
-        output.say(f"{len(items) - len(bad)} of {len(items)} succeeded.")
-    if bad and len(items) > _MANY:
-        for item in bad:
-            output.note(f"failed: {verdict(item)}")

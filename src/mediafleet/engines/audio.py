@@ -13,8 +13,6 @@ from mediafleet.domain.errors import InvalidRequest
 Audio: TypeAlias = NDArray[np.float32]
 """`(samples,)`, float32, 16 kHz, mono, -1..1; silence is 0."""
 
-RATE_HZ = 16_000
-"""Samples a second of all sound that engines take."""
 _SILENT = 0.001
 _FULL_SCALE = 32_768
 """The largest magnitude of 16-bit samples."""

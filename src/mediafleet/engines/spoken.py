@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mediafleet.engines.audio import RATE_HZ
+from mediafleet.engines.pcm import RATE_HZ
 from mediafleet.engines.recognition import Recognition, Recognizer, Timing, Word
 
 if TYPE_CHECKING:

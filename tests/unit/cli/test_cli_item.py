@@ -58,7 +58,7 @@ def test_only_a_completed_job_whose_result_is_here_is_good(item: Item) -> None:
 def test_a_failed_item_is_documented_with_code_and_sentence_but_no_details(item: Item) -> None:
     item.fail(BROKE)
     assert item.document() == {
-        "input": "a.mkv", "job": None, "status": "failed", "output": None,
+        "input": "a.mkv", "job": None, "status": "failed", "output": None, "outputs": [],
         "error": {"code": "task-failed", "message": "It broke."}, "warnings": [], "seconds": 0.0,
     }  # fmt: skip
 
@@ -67,6 +67,7 @@ def test_a_good_item_is_documented_with_its_first_result(item: Item) -> None:
     item.take(view(JobStatus.COMPLETED, warnings=("One.",)))
     item.outputs, item.seconds = [Path("done/a.mp4"), Path("done/a.srt")], 1.23456
     assert item.document() == {
-        "input": "a.mkv", "job": "j0-x", "status": "completed", "output": "done/a.mp4", "error": None,
+        "input": "a.mkv", "job": "j0-x", "status": "completed", "output": "done/a.mp4", "outputs": ["done/a.mp4", "done/a.srt"],
+            "error": None,
         "warnings": ["One."], "seconds": 1.235,
     }  # fmt: skip

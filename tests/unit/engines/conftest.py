@@ -8,7 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from mediafleet.engines.audio import RATE_HZ, Audio
+from mediafleet.engines.audio import Audio
+from mediafleet.engines.pcm import RATE_HZ
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ import pytest
 from mediafleet.domain.capability import check_capabilities
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.engines import EngineRegistry, Offer, Role, load_engine
-from mediafleet.engines.audio import RATE_HZ, Audio
+from mediafleet.engines.audio import Audio
+from mediafleet.engines.pcm import RATE_HZ
 from mediafleet.engines.recognition import Recognition, Recognizer, StreamingRecognizer, Word
 from mediafleet.engines.repair import Repairer
 from mediafleet.engines.synthesis import Synthesizer, Voice

@@ -15,7 +15,8 @@ from tests_support.tiny_whisper import write_tiny_whisper
 from mediafleet.domain.errors import CapabilityMissing, InvalidRequest, TaskFailed
 from mediafleet.engines import EngineRegistry, Need, Role, Where, load_engine
 from mediafleet.engines.adapters.faster_whisper import FasterWhisperEngine, load
-from mediafleet.engines.audio import RATE_HZ, Audio
+from mediafleet.engines.audio import Audio
+from mediafleet.engines.pcm import RATE_HZ
 from mediafleet.engines.recognition import Recognition, Timing
 from mediafleet.engines.warm import WarmEngines
 

@@ -17,7 +17,7 @@ from mediafleet.engines.adapters._openai import OpenAIClient
 from mediafleet.engines.adapters.openai_recognizer import OpenAIRecognizer
 from mediafleet.engines.adapters.openai_synthesizer import OpenAISynthesizer
 from mediafleet.engines.adapters.openai_translator import OpenAITranslator
-from mediafleet.engines.audio import RATE_HZ
+from mediafleet.engines.pcm import RATE_HZ
 from mediafleet.engines.recognition import Timing
 from mediafleet.engines.synthesis import Voice
 from mediafleet.engines.translation import Brief

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mediafleet.engines.audio import RATE_HZ, Audio
+from mediafleet.engines.audio import Audio
+from mediafleet.engines.pcm import RATE_HZ
 from mediafleet.engines.recognition import Recognition, RecognizerFacts, Timing, Word, share_time
 from mediafleet.engines.spoken import join_results, recognize_spans
 from mediafleet.engines.voice_activity import Span

@@ -9,7 +9,8 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mediafleet.engines.audio import RATE_HZ, Audio, check_audio, is_silent
+from mediafleet.engines.audio import Audio, check_audio, is_silent
+from mediafleet.engines.pcm import RATE_HZ
 from mediafleet.engines.recognition import (
     Recognition,
     RecognizerFacts,

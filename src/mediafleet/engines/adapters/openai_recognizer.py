@@ -12,7 +12,8 @@ import msgspec
 
 from mediafleet.domain.errors import TaskFailed
 from mediafleet.engines.adapters._openai import OpenAIClient, endpoint_of
-from mediafleet.engines.audio import RATE_HZ, Audio, check_audio, is_silent, to_pcm
+from mediafleet.engines.audio import Audio, check_audio, is_silent, to_pcm
+from mediafleet.engines.pcm import RATE_HZ
 from mediafleet.engines.recognition import (
     Recognition,
     RecognizerFacts,

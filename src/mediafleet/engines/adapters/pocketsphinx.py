@@ -11,7 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mediafleet.engines.audio import RATE_HZ, Audio, check_audio, from_pcm, is_silent, to_pcm
+from mediafleet.engines.audio import Audio, check_audio, from_pcm, is_silent, to_pcm
+from mediafleet.engines.pcm import RATE_HZ
 from mediafleet.engines.recognition import Recognition, RecognizerFacts, Word, choose_language
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mediafleet.domain.errors import TaskFailed
-from mediafleet.engines.audio import RATE_HZ, Audio, check_audio
+from mediafleet.engines.audio import Audio, check_audio
+from mediafleet.engines.pcm import RATE_HZ
 
 if TYPE_CHECKING:
     from mediafleet.engines.offer import Offer

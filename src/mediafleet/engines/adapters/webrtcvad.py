@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mediafleet.engines.audio import RATE_HZ, Audio, check_audio, to_pcm
+from mediafleet.engines.audio import Audio, check_audio, to_pcm
+from mediafleet.engines.pcm import RATE_HZ
 
 if TYPE_CHECKING:
     from mediafleet.engines.offer import Offer

@@ -125,15 +125,14 @@ def read_cues(content: bytes, *, name: str, fps: Fraction = _USUAL_FPS) -> Trans
     return found
 
 
-def write_bilingual(first: Transcript, second: Transcript) -> Transcript:
-    """Return the first's cues with those of the second below, cue by cue; both have the same times.
-
-    Raises:
-        ValueError: They have not as many cues.
-    """
-    pairs = zip(first.cues, second.cues, strict=True)
-    cues = tuple(msgspec.structs.replace(one, lines=one.lines + other.lines) for one, other in pairs)
-    return Transcript(f"{first.language}+{second.language}", cues, first.words, first.is_drafty)
+def make_bilingual(first: Transcript, second: Transcript) -> Transcript:
+    """Return the first's cues, each with that of the second below which has its time, if there is one."""
+    below = {(cue.start_ms, cue.end_ms): cue.lines for cue in second.cues}
+    cues = tuple(
+        msgspec.structs.replace(cue, lines=cue.lines + below.get((cue.start_ms, cue.end_ms), ()), words=(0, 0))
+        for cue in first.cues
+    )
+    return Transcript(f"{first.language}+{second.language}", cues, (), first.is_drafty)
 
 
 # --- writing -----------------------------------------------------------------------------------------

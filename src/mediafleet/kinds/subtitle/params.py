@@ -30,14 +30,20 @@ class SubtitleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Fastest reading by language, where not the style's."""
     track: Annotated[int, Meta(ge=0, le=255)] = 0
     """Which of the sound tracks, counted from 0."""
+    subtitle_track: Annotated[int, Meta(ge=0, le=255)] | None = None
+    """Take the text of this subtitle track, counted from 0, and recognize nothing."""
+    pieces: Annotated[int, Meta(ge=0, le=256)] = 0
+    """Into how many pieces the speech is cut, to be recognized on as many nodes; by its length if 0."""
     glossary: Annotated[dict[str, str], Meta(max_length=_MOST_TERMS)] = {}
     """Terms of the spoken language and how they must be translated; one that stands for itself stays as it is."""
     repair: Literal["auto", "never"] = "auto"
     """Whether casing and punctuation are put right where the recognizer gives none."""
     bilingual: bool = False
-    """Whether translated files also have what is spoken, above."""
-    burn: Annotated[str, Meta(pattern="^([a-z]{2,3})?$")] = ""
-    """Language whose subtitles are drawn into the picture of a copy of the video."""
+    """Whether there is also a file for each translation that has what is spoken above it."""
+    burn: bool = False
+    """Whether subtitles are drawn into the picture of a copy of the video."""
+    burn_language: Annotated[str, Meta(pattern="^([a-z]{2,3})?$")] = ""
+    """Which; the first of `to`, or what is spoken, where empty."""
     mux: bool = False
     """Whether a copy of the video gets all subtitles as tracks that players can show."""
     review: bool = False
@@ -53,8 +59,8 @@ class SubtitleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"'to' names {self.language!r}, which is what is spoken; leave it out")
         if self.bilingual and not self.to:
             raise ValueError("'bilingual' needs a language in 'to'")
-        if self.burn and self.burn not in {*self.to, self.language} and self.language != "auto":
-            raise ValueError(f"'burn' is {self.burn!r}, which is neither spoken nor in 'to'")
+        if self.burn_language and self.burn_language not in {*self.to, self.language} and self.language != "auto":
+            raise ValueError(f"'burn_language' is {self.burn_language!r}, which is neither spoken nor in 'to'")
         if self.style is Preset.KARAOKE and Format.ASS not in self.formats:
             raise ValueError(
                 "only the format 'ass' has words that light up; add it to 'formats' for the style 'karaoke'"

@@ -11,10 +11,12 @@ from mediafleet.engines.voice_activity import Span
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LEAST_S = 30.0
-"""Speech that a piece has at least: a task costs about a second beside its work."""
+USUAL_S = 60.0
+"""Speech in a piece: some seconds of work on a processor, what the crash of a node may cost."""
+MOST_PIECES = 64
+"""More would only be tasks: fleets that could use them have other films to do."""
 MOST_S = 300.0
-"""Speech that a piece has at most: what the crash of a node may cost."""
+"""Speech that a piece has at most, about, even where there are more for it: 10 MB of sound."""
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -39,18 +41,22 @@ class Piece(msgspec.Struct, frozen=True):
         return sum(span.end_s - span.start_s for span in self.spans)
 
 
-def share_spans(spans: Sequence[Span], wanted: int) -> list[Piece]:
-    """Return pieces of about equal speech, in order; together they have every span once.
+def count_pieces(total_s: float) -> int:
+    """Return into how many pieces so much speech is cut, seconds."""
+    wanted = min(MOST_PIECES, round(total_s / USUAL_S))
+    return max(1, wanted, -int(-total_s // MOST_S))
+
+
+def share_spans(spans: Sequence[Span], count: int) -> list[Piece]:
+    """Return so many pieces of about equal speech, in order; together they have every span once.
 
     Recognizers look at each span for itself, so the words are the same however many pieces there are.
 
     Args:
         spans: In order and apart from each other.
-        wanted: How many pieces there should be, 1 or more; fewer where they would be shorter than `LEAST_S`, and more where
-            they would be longer than `MOST_S`.
+        count: How many, 1 or more; fewer where there are not as many spans.
     """
     total_s = sum(span.end_s - span.start_s for span in spans)
-    count = max(1, min(wanted, int(total_s / LEAST_S)), -int(-total_s // MOST_S))
     pieces: list[Piece] = []
     taken: list[Span] = []
     done_s = 0.0

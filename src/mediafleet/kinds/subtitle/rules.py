@@ -56,7 +56,8 @@ _DENSE = {
     "ko": (16, 12.0),
 }
 """Languages of dense scripts → characters a line, and a second."""
-_UNSPACED = frozenset({"zh", "ja"})
+UNSPACED = frozenset({"zh", "ja"})
+"""Languages that part no words by spaces."""
 _STYLES: dict[Preset, tuple[int, int, float]] = {
     Preset.NETFLIX: (2, 42, 17.0),
     # EBU and BBC lines hold 37 characters; 160 to 180 words a minute are about 15 characters a second.
@@ -86,5 +87,5 @@ def rules_for(
         gap_ms=ceil(_GAP_FRAMES * 1000 / fps),
         linger_ms=floor(_LINGER_FRAMES * 1000 / fps),
         chars_per_s=chars_per_s or speed,
-        is_spaced=language not in _UNSPACED,
+        is_spaced=language not in UNSPACED,
     )

@@ -76,6 +76,19 @@ def encode_arguments(
     ]
 
 
+def draw(arguments: Sequence[str], plan: OutputPlan, shown: str) -> list[str]:
+    """Return the arguments of a transcode with one more filter behind those of each picture that is encoded."""
+    words = list(arguments)
+    for number, stream in enumerate(plan.tracks):
+        if not _is_encoded_picture(stream):
+            continue
+        if (option := f"-filter:{number}") in words:
+            words[words.index(option) + 1] += f",{shown}"
+        else:
+            words[-1:-1] = [option, shown]
+    return words
+
+
 def ending_options(plan: OutputPlan, output: Path) -> list[str]:
     """Return what stands after all streams of an output: attached covers, the muxer with its options, the file."""
     return [

@@ -16,6 +16,7 @@ from mediafleet.kinds.transcode import failures, vmaf
 from mediafleet.kinds.transcode.arguments import (
     check_arguments,
     cover_arguments,
+    draw,
     encode_arguments,
     first_pass_arguments,
     pass_options,
@@ -80,11 +81,16 @@ class Made:
 class FileTask:
     """One task on the way to a file: its tools, and what it has found so far."""
 
-    def __init__(self, context: TaskContext, ffmpeg: Ffmpeg, stall_s: float) -> None:
+    def __init__(
+        self, context: TaskContext, ffmpeg: Ffmpeg, stall_s: float, *, params: TranscodeParams | None = None
+    ) -> None:
+        """Begin a task; params are those of its job where another kind gives none of its own."""
         self.context = context
         self.ffmpeg = ffmpeg
         self.stall_s = stall_s
-        self.params = msgspec.convert(context.spec.params, TranscodeParams)
+        self.params = params or msgspec.convert(context.spec.params, TranscodeParams)
+        self.drawn = ""
+        """A filter that draws into each picture, as FFmpeg writes it; none where empty."""
         self.name = context.spec.inputs[0].name
         self.extra: dict[str, Any] = {}
         self.seconds: dict[str, float] = {"probe_s": 0.0, "encode_s": 0.0, "verify_s": 0.0}
@@ -108,15 +114,15 @@ class FileTask:
 
     async def transcode(self, source: Path, info: MediaInfo) -> TaskResult:
         """Encode the whole file, check it, and publish it."""
-        made = await self._make(source, info, may_copy_sound=True)
+        made = await self.make(source, info)
         if made.is_undecodable and made.plan.copies_sound:
             # Sound that was copied brings the source's damage along; encoding it anew heals what can be healed.
-            made = await self._make(source, info, may_copy_sound=False)
+            made = await self.make(source, info, may_copy_sound=False)
         return await self.publish(made, info)
 
     async def publish(self, made: Made, info: MediaInfo) -> TaskResult:
         """Publish what passed, or raise OutputRejected."""
-        output = self._accept(made)
+        output = self.accept(made)
         damage = self._damage(made, info, output)
         growth = find_growth(info, output, self.params, name=self.name)
         warnings = (*made.plan.warnings, *damage)
@@ -170,11 +176,12 @@ class FileTask:
             self.context, self.ffmpeg, self.context.workspace, self.name, self.context.cores, stall_s=self.stall_s
         )
 
-    async def _make(self, source: Path, info: MediaInfo, *, may_copy_sound: bool) -> Made:
+    async def make(self, source: Path, info: MediaInfo, *, may_copy_sound: bool = True) -> Made:
+        """Encode the whole file and check it; what is wrong with it stands in the result."""
         plan = plan_output(info, self.params, name=self.name, may_copy_sound=may_copy_sound)
         plan = await HARDWARE.choose(self.context, self.ffmpeg, plan, self.params)
         path = self.context.workspace / f"output.{plan.container.name}"
-        arguments = encode_arguments(plan, self.params, source=source, output=path, info=info)
+        arguments = self._arguments(plan, source, path, info)
         if plan.covers:
             # Before the encode, which attaches the files that this makes.
             await self._ffmpeg(cover_arguments(plan, source=source, folder=path.parent, info=info))
@@ -185,9 +192,13 @@ class FileTask:
                 encoded = await self._encode(arguments, path, info)
         except MediafleetError as error:
             plan = self._fall_back(plan, error)
-            arguments = encode_arguments(plan, self.params, source=source, output=path, info=info)
+            arguments = self._arguments(plan, source, path, info)
             encoded = await self._encode(arguments, path, info)
         return await self.verify(plan, (source, info), path, arguments=arguments, encoded=encoded)
+
+    def _arguments(self, plan: OutputPlan, source: Path, path: Path, info: MediaInfo) -> list[str]:
+        words = encode_arguments(plan, self.params, source=source, output=path, info=info)
+        return draw(words, plan, self.drawn) if self.drawn else words
 
     def _fall_back(self, plan: OutputPlan, error: MediafleetError) -> OutputPlan:
         """Return what to try after an encode failed. Raises the error where hardware had no part in it."""
@@ -317,7 +328,8 @@ class FileTask:
             self.context, [self.ffmpeg.path, *arguments], self.name, self.stall_s, on_progress=note
         ).finish()
 
-    def _accept(self, made: Made) -> MediaInfo:
+    def accept(self, made: Made) -> MediaInfo:
+        """Return what is in an output that passed. Raises OutputRejected."""
         if not made.faults and made.info is not None:
             return made.info
         what = "; ".join(made.faults)

@@ -13,7 +13,7 @@ from subtitle_samples import spoken
 
 from mediafleet.domain.errors import InputError
 from mediafleet.kinds.subtitle.cue import Cue
-from mediafleet.kinds.subtitle.formats import Format, Style, Transcript, read_cues, write_bilingual, write_cues
+from mediafleet.kinds.subtitle.formats import Format, Style, Transcript, make_bilingual, read_cues, write_cues
 from mediafleet.kinds.subtitle.rules import Preset, rules_for
 from mediafleet.kinds.subtitle.segment import segment
 
@@ -109,11 +109,16 @@ def test_no_text_becomes_a_command(form: Format, words: str) -> None:
 
 def test_two_languages_stand_in_one_file() -> None:
     spanish = Transcript("es", tuple(Cue(c.start_ms, c.end_ms, ("Hola.",)) for c in STORY.cues))
-    both = write_bilingual(STORY, spanish)
+    both = make_bilingual(STORY, spanish)
     assert both.cues[0].lines == ("When the rain had stopped, they went home.", "Hola.")
     assert both.language == "en+es"
-    with pytest.raises(ValueError, match="shorter"):
-        write_bilingual(STORY, Transcript("es", spanish.cues[:1]))
+
+
+def test_a_cue_without_a_translation_stands_alone() -> None:
+    spanish = Transcript("es", tuple(Cue(c.start_ms, c.end_ms, ("Hola.",)) for c in STORY.cues[1:]))
+    both = make_bilingual(STORY, spanish)
+    assert both.cues[0].lines == STORY.cues[0].lines
+    assert both.cues[1].lines == (*STORY.cues[1].lines, "Hola.")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from mediafleet.kinds.subtitle.formats import Format
-from mediafleet.kinds.subtitle.names import has_subtitles, is_subtitle_file, subtitle_name
+from mediafleet.kinds.subtitle.names import find_languages, is_subtitle_file, language_of, subtitle_name
 from mediafleet.kinds.subtitle.params import SubtitleParams
 
 
@@ -18,7 +18,7 @@ from mediafleet.kinds.subtitle.params import SubtitleParams
         ({"to": ["es", "es"]}, "names a language twice"),
         ({"language": "en", "to": ["en"]}, "which is what is spoken"),
         ({"bilingual": True}, "needs a language in 'to'"),
-        ({"language": "en", "to": ["es"], "burn": "de"}, "neither spoken nor in 'to'"),
+        ({"language": "en", "to": ["es"], "burn_language": "de"}, "neither spoken nor in 'to'"),
         ({"style": "karaoke"}, "add it to 'formats'"),
         ({"to": ["spanish"]}, "matching regex"),
         ({"formats": []}, "length >= 1"),
@@ -33,7 +33,7 @@ def test_contradictions_are_refused(params: dict[str, Any], what: str) -> None:
 
 def test_nothing_has_to_be_said() -> None:
     assert msgspec.convert({}, SubtitleParams) == SubtitleParams()
-    assert msgspec.convert({"burn": "de"}, SubtitleParams).burn == "de", "it may be what is spoken"
+    assert msgspec.convert({"burn_language": "de"}, SubtitleParams).burn_language == "de", "it may be what is spoken"
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,8 @@ def test_nothing_has_to_be_said() -> None:
         ("The.Film.2020.1080p.mkv", "de", True, "The.Film.2020.1080p.de.forced.srt"),
         ("noending", "en", False, "noending.en.srt"),
         (".hidden", "en", False, ".hidden.en.srt"),
+        ("movie.en.srt", "es", False, "movie.es.srt"),
+        ("movie.en.forced.srt", "es", False, "movie.en.forced.es.srt"),
     ],
 )
 def test_players_find_the_file(film: str, language: str, *, forced: bool, name: str) -> None:
@@ -57,10 +59,17 @@ def test_a_long_name_is_cut_between_its_characters() -> None:
 
 def test_a_language_that_a_film_has_is_seen_in_any_format() -> None:
     beside = ["Movie.mkv", "movie.ES.forced.ass", "movie.pt-BR.srt", "other.de.srt", "movie2.de.srt", "movie.de.txt"]
-    assert has_subtitles("Movie.mkv", "es", beside)
-    assert not has_subtitles("Movie.mkv", "de", beside)
-    assert not has_subtitles("Movie.mkv", "pt", beside)
+    assert find_languages("Movie.mkv", beside) == {"es"}
+    assert find_languages("movie.en.srt", beside) == {"es"}, "a file of subtitles is of the same film"
 
 
 def test_files_of_subtitles_are_known_by_their_ending() -> None:
     assert [is_subtitle_file(name) for name in ("a.SRT", "a.mkv", "a.json", "srt")] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [("movie.en.srt", "en"), ("movie.EN.forced.srt", "en"), ("movie.srt", ""), ("a.b.2020.srt", ""), ("en.srt", "")],
+)
+def test_the_name_of_a_file_tells_its_language(name: str, language: str) -> None:
+    assert language_of(name) == language

@@ -1,0 +1,190 @@
+"""`mediafleet subtitle`: videos and folders in, subtitles beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from mediafleet.cli._batch import Times, Work
+from mediafleet.cli._inputs import Source, Unusable, find_sources
+from mediafleet.cli._item import Item, Phase
+from mediafleet.cli._items import Shown, report, run_items
+from mediafleet.cli._moments import read_moment
+from mediafleet.cli._names import Targets
+from mediafleet.cli._options import ClientOptions
+from mediafleet.cli._output import Output
+from mediafleet.cli._params import check_params, read_params
+from mediafleet.cli._progress import choose_display
+from mediafleet.cli._run import FAILED, guard, run_client
+from mediafleet.domain.batch import check_batch
+from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.lifecycle import PriorityClass
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_NO_OPTIONS = ClientOptions()
+
+
+@dataclass(frozen=True)
+class Request:
+    """Subtitles as they were asked for."""
+
+    paths: tuple[Path, ...]
+    out: Path | None
+    params: dict[str, Any]
+    force: bool = False
+    recursive: bool = True
+    priority: PriorityClass = PriorityClass.BATCH
+    times: Times = field(default_factory=Times)
+    batch: str = ""
+
+
+def subtitle(  # noqa: PLR0913 - a command line has as many options as people need
+    *files: Path,
+    from_: Annotated[str, Parameter(name="--from", metavar="LANG")] = "auto",
+    to: Annotated[str, Parameter(metavar="LANG,…", show_default=False)] = "",
+    format_: Annotated[str, Parameter(name="--format", metavar="FORMAT,…")] = "srt",
+    style: Literal["netflix", "broadcast", "karaoke", "raw"] = "netflix",
+    bilingual: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    burn: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    mux: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    review: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    glossary: Annotated[Path | None, Parameter(show_default=False, metavar="FILE")] = None,
+    out: Annotated[Path | None, Parameter(metavar="DIR", show_default=False)] = None,
+    param: Annotated[tuple[str, ...], Parameter(negative="", show_default=False, metavar="KEY=VALUE")] = (),
+    force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    recursive: bool = True,
+    batch: Annotated[str, Parameter(show_default=False)] = "",
+    priority: Literal["live", "interactive", "batch"] = "batch",
+    not_before: Annotated[str, Parameter(show_default=False, metavar="TIME")] = "",
+    deadline: Annotated[str, Parameter(show_default=False, metavar="TIME")] = "",
+    options: ClientOptions = _NO_OPTIONS,
+) -> int:
+    """Write subtitles for videos and sound files, and translate them.
+
+    Args:
+        files: Files and folders; a folder stands for the media files in it. A file of subtitles is only translated.
+        from_: What is spoken, as en; auto lets the engine find out.
+        to: Languages to translate into, as es,de.
+        format_: Formats to write: srt, vtt, ass, ttml, dfxp, sub, lrc, json, txt, tsv.
+        style: House style: lines, reading speed and pauses. karaoke lights up each word (format ass), raw keeps to no rule.
+        bilingual: Also write files with both languages in each cue.
+        burn: Also make a copy of the video with subtitles drawn into the picture.
+        mux: Also make a copy of the video with all subtitles as tracks.
+        review: Stop after recognition, until `mediafleet review` has put the corrected text back.
+        glossary: A file with a term a line, as `Enterprise = Empresa`; one without `=` is never translated.
+        out: Folder for the results; beside each file where not given.
+        param: Any other parameter of the kind: track=1, chars_per_s.es=20, recognizer=vosk. Can be repeated.
+        force: Also for files that have subtitles in these languages; replaces them.
+        recursive: Look in the folders of a folder, too.
+        batch: A name for all of them, which `mediafleet batch` shows how far they are by.
+        priority: Which work goes first when there is more than the fleet can do at once.
+        not_before: Nothing begins sooner: 2030-01-31T18:00, with an offset or in local time, or milliseconds since 1970.
+        deadline: What has not ended by then fails.
+        options: Shared options.
+    """
+    output = Output(as_json=options.json)
+
+    def work() -> int:
+        if not files:
+            raise InvalidRequest("Name at least one file or folder.")
+        check_batch(batch)
+        params: dict[str, Any] = {"language": from_, "to": _words(to), "formats": _words(format_), "style": style}
+        flags = {"bilingual": bilingual, "burn": burn, "mux": mux, "review": review}
+        params |= {name: True for name, value in flags.items() if value}
+        params |= {"glossary": read_glossary(glossary)} if glossary else {}
+        params |= read_params(param)
+        check_params(params, "subtitle")
+        request = Request(
+            files,
+            out,
+            params,
+            force=force,
+            recursive=recursive,
+            priority=PriorityClass(priority),
+            times=Times(read_moment(not_before, "--not-before"), read_moment(deadline, "--deadline")),
+            batch=batch,
+        )
+        return run_client(subtitle_all(request, options, output), output, debug=options.debug)
+
+    return guard(work, output, debug=options.debug)
+
+
+def read_glossary(path: Path) -> dict[str, str]:
+    """Return the terms of a glossary file, each with its translation; a term alone stands for itself.
+
+    Raises:
+        InvalidRequest: It cannot be read, or a line has no term.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"The glossary {path} cannot be read: {error}.") from error
+    terms: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        term, equals, meaning = (part.strip() for part in line.partition("="))
+        if not term or (equals and not meaning):
+            raise InvalidRequest(f"Line {number} of {path} is no term; write it like 'Enterprise = Empresa'.")
+        terms[term] = meaning or term
+    return terms
+
+
+async def subtitle_all(request: Request, options: ClientOptions, output: Output) -> int:
+    """Work on all that is asked for, print what became of it, and return the exit code."""
+    work = Work(
+        "subtitle", request.params, request.priority, times=request.times, batch=request.batch, keeps_names=True
+    )
+    found = list(find_sources(request.paths, recursive=request.recursive))
+    inputs = [one.path for one in found if isinstance(one, Source)]
+    targets = Targets(request.out or Path(), force=request.force, inputs=inputs)
+    if request.out:
+        targets.check_folder()
+    items = [_make_item(one, targets, request) for one in found]
+    try:
+        with choose_display(output, count=len(items)) as display:
+            await run_items(items, Shown(options, output, display), work, targets)
+    finally:
+        report(items, output)
+    return 0 if items and all(item.is_good for item in items) else FAILED
+
+
+def _make_item(found: Source | Unusable, targets: Targets, request: Request) -> Item:
+    if isinstance(found, Unusable):
+        item = Item(found.path, found.path, phase=Phase.OVER)
+        item.fail(found.error.info())
+        return item
+    # Not at the top: their package knows media, which takes time to import.
+    from mediafleet.kinds.subtitle.names import stem_of  # noqa: PLC0415
+
+    folder = found.folder if request.out else found.path.absolute().parent
+    stem = stem_of(found.path.name)
+    item = Item(found.path, targets.claim(stem, folder), stem=stem)
+    if not request.force and (have := languages_that_are_there(item, request)):
+        item.skip(f"it has {', '.join(have)} already; --force makes them anew")
+    return item
+
+
+def languages_that_are_there(item: Item, request: Request) -> list[str]:
+    """Return the languages that are asked for, if subtitles in all of them lie where they would be put."""
+    # Not at the top: their package knows media, which takes time to import.
+    from mediafleet.kinds.subtitle.names import find_languages  # noqa: PLC0415
+
+    folder = item.place.parent
+    beside = [path.name for path in folder.iterdir() if path != item.path] if folder.is_dir() else []
+    have = find_languages(item.path.name, beside)
+    wanted: Sequence[str] = request.params["to"]
+    if not wanted:
+        # Of what is spoken nobody may know the language yet: then any that is there is taken for it.
+        spoken = request.params["language"]
+        return sorted(have) if spoken == "auto" else [spoken] if spoken in have else []
+    return list(wanted) if have.issuperset(wanted) else []
+
+
+def _words(text: str) -> list[str]:
+    return [word for part in text.split(",") if (word := part.strip().lower())]

@@ -1,0 +1,199 @@
+"""Copies of a film with its subtitles: drawn into the picture, or as tracks that players can show."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from mediafleet.domain.errors import InvalidParams, OutputRejected
+from mediafleet.kinds.subtitle.formats import Format, Style, write_cues
+from mediafleet.kinds.subtitle.language_codes import long_code
+from mediafleet.kinds.subtitle.workspace import link_source
+from mediafleet.kinds.transcode.arguments import quiet_options
+from mediafleet.kinds.transcode.demuxers import input_options, url
+from mediafleet.kinds.transcode.failures import show_name
+from mediafleet.kinds.transcode.handler import DEFAULT_STALL_S, FileTask
+from mediafleet.kinds.transcode.params import TranscodeParams
+from mediafleet.kinds.transcode.probe import probe
+from mediafleet.kinds.transcode.program import find_ffmpeg
+from mediafleet.kinds.transcode.running import FfmpegRun
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mediafleet.kinds.seam import TaskContext
+    from mediafleet.kinds.subtitle.formats import Transcript
+    from mediafleet.kinds.subtitle.orders import FilesOrder, Film
+    from mediafleet.kinds.subtitle.params import SubtitleParams
+    from mediafleet.kinds.transcode.media import MediaInfo
+    from mediafleet.kinds.transcode.progress import Position
+
+_ISO = frozenset({"mov", "mp4"})
+_TEXT_CODECS = {"mp4": "mov_text", "mkv": "srt", "webm": "webvtt"}
+"""Container → codec of text subtitles."""
+_KEPT = {
+    "mkv": ("video", "audio", "subtitle", "attachment"),
+    "mp4": ("video", "audio", "subtitle"),
+    "webm": ("video", "audio", "subtitle"),
+}
+_DRAWN = "drawn.ass"
+_LATE_S = 0.1
+"""By which a copy may end earlier than its source: a last packet of sound."""
+
+
+class MadeFilm(NamedTuple):
+    """A copy of a film."""
+
+    path: Path | None
+    """None where nothing was to be done."""
+    name: str
+    warnings: tuple[str, ...]
+
+
+async def make_film(
+    context: TaskContext, params: SubtitleParams, order: FilesOrder, transcripts: Sequence[Transcript]
+) -> MadeFilm:
+    """Draw subtitles, add tracks, or both.
+
+    Raises:
+        InvalidParams: There are no subtitles in the language to draw.
+        OutputRejected: The copy is not what it should be; it is not published.
+    """
+    ref = context.spec.inputs[len(transcripts)]
+    source = await link_source(context, ref)
+    info = await probe(context, source, name=ref.name)
+    stem, words, warnings = PurePath(ref.name).stem, list[str](), list[str]()
+    if params.burn and not _has_picture(info):
+        warnings.append(f"{show_name(ref.name)} has no picture to draw subtitles into.")
+    elif params.burn:
+        chosen = _choose(params, order, transcripts)
+        source, found = await _burn(context, source, info, chosen, order.film)
+        info = await probe(context, source, name=ref.name)
+        words += [chosen.language, "burned"]
+        warnings += found
+    if params.mux:
+        source, found = await _mux(context, source, info, transcripts, film=order.film)
+        words.append("subtitled")
+        warnings += found
+    return MadeFilm(source if words else None, ".".join([stem, *words]) + source.suffix, tuple(warnings))
+
+
+def container_of(info: MediaInfo) -> str:
+    """Return the container of a copy: that of its source where that holds subtitles, else Matroska."""
+    names = set(info.format.split(","))
+    if names & _ISO:
+        return "mp4"
+    return "mkv"
+
+
+def mux_arguments(info: MediaInfo, tracks: Sequence[tuple[Path, str]], *, source: Path, output: Path) -> list[str]:
+    """Return FFmpeg's arguments, without the program, that copy a film and add tracks of subtitles.
+
+    Args:
+        info: The source.
+        tracks: Absolute paths of SRT files, and their languages; the last is shown where a player is told nothing.
+        source: Absolute path of the film.
+        output: Absolute path to write, whose ending tells the container.
+    """
+    container = output.suffix[1:]
+    kept = [stream for stream in info.streams if stream.type in _KEPT[container]]
+    before = sum(stream.type == "subtitle" for stream in kept)
+    words = [*quiet_options(), *input_options(), "-i", url(source)]
+    for path, _ in tracks:
+        words += ["-protocol_whitelist", "file", "-f", "srt", "-i", url(path)]
+    for stream in kept:
+        words += ["-map", f"0:{stream.index}"]
+    for number in range(1, len(tracks) + 1):
+        words += ["-map", f"{number}:0"]
+    words += ["-c", "copy", "-map_metadata", "0", "-map_chapters", "0"]
+    for number, (_, language) in enumerate(tracks, start=before):
+        words += [
+            f"-c:s:{number}",
+            _TEXT_CODECS[container],
+            f"-metadata:s:s:{number}",
+            f"language={long_code(language)}",
+        ]
+        words += [f"-disposition:s:{number}", "default" if number == before + len(tracks) - 1 else "0"]
+    if container == "mp4":
+        words += ["-movflags", "+faststart", "-strict", "unofficial"]
+    return [*words, url(output)]
+
+
+def find_missing(info: MediaInfo, copy: MediaInfo, *, added: int, container: str) -> list[str]:
+    """Return half a sentence for each thing that a copy should have and has not."""
+    wanted = Counter(stream.type for stream in info.streams if stream.type in _KEPT[container])
+    wanted["subtitle"] += added
+    there = Counter(stream.type for stream in copy.streams)
+    faults = [
+        f"it has {there[kind]} {kind} track(s) and not {count}"
+        for kind, count in wanted.items()
+        if there[kind] != count
+    ]
+    if copy.duration_s < info.duration_s - _LATE_S:
+        faults.append(f"it ends {info.duration_s - copy.duration_s:.1f} s early")
+    return faults
+
+
+def _choose(params: SubtitleParams, order: FilesOrder, transcripts: Sequence[Transcript]) -> Transcript:
+    wanted = params.burn_language or next(iter([*order.languages[1:], *order.languages]))
+    for transcript in transcripts:
+        if transcript.language == wanted:
+            return transcript
+    raise InvalidParams(f"'burn_language' is {wanted!r}; there are subtitles in {', '.join(order.languages)}.")
+
+
+def _has_picture(info: MediaInfo) -> bool:
+    return any(stream.type == "video" and not stream.is_cover for stream in info.streams)
+
+
+async def _burn(
+    context: TaskContext, source: Path, info: MediaInfo, transcript: Transcript, film: Film
+) -> tuple[Path, list[str]]:
+    path = context.workspace / _DRAWN
+    path.write_text(
+        write_cues(transcript, Format.ASS, Style(Fraction(*film.fps), height=film.height)), encoding="utf-8"
+    )
+    is_hdr = any(stream.is_hdr for stream in info.streams)
+    wishes: dict[str, Any] = {
+        "preset": "h264",
+        "container": container_of(info),
+        "filters": {"tone_map": {}} if is_hdr else {},
+    }
+    params = msgspec.convert(wishes, TranscodeParams)
+    task = FileTask(context, await asyncio.to_thread(find_ffmpeg), DEFAULT_STALL_S, params=params)
+    # By its bare name: FFmpeg runs in the workspace, and no path has to be written so that a filter understands it.
+    task.drawn = f"ass=filename={_DRAWN}"
+    made = await task.make(source, info)
+    task.accept(made)
+    return made.path, list(made.plan.warnings)
+
+
+async def _mux(
+    context: TaskContext, source: Path, info: MediaInfo, transcripts: Sequence[Transcript], *, film: Film
+) -> tuple[Path, list[str]]:
+    container = container_of(info)
+    tracks: list[tuple[Path, str]] = []
+    for transcript in transcripts:
+        path = context.workspace / f"track-{transcript.language}.srt"
+        path.write_text(write_cues(transcript, Format.SRT), encoding="utf-8")
+        tracks.append((path, transcript.language))
+    output = context.workspace / f"subtitled.{container}"
+    ffmpeg = await asyncio.to_thread(find_ffmpeg)
+    arguments = mux_arguments(info, tracks, source=source, output=output)
+
+    def note(position: Position) -> None:
+        context.report(position.fraction(info.duration_s), stage="adding tracks")
+
+    words = [ffmpeg.path, *arguments]
+    await FfmpegRun(context, words, film.name, DEFAULT_STALL_S, output=output, on_progress=note).succeed()
+    copy = await probe(context, output, name=output.name)
+    if faults := find_missing(info, copy, added=len(tracks), container=container):
+        raise OutputRejected(f"The copy of {show_name(film.name)} with subtitles was rejected: {'; '.join(faults)}.")
+    left = [stream for stream in info.streams if stream.type not in _KEPT[container]]
+    warnings = [f"Track {one.index} ({one.type}) has no place in {container} and is left out." for one in left]
+    return output, warnings

@@ -1,0 +1,70 @@
+"""The sound of a film as recognizers take it: one track, 16 kHz, mono, even in loudness, in the time of the film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mediafleet.domain.errors import UnreadableMedia
+from mediafleet.engines.pcm import BYTES_PER_S, RATE_HZ, byte_at
+from mediafleet.kinds.transcode.arguments import quiet_options
+from mediafleet.kinds.transcode.demuxers import input_options, url
+from mediafleet.kinds.transcode.failures import show_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mediafleet.kinds.transcode.media import MediaInfo, StreamInfo
+
+# A wide range, so that the gain follows a whole film and not each sentence: what is quiet must not become noise.
+_LOUDNESS = "loudnorm=I=-18:TP=-2:LRA=20"
+# Sound that begins late or has a hole keeps its place in time.
+_IN_TIME = f"aresample={RATE_HZ}:async=1:first_pts=0"
+_CENTRE = "pan=mono|c0=FC"
+"""Films have their speech there, and music beside it."""
+WINDOW_S = 60.0
+"""So much is read at a time."""
+
+
+def choose_track(info: MediaInfo, number: int, *, name: str) -> StreamInfo:
+    """Return a sound track by its number among those. Raises UnreadableMedia."""
+    tracks = [stream for stream in info.streams if stream.type == "audio"]
+    if number < len(tracks):
+        return tracks[number]
+    if not tracks:
+        raise UnreadableMedia(f"{show_name(name)} has no sound, so nobody speaks in it.")
+    raise UnreadableMedia(f"{show_name(name)} has {len(tracks)} sound track(s), counted from 0; 'track' is {number}.")
+
+
+def extract_arguments(track: StreamInfo, *, source: Path, output: Path, channel: int | None = None) -> list[str]:
+    """Return FFmpeg's arguments, without the program, that write 16-bit samples.
+
+    Args:
+        track: The sound track.
+        source: Absolute path of the film.
+        output: Absolute path of the raw file to write.
+        channel: Only this one, counted from 0; a mix of all, or of surround sound the centre, if None.
+    """
+    if channel is not None:
+        mix = f"pan=mono|c0=c{channel}"
+    else:
+        mix = _CENTRE if track.layout.startswith(("5.", "7.")) else "aformat=channel_layouts=mono"
+    chain = ",".join([mix, _IN_TIME, _LOUDNESS, f"aresample={RATE_HZ}"])
+    arguments = [*quiet_options(), *input_options(), "-i", url(source), "-map", f"0:{track.index}", "-af", chain]
+    return [*arguments, "-f", "s16le", url(output)]
+
+
+def read_windows(path: Path) -> Iterator[bytes]:
+    """Yield a raw file in windows, so that a film of any length takes little memory."""
+    with path.open("rb") as file:
+        while window := file.read(int(WINDOW_S * BYTES_PER_S)):
+            # The last of a file that was cut off may be half a sample.
+            yield window[: len(window) // 2 * 2]
+
+
+def read_range(path: Path, start_s: float, end_s: float) -> bytes:
+    """Return the samples between two times."""
+    first = byte_at(start_s)
+    with path.open("rb") as file:
+        file.seek(first)
+        return file.read(byte_at(end_s) - first)

@@ -1,0 +1,126 @@
+"""`text`: makes one transcript of what was recognized in all pieces."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mediafleet.domain.plan import TaskResult
+from mediafleet.engines.offer import Need, Role
+from mediafleet.engines.wire import Repair
+from mediafleet.kinds.subtitle.check import check_cues
+from mediafleet.kinds.subtitle.clean import Cleaned, clean
+from mediafleet.kinds.subtitle.cue import Cue
+from mediafleet.kinds.subtitle.formats import Transcript
+from mediafleet.kinds.subtitle.orders import Heard, TextReport, WordsFile, read, write
+from mediafleet.kinds.subtitle.params import SubtitleParams
+from mediafleet.kinds.subtitle.rules import CueRules, Preset, rules_for
+from mediafleet.kinds.subtitle.segment import segment
+from mediafleet.kinds.subtitle.workspace import publish_record, read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mediafleet.engines.recognition import Word
+    from mediafleet.engines.voice_activity import Span
+    from mediafleet.kinds.seam import TaskContext
+    from mediafleet.kinds.subtitle.orders import Film
+
+_MOST_TOLD = 20
+_PARAGRAPH = 200
+"""Words that are repaired at a time, about: what a language model can see at once."""
+_PAUSE_S = 0.7
+"""At which a paragraph may end."""
+
+
+async def make_text(context: TaskContext) -> TaskResult:
+    """Merge, clean, repair, segment, publish."""
+    params = msgspec.convert(context.spec.params, SubtitleParams)
+    heard = read(context.spec.payload, Heard)
+    parts = [await read_record(context, ref, WordsFile) for ref in context.spec.inputs]
+    cleaned = merge(parts)
+    words = cleaned.words
+    engines = list(dict.fromkeys(part.engine for part in parts))
+    if params.repair == "auto" and not all(part.punctuates for part in parts):
+        words, repairer = await _repair(context, words, heard.language)
+        engines.append(repairer)
+    cues = make_cues(words, [span for part in parts for span in part.spans], params, heard)
+    is_drafty = any(part.recognition.is_drafty for part in parts)
+    transcript = Transcript(heard.language, tuple(cues), words, is_drafty)
+    rules = rules_of(params, heard.language, heard.film)
+    report = TextReport(
+        heard.language,
+        len(cues),
+        len(words),
+        tuple(engines),
+        is_drafty,
+        tuple(_tell(cleaned)),
+        len(check_cues(cues, rules)) if rules else 0,
+    )
+    output = await publish_record(context, transcript, name="transcript.json")
+    return TaskResult(write(report), (output,))
+
+
+def merge(parts: Sequence[WordsFile]) -> Cleaned:
+    """Return the words of all pieces, in order, without what nobody said."""
+    words = sorted((word for part in parts for word in part.recognition.words), key=lambda word: word.start_s)
+    spans = sorted((span for part in parts for span in part.spans), key=lambda span: span.start_s)
+    return clean(words, spans)
+
+
+def rules_of(params: SubtitleParams, language: str, film: Film) -> CueRules | None:
+    """Return the rules for cues in a language; None for the style without any."""
+    if params.style is Preset.RAW:
+        return None
+    speed = params.chars_per_s.get(language)
+    return rules_for(params.style, language, fps=Fraction(*film.fps), chars_per_s=speed)
+
+
+def make_cues(words: Sequence[Word], spans: Sequence[Span], params: SubtitleParams, heard: Heard) -> list[Cue]:
+    """Return the cues of words, by the rules, or in the style `raw` one a stretch of speech."""
+    rules = rules_of(params, heard.language, heard.film)
+    if rules is not None:
+        return segment(words, rules, language=heard.language)
+    return [cue for span in spans if (cue := _raw_cue(words, span))]
+
+
+def _raw_cue(words: Sequence[Word], span: Span) -> Cue | None:
+    inside = [number for number, word in enumerate(words) if span.start_s <= word.start_s < span.end_s]
+    if not inside:
+        return None
+    first, last = inside[0], inside[-1]
+    start_ms, end_ms = round(words[first].start_s * 1000), round(words[last].end_s * 1000)
+    text = " ".join(word.text for word in words[first : last + 1])
+    return Cue(start_ms, max(end_ms, start_ms + 1), (text,), (start_ms, end_ms), (first, last + 1))
+
+
+async def _repair(context: TaskContext, words: tuple[Word, ...], language: str) -> tuple[tuple[Word, ...], str]:
+    context.report(0.3, stage="repairing")
+    offer = context.engines.find(Need(Role.REPAIR, language))
+    repaired: list[Word] = []
+    with context.engines.lease(offer) as engine:
+        for paragraph in paragraphs(words):
+            texts = await engine.ask(Repair(paragraph, language), list[str])
+            pairs = zip(paragraph, texts, strict=True)
+            repaired += [msgspec.structs.replace(word, text=text) for word, text in pairs]
+            context.report(0.3 + 0.6 * len(repaired) / len(words), stage="repairing")
+    return tuple(repaired), offer.shown
+
+
+def paragraphs(words: Sequence[Word]) -> list[tuple[Word, ...]]:
+    """Return words in groups that end at pauses, so that each has whole sentences."""
+    found: list[tuple[Word, ...]] = []
+    begin = 0
+    for number in range(1, len(words) + 1):
+        length = number - begin
+        is_pause = number == len(words) or words[number].start_s - words[number - 1].end_s >= _PAUSE_S
+        if (is_pause and length >= _PARAGRAPH) or length >= 2 * _PARAGRAPH or number == len(words):
+            found.append(tuple(words[begin:number]))
+            begin = number
+    return found
+
+
+def _tell(cleaned: Cleaned) -> list[str]:
+    return [f'at {word.start_s:.1f} s, "{word.text}" ({reason})' for word, reason in cleaned.dropped[:_MOST_TOLD]]

@@ -1,0 +1,57 @@
+"""`files`: writes transcripts in all formats that were asked for, and the copy of the film."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mediafleet.domain.plan import TaskResult
+from mediafleet.kinds.subtitle.film import make_film
+from mediafleet.kinds.subtitle.formats import Style, Transcript, make_bilingual, write_cues
+from mediafleet.kinds.subtitle.names import subtitle_name
+from mediafleet.kinds.subtitle.orders import FilesOrder, read
+from mediafleet.kinds.subtitle.params import SubtitleParams
+from mediafleet.kinds.subtitle.rules import Preset
+from mediafleet.kinds.subtitle.workspace import read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mediafleet.domain.artifact import ArtifactRef
+    from mediafleet.kinds.seam import TaskContext
+
+
+async def write_files(context: TaskContext) -> TaskResult:
+    """Fetch all transcripts, write them, make the film, publish."""
+    params = msgspec.convert(context.spec.params, SubtitleParams)
+    order = read(context.spec.payload, FilesOrder)
+    count = len(order.languages)
+    transcripts = [await read_record(context, ref, Transcript) for ref in context.spec.inputs[:count]]
+    context.report(0.0, stage="writing")
+    outputs: list[ArtifactRef] = []
+    listed: list[dict[str, Any]] = []
+    written = transcripts if order.writes_first else transcripts[1:]
+    for transcript in [*written, *_bilingual(transcripts, params)]:
+        for form in params.formats:
+            name = subtitle_name(order.film.name, transcript.language, form)
+            style = Style(Fraction(*order.film.fps), params.style is Preset.KARAOKE, order.film.height)
+            path = context.workspace / f"{len(outputs)}.{form}"
+            path.write_text(write_cues(transcript, form, style), encoding="utf-8", newline="")
+            outputs.append(await context.publish(path, name=name))
+            listed.append({"name": name, "language": transcript.language, "format": form.value})
+    warnings: tuple[str, ...] = ()
+    if params.burn or params.mux:
+        made = await make_film(context, params, order, transcripts)
+        warnings = made.warnings
+        if made.path:
+            outputs.append(await context.publish(made.path, name=made.name))
+            listed.append({"name": made.name, "language": "+".join(order.languages), "format": made.path.suffix[1:]})
+    return TaskResult({"files": listed}, tuple(outputs), warnings)
+
+
+def _bilingual(transcripts: Sequence[Transcript], params: SubtitleParams) -> list[Transcript]:
+    if not params.bilingual:
+        return []
+    return [make_bilingual(transcripts[0], other) for other in transcripts[1:]]

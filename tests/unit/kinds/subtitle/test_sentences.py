@@ -1,0 +1,87 @@
+"""Sentences are translated whole, and their translations stand in the same cues at the same times."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from subtitle_samples import spoken
+
+from mediafleet.kinds.subtitle.cue import Cue
+from mediafleet.kinds.subtitle.rules import Preset, rules_for
+from mediafleet.kinds.subtitle.segment import segment
+from mediafleet.kinds.subtitle.sentences import find_sentences, split_words, spread
+
+ENGLISH, SPANISH = rules_for(Preset.NETFLIX, "en"), rules_for(Preset.NETFLIX, "es")
+STORY = segment(
+    spoken(
+        "When the rain had stopped, which nobody had hoped for any more, they went home along the river and said no word. "
+        "Why? Nobody had seen the letter."
+    ),
+    ENGLISH,
+    language="en",
+)
+
+
+def cue(start_s: float, text: str, speaker: str = "") -> Cue:
+    start_ms = round(start_s * 1000)
+    return Cue(start_ms, start_ms + 2000, (text,), (start_ms, start_ms + 2000), speaker=speaker)
+
+
+def test_a_sentence_is_found_over_several_cues_and_several_in_one() -> None:
+    found = find_sentences(STORY, "en")
+    assert [sentence.text for sentence in found] == [
+        "When the rain had stopped, which nobody had hoped for any more, they went home along the river and said no word.",
+        "Why?",
+        "Nobody had seen the letter.",
+    ]
+    assert len(found[0].parts) > 1
+    assert sum(chars for _, chars in found[0].parts) == len(found[0].text.replace(" ", ""))
+
+
+@pytest.mark.parametrize(
+    ("cues", "texts"),
+    [
+        ([cue(0, "and then"), cue(2.1, "nothing")], ["and then nothing"]),
+        ([cue(0, "and then"), cue(9, "nothing")], ["and then", "nothing"]),
+        ([cue(0, "and then", "A"), cue(2.1, "nothing", "B")], ["and then", "nothing"]),
+        ([cue(0, "Mr. Smith"), cue(2.1, "is here.")], ["Mr. Smith is here."]),
+        ([cue(2.1 * number, "on") for number in range(8)], ["on on on on on on", "on on"]),
+    ],
+)
+def test_a_long_pause_another_speaker_or_no_end_at_all_ends_a_sentence(cues: list[Cue], texts: list[str]) -> None:
+    assert [sentence.text for sentence in find_sentences(cues, "en")] == texts
+
+
+def test_chinese_has_no_blanks_between_its_cues() -> None:
+    assert find_sentences([cue(0, "\u6211\u4eec"), cue(2.1, "\u56de\u5bb6\u3002")], "zh")[0].text == (
+        "\u6211\u4eec\u56de\u5bb6\u3002"
+    )
+    assert split_words("\u6211\u7528 Python 3.11\uff0c\u597d\u3002", "zh") == [
+        "\u6211",
+        "\u7528 ",
+        "Python ",
+        "3.11\uff0c",
+        "\u597d\u3002",
+    ]
+
+
+def test_times_stay_and_parts_are_as_long_as_their_cues() -> None:
+    sentences = find_sentences(STORY, "en")
+    spanish = [
+        "Cuando la lluvia hubo cesado, lo que nadie esperaba ya, volvieron a casa junto al río y no dijeron palabra.",
+        "¿Por qué?",
+        "Nadie había visto la carta.",
+    ]
+    made = spread(STORY, sentences, spanish, rules=SPANISH, language="es")
+    assert [(one.start_ms, one.end_ms) for one in made] == [(one.start_ms, one.end_ms) for one in STORY]
+    assert " ".join(line for one in made for line in one.lines) == " ".join(spanish)
+    assert all(len(line) <= SPANISH.line_chars for one in made for line in one.lines)
+
+
+@given(st.lists(st.text("abc ,.", max_size=120), min_size=3, max_size=3))
+def test_no_word_of_a_translation_is_lost_whatever_it_is(texts: list[str]) -> None:
+    made = spread(STORY, find_sentences(STORY, "en"), texts, rules=SPANISH, language="es")
+    assert " ".join(line for one in made for line in one.lines).split() == " ".join(texts).split()
+    times = {(one.start_ms, one.end_ms) for one in STORY}
+    assert all((one.start_ms, one.end_ms) in times for one in made)
