@@ -64,7 +64,7 @@ def main() -> None:
         began, audio = time.process_time(), read_audio(path)
         heard = recognize_spans(recognizer, audio, find_speech(hearing, audio), language=options.language)
         took = time.process_time() - began
-        count = _count(references[path.stem], heard.text)
+        count = count_wrong(references[path.stem], heard.text)
         words = len(references[path.stem].split())
         total, wrong = total + words, wrong + count
         speed = f"{took / (len(audio) / RATE_HZ):.2f}"
@@ -79,7 +79,7 @@ def _load(registry: EngineRegistry, need: Need, adapter: str) -> object:
     return load_engine(registry.get(offer.adapter), offer)
 
 
-def _count(reference: str, heard: str) -> int:
+def count_wrong(reference: str, heard: str) -> int:
     """Return substitutions, deletions and insertions."""
     jiwer: Any = import_module("jiwer")
     result = jiwer.process_words(normalize(reference), normalize(heard) or "-")

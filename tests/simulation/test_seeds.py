@@ -54,6 +54,7 @@ def test_another_seed_is_another_story() -> None:
     assert len(set(digests)) == 2
 
 
+@pytest.mark.timeout(300)
 def test_a_run_that_breaks_a_rule_says_which_and_fails() -> None:
     """No node has so many slots: the jobs wait for ever."""
     run = simulate("--seeds", "1", "--nodes", "0", "--jobs", "2", "--duration", "5", "--fault", "flush-scripts")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import msgspec
 from cyclopts import Parameter
 
 from mediafleet.cli._batch import Times, Work
@@ -25,6 +26,8 @@ from mediafleet.domain.lifecycle import PriorityClass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from mediafleet.ops.settings import Settings
 
 _NO_OPTIONS = ClientOptions()
 
@@ -146,12 +149,33 @@ async def subtitle_all(request: Request, options: ClientOptions, output: Output)
     if request.out:
         targets.check_folder()
     items = [_make_item(one, targets, request) for one in found]
+    if not options.server:
+        check_engines(items, request, options.settings())
     try:
         with choose_display(output, count=len(items)) as display:
             await run_items(items, Shown(options, output, display), work, targets)
     finally:
         report(items, output)
     return 0 if items and all(item.is_good for item in items) else FAILED
+
+
+def check_engines(items: Sequence[Item], request: Request, settings: Settings) -> None:
+    """Return if this machine, which is the fleet, has the engines for all that is left to do.
+
+    Raises:
+        CapabilityMissing: One is missing; the sentence says what to install.
+    """
+    # Not at the top: their packages know media, which takes time to import.
+    from mediafleet.engines import EngineRegistry, Role  # noqa: PLC0415
+    from mediafleet.engines.places import places_of  # noqa: PLC0415
+    from mediafleet.kinds.subtitle.needs import needs_of  # noqa: PLC0415
+    from mediafleet.kinds.subtitle.params import SubtitleParams  # noqa: PLC0415
+
+    params = msgspec.convert(request.params, SubtitleParams)
+    registry = EngineRegistry.installed(places_of(settings.engines))
+    left = [item for item in items if item.phase is not Phase.OVER]
+    for need in {need for item in left for need in needs_of(params, item.path.name)}:
+        registry.find(need, adapter=params.recognizer if need.role is Role.RECOGNIZE else "")
 
 
 def _make_item(found: Source | Unusable, targets: Targets, request: Request) -> Item:

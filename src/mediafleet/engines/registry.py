@@ -73,12 +73,14 @@ class EngineRegistry:
         for offer in self.offers(need.role):
             if offer.covers(need) and adapter in {"", offer.adapter}:
                 return f"{offer.adapter} can {need}{f' ({offer.model})' if offer.model else ''}."
-        ranked = sorted(self._adapters.values(), key=lambda one: (-one.rank, one.name))
-        advice = [
-            text for one in ranked if one.role is need.role and adapter in {"", one.name} and (text := one.advise(need))
-        ]
         who = f"{adapter} cannot" if adapter else "Nothing that is installed here can"
-        return f"{who} {need}: {'; or '.join(advice) or 'no known engine does'}."
+        return f"{who} {need}: {self.advise(need, adapter=adapter)}."
+
+    def advise(self, need: Need, *, adapter: str = "") -> str:
+        """Return what to install for a need, the best first, as half a sentence."""
+        ranked = sorted(self._adapters.values(), key=lambda one: (-one.rank, one.name))
+        fitting = [one for one in ranked if one.role is need.role and adapter in {"", one.name}]
+        return "; or ".join(text for one in fitting if (text := one.advise(need))) or "no known engine does"
 
 
 def capability_of(need: Need) -> str:

@@ -276,6 +276,11 @@ class Kind:
     It must stand by what it decided by an earlier room, which shows in the names of tasks (`Room.tasks`)."""
     scripts: tuple[Path, ...] = ()
     """Scripts for `start_script` that nearly every task runs: spares of them wait from the start of a node."""
+    needs: Callable[[Job], Sequence[str]] = field(default=lambda _: ())
+    """Capabilities that a job will ask for sooner or later, as far as its params and inputs tell."""
+    advise: Callable[[str], str] | None = None
+    """Says in a sentence what to install for a capability. Of a kind with this a job is refused, or fails, where no executor
+    offers what it needs; jobs of others wait for one."""
     modules: tuple[Module, ...] = ()
     """What it can do in steps that need each other; each has a handler of its name. Its plan makes chains of them with
     `mediafleet.domain.modules.make_chain`."""
@@ -294,7 +299,11 @@ class Kind:
     @property
     def capability(self) -> str:
         """The capability that every task of a job of this version requires."""
-        return kind_capability(self.name, self.version)
+        return self.capability_of(self.version)
+
+    def capability_of(self, version: int) -> str:
+        """Return the capability that tasks of a job of that version require."""
+        return kind_capability(self.name, version)
 
     @property
     def versions(self) -> tuple[int, ...]:

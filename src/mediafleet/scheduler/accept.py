@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -32,6 +32,7 @@ from mediafleet.scheduler.bulk import Ahead, BulkWriter
 from mediafleet.scheduler.dependencies import named_jobs
 from mediafleet.scheduler.facade import Accepted
 from mediafleet.scheduler.tasks import fresh_view, job_record
+from mediafleet.scheduler.unoffered import explain_unoffered
 from mediafleet.store.records import JobRecord
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ class Acceptor:
         ids: list[str] = []
         job_records: list[JobRecord] = []
         queues: dict[str, str] = {}
+        wanted: dict[str, Job] = {}
         # In order, since jobs of the same millisecond are taken by their ids: those of a list begin as they stand in it.
         fresh_ids = sorted(new_job_id(self._store.keys.cell) for _ in submissions)
         with traces.submitting() as begin_trace:
@@ -163,11 +165,22 @@ class Acceptor:
                     record = msgspec.structs.replace(record, after=named_jobs(submission, ids))
                 if len(jobs) % BREATH == BREATH - 1:
                     await asyncio.sleep(0)
+                wanted |= dict.fromkeys(self._kinds.get(job.kind).needs(job), job)
                 jobs.append(job)
                 ids.append(job.id)
                 job_records.append(record)
                 queues |= needed
+        if wanted:
+            await self._check_offered(wanted)
         return Prepared(jobs, job_records, queues)
+
+    async def _check_offered(self, wanted: Mapping[str, Job]) -> None:
+        """Raise InvalidParams for capabilities, each with a job that needs it, of which no node has one."""
+        _, pools = await self._store.read.pool_set()
+        for capability, job in wanted.items():
+            kind = self._kinds.get(job.kind)
+            if sentence := explain_unoffered(kind, job.kind_version, [capability], pools.values()):
+                raise InvalidParams(sentence)
 
     async def look_ahead(self, prepared: Prepared) -> Prepared:
         """Refuse what `store` would refuse, and keep room for it; whoever does not store it then gives that up.

@@ -19,6 +19,7 @@ from mediafleet.scheduler.chains import by_module, end_chains, expand_chains, re
 from mediafleet.scheduler.facts import FactSource
 from mediafleet.scheduler.outcomes import WITHDRAWN
 from mediafleet.scheduler.tasks import expand_pieces, outcome_piece
+from mediafleet.scheduler.unoffered import explain_unoffered
 from mediafleet.store.scripts import as_text
 
 if TYPE_CHECKING:
@@ -147,6 +148,9 @@ class Planner:
                 return expand_chains(state, step, kind, await self._facts.now())
             if not isinstance(step, Expand):
                 return [end_chains(outcome_piece(state.job, state.version, step), state)]
+            if sentence := await self._find_unoffered(kind, state, step):
+                step = Fail(ErrorInfo("capability-missing", sentence))
+                return [end_chains(outcome_piece(state.job, state.version, step), state)]
             known = state.names - set(step.drop)
             return expand_pieces(state.job, state.version, step, kind, known=known, weighed=room is not None)
         except StoreUnavailable:
@@ -157,6 +161,15 @@ class Planner:
             # To raise would leave the job dirty: it would be planned in vain for ever, and hold up those behind it.
             # With the chains that were seen, since they may have been decided anew while the state was read.
             return [end_chains(outcome_piece(state.job, state.version, Fail(error.info())), state)]
+
+    async def _find_unoffered(self, kind: Kind, state: PlanState, step: Expand) -> str:
+        """Return what to do where nobody could run a new task, of a kind that does not let it wait for somebody."""
+        if kind.advise is None:
+            return ""
+        new = (task for task in step.tasks if task.name not in state.names)
+        wanted = sorted({capability for task in new for capability in task.requirement.capabilities})
+        _, pools = await self._store.read.pool_set() if wanted else (0, {})
+        return explain_unoffered(kind, state.job.kind_version, wanted, pools.values())
 
     async def _room(self, kind: Kind, state: PlanState) -> Room | None:
         """Return what a plan weighs; None for one that goes by its job alone."""

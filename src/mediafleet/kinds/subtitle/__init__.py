@@ -11,6 +11,7 @@ from mediafleet.domain.limits import KindLimits, TaskLimits
 from mediafleet.kinds.seam import Kind
 from mediafleet.kinds.subtitle.detect import detect_tools
 from mediafleet.kinds.subtitle.listening import listen
+from mediafleet.kinds.subtitle.needs import advise, find_needs
 from mediafleet.kinds.subtitle.params import SubtitleParams
 from mediafleet.kinds.subtitle.plan import FILES, LISTEN, READ, TEXT, TRANSLATE, WORDS, plan_subtitle
 from mediafleet.kinds.subtitle.reading import read_subtitles
@@ -37,6 +38,8 @@ KIND = Kind(
     },
     summary="Recognize what is spoken in a video or sound file, translate it, and write subtitles.",
     detect=detect_tools,
+    needs=find_needs,
+    advise=advise,
     scripts=(SCRIPT,),
     # Loading a large model, or waiting for one answer about a span of speech, says nothing meanwhile.
     limits=KindLimits(usual=TaskLimits(progress_ms=2 * 3600 * 1000)),

@@ -5,8 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from fractions import Fraction
 from math import ceil, floor
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _LEAST_MS = 834
 """Five sixths of a second, rounded up."""
@@ -45,10 +49,16 @@ class CueRules(msgspec.Struct, frozen=True):
     """For so long at most a cue stands before its first word; only where it could not be read otherwise."""
     chars_per_s: float = 17.0
     """Fastest reading, line breaks not counted."""
+    aim_chars_per_s: float = 17.0
+    """What is aimed at, no faster than that: cues are cut and shown so that they can be read at this speed, where there is time."""
+    aim_line_chars: int = 42
+    """What is aimed at, no more than a line takes: in the room that is left a translation may be longer."""
     is_spaced: bool = True
     """Whether words have spaces between them."""
 
 
+_NARROWEST = 12
+"""Characters of a line that is still one."""
 _DENSE = {
     # Netflix Timed Text Style Guides: Chinese (Simplified), Japanese and Korean, programmes for adults.
     "zh": (16, 9.0),
@@ -84,8 +94,33 @@ def rules_for(
     return CueRules(
         lines=lines,
         line_chars=line_chars,
+        aim_line_chars=line_chars,
         gap_ms=ceil(_GAP_FRAMES * 1000 / fps),
         linger_ms=floor(_LINGER_FRAMES * 1000 / fps),
         chars_per_s=chars_per_s or speed,
+        aim_chars_per_s=chars_per_s or speed,
         is_spaced=language not in UNSPACED,
     )
+
+
+_DENSITY = {"en": 1.0, "zh": 0.35, "ja": 0.5, "ko": 0.55}
+_USUAL_DENSITY = 1.2
+"""Characters that a text has in a language, against English, roughly."""
+_SPARE = 1.25
+"""Single sentences grow more than texts do."""
+
+
+def leave_room(rules: CueRules, source: str, targets: Iterable[tuple[str, CueRules]]) -> CueRules:
+    """Return stricter rules, by which cues are cut that translations will stand in: these are often longer.
+
+    Args:
+        rules: Of what is spoken.
+        source: Its language, ISO 639-1.
+        targets: The languages of translations, and their rules.
+    """
+    speed, width = rules.chars_per_s, float(rules.line_chars)
+    for language, other in targets:
+        growth = _DENSITY.get(language, _USUAL_DENSITY) / _DENSITY.get(source, _USUAL_DENSITY)
+        speed = min(speed, other.chars_per_s / growth / _SPARE)
+        width = min(width, other.line_chars / growth)
+    return msgspec.structs.replace(rules, aim_chars_per_s=speed, aim_line_chars=max(_NARROWEST, int(width)))

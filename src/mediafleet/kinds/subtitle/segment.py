@@ -25,8 +25,11 @@ _PAUSE_MS = 600
 """From here on a pause within a cue costs."""
 _CUE, _END, _LINE, _PAUSE, _UNEVEN = 0.5, 2.5, 3.0, 1.5, 0.3
 """What costs: each cue, a bad end of it, a bad end of its first line, a pause in it, lines of unlike lengths."""
-_SHORT, _FAST, _SENTENCE_INSIDE = 6.0, 8.0, 0.6
-"""What costs more: too short a time, too fast a reading, a sentence that ends in the middle of a line."""
+_SHORT, _FAST, _TOO_FAST, _SENTENCE_INSIDE = 6.0, 4.0, 100.0, 0.6
+"""What costs more: too short a time, faster reading than is aimed at and than there may be, a sentence that ends in the middle of
+a line."""
+_WIDE = 10.0
+"""What it costs to leave no room for a translation that is longer."""
 _OVERLONG = 1_000.0
 """A single word that fits into no line has to stand somewhere."""
 
@@ -136,14 +139,17 @@ class _Parter:
         for pause in self._pauses[begin : end - 1]:
             cost += _PAUSE * max(0, pause - _PAUSE_MS) / 1000
         cost += _SENTENCE_INSIDE * sum(self._ending[begin : end - 1])
-        return cost + self._time_cost(begin, end)
+        wide = text_width(self._texts[begin:end], self._rules) / (self._rules.lines * self._rules.aim_line_chars) - 1
+        return cost + _WIDE * max(0.0, wide) + self._time_cost(begin, end)
 
     def _time_cost(self, begin: int, end: int) -> float:
         rules, chars = self._rules, text_width(self._texts[begin:end], self._rules)
         room = self._room(begin, end)
         short = max(0.0, 1 - room / rules.least_ms)
-        fast = max(0.0, chars / rules.chars_per_s * 1000 / max(room, 1) - 1)
-        return _SHORT * short + _FAST * min(fast, 2.0)
+        speed = chars * 1000 / max(room, 1)
+        fast = max(0.0, speed / rules.aim_chars_per_s - 1)
+        too_fast = max(0.0, speed / rules.chars_per_s - 1)
+        return _SHORT * short + _FAST * min(fast, 2.0) + _TOO_FAST * min(too_fast, 2.0)
 
     def _room(self, begin: int, end: int) -> int:
         """Return for how many milliseconds a cue could be shown, without taking what its neighbours need."""
@@ -152,7 +158,9 @@ class _Parter:
         behind = self._pauses[end - 1] if end < len(self._texts) else 2 * rules.linger_ms + rules.gap_ms
         # Half of each pause, so that what is found here is there whatever the neighbours do.
         early = max(0, min(rules.lead_ms, (before - rules.gap_ms) // 2))
-        late = min(rules.linger_ms, (behind - rules.gap_ms) // 2)
+        spare = behind - rules.gap_ms
+        # What the gap lacks is taken from the cue before it.
+        late = min(rules.linger_ms, spare // 2 if spare > 0 else spare)
         return self._ends[end - 1] - self._starts[begin] + early + late
 
     def spoken(self, begin: int, end: int) -> Spoken:

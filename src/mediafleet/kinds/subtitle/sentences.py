@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,8 +26,9 @@ _MOST_CUES = 6
 """Of one sentence: text without full stops would be one sentence of an hour."""
 # A letter of another script goes with its word, and a mark with what is before it.
 _CHARACTERS = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9.,:%'-]*|\S)[\s。、，．！？：；」』）】…,.!?;:)\]]*")
-_OFF = 2.0
-"""What it costs to give a cue twice the text that it has time for."""
+_OFF, _TOO_MUCH, _BREAK = 1.0, 5000.0, 0.15
+"""What it costs to give a cue twice its share, twice what it has time for, and to end it at the worst place."""
+_USUAL_SPEED = 17.0
 
 
 class Sentence(msgspec.Struct, frozen=True):
@@ -79,18 +82,49 @@ def spread(
         rules: By which lines are folded; None for one line a cue.
         language: Of the translations, ISO 639-1.
 
-    A cue for which nothing is left is left out: translations may be much shorter.
+    A cue for which nothing is left is left out, since translations may be much shorter, and one whose text has no room becomes
+    several within its time.
     """
     texts: dict[int, list[str]] = {}
+    room = _Room(cues, sentences, rules)
     for sentence, text in zip(sentences, translated, strict=True):
-        for (cue, _), part in zip(sentence.parts, _share(split_words(text, language), sentence, language), strict=True):
+        parts = _share(split_words(text, language), sentence, room, language)
+        for (cue, chars), part in zip(sentence.parts, parts, strict=True):
+            room.take(cue, chars, part)
             if part:
                 texts.setdefault(cue, []).extend(part)
     return [
-        msgspec.structs.replace(cue, lines=_fold(texts[number], rules, language), words=(0, 0))
+        made
         for number, cue in enumerate(cues)
         if number in texts
+        for made in _fill(msgspec.structs.replace(cue, words=(0, 0)), texts[number], rules, language)
     ]
+
+
+class _Room:
+    """How much text each cue has time for."""
+
+    def __init__(self, cues: Sequence[Cue], sentences: Sequence[Sentence], rules: CueRules | None) -> None:
+        self._cues = cues
+        self._rules = rules
+        self._chars: dict[int, int] = {}
+        """Of what is spoken in a cue and has no translation yet."""
+        self._taken: dict[int, int] = {}
+        for sentence in sentences:
+            for cue, chars in sentence.parts:
+                self._chars[cue] = self._chars.get(cue, 0) + chars
+
+    def of(self, cue: int, chars: int) -> float:
+        """Return how many characters the part of a sentence may have that has so many of what is spoken in a cue."""
+        length_s = self._cues[cue].length_ms / 1000
+        speed = self._rules.chars_per_s if self._rules else _USUAL_SPEED
+        most = self._rules.lines * self._rules.line_chars if self._rules else math.inf
+        return max(1.0, min(length_s * speed, most) - self._taken.get(cue, 0)) * chars / self._chars[cue]
+
+    def take(self, cue: int, chars: int, part: Sequence[str]) -> None:
+        """Note what became of so many characters of what is spoken in a cue; those behind them have what is left."""
+        self._chars[cue] -= chars
+        self._taken[cue] = self._taken.get(cue, 0) + sum(len(word) + 1 for word in part)
 
 
 def split_words(text: str, language: str) -> list[str]:
@@ -98,29 +132,60 @@ def split_words(text: str, language: str) -> list[str]:
     return _CHARACTERS.findall(text) if language in UNSPACED else text.split()
 
 
-def _share(words: list[str], sentence: Sentence, language: str) -> list[list[str]]:
-    """Return the words of a translation for each cue of its sentence: by the time that each has, at good places."""
-    count = len(sentence.parts)
+def _share(words: list[str], sentence: Sentence, room: _Room, language: str) -> list[list[str]]:
+    """Return the words of a translation for each cue of its sentence: as there is room, and parted at good places.
+
+    By dynamic programming, since a part that takes too much leaves too little for those behind it.
+    """
+    count, total = len(sentence.parts), len(words)
     if count == 1:
         return [words]
     costs = break_costs([Word(word, 0.0, 0.0) for word in words], language)
-    # By characters in the first cue and the last, which the sentence may share with others.
-    weights = [chars for _, chars in sentence.parts]
-    total, at = sum(weights), 0
-    parts: list[list[str]] = []
-    widths = [len(word) + 1 for word in words]
-    whole = sum(widths) or 1
-    for index in range(count - 1):
-        aim = sum(weights[: index + 1]) / total
-        best = min(range(at, len(words) + 1), key=lambda end: _miss(end, aim, widths, whole, costs))
-        parts.append(words[at:best])
-        at = best
-    return [*parts, words[at:]]
+    rooms = [max(room.of(cue, chars), 1.0) for cue, chars in sentence.parts]
+    ends = [0]
+    for word in words:
+        ends.append(ends[-1] + len(word) + 1)
+    scale = max(ends[-1] / sum(rooms), 1e-9)
+    best: list[tuple[float, tuple[int, ...]]] = [(0.0 if not end else math.inf, ()) for end in range(total + 1)]
+    for number in range(count):
+        best = [
+            min(
+                (best[begin][0] + _part_cost(ends[end] - ends[begin], rooms[number], scale), (*best[begin][1], end))
+                for begin in range(end + 1)
+            )
+            for end in range(total + 1)
+        ]
+        if number < count - 1:
+            best = [(cost + _BREAK * costs[end - 1] if end else cost, cuts) for end, (cost, cuts) in enumerate(best)]
+    cuts = (0, *best[total][1])
+    return [words[begin:end] for begin, end in pairwise(cuts)]
 
 
-def _miss(end: int, aim: float, widths: Sequence[int], whole: int, costs: Sequence[float]) -> float:
-    is_inside = 0 < end < len(widths)
-    return _OFF * abs(sum(widths[:end]) / whole - aim) + (0.15 * costs[end - 1] if is_inside else 0.0)
+def _part_cost(chars: int, room: float, scale: float) -> float:
+    """Return what it costs to give so many characters to a part: off its share of all, and more so beyond its room."""
+    return _OFF * (chars / (room * scale) - 1) ** 2 + _TOO_MUCH * max(0.0, chars / room - 1) ** 2
+
+
+def _fill(cue: Cue, words: Sequence[str], rules: CueRules | None, language: str) -> list[Cue]:
+    """Return the cue with these words, or several of its time where they have no room in one."""
+    lines = _fold(words, rules, language)
+    if rules is None or len(words) == 1 or all(len(line) <= rules.line_chars for line in lines):
+        return [msgspec.structs.replace(cue, lines=lines)]
+    middle = _middle(words, language)
+    share = sum(map(len, words[:middle])) / sum(map(len, words))
+    at_ms = cue.start_ms + round(cue.length_ms * share)
+    first = msgspec.structs.replace(cue, end_ms=at_ms - rules.gap_ms, spoken_ms=(cue.spoken_ms[0], at_ms))
+    second = msgspec.structs.replace(cue, start_ms=at_ms, spoken_ms=(at_ms, cue.spoken_ms[1]))
+    return [*_fill(first, words[:middle], rules, language), *_fill(second, words[middle:], rules, language)]
+
+
+def _middle(words: Sequence[str], language: str) -> int:
+    costs = break_costs([Word(word, 0.0, 0.0) for word in words], language)
+    half, at, best = sum(map(len, words)) / 2, 0, (math.inf, 1)
+    for number, word in enumerate(words[:-1], start=1):
+        at += len(word)
+        best = min(best, (abs(at / half - 1) + costs[number - 1] * _BREAK * 2, number))
+    return best[1]
 
 
 def _fold(words: Sequence[str], rules: CueRules | None, language: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from mediafleet.kinds.subtitle.cue import Cue
 from mediafleet.kinds.subtitle.formats import Transcript
 from mediafleet.kinds.subtitle.orders import Heard, TextReport, WordsFile, read, write
 from mediafleet.kinds.subtitle.params import SubtitleParams
-from mediafleet.kinds.subtitle.rules import CueRules, Preset, rules_for
+from mediafleet.kinds.subtitle.rules import CueRules, Preset, leave_room, rules_for
 from mediafleet.kinds.subtitle.segment import segment
 from mediafleet.kinds.subtitle.workspace import publish_record, read_record
 
@@ -80,9 +80,10 @@ def rules_of(params: SubtitleParams, language: str, film: Film) -> CueRules | No
 
 def make_cues(words: Sequence[Word], spans: Sequence[Span], params: SubtitleParams, heard: Heard) -> list[Cue]:
     """Return the cues of words, by the rules, or in the style `raw` one a stretch of speech."""
-    rules = rules_of(params, heard.language, heard.film)
-    if rules is not None:
-        return segment(words, rules, language=heard.language)
+    language, film = heard.language, heard.film
+    if rules := rules_of(params, language, film):
+        targets = [(target, other) for target in params.to if (other := rules_of(params, target, film))]
+        return segment(words, leave_room(rules, language, targets), language=language)
     return [cue for span in spans if (cue := _raw_cue(words, span))]
 
 

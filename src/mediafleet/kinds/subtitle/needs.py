@@ -1,0 +1,57 @@
+"""Which engines a job needs, as far as that is known before it begins, and what to install where there is none."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mediafleet.engines import EngineRegistry, Need, Role
+from mediafleet.engines.registry import capability_of
+from mediafleet.kinds.subtitle.names import is_subtitle_file, language_of
+from mediafleet.kinds.subtitle.params import SubtitleParams
+
+if TYPE_CHECKING:
+    from mediafleet.domain.job import Job
+
+
+def find_needs(job: Job) -> list[str]:
+    """Return the capabilities that a job will ask for; `Kind.needs` of this kind."""
+    params = msgspec.convert(job.params, SubtitleParams)
+    named = [f"asr:{params.recognizer}"] if params.recognizer else []
+    return [*(capability_of(need) for need in needs_of(params, job.inputs[0].name)), *named]
+
+
+def needs_of(params: SubtitleParams, name: str) -> list[Need]:
+    """Return the steps that need an engine, for an input of that name."""
+    language = params.language
+    if params.subtitle_track is not None or is_subtitle_file(name):
+        language = language_of(name) if language == "auto" else language
+        needs: list[Need] = []
+    else:
+        needs = [Need(Role.VOICE_ACTIVITY), Need(Role.RECOGNIZE, "" if language == "auto" else language)]
+    if language not in {"", "auto"}:
+        needs += [Need(Role.TRANSLATE, language, target) for target in params.to if target != language]
+    return needs
+
+
+def advise(capability: str) -> str:
+    """Return what to do where no node offers a capability; `Kind.advise` of this kind."""
+    sort, _, what = capability.partition(":")
+    source, _, target = what.partition(">")
+    needs = {
+        "mt": Need(Role.TRANSLATE, source, target),
+        "lang": Need(Role.RECOGNIZE, "" if what == "auto" else what),
+        "engine": Need(Role.REPAIR if what == Role.REPAIR else Role.VOICE_ACTIVITY),
+        "asr": Need(Role.RECOGNIZE),
+    }
+    if sort not in needs:
+        return f"No node of this fleet offers {capability}; `mediafleet check` on a node says why."
+    need, adapter = needs[sort], what if sort == "asr" else ""
+    return f"No node of this fleet can {need}{f' with {adapter}' if adapter else ''}: {_registry().advise(need, adapter=adapter)}."
+
+
+@cache
+def _registry() -> EngineRegistry:
+    return EngineRegistry.installed()
