@@ -129,6 +129,8 @@ def _pad_runs(runs: Sequence[tuple[int, int]], *, total: int, frame_s: float, pa
         room_before = (start - before) * frame_s / (2 if index else 1)
         room_after = (after - end) * frame_s / (2 if index + 1 < len(runs) else 1)
         first = start * frame_s - min(padding_s, room_before)
+        # Where two share a pause, what each gets of it is rounded by itself.
+        first = max(first, spans[-1].end_s) if spans else first
         spans.append(Span(first, end * frame_s + min(padding_s, room_after)))
     return tuple(spans)
 

@@ -146,7 +146,6 @@ class WarmEngine:
         except BaseException:
             await asyncio.shield(self._kill())
             raise
-        _log.debug("an engine is loaded", engine=self.offer.adapter, model=self.offer.model, pid=self._process.pid)
         return self._process
 
     async def _send(self, process: HostedProcess, request: Request) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import structlog
 
 from mediafleet.domain.errors import CapabilityMissing
 from mediafleet.engines import EngineRegistry, Role
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 _GIB = 1 << 30
 _EDITION = 1
 """Raised when engines are tried in another way, so that remembered answers are asked for anew."""
-
-_log = structlog.get_logger(__name__)
 
 
 class ExecutorEngines:
@@ -83,8 +80,6 @@ class NodeEngines:
                 memory.remember(keys[offer], [found.languages, found.detects_language])
                 known[offer] = found
         self._proof = Proof(tuple(known[offer] for offer in offers if offer in known), proof.faults)
-        for engine, fault in proof.faults.items():
-            _log.warning("an engine does not load", engine=engine, reason=fault)
         return self._proof
 
     def find(self, need: Need, *, adapter: str = "") -> Offer:

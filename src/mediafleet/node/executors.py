@@ -35,6 +35,7 @@ MAIN = "cpu"
 MOST_DEFAULT_SLOTS = 4
 """FFmpeg uses several cores itself: more tasks at a time only thrash."""
 _SORT_SLOTS = re.compile(r"(?P<name>[a-z0-9][a-z0-9_-]{0,39}):(?P<slots>\d{1,4})")
+_MOST_REMEMBERED = 500
 _DETECT_S = 120.0
 """How long one kind's detection may take: dozens of short test encodes on a slow machine."""
 
@@ -73,6 +74,9 @@ class CapabilityMemory:
     def remember(self, key: str, value: Any) -> None:
         """Keep a JSON value under the key."""
         self._values[key] = value
+        # What is no longer there is not asked for any more, and stays behind.
+        for oldest in list(self._values)[:-_MOST_REMEMBERED]:
+            del self._values[oldest]
         try:
             write_durably(self._path, msgspec.json.encode(self._values))
         except OSError as error:

@@ -243,9 +243,13 @@ class EngineSettings:
     answer_s: int = 3_600
     """Longest wait for one answer, seconds."""
     recognize: EndpointSettings = field(default_factory=EndpointSettings)
+    """A service that writes down what is spoken."""
     repair: EndpointSettings = field(default_factory=EndpointSettings)
+    """A service that puts casing and punctuation right."""
     translate: EndpointSettings = field(default_factory=EndpointSettings)
+    """A service that translates."""
     synthesize: EndpointSettings = field(default_factory=EndpointSettings)
+    """A service that speaks."""
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,7 @@ def test_json_is_one_list_with_an_entry_for_each_input(cli: RunCli, scheduler: F
     good, bad, missing = ran.json
     assert good | {"seconds": 0, "job": ""} == {
         "input": "good.mkv", "job": "", "status": "completed", "output": "done/good.mp4", "error": None,
+        "outputs": ["done/good.mp4"],
         "warnings": ["A stream was dropped."], "seconds": 0,
     }  # fmt: skip
     assert good["job"] in scheduler.jobs
@@ -270,7 +271,7 @@ def test_an_interruption_before_anything_was_handed_in_is_told_like_any_other(
         await asyncio.Event().wait()
         yield
 
-    monkeypatch.setattr("mediafleet.cli.transcode.open_fleet", open_for_ever)
+    monkeypatch.setattr("mediafleet.cli._items.open_fleet", open_for_ever)
     touch("a.mkv", "b.mkv")
     ran = bare("transcode", "a.mkv", "missing.mkv", "b.mkv", "--json")
     assert ran.code == 130
@@ -287,7 +288,7 @@ def test_a_fleet_that_cannot_be_opened_fails_every_file_with_the_reason(
         raise SchedulerUnavailable("It does not start.")
         yield
 
-    monkeypatch.setattr("mediafleet.cli.transcode.open_fleet", refuse)
+    monkeypatch.setattr("mediafleet.cli._items.open_fleet", refuse)
     touch("a.mkv")
     ran = bare("transcode", "a.mkv", "--json")
     assert (ran.code, statuses(ran)) == (1, {"a.mkv": "failed"})

@@ -104,7 +104,7 @@ def test_a_broken_model_is_told_in_a_sentence(models: Path, tmp_path: Path) -> N
 
 async def test_a_machine_says_the_languages_that_the_loaded_model_named(models: Path) -> None:
     offer = EngineRegistry.installed(Where(models=str(models))).find(ENGLISH, adapter="faster-whisper")
-    assert offer.capabilities == ("asr:faster-whisper", "lang:any")
+    assert offer.capabilities == ("asr:faster-whisper", "engine:asr", "lang:any", "lang:auto")
     async with WarmEngines() as engines:
         proof = await engines.prove([offer])
     assert {"asr:faster-whisper", "lang:en", "lang:zh"} <= set(proof.capabilities)

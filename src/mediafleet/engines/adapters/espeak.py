@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -39,13 +40,16 @@ class EspeakEngine:
         name = voice.name or espeak_name(voice.language)
         speed = str(round(_WORDS_A_MINUTE * voice.speed))
         try:
-            ran = subprocess.run(
-                [self._program, "--stdin", "--stdout", "-b", "1", "-v", name, "-s", speed],
-                input=text.encode(),
-                capture_output=True,
-                timeout=_LONGEST_S,
-                check=False,
-            )
+            # In a folder of its own: it asks a sound server that it does not need, which leaves folders behind.
+            with tempfile.TemporaryDirectory() as folder:
+                ran = subprocess.run(
+                    [self._program, "--stdin", "--stdout", "-b", "1", "-v", name, "-s", speed],
+                    input=text.encode(),
+                    capture_output=True,
+                    timeout=_LONGEST_S,
+                    check=False,
+                    env={"HOME": folder, "TMPDIR": folder},
+                )
         except subprocess.TimeoutExpired as error:
             raise TransientFailure("espeak-ng did not come to an end.") from error
         wav = ran.stdout

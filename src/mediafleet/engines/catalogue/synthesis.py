@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,16 @@ def _scout_espeak(_where: Where) -> Iterable[Offer]:
 def _espeak_languages(program: str) -> tuple[str, ...]:
     """Return the ISO 639-1 codes that a program speaks; none where it does not work."""
     try:
-        ran = subprocess.run([program, "--voices"], capture_output=True, text=True, timeout=10, check=True)
+        # In a folder of its own: it asks a sound server that it does not need, which leaves folders behind.
+        with tempfile.TemporaryDirectory() as folder:
+            ran = subprocess.run(
+                [program, "--voices"],
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=True,
+                env={"HOME": folder, "TMPDIR": folder},
+            )
     except (OSError, subprocess.SubprocessError):
         return ()
     # The second column, as `en-gb-scotland`, after a line of headings.

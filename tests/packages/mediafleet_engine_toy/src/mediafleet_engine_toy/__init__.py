@@ -15,6 +15,15 @@ def _scout_mouth(where: Where) -> list[Offer]:
     return [Offer("toy-voice", Role.SYNTHESIZE, str(path), path.name, ("eo",)) for path in folders]
 
 
+def _scout_ear(where: Where) -> list[Offer]:
+    return [Offer("toy-vad", Role.VOICE_ACTIVITY, str(path), path.name) for path in model_folders(where, "toy-vad")]
+
+
+def _scout_tongue(where: Where) -> list[Offer]:
+    folders = model_folders(where, "toy-mt")
+    return [Offer("toy-mt", Role.TRANSLATE, str(path), path.name, pairs=("eo>en",)) for path in folders]
+
+
 def _advise(need: Need) -> str:
     return "install mediafleet-engine-toy" if need.language == "eo" else ""
 
@@ -33,5 +42,21 @@ MOUTH = Adapter(
     rank=1,
     scout=_scout_mouth,
     load="mediafleet_engine_toy.behaviour:load_mouth",
+    advise=_advise,
+)
+EAR = Adapter(
+    name="toy-vad",
+    role=Role.VOICE_ACTIVITY,
+    rank=200,
+    scout=_scout_ear,
+    load="mediafleet_engine_toy.behaviour:load_ear",
+    advise=_advise,
+)
+TONGUE = Adapter(
+    name="toy-mt",
+    role=Role.TRANSLATE,
+    rank=1,
+    scout=_scout_tongue,
+    load="mediafleet_engine_toy.behaviour:load_tongue",
     advise=_advise,
 )

@@ -1,0 +1,92 @@
+"""What engines a node says it has, what it remembers of them, and how tasks share their processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mediafleet.domain.errors import CapabilityMissing
+from mediafleet.engines import EngineRegistry, Need, Role, Where
+from mediafleet.engines.hosted import Tether
+from mediafleet.engines.offer import Offer
+from mediafleet.node.engines import NodeEngines
+from mediafleet.ops.settings import EngineSettings
+
+
+class Starts:
+    """Counts the processes that are started."""
+
+    def __init__(self) -> None:
+        self.adapters: list[str] = []
+        self.ended: list[int] = []
+
+    def hook(self, offer: Offer) -> None:
+        """Note what is started."""
+        self.adapters.append(offer.adapter)
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    for name in ("toy/small", "toy-vad/ear"):
+        (tmp_path / "models" / name).mkdir(parents=True)
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def starts() -> Starts:
+    return Starts()
+
+
+def engines_of(models: Path, starts: Starts, *, processes: int = 0) -> NodeEngines:
+    """Return the engines of a node that only knows toys."""
+    installed = EngineRegistry.installed()
+    toys = [installed.get(name) for name in ("toy", "toy-vad", "toy-mt")]
+    registry = EngineRegistry(toys, Where(models=str(models)))
+    tether = Tether(starts.hook, starts.ended.append)
+    return NodeEngines(registry, EngineSettings(processes=processes), tether, models.parent / "engines.json")
+
+
+async def test_a_node_says_what_loads_and_remembers_it(models: Path, starts: Starts) -> None:
+    proof = await engines_of(models, starts).look()
+    assert proof.capabilities == ("asr:toy", "engine:asr", "engine:vad", "lang:auto", "lang:eo", "vad:toy-vad")
+    assert starts.adapters == ["toy-vad", "toy"]
+    again = await engines_of(models, starts).look()
+    assert again.capabilities == proof.capabilities
+    assert starts.adapters == ["toy-vad", "toy"], "nothing was loaded again"
+
+
+async def test_a_model_that_has_changed_is_tried_again(models: Path, starts: Starts) -> None:
+    await engines_of(models, starts).look()
+    (models / "toy" / "small" / "model.bin").write_bytes(b"new")
+    await engines_of(models, starts).look()
+    assert starts.adapters == ["toy-vad", "toy", "toy"]
+
+
+async def test_a_task_gets_what_loads_here_or_a_sentence(models: Path, starts: Starts) -> None:
+    engines = engines_of(models, starts)
+    await engines.look()
+    assert engines.find(Need(Role.RECOGNIZE, "eo")).adapter == "toy"
+    with pytest.raises(CapabilityMissing, match="vosk cannot recognize eo: no known engine does"):
+        engines.find(Need(Role.RECOGNIZE, "eo"), adapter="vosk")
+
+
+@pytest.mark.parametrize(("processes", "most", "expected"), [(0, 2, 2), (0, 1, 1), (1, 4, 1)])
+async def test_tasks_of_an_executor_have_a_process_each_as_far_as_there_may_be(
+    models: Path, starts: Starts, *, processes: int, most: int, expected: int
+) -> None:
+    engines = engines_of(models, starts, processes=processes)
+    await engines.look()
+    offer = engines.find(Need(Role.RECOGNIZE, "eo"))
+    with engines.of("cpu", most=most).lease(offer) as one, engines.of("cpu", most=most).lease(offer) as other:
+        assert len({one, other}) == expected
+    with engines.of("gpu", most=1).lease(offer) as apart:
+        assert apart not in {one, other}, "another executor has its own"
+    await engines.close()
+
+
+async def test_a_process_that_has_ended_is_forgotten(models: Path, starts: Starts) -> None:
+    await engines_of(models, starts).look()
+    assert len(starts.ended) == 2
+    assert not any(psutil.pid_exists(pid) for pid in starts.ended)

@@ -1,0 +1,51 @@
+"""Work that no node could do is refused where a kind says what to do about it, and nowhere else."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from mediafleet.domain.capability import Signature
+from mediafleet.domain.plan import Wait
+from mediafleet.kinds import Kind
+from mediafleet.scheduler.unoffered import explain_unoffered
+
+
+class NoParams(msgspec.Struct, frozen=True):
+    """Takes nothing."""
+
+
+def kind(*, advises: bool = True) -> Kind:
+    advise = (lambda capability: f"Install {capability}.") if advises else None
+    return Kind("talk", 1, NoParams, lambda _, __: Wait(), {}, "Talk.", advise=advise)
+
+
+ABLE = Signature(("kind:talk", "lang:en", "mt:any"), 2)
+OTHER = Signature(("kind:transcode", "lang:fr"), 2)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sentence"),
+    [
+        (["lang:en"], ""),
+        (["lang:en", "mt:en>es"], ""),
+        ([], ""),
+        (["lang:de"], "Install lang:de."),
+        (["lang:fr"], "Install lang:fr."),
+    ],
+)
+def test_what_only_nodes_of_other_kinds_offer_is_offered_by_nobody(wanted: list[str], sentence: str) -> None:
+    assert explain_unoffered(kind(), 1, wanted, [ABLE, OTHER]) == sentence
+
+
+def test_where_no_node_runs_the_kind_they_may_be_starting() -> None:
+    assert explain_unoffered(kind(), 1, ["lang:de"], [OTHER]) == ""
+    assert explain_unoffered(kind(), 1, ["lang:de"], []) == ""
+
+
+def test_nodes_of_another_version_do_not_count() -> None:
+    assert explain_unoffered(kind(), 2, ["lang:de"], [ABLE]) == ""
+
+
+def test_jobs_of_other_kinds_wait_for_a_node() -> None:
+    assert explain_unoffered(kind(advises=False), 1, ["lang:de"], [ABLE]) == ""
