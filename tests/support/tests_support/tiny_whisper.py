@@ -7,47 +7,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from tests_support.tiny_weights import TinyWeights
 
-_WIDTH, _FEED, _MELS = 16, 32, 80
+_WIDTH, _MELS = 16, 80
 _TEXT_TOKENS = 50_257
 """The last of them is the empty token: by its place the library tells models of many languages from English ones."""
 _TIMES = 1_501
 """0.00 to 30.00 s in steps of 0.02 s."""
-
-
-class _Weights:
-    """Fills the parts of a specification with small random numbers."""
-
-    def __init__(self) -> None:
-        self._random = np.random.default_rng(7)
-
-    def draw(self, *shape: int) -> Any:
-        return (self._random.standard_normal(shape) / 10).astype(np.float32)
-
-    def norm(self, part: Any) -> None:
-        part.gamma, part.beta = np.ones(_WIDTH, np.float32), np.zeros(_WIDTH, np.float32)
-
-    def dense(self, part: Any, outputs: int, inputs: int) -> None:
-        part.weight, part.bias = self.draw(outputs, inputs), np.zeros(outputs, np.float32)
-
-    def attention(self, part: Any) -> None:
-        # Attention to itself has query, key and value in one matrix; attention to the encoder has the last two in another.
-        sizes = {2: (3, 1), 3: (1, 2, 1)}[len(part.linear)]
-        for linear, size in zip(part.linear, sizes, strict=True):
-            self.dense(linear, size * _WIDTH, _WIDTH)
-        self.norm(part.layer_norm)
-
-    def layer(self, part: Any) -> None:
-        self.attention(part.self_attention)
-        if hasattr(part, "attention"):
-            self.attention(part.attention)
-        self.norm(part.ffn.layer_norm)
-        self.dense(part.ffn.linear_0, _FEED, _WIDTH)
-        self.dense(part.ffn.linear_1, _WIDTH, _FEED)
-
-    def convolution(self, part: Any, inputs: int) -> None:
-        part.weight, part.bias = self.draw(_WIDTH, inputs, 3), np.zeros(_WIDTH, np.float32)
 
 
 def write_tiny_whisper(folder: Path) -> Path:
@@ -73,7 +39,7 @@ def write_tiny_whisper(folder: Path) -> Path:
 
 def _write_model(folder: Path, tokens: list[str], *, languages: int) -> None:
     spec: Any = import_module("ctranslate2.specs").WhisperSpec(1, 2, 1, 2)
-    weights = _Weights()
+    weights = TinyWeights(_WIDTH)
     weights.convolution(spec.encoder.conv1, _MELS)
     weights.convolution(spec.encoder.conv2, _WIDTH)
     for part, length in ((spec.encoder, 1_500), (spec.decoder, 448)):

@@ -1,17 +1,23 @@
-"""What every engine keeps to, whatever library is behind it; runs over all that are installed here."""
+"""What every engine keeps to, whatever library is behind it; runs over all that are installed here.
+
+Engines that need a model run on a tiny one of noise, and on each true one below the folder that MEDIAFLEET_TEST_MODELS names, as
+`<adapter>/<model>`.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from tests_support.tiny_engines import TINY_ENGINES, TinyEngine
 
 from mediafleet.domain.capability import check_capabilities
 from mediafleet.domain.errors import InvalidRequest
-from mediafleet.engines import EngineRegistry, Offer, Role, load_engine
+from mediafleet.engines import EngineRegistry, Offer, Role, Where, load_engine
 from mediafleet.engines.audio import Audio
 from mediafleet.engines.pcm import RATE_HZ
 from mediafleet.engines.recognition import Recognition, Recognizer, StreamingRecognizer, Word
@@ -20,19 +26,22 @@ from mediafleet.engines.synthesis import Synthesizer, Voice
 from mediafleet.engines.translation import Brief, Translator
 from mediafleet.engines.voice_activity import VoiceActivity, find_speech
 
-REGISTRY = EngineRegistry.installed()
+REGISTRY = EngineRegistry.installed(Where(models=os.environ.get("MEDIAFLEET_TEST_MODELS", "")))
 
 
 def offered(role: Role) -> list[Any]:
     """Return what is installed here, as parameters; one that is skipped where there is nothing."""
     found = [pytest.param(offer, id=f"{offer.adapter}-{offer.model}".rstrip("-")) for offer in REGISTRY.offers(role)]
+    found += [pytest.param(one, id=f"{one.adapter}-tiny-{one.name}") for one in TINY_ENGINES if one.role is role]
     return found or [pytest.param(None, marks=pytest.mark.skip(reason=f"no engine for {role} is installed"))]
 
 
 @pytest.fixture(scope="module")
-def engine(request: pytest.FixtureRequest) -> Iterator[Any]:
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The engine of the parameter, loaded once."""
-    loaded = load_engine(REGISTRY.get(request.param.adapter), request.param)
+    wanted: Offer | TinyEngine = request.param
+    offer = wanted.offer(tmp_path_factory.mktemp("models")) if isinstance(wanted, TinyEngine) else wanted
+    loaded = load_engine(REGISTRY.get(offer.adapter), offer)
     yield loaded
     loaded.close()
     loaded.close()

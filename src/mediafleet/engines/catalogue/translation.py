@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from mediafleet.engines.adapter import Adapter
 from mediafleet.engines.apertium_modes import read_mode, short_code, three_letters
 from mediafleet.engines.catalogue._endpoints import advise_endpoint, scout_endpoints
+from mediafleet.engines.models.folders import ModelFolders, room_for
+from mediafleet.engines.models.translation import TranslationModel, look_at_argos, look_at_translator
 from mediafleet.engines.offer import Need, Offer, Role, Where
 
 if TYPE_CHECKING:
@@ -41,6 +43,50 @@ def _advise_apertium(need: Need) -> str:
     return f"install Apertium, where it has this pair (apt-get install apertium apertium-{first}-{second})"
 
 
+def _offer_model(adapter: str, folder: Path, model: TranslationModel) -> Offer:
+    room = room_for(model.weights / "model.bin")
+    return Offer(adapter, Role.TRANSLATE, str(folder), folder.name, pairs=model.pairs, gpu_bytes=room)
+
+
+def _look_at_ctranslate2(folder: Path) -> Offer:
+    return _offer_model("ctranslate2", folder, look_at_translator(folder))
+
+
+def _look_at_argos(folder: Path) -> Offer:
+    return _offer_model("argostranslate", folder, look_at_argos(folder))
+
+
+CTRANSLATE2_FOLDERS = ModelFolders("ctranslate2", ("ctranslate2", "sentencepiece"), _look_at_ctranslate2)
+ARGOS_FOLDERS = ModelFolders("argostranslate", ("ctranslate2", "sentencepiece"), _look_at_argos)
+
+
+def _advise_ctranslate2(need: Need) -> str:
+    return (
+        "install the extra 'ctranslate2' (pip install 'mediafleet[ctranslate2]') and put a model that translates "
+        f"{need.pair} (OPUS-MT, NLLB-200 or M2M-100) into <models>/ctranslate2/<name>"
+    )
+
+
+def _advise_argos(_need: Need) -> str:
+    return ""
+
+
+CTRANSLATE2 = Adapter(
+    name="ctranslate2",
+    role=Role.TRANSLATE,
+    rank=50,
+    scout=CTRANSLATE2_FOLDERS.scout,
+    load="mediafleet.engines.adapters.ctranslate2:load",
+    advise=_advise_ctranslate2,
+)
+ARGOSTRANSLATE = Adapter(
+    name="argostranslate",
+    role=Role.TRANSLATE,
+    rank=40,
+    scout=ARGOS_FOLDERS.scout,
+    load="mediafleet.engines.adapters.ctranslate2:load_argos",
+    advise=_advise_argos,
+)
 APERTIUM = Adapter(
     name="apertium",
     role=Role.TRANSLATE,
