@@ -10,6 +10,7 @@ import pytest
 
 from mediafleet.engines import EngineRegistry, Offer, Role, Where
 from tests_support.tiny_translators import write_argos, write_multilingual, write_opus
+from tests_support.tiny_voices import write_piper
 
 
 @dataclass(frozen=True)
@@ -46,4 +47,5 @@ TINY_ENGINES = (
         "ctranslate2", Role.TRANSLATE, _TRANSLATOR, lambda path: write_multilingual(path, ["__en__", "__es__"]), "m2m"
     ),
     TinyEngine("argostranslate", Role.TRANSLATE, _TRANSLATOR, lambda path: write_argos(path, "en", "es"), "en_es"),
+    TinyEngine("piper", Role.SYNTHESIZE, ("piper", "onnx"), write_piper, "hum"),
 )

@@ -6,10 +6,13 @@ import shutil
 import subprocess
 import tempfile
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mediafleet.engines.adapter import Adapter
 from mediafleet.engines.catalogue._endpoints import advise_endpoint, scout_endpoints
+from mediafleet.engines.models.folders import ModelFolders
+from mediafleet.engines.models.piper import look_at_voice
 from mediafleet.engines.offer import Need, Offer, Role, Where
 
 if TYPE_CHECKING:
@@ -56,6 +59,30 @@ def _advise_espeak(_need: Need) -> str:
     return "install espeak-ng (apt-get install espeak-ng)"
 
 
+def _look_at_piper(folder: Path) -> Offer:
+    voice = look_at_voice(folder)
+    return Offer("piper", Role.SYNTHESIZE, str(folder), folder.name, (voice.language,))
+
+
+PIPER_FOLDERS = ModelFolders("piper", ("piper",), _look_at_piper)
+
+
+def _advise_piper(need: Need) -> str:
+    language = f" for {need.language}" if need.language else ""
+    return (
+        "install the extra 'piper' (pip install 'mediafleet[piper]') and put a voice"
+        f"{language}, NAME.onnx and NAME.onnx.json, into <models>/piper/<name>"
+    )
+
+
+PIPER = Adapter(
+    name="piper",
+    role=Role.SYNTHESIZE,
+    rank=40,
+    scout=PIPER_FOLDERS.scout,
+    load="mediafleet.engines.adapters.piper:load",
+    advise=_advise_piper,
+)
 ESPEAK = Adapter(
     name="espeak-ng",
     role=Role.SYNTHESIZE,
