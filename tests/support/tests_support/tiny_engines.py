@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mediafleet.engines import EngineRegistry, Offer, Role, Where
+from tests_support.model_folders import write_sense_voice, write_vosk, write_zipformer
 from tests_support.tiny_translators import write_argos, write_multilingual, write_opus
 from tests_support.tiny_voices import write_piper
 
@@ -22,6 +23,8 @@ class TinyEngine:
     modules: tuple[str, ...]
     write: Callable[[Path], object]
     name: str
+    is_stub: bool = False
+    """Whether the library is one of `stub_libraries`."""
 
     def offer(self, models: Path) -> Offer:
         """Write the model into a folder of models, and return what is offered then; skips where the library is missing."""
@@ -47,5 +50,22 @@ TINY_ENGINES = (
         "ctranslate2", Role.TRANSLATE, _TRANSLATOR, lambda path: write_multilingual(path, ["__en__", "__es__"]), "m2m"
     ),
     TinyEngine("argostranslate", Role.TRANSLATE, _TRANSLATOR, lambda path: write_argos(path, "en", "es"), "en_es"),
+    TinyEngine("vosk", Role.RECOGNIZE, ("vosk",), write_vosk, "vosk-model-small-en-us-0.15", is_stub=True),
+    TinyEngine(
+        "sherpa-onnx",
+        Role.RECOGNIZE,
+        ("sherpa_onnx",),
+        write_zipformer,
+        "sherpa-onnx-streaming-zipformer-en-2023-06-26",
+        is_stub=True,
+    ),
+    TinyEngine(
+        "sherpa-onnx",
+        Role.RECOGNIZE,
+        ("sherpa_onnx",),
+        write_sense_voice,
+        "sherpa-onnx-sense-voice-zh-en-ja-ko-yue-2024-07-17",
+        is_stub=True,
+    ),
     TinyEngine("piper", Role.SYNTHESIZE, ("piper", "onnx"), write_piper, "hum"),
 )

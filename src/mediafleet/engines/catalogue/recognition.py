@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mediafleet.engines.adapter import Adapter, find_package, is_installed, model_folders
+from mediafleet.engines.adapter import Adapter, find_package, is_installed
 from mediafleet.engines.catalogue._endpoints import advise_endpoint, scout_endpoints
+from mediafleet.engines.models.folders import ModelFolders, need_files, room_for
+from mediafleet.engines.models.recognition import look_at_sherpa, look_at_vosk
 from mediafleet.engines.offer import Need, Offer, Role, Where
 
 if TYPE_CHECKING:
@@ -28,27 +31,29 @@ def _advise_pocketsphinx(need: Need) -> str:
 
 _WHISPER_FILES = ("model.bin", "config.json", "tokenizer.json")
 """Without the last one the library would ask a hub for it."""
-_WORKING_BYTES = 512 << 20
-"""What a model needs on a card besides its weights, roughly; whole spans are recognized, one at a time."""
 
 
-def _scout_faster_whisper(where: Where) -> Iterable[Offer]:
-    if not is_installed("faster_whisper"):
-        return
-    for folder in model_folders(where, "faster-whisper"):
-        if all((folder / name).is_file() for name in _WHISPER_FILES):
-            weights = (folder / "model.bin").stat().st_size
-            # The names of models that know English only end so; others say what they know once they are loaded.
-            languages = ("en",) if folder.name.endswith(".en") else ()
-            yield Offer(
-                "faster-whisper",
-                Role.RECOGNIZE,
-                str(folder),
-                folder.name,
-                languages,
-                gpu_bytes=weights + _WORKING_BYTES,
-                is_parallel=True,
-            )
+def _look_at_whisper(folder: Path) -> Offer:
+    need_files(folder, _WHISPER_FILES)
+    # The names of models that know English only end so; others say what they know once they are loaded.
+    languages = ("en",) if folder.name.endswith(".en") else ()
+    room = room_for(folder / "model.bin")
+    return Offer(
+        "faster-whisper", Role.RECOGNIZE, str(folder), folder.name, languages, gpu_bytes=room, is_parallel=True
+    )
+
+
+def _look_at_vosk(folder: Path) -> Offer:
+    return Offer("vosk", Role.RECOGNIZE, str(folder), folder.name, look_at_vosk(folder))
+
+
+def _look_at_sherpa(folder: Path) -> Offer:
+    return Offer("sherpa-onnx", Role.RECOGNIZE, str(folder), folder.name, look_at_sherpa(folder).languages)
+
+
+WHISPER_FOLDERS = ModelFolders("faster-whisper", ("faster_whisper",), _look_at_whisper)
+VOSK_FOLDERS = ModelFolders("vosk", ("vosk",), _look_at_vosk)
+SHERPA_FOLDERS = ModelFolders("sherpa-onnx", ("sherpa_onnx",), _look_at_sherpa)
 
 
 def _advise_faster_whisper(_need: Need) -> str:
@@ -58,13 +63,44 @@ def _advise_faster_whisper(_need: Need) -> str:
     )
 
 
+def _advise_vosk(need: Need) -> str:
+    language = f" for {need.language}" if need.language else ""
+    return (
+        f"install the extra 'vosk' (pip install 'mediafleet[vosk]') and put a model{language} into <models>/vosk/<name>"
+    )
+
+
+def _advise_sherpa(need: Need) -> str:
+    language = f" for {need.language}" if need.language else ""
+    return (
+        "install the extra 'sherpa-onnx' (pip install 'mediafleet[sherpa-onnx]') and put a streaming Zipformer or SenseVoice"
+        f"{language} into <models>/sherpa-onnx/<name>"
+    )
+
+
 FASTER_WHISPER = Adapter(
     name="faster-whisper",
     role=Role.RECOGNIZE,
     rank=100,
-    scout=_scout_faster_whisper,
+    scout=WHISPER_FOLDERS.scout,
     load="mediafleet.engines.adapters.faster_whisper:load",
     advise=_advise_faster_whisper,
+)
+SHERPA_ONNX = Adapter(
+    name="sherpa-onnx",
+    role=Role.RECOGNIZE,
+    rank=40,
+    scout=SHERPA_FOLDERS.scout,
+    load="mediafleet.engines.adapters.sherpa_onnx:load",
+    advise=_advise_sherpa,
+)
+VOSK = Adapter(
+    name="vosk",
+    role=Role.RECOGNIZE,
+    rank=20,
+    scout=VOSK_FOLDERS.scout,
+    load="mediafleet.engines.adapters.vosk:load",
+    advise=_advise_vosk,
 )
 POCKETSPHINX = Adapter(
     name="pocketsphinx",
