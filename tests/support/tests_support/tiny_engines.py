@@ -11,7 +11,7 @@ import pytest
 from mediafleet.engines import EngineRegistry, Offer, Role, Where
 from tests_support.model_folders import write_sense_voice, write_vosk, write_zipformer
 from tests_support.tiny_translators import write_argos, write_multilingual, write_opus
-from tests_support.tiny_voices import write_piper
+from tests_support.tiny_voices import write_kokoro, write_piper
 
 
 @dataclass(frozen=True)
@@ -68,4 +68,5 @@ TINY_ENGINES = (
         is_stub=True,
     ),
     TinyEngine("piper", Role.SYNTHESIZE, ("piper", "onnx"), write_piper, "hum"),
+    TinyEngine("kokoro-onnx", Role.SYNTHESIZE, ("kokoro_onnx", "onnx"), write_kokoro, "hum"),
 )

@@ -97,3 +97,20 @@ def write_piper(folder: Path, *, language: str = "en", speakers: int = 1, **conf
     }
     (folder / "voice.onnx.json").write_text(json.dumps(said), encoding="utf-8")
     return folder
+
+
+def write_kokoro(folder: Path, *names: str) -> Path:
+    """Write a network and voices of Kokoro, with these names or one of English, into a new folder, and return the folder."""
+    folder.mkdir(parents=True)
+    graph = _Graph()
+    inputs = {"tokens": ("INT64", [1, "n"]), "style": ("FLOAT", [1, 256]), "speed": ("FLOAT", [1])}
+    # Otherwise it would be left out of the network, and the library looks for it there.
+    higher = graph.add("ReduceMean", "style", keepdims=0)
+    stretch = graph.add("Squeeze", graph.add("Reciprocal", "speed"))
+    graph.write(folder / "kokoro.onnx", inputs, _hum(graph, "tokens", stretch, higher))
+    styles: Any = {
+        name: np.full((510, 1, 256), number, np.float32) for number, name in enumerate(names or ("af_heart",))
+    }
+    with (folder / "voices.bin").open("wb") as file:
+        np.savez(file, **styles)
+    return folder

@@ -5,14 +5,16 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mediafleet.domain.errors import InvalidRequest, TaskFailed, TransientFailure
 from mediafleet.engines.audio import Sound
-from mediafleet.engines.catalogue.synthesis import espeak_name
+from mediafleet.engines.catalogue.synthesis import espeak_name, is_espeak_library
 from mediafleet.engines.synthesis import SynthesizerFacts, Voice, check_voice
 
 if TYPE_CHECKING:
+    from mediafleet.engines.adapters.espeak_library import EspeakLibrary
     from mediafleet.engines.offer import Offer
 
 _WORDS_A_MINUTE = 170
@@ -32,12 +34,9 @@ class EspeakEngine:
 
     def synthesize(self, text: str, voice: Voice) -> Iterator[Sound]:
         """Speak a text."""
-        check_voice(self.facts, voice)
-        if voice.name.startswith("-"):
-            raise InvalidRequest(f"{voice.name!r} is no voice of espeak-ng.")
-        if not any(letter.isalnum() for letter in text):
+        name = espeak_voice(self.facts, text, voice)
+        if not name:
             return
-        name = voice.name or espeak_name(voice.language)
         speed = str(round(_WORDS_A_MINUTE * voice.speed))
         try:
             # In a folder of its own: it asks a sound server that it does not need, which leaves folders behind.
@@ -64,6 +63,24 @@ class EspeakEngine:
         """Do nothing: nothing runs between texts."""
 
 
-def load(offer: Offer) -> EspeakEngine:
-    """Take the program that was offered."""
+def espeak_voice(facts: SynthesizerFacts, text: str, voice: Voice) -> str:
+    """Return what espeak-ng calls a voice; an empty text where there is nothing to say.
+
+    Raises:
+        InvalidRequest: It does not speak the language, or the name could be an option.
+    """
+    check_voice(facts, voice)
+    if voice.name.startswith("-"):
+        raise InvalidRequest(f"{voice.name!r} is no voice of espeak-ng.")
+    if not any(letter.isalnum() for letter in text):
+        return ""
+    return voice.name or espeak_name(voice.language)
+
+
+def load(offer: Offer) -> EspeakEngine | EspeakLibrary:
+    """Take the program or the library that was offered."""
+    if is_espeak_library(offer.place):
+        from mediafleet.engines.adapters.espeak_library import EspeakLibrary  # noqa: PLC0415 - it imports this module
+
+        return EspeakLibrary(Path(offer.place), offer.languages)
     return EspeakEngine(offer.place, offer.languages)

@@ -9,9 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mediafleet.engines.adapter import Adapter
+from mediafleet.engines.adapter import Adapter, find_package
 from mediafleet.engines.catalogue._endpoints import advise_endpoint, scout_endpoints
 from mediafleet.engines.models.folders import ModelFolders
+from mediafleet.engines.models.kokoro import KOKORO_ACCENTS, look_at_kokoro
 from mediafleet.engines.models.piper import look_at_voice
 from mediafleet.engines.offer import Need, Offer, Role, Where
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _ESPEAK_NAMES = {"zh": "cmn", "no": "nb"}
 """ISO 639-1 to what espeak-ng calls the language, where that differs."""
+_LIBRARY_ENDS = (".so", ".dylib")
 
 
 def espeak_name(language: str) -> str:
@@ -27,10 +29,26 @@ def espeak_name(language: str) -> str:
     return _ESPEAK_NAMES.get(language, language)
 
 
+def is_espeak_library(place: str) -> bool:
+    """Tell whether an offer of espeak-ng is the library of `espeakng-loader`, not the program."""
+    return place.endswith(_LIBRARY_ENDS)
+
+
 def _scout_espeak(_where: Where) -> Iterable[Offer]:
     program = shutil.which("espeak-ng")
     if program and (languages := _espeak_languages(program)):
         yield Offer("espeak-ng", Role.SYNTHESIZE, program, languages=languages)
+    elif library := _find_espeak_library():
+        # It cannot be asked without loading it.
+        files = (library.parent / "espeak-ng-data" / "lang").rglob("*")
+        languages = _short_names(path.name.partition("-")[0] for path in files if path.is_file())
+        yield Offer("espeak-ng", Role.SYNTHESIZE, str(library), languages=languages)
+
+
+def _find_espeak_library() -> Path | None:
+    folder = find_package("espeakng_loader")
+    places = [folder / f"libespeak-ng{end}" for end in _LIBRARY_ENDS] if folder else []
+    return next((path for path in places if path.is_file()), None)
 
 
 @lru_cache(maxsize=4)
@@ -50,13 +68,19 @@ def _espeak_languages(program: str) -> tuple[str, ...]:
     except (OSError, subprocess.SubprocessError):
         return ()
     # The second column, as `en-gb-scotland`, after a line of headings.
-    names = {line.split()[1].partition("-")[0] for line in ran.stdout.splitlines()[1:] if len(line.split()) > 1}
-    found = names | {short for short, name in _ESPEAK_NAMES.items() if name in names}
+    return _short_names(
+        line.split()[1].partition("-")[0] for line in ran.stdout.splitlines()[1:] if len(line.split()) > 1
+    )
+
+
+def _short_names(names: Iterable[str]) -> tuple[str, ...]:
+    known = set(names)
+    found = known | {short for short, name in _ESPEAK_NAMES.items() if name in known}
     return tuple(sorted(name for name in found if len(name) == 2))  # noqa: PLR2004 - what has two letters is ISO 639-1
 
 
 def _advise_espeak(_need: Need) -> str:
-    return "install espeak-ng (apt-get install espeak-ng)"
+    return "install espeak-ng (apt-get install espeak-ng, or pip install 'mediafleet[espeak]')"
 
 
 def _look_at_piper(folder: Path) -> Offer:
@@ -64,6 +88,11 @@ def _look_at_piper(folder: Path) -> Offer:
     return Offer("piper", Role.SYNTHESIZE, str(folder), folder.name, (voice.language,))
 
 
+def _look_at_kokoro(folder: Path) -> Offer:
+    return Offer("kokoro-onnx", Role.SYNTHESIZE, str(folder), folder.name, look_at_kokoro(folder).languages)
+
+
+KOKORO_FOLDERS = ModelFolders("kokoro-onnx", ("kokoro_onnx",), _look_at_kokoro)
 PIPER_FOLDERS = ModelFolders("piper", ("piper",), _look_at_piper)
 
 
@@ -75,6 +104,23 @@ def _advise_piper(need: Need) -> str:
     )
 
 
+def _advise_kokoro(need: Need) -> str:
+    if need.language and need.language not in {accent.language for accent in KOKORO_ACCENTS.values()}:
+        return ""
+    return (
+        "install the extra 'kokoro' (pip install 'mediafleet[kokoro]') and put Kokoro's network and its voices*.bin into "
+        "<models>/kokoro-onnx/<name>"
+    )
+
+
+KOKORO = Adapter(
+    name="kokoro-onnx",
+    role=Role.SYNTHESIZE,
+    rank=50,
+    scout=KOKORO_FOLDERS.scout,
+    load="mediafleet.engines.adapters.kokoro:load",
+    advise=_advise_kokoro,
+)
 PIPER = Adapter(
     name="piper",
     role=Role.SYNTHESIZE,
