@@ -6,7 +6,7 @@ One request at a time; each is answered by any number of `Part`s and then one `D
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -23,6 +23,8 @@ from mediafleet.engines.offer import Offer
 from mediafleet.engines.recognition import Word
 from mediafleet.engines.synthesis import Voice
 from mediafleet.engines.translation import Brief
+
+T = TypeVar("T")
 
 LENGTH_BYTES = 4
 MOST_BYTES = 512 << 20
@@ -176,10 +178,7 @@ def read_request(body: bytes) -> Request:
     Raises:
         InvalidRequest: It is none.
     """
-    try:
-        return _requests.decode(body)
-    except msgspec.MsgspecError as error:
-        raise InvalidRequest(f"This is no request to an engine: {error}.") from error
+    return _decode(_requests, body, "request to an engine")
 
 
 def read_answer(body: bytes) -> Answer:
@@ -188,10 +187,14 @@ def read_answer(body: bytes) -> Answer:
     Raises:
         InvalidRequest: It is none.
     """
+    return _decode(_answers, body, "answer of an engine")
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[T], body: bytes, what: str) -> T:
     try:
-        return _answers.decode(body)
+        return decoder.decode(body)
     except msgspec.MsgspecError as error:
-        raise InvalidRequest(f"This is no answer of an engine: {error}.") from error
+        raise InvalidRequest(f"This is no {what}: {error}.") from error
 
 
 # What protocols of engines name. An error that is none of these is a failure of the engine.

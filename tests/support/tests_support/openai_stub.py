@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-Reply = tuple[int, Mapping[str, str], bytes]
+from mediafleet.engines.adapters._openai import OpenAIClient
+
+Reply = tuple[int, Mapping[str, str], bytes | Iterator[bytes]]
+"""Status, headers, and a body, or its pieces, each of which is sent when it is there."""
+
+
+MakeClient = Callable[..., OpenAIClient]
+"""Takes a role and fields of `Endpoint`, and makes a client of the stub that waits for nothing."""
 
 
 def chat(content: str) -> Reply:
@@ -50,9 +57,13 @@ class OpenAIStub:
 
     replies: list[Reply | Callable[[Asked], Reply]] = field(default_factory=list[Any])
     asked: list[Asked] = field(default_factory=list[Asked])
+    given_up: int = 0
+    """Answers whose rest nobody wanted."""
 
     def __enter__(self) -> Self:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
+        # Otherwise nobody would wait for what is still answered.
+        self._server.daemon_threads = False
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
         return self
@@ -60,6 +71,10 @@ class OpenAIStub:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop, and wait for the requests that are answered; may be called twice."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -82,10 +97,15 @@ class OpenAIStub:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 status, headers, content = stub._answer(Asked(self.path, dict(self.headers), body))
                 self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                length = {"Content-Length": str(len(content))} if isinstance(content, bytes) else {}
+                for name, value in {**headers, **length}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(content)
+                try:
+                    for piece in [content] if isinstance(content, bytes) else content:
+                        self.wfile.write(piece)
+                except ConnectionError:
+                    stub.given_up += 1
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
                 """Say nothing."""

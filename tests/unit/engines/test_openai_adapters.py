@@ -2,59 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import json
-import wave
-from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from tests_support.openai_stub import Asked, OpenAIStub, Reply, as_json, chat
+from tests_support.openai_stub import Asked, MakeClient, OpenAIStub, Reply, as_json, chat
 
 from mediafleet.domain.errors import InvalidRequest, TaskFailed, TransientFailure
 from mediafleet.engines import Endpoint, EngineRegistry, Need, Role, Where, load_engine
 from mediafleet.engines.adapters._openai import OpenAIClient
 from mediafleet.engines.adapters.openai_recognizer import OpenAIRecognizer
-from mediafleet.engines.adapters.openai_synthesizer import OpenAISynthesizer
 from mediafleet.engines.adapters.openai_translator import OpenAITranslator
 from mediafleet.engines.pcm import RATE_HZ
 from mediafleet.engines.recognition import Timing
-from mediafleet.engines.synthesis import Voice
 from mediafleet.engines.translation import Brief
 
 BRIEF = Brief("en", "es")
 SPEECH = np.full(2 * RATE_HZ, 0.1, dtype=np.float32)
 
-Make = Callable[..., OpenAIClient]
-
 
 @pytest.fixture
-def stub() -> Iterator[OpenAIStub]:
-    with OpenAIStub() as stub:
-        yield stub
-
-
-@pytest.fixture
-def waits() -> list[float]:
-    """How long a client wanted to wait; it does not."""
-    return []
-
-
-@pytest.fixture
-def make(stub: OpenAIStub, waits: list[float]) -> Iterator[Make]:
-    made: list[OpenAIClient] = []
-
-    def client(role: Role, **more: object) -> OpenAIClient:
-        made.append(OpenAIClient(Endpoint(role, stub.address, "small", **more), sleep=waits.append))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield client
-    for one in made:
-        one.close()
-
-
-@pytest.fixture
-def translator(make: Make) -> OpenAITranslator:
+def translator(make: MakeClient) -> OpenAITranslator:
     return OpenAITranslator(make(Role.TRANSLATE, key="secret"))
 
 
@@ -181,7 +149,7 @@ def test_a_service_that_is_not_there_is_tried_again_later(waits: list[float]) ->
     client.close()
 
 
-def test_a_pair_that_the_operator_did_not_name_is_refused(make: Make) -> None:
+def test_a_pair_that_the_operator_did_not_name_is_refused(make: MakeClient) -> None:
     translator = OpenAITranslator(make(Role.TRANSLATE, languages=("en>de",)))
     with pytest.raises(InvalidRequest, match="translates en>de, not en>es"):
         translator.translate(["one"], BRIEF)
@@ -191,7 +159,7 @@ WORDS = [{"word": " Hello", "start": 0.1, "end": 0.9}, {"word": "you.", "start":
 SEGMENTS = [{"text": " Hello you.", "start": 0.5, "end": 1.5, "avg_logprob": -0.1}]
 
 
-def test_words_keep_their_times_within_the_audio(stub: OpenAIStub, make: Make) -> None:
+def test_words_keep_their_times_within_the_audio(stub: OpenAIStub, make: MakeClient) -> None:
     stub.replies = [as_json({"text": "Hello you.", "language": "english", "words": WORDS, "segments": SEGMENTS})]
     result = OpenAIRecognizer(make(Role.RECOGNIZE)).recognize(SPEECH, hint="Jane")
     assert [(word.text, word.start_s, word.end_s) for word in result.words] == [("Hello", 0.1, 0.9), ("you.", 0.9, 2.0)]
@@ -201,7 +169,7 @@ def test_words_keep_their_times_within_the_audio(stub: OpenAIStub, make: Make) -
     assert b"RIFF" in stub.asked[0].body
 
 
-def test_words_without_times_share_those_of_their_segment(stub: OpenAIStub, make: Make) -> None:
+def test_words_without_times_share_those_of_their_segment(stub: OpenAIStub, make: MakeClient) -> None:
     stub.replies = [as_json({"text": "Hello you.", "segments": SEGMENTS})]
     result = OpenAIRecognizer(make(Role.RECOGNIZE)).recognize(SPEECH, language="en")
     assert [(word.text, round(word.start_s, 2), round(word.end_s, 2)) for word in result.words] == [
@@ -211,71 +179,24 @@ def test_words_without_times_share_those_of_their_segment(stub: OpenAIStub, make
     assert (result.language, result.timing) == ("en", Timing.SEGMENT)
 
 
-def test_a_text_without_any_times_says_so(stub: OpenAIStub, make: Make) -> None:
+def test_a_text_without_any_times_says_so(stub: OpenAIStub, make: MakeClient) -> None:
     stub.replies = [as_json({"text": "one two"})]
     result = OpenAIRecognizer(make(Role.RECOGNIZE)).recognize(SPEECH)
     assert [(word.text, word.start_s, word.end_s) for word in result.words] == [("one", 0.0, 1.0), ("two", 1.0, 2.0)]
     assert result.timing is Timing.NONE
 
 
-def test_silence_is_not_sent(stub: OpenAIStub, make: Make) -> None:
+def test_silence_is_not_sent(stub: OpenAIStub, make: MakeClient) -> None:
     recognizer = OpenAIRecognizer(make(Role.RECOGNIZE))
     assert recognizer.recognize(SPEECH * 0).words == ()
     assert recognizer.recognize(SPEECH[:0]).words == ()
     assert stub.asked == []
 
 
-def test_an_answer_that_is_no_transcription_is_an_error(stub: OpenAIStub, make: Make) -> None:
+def test_an_answer_that_is_no_transcription_is_an_error(stub: OpenAIStub, make: MakeClient) -> None:
     stub.replies = [as_json({"words": []})]
     with pytest.raises(TaskFailed, match="no transcription"):
         OpenAIRecognizer(make(Role.RECOGNIZE)).recognize(SPEECH)
-
-
-def test_speech_comes_as_samples_in_pieces(stub: OpenAIStub, make: Make) -> None:
-    stub.replies = [(200, {"Content-Type": "audio/pcm"}, bytes(48_001))]
-    synthesizer = OpenAISynthesizer(make(Role.SYNTHESIZE))
-    pieces = list(synthesizer.synthesize("Hello", Voice("en", "nova", speed=1.5, tone="calm")))
-    assert [(piece.rate_hz, piece.seconds) for piece in pieces] == [(24_000, 0.5), (24_000, 0.5)]
-    sent = json.loads(stub.asked[0].body)
-    assert (sent["voice"], sent["speed"], sent["instructions"]) == ("nova", 1.5, "calm")
-    assert list(synthesizer.synthesize("  ", Voice("en"))) == []
-
-
-def test_a_wav_is_understood_too(stub: OpenAIStub, make: Make) -> None:
-    stub.replies = [(200, {"Content-Type": "audio/wav"}, a_wav(channels=1))]
-    (piece,) = OpenAISynthesizer(make(Role.SYNTHESIZE)).synthesize("Hello", Voice("en"))
-    assert (piece.rate_hz, piece.seconds) == (16_000, 0.25)
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        as_json({"error": "x"}),
-        (200, {"Content-Type": "audio/pcm"}, b""),
-        (200, {"Content-Type": "audio/wav"}, b"RIFFxxxx"),
-    ],
-    ids=["json", "nothing", "broken-wav"],
-)
-def test_an_answer_that_is_no_sound_is_an_error(stub: OpenAIStub, make: Make, reply: Reply) -> None:
-    stub.replies = [reply]
-    with pytest.raises(TaskFailed):
-        list(OpenAISynthesizer(make(Role.SYNTHESIZE)).synthesize("Hello", Voice("en")))
-
-
-def test_a_wav_with_two_channels_is_an_error(stub: OpenAIStub, make: Make) -> None:
-    stub.replies = [(200, {"Content-Type": "audio/wav"}, a_wav(channels=2))]
-    with pytest.raises(TaskFailed, match="2 channels"):
-        list(OpenAISynthesizer(make(Role.SYNTHESIZE)).synthesize("Hello", Voice("en")))
-
-
-def a_wav(*, channels: int) -> bytes:
-    target = io.BytesIO()
-    with wave.open(target, "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(bytes(8_000 * channels))
-    return target.getvalue()
 
 
 def test_a_named_endpoint_is_found_and_loaded(stub: OpenAIStub) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
+import msgspec
 
 from mediafleet.domain.errors import MediafleetError, TaskFailed, TransientFailure
 
 if TYPE_CHECKING:
     from mediafleet.engines.offer import Endpoint, Offer
+
+T = TypeVar("T")
 
 _TRIES = 4
 _LONGEST_WAIT_S = 60.0
@@ -42,15 +46,55 @@ class OpenAIClient:
             TransientFailure: It does not answer, or is too busy.
             TaskFailed: It refuses the request; the sentence has its words.
         """
+        return self._send(path, content, is_stream=False)
+
+    def post_for(self, decoder: msgspec.json.Decoder[T], what: str, path: str, **content: Any) -> T:
+        """Send a request as `post`, and return its answer as what it must be.
+
+        Raises:
+            TransientFailure: As `post`.
+            TaskFailed: As `post`, or the answer is nothing of the kind; `what` is said of it.
+        """
+        response = self.post(path, **content)
+        try:
+            return decoder.decode(response.content)
+        except msgspec.MsgspecError as error:
+            raise self.explain_nonsense(what, response) from error
+
+    @contextmanager
+    def stream(self, path: str, **content: Any) -> Generator[httpx.Response]:
+        """Send a request as `post`, and give its answer as soon as it begins; at the end of the block the rest is given up.
+
+        Raises:
+            TransientFailure: As `post`, or the answer broke off; then it is not asked for again.
+            TaskFailed: As `post`.
+        """
+        response = self._send(path, content, is_stream=True)
+        try:
+            yield response
+        except httpx.TransportError as error:
+            raise TransientFailure(f"{self.endpoint.address} broke off: {error!r}.") from error
+        finally:
+            response.close()
+
+    def explain_nonsense(self, what: str, response: httpx.Response) -> TaskFailed:
+        """Return the error for an answer that is no `what`."""
+        return TaskFailed(
+            f"{self.endpoint.address} answered something that is no {what}.", detail=response.text[:_EXCERPT]
+        )
+
+    def _send(self, path: str, content: Mapping[str, Any], *, is_stream: bool) -> httpx.Response:
         for left in reversed(range(_TRIES)):
             try:
-                response = self._http.post(path, **content)
+                request = self._http.build_request("POST", path, **content)
+                response = self._http.send(request, stream=is_stream)
+                if response.is_success:
+                    return response
+                response.read()
             except httpx.TransportError as error:
                 failure: MediafleetError = TransientFailure(f"{self.endpoint.address} does not answer: {error!r}.")
                 wait_s = backoff_s(left)
             else:
-                if response.is_success:
-                    return response
                 failure = explain_refusal(self.endpoint.address, response)
                 wait_s = read_wait_s(response.headers, default_s=backoff_s(left))
             if not failure.retryable or not left or wait_s > _LONGEST_WAIT_S:

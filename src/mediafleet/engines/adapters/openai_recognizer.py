@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mediafleet.domain.errors import TaskFailed
 from mediafleet.engines.adapters._openai import OpenAIClient, endpoint_of
 from mediafleet.engines.audio import Audio, check_audio, is_silent, to_pcm
 from mediafleet.engines.pcm import RATE_HZ
@@ -117,14 +116,9 @@ class OpenAIRecognizer:
             **({"prompt": hint} if hint else {}),
         }
         files = {"file": ("speech.wav", _as_wav(pcm), "audio/wav")}
-        response = self._client.post("audio/transcriptions", data=fields, files=files)
-        try:
-            answer = _transcriptions.decode(response.content)
-        except msgspec.MsgspecError as error:
-            raise TaskFailed(
-                f"{self._client.endpoint.address} answered something that is no transcription.",
-                detail=response.text[:500],
-            ) from error
+        answer = self._client.post_for(
+            _transcriptions, "transcription", "audio/transcriptions", data=fields, files=files
+        )
         return read_transcription(answer, seconds=len(audio) / RATE_HZ, language=language)
 
     def close(self) -> None:
