@@ -158,6 +158,12 @@ _add("presets", "presets:presets", LEARN, "List what a transcode can make, or sh
     ("mediafleet presets phone", "all that it says, as TOML to begin a preset of your own with"),
     ("mediafleet presets --json", "each with its recipe, for a program"),
 ])  # fmt: skip
+_add("models", "models:models", LEARN, "List speech engines and models, download models, or say where they belong.", [
+    ("mediafleet models", "what could be loaded here, what the others need, and models that are known"),
+    ("mediafleet models pull faster-whisper-base", "only this downloads; its size and licence are said first"),
+    ("mediafleet models path", "the folder of models: <folder>/<engine>/<model>"),
+    ("mediafleet models list --json", "for a program"),
+])  # fmt: skip
 _add("demo", "demo:demo", LEARN, "Take a tour on generated media: two nodes, several files, verified results.", [
     ("mediafleet demo", ""),
     ("mediafleet demo --input film.mkv", "with a file of yours"),

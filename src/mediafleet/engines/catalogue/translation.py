@@ -61,9 +61,10 @@ ARGOS_FOLDERS = ModelFolders("argostranslate", ("ctranslate2", "sentencepiece"),
 
 
 def _advise_ctranslate2(need: Need) -> str:
+    pair = f" that translates {need.pair}" if need.language else ""
     return (
-        "install the extra 'ctranslate2' (pip install 'mediafleet[ctranslate2]') and put a model that translates "
-        f"{need.pair} (OPUS-MT, NLLB-200 or M2M-100) into <models>/ctranslate2/<name>"
+        "install the extra 'ctranslate2' (pip install 'mediafleet[ctranslate2]') and put a model"
+        f"{pair} (OPUS-MT, NLLB-200 or M2M-100) into <models>/ctranslate2/<name>"
     )
 
 
