@@ -16,16 +16,15 @@ from mediafleet.domain.errors import InvalidRequest, NotFound
 from mediafleet.engines.models import known
 from mediafleet.engines.models.pull import pull_model
 from mediafleet.engines.models.survey import EngineFound, survey_engines, survey_folders
-from mediafleet.engines.offer import Offer, Where
+from mediafleet.engines.places import places_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mediafleet.engines.models.known import KnownModel
-    from mediafleet.ops.settings import Settings
+    from mediafleet.engines.offer import Offer, Where
 
 _NO_OPTIONS = ClientOptions()
-DEFAULT_MODEL_DIRECTORY = "~/.local/share/mediafleet/models"
 ENGINES = ("ENGINE", "DOES", "MODEL", "LANGUAGES")
 KNOWN = ("MODEL", "ENGINE", "LANGUAGES", "SIZE", "LICENCE", "HERE")
 _MOST_NAMED = 8
@@ -53,18 +52,12 @@ def models(
             raise InvalidRequest("`models list` takes no names.")
         if not names and action == "pull":
             raise InvalidRequest("`models pull` takes at least one name of a model (`mediafleet models list`).")
-        folder = models_folder(options.settings())
+        where = places_of(options.settings().engines)
         wanted = [_find(name) for name in names]
-        {"list": _list, "pull": _pull, "path": _path}[action](folder, wanted, output)
+        {"list": _list, "pull": _pull, "path": _path}[action](where, wanted, output)
         return 0
 
     return guard(work, output, debug=options.debug)
-
-
-def models_folder(settings: Settings) -> Path:
-    """Return the folder of models of this machine: `<folder>/<engine>/<model>`."""
-    del settings
-    return Path(DEFAULT_MODEL_DIRECTORY).expanduser()
 
 
 def _find(name: str) -> KnownModel:
@@ -74,8 +67,8 @@ def _find(name: str) -> KnownModel:
         raise InvalidRequest(error.message) from error
 
 
-def _list(folder: Path, _wanted: Sequence[KnownModel], output: Output) -> None:
-    where = Where(models=str(folder))
+def _list(where: Where, _wanted: Sequence[KnownModel], output: Output) -> None:
+    folder = Path(where.models)
     engines, problems = survey_engines(where), survey_folders(where)
     offered = known.read_known(known.KNOWN_FILE)
     output.document(
@@ -98,7 +91,8 @@ def _list(folder: Path, _wanted: Sequence[KnownModel], output: Output) -> None:
         output.note(problem)
 
 
-def _pull(folder: Path, wanted: Sequence[KnownModel], output: Output) -> None:
+def _pull(where: Where, wanted: Sequence[KnownModel], output: Output) -> None:
+    folder = Path(where.models)
     for one in wanted:
         is_here = one.place(folder).exists()
         if not is_here:
@@ -109,7 +103,8 @@ def _pull(folder: Path, wanted: Sequence[KnownModel], output: Output) -> None:
     output.document([{"name": one.name, "path": str(one.place(folder))} for one in wanted])
 
 
-def _path(folder: Path, wanted: Sequence[KnownModel], output: Output) -> None:
+def _path(where: Where, wanted: Sequence[KnownModel], output: Output) -> None:
+    folder = Path(where.models)
     output.document({"folder": str(folder), "models": {one.name: str(one.place(folder)) for one in wanted}})
     for place in [one.place(folder) for one in wanted] or [folder]:
         output.say(str(place))

@@ -97,6 +97,11 @@ def test_paths_are_printed_alone(bare: RunCli, folder: Path) -> None:
     assert bare("models", "path", "--json").json == {"folder": str(folder), "models": {}}
 
 
+def test_the_folder_may_be_set(bare: RunCli, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDIAFLEET_ENGINES__MODELS", str(workplace / "mine"))
+    assert bare("models", "path").out == f"{workplace / 'mine'}\n"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

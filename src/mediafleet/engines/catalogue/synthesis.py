@@ -85,11 +85,12 @@ def _advise_espeak(_need: Need) -> str:
 
 def _look_at_piper(folder: Path) -> Offer:
     voice = look_at_voice(folder)
-    return Offer("piper", Role.SYNTHESIZE, str(folder), folder.name, (voice.language,))
+    return Offer("piper", Role.SYNTHESIZE, str(folder), folder.name, (voice.language,), is_parallel=True)
 
 
 def _look_at_kokoro(folder: Path) -> Offer:
-    return Offer("kokoro-onnx", Role.SYNTHESIZE, str(folder), folder.name, look_at_kokoro(folder).languages)
+    languages = look_at_kokoro(folder).languages
+    return Offer("kokoro-onnx", Role.SYNTHESIZE, str(folder), folder.name, languages, is_parallel=True)
 
 
 KOKORO_FOLDERS = ModelFolders("kokoro-onnx", ("kokoro_onnx",), _look_at_kokoro)

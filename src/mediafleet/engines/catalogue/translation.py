@@ -45,7 +45,7 @@ def _advise_apertium(need: Need) -> str:
 
 def _offer_model(adapter: str, folder: Path, model: TranslationModel) -> Offer:
     room = room_for(model.weights / "model.bin")
-    return Offer(adapter, Role.TRANSLATE, str(folder), folder.name, pairs=model.pairs, gpu_bytes=room)
+    return Offer(adapter, Role.TRANSLATE, str(folder), folder.name, pairs=model.pairs, gpu_bytes=room, is_parallel=True)
 
 
 def _look_at_ctranslate2(folder: Path) -> Offer:
