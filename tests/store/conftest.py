@@ -11,6 +11,7 @@ import pytest
 from tests_support.clockwork import TICK_MS, Clockwork
 from tests_support.redis_cluster import RedisCluster
 from tests_support.redis_server import RedisServer
+from tests_support.reviewing import answer, look_again, submit_reviewed
 from tests_support.servers import TestServer, find_test_servers, missing_servers
 from tests_support.store_driver import LEASE_MS, PLACE_RULES, RETENTION_MS, RULES, StoreDriver, announce, spec
 from tests_support.virtual_time import VirtualTime
@@ -94,7 +95,17 @@ class WholeLife:
 
     async def live(self) -> None:
         """Go through it."""
-        for step in (self._accept, self._work, self._end, self._share, self._plan, self._ail, self._pause, self._leave):
+        for step in (
+            self._accept,
+            self._work,
+            self._end,
+            self._share,
+            self._plan,
+            self._ail,
+            self._pause,
+            self._ask,
+            self._leave,
+        ):
             await step()
             await self._look()
 
@@ -210,6 +221,13 @@ class WholeLife:
         await store.resume(job, first=True)
         await store.pause_fleet(paused=False, now=False)
         await store.cancel(job, cursor=0, sweep=False)
+
+    async def _ask(self) -> None:
+        """A person is asked, and answers."""
+        job = await submit_reviewed(self.driver, {"review": ()}, "review")
+        await look_again(self.driver, job)
+        await self._look()
+        await answer(self.driver, job)
 
     async def _leave(self) -> None:
         store = self.driver.store

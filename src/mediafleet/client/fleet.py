@@ -9,6 +9,7 @@ import msgspec
 
 from mediafleet.artifacts.transfer import ArtifactClient
 from mediafleet.client.events import EventFeed
+from mediafleet.client.reviews import fetch_review, put_review
 from mediafleet.client.transport import Transport
 from mediafleet.domain.batch import BatchView
 from mediafleet.domain.catalogue import CatalogueView
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from mediafleet.domain.errors import QueueFull
     from mediafleet.domain.event import Event
+    from mediafleet.domain.review import ReviewAnswer, ReviewDocument
 
 T = TypeVar("T")
 
@@ -116,6 +118,20 @@ class FleetClient:
     async def retry(self, job_id: str) -> JobView:
         """Give a failed or cancelled job another go."""
         return await self._transport.ask("POST", f"/api/v1/jobs/{_part(job_id)}/retry", JobView)
+
+    async def review(self, job_id: str, *, review: str = "") -> ReviewDocument:
+        """Return the document of a review that waits; `review` names it where there are several."""
+        return await fetch_review(self._transport, f"/api/v1/jobs/{_part(job_id)}", review)
+
+    async def answer_review(self, job_id: str, answer: ReviewAnswer) -> JobView:
+        """Put a document back, and let its job go on; safe to call again with the same bytes.
+
+        Raises:
+            InvalidParams: The job's kind cannot go on with it; the sentence says what to mend.
+            Outdated: It corrects another document than the one that waits.
+            Conflict: The job is in another status, or somebody else has answered.
+        """
+        return await put_review(self._transport, f"/api/v1/jobs/{_part(job_id)}", answer)
 
     async def batch(self, batch: str, *, offset: int = 0, limit: int = 50) -> BatchView:
         """Return how far a batch is, with one page of its jobs."""

@@ -24,7 +24,7 @@ from mediafleet.domain.errors import (
 from mediafleet.domain.problems import error_from_info
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 T = TypeVar("T")
 
@@ -112,11 +112,15 @@ class Transport:
             QueueFull: It was refused again after each wait that the scheduler asked for, or asked for too long a one.
             SchedulerUnavailable: No answer.
         """
+        return await self.again(lambda: self._ask_once(method, path, answer, body), repeat=repeat)
+
+    async def again(self, work: Callable[[], Awaitable[T]], *, repeat: bool) -> T:
+        """Return what a request gives, which is sent again as `ask` says."""
         judge = self._judge(repeat=repeat)
         retries = stamina.retry_context(on=judge, attempts=None, timeout=REQUEST_S, wait_initial=0.1, wait_max=2)
         async for attempt in retries:
             with attempt:
-                return await self._ask_once(method, path, answer, body)
+                return await work()
         raise AssertionError("retry_context ends by returning or raising")  # pragma: no cover
 
     def _judge(self, *, repeat: bool) -> Callable[[Exception], bool | float]:
@@ -149,7 +153,10 @@ class Transport:
         data = None if body is None else msgspec.json.encode(body)
         headers = {} if body is None else {"Content-Type": "application/json"}
         async with self.send(method, path, data=data, headers=headers) as response:
-            raw = await response.read()
+            return self.decode(await response.read(), answer)
+
+    def decode(self, raw: bytes, answer: type[T]) -> T:
+        """Return the JSON of an answer. Raises SchedulerUnavailable for another."""
         try:
             return msgspec.json.decode(raw, type=answer)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -11,7 +11,7 @@ import msgspec
 
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.job import DEFAULT_TENANT, Submission, Urgency
-from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus, PriorityClass
+from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, STANDING_JOB_STATUSES, JobStatus, PriorityClass
 from mediafleet.domain.limits import NO_WISH, LimitWish
 from mediafleet.domain.placement import Policy
 
@@ -72,7 +72,7 @@ class BatchView(msgspec.Struct, frozen=True):
     progress: float
     """0..1: the mean of its jobs, where one that has ended counts whole."""
     eta_ms: int | None
-    """By the measured speeds of what is left of it, or else by how fast it went since it began; None while nothing of it was measured, while it is paused, and at its end."""
+    """By the measured speeds of what is left of it, or else by how fast it went since it began; None while nothing of it was measured, while it is paused or in review, and at its end."""
     started_ms: int | None
     finished_ms: int | None
     """None while any job of it has not ended."""
@@ -168,13 +168,13 @@ def sum_up(
 def _eta_ms(paces: list[JobPace], started_ms: int | None, *, now_ms: int, measured_ms: int | None) -> int | None:
     """Return what was measured, or else what is left by the pace of each job so far; None where nothing tells."""
     waiting = [one for one in paces if one.status not in FINAL_JOB_STATUSES]
-    # Nobody knows when somebody resumes it.
-    if all(one.status is JobStatus.PAUSED for one in waiting):
+    # Nobody knows when somebody resumes it, or answers.
+    if all(one.status in STANDING_JOB_STATUSES for one in waiting):
         return None
     if measured_ms is not None or started_ms is None:
         return measured_ms
     # Only what ran tells of speed: a job that was cancelled before it began took no time.
-    ran = [one for one in paces if one.started_ms is not None and one.status is not JobStatus.PAUSED]
+    ran = [one for one in paces if one.started_ms is not None and one.status not in STANDING_JOB_STATUSES]
     known = [total for one in ran if (total := _total_ms(one, now_ms)) is not None]
     # One that began and tells of nothing yet may be the longest of all.
     if not known or len(known) < len(ran):
@@ -183,7 +183,7 @@ def _eta_ms(paces: list[JobPace], started_ms: int | None, *, now_ms: int, measur
     left_ms = sum(
         (1 - one.progress) * (_total_ms(one, now_ms) or mean_ms)
         for one in waiting
-        if one.status is not JobStatus.PAUSED
+        if one.status not in STANDING_JOB_STATUSES
     )
     busy_ms = sum((one.finished_ms or now_ms) - (one.started_ms or 0) for one in ran)
     # So many ran at once so far.

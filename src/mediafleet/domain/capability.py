@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 ANY = "any"
 """Stands for all capabilities of its sort, in what is offered."""
+PERSON = "person:review"
+"""What a task asks for that a person does: no node has it, and none may say so."""
+
 _CAPABILITY = re.compile(r"[a-z][a-z0-9]*:[A-Za-z0-9_.>@/+-]{1,80}")
 
 

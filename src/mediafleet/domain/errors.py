@@ -8,6 +8,7 @@
     ├── NotFound              no such job, node or artifact (or its retention ended)
     ├── Conflict              the thing exists but its state forbids this
     │   ├── IllegalTransition · DataDirectoryInUse
+    │   ├── Outdated          what was sent answers to something older
     │   └── UploadMismatch    offset, length or SHA-256 differ from what was announced
     ├── Unauthorized          a credential is missing or wrong
     ├── Unavailable           a part is away for now; trying again later can help
@@ -114,6 +115,12 @@ class IllegalTransition(Conflict):
         # Plain quotes and not `!r`: the representation of an enum member is for programmers.
         super().__init__(f"{subject} is {state}; '{event}' is not possible from there{past}.")
         self.subject, self.state, self.event, self.history = subject, state, event, history
+
+
+class Outdated(Conflict):
+    """What was sent answers to something older than what there is now; nothing was changed."""
+
+    code = "outdated"
 
 
 class DataDirectoryInUse(Conflict):

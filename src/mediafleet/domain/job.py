@@ -160,6 +160,8 @@ class JobView(msgspec.Struct, frozen=True):
     """Jobs that it was to wait for."""
     waits_for: tuple[str, ...] = ()
     """Those of them that have not completed; it begins when none is left."""
+    reviews: tuple[str, ...] = ()
+    """Reviews of it that a person may answer; nothing else of it goes on while its status is `review`."""
     limits: dict[str, int] = {}
     """What its submission asked for in place of its kind's limits, 0 for what the kind says; what holds is each task's."""
     policy: Policy = Policy.LEAST_LOADED

@@ -108,6 +108,8 @@ class JobStatus(StrEnum):
 
 
 FINAL_JOB_STATUSES = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+STANDING_JOB_STATUSES = frozenset({JobStatus.PAUSED, JobStatus.REVIEW})
+"""A job goes on from there when a person says so, which nobody can foretell."""
 RETRYABLE_JOB_STATUSES = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mediafleet.domain.capability import Signature, check_capabilities
+from mediafleet.domain.capability import PERSON, Signature, check_capabilities
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.health import Withheld
 from mediafleet.domain.ids import check_name
@@ -103,6 +103,8 @@ class Executor(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
         """Return if name, slots and capabilities can be. Raises InvalidRequest."""
         check_name(self.name, "an executor")
         check_capabilities(self.capabilities)
+        if PERSON in self.capabilities:
+            raise InvalidRequest(f"No executor can offer {PERSON!r}: what asks for it waits for a person.")
         if not 1 <= self.slots <= MAX_SLOTS or not 0 <= self.live_reserve <= self.slots:
             raise InvalidRequest(
                 f"The executor {self.name!r} has {self.slots} slots, {self.live_reserve} reserved; "

@@ -25,6 +25,7 @@ from mediafleet.domain.ids import new_job_id
 from mediafleet.domain.job import MOST_SUBMISSIONS, Job, Submission
 from mediafleet.domain.limits import check_wish
 from mediafleet.domain.plan import Step
+from mediafleet.domain.review import is_review_queue
 from mediafleet.domain.rules import FleetRules
 from mediafleet.ops import traces
 from mediafleet.scheduler.bounds import bounds_of
@@ -135,7 +136,7 @@ class Acceptor:
         self._bounds = bounds_of(FleetRules())
         self.bulk = BulkWriter(store, on_queues=placer.ask)
         self.on_dirty: Callable[[], None] = lambda: None
-        """Called when a job begins without tasks: its plan is to be asked at once."""
+        """Called when a job begins without tasks, or with a review: its plan is to be asked at once."""
 
     def follow(self, rules: FleetRules) -> None:
         """Accept by these rules from now on."""
@@ -196,7 +197,8 @@ class Acceptor:
     async def store(self, prepared: Prepared) -> list[Accepted]:
         """Accept what was prepared: all or none. Raises NotFound, InputError, QueueFull, StoreUnavailable."""
         answers = await self.bulk.write(prepared.records, prepared.queues, bounds=self._bounds, ahead=prepared.ahead)
-        if not all(record.tasks for record in prepared.records):
+        # Of one that begins with a review the plan says whether anything else can go on.
+        if not all(record.tasks for record in prepared.records) or any(map(is_review_queue, prepared.queues)):
             self.on_dirty()
         firsts = await self._firsts([answer.id for answer in answers if not answer.created])
         return [

@@ -15,6 +15,7 @@ import structlog
 
 from mediafleet.domain.errors import MediafleetError, NotFound, StoreUnavailable
 from mediafleet.domain.ids import new_token
+from mediafleet.domain.review import is_review_queue
 from mediafleet.scheduler.bounds import queue_full
 from mediafleet.scheduler.dependencies import unknown_job
 from mediafleet.store.cell_records import Coming
@@ -79,7 +80,7 @@ def count_coming(jobs: Iterable[JobRecord]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for job in jobs:
         priority = job.tasks[0].queue[0] if job.tasks else "-"
-        counts[priority + job.tenant] += max(1, len(job.tasks))
+        counts[priority + job.tenant] += max(1, sum(not is_review_queue(task.queue) for task in job.tasks))
     return dict(counts)
 
 

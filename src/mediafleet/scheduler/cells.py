@@ -25,6 +25,7 @@ from mediafleet.scheduler.batches import BatchDesk
 from mediafleet.scheduler.cell_choice import CellChooser
 from mediafleet.scheduler.cell_events import merge_events
 from mediafleet.scheduler.cell_pauses import CellPauses
+from mediafleet.scheduler.cell_reviews import CellReviews
 from mediafleet.scheduler.cell_views import best_explanation, merge_clusters, merge_pools, split_position
 from mediafleet.scheduler.insight import Insight
 from mediafleet.scheduler.loops import end_loops, keep_going
@@ -95,6 +96,7 @@ class CellFleet:
         self._chooser = CellChooser(self._stores, resources.kinds)
         self.dead = CellDeadLetters(self)
         self.pauses = CellPauses(self)
+        self.reviews = CellReviews(self)
         self.batches = BatchDesk(stores, resources.clock, [cell.remaining for cell in self._cells.values()])
         self._stack = AsyncExitStack()
         self._loops: list[asyncio.Task[None]] = []

@@ -16,6 +16,7 @@ from mediafleet.domain.node import MAX_SLOTS
 from mediafleet.scheduler.chain_words import chain_sentence, explain_chain, task_state
 from mediafleet.scheduler.chains import read_records
 from mediafleet.scheduler.facts import FactSource
+from mediafleet.scheduler.review_words import asked_sentence, is_asked, review_sentence
 from mediafleet.scheduler.why import explain
 from mediafleet.scheduler.why_words import aside_sentence, job_sentence, task_sentence
 
@@ -48,12 +49,15 @@ class Explainer:
             tasks = [msgspec.structs.replace(task, is_paused=True) for task in tasks]
         if job.waits_for:
             tasks = [msgspec.structs.replace(task, jobs=job.waits_for) for task in tasks]
-        waiting = [task.ask.requirement for task in tasks if task.state is TaskState.NEW and not is_over]
+        waiting = [
+            task.ask.requirement for task in tasks if task.state is TaskState.NEW and not is_over and not is_asked(task)
+        ]
         # A fleet need not be read to say what has begun or ended.
         fleet = await self.fleet(waiting) if waiting else None
         whys = tuple(_explain_task(fleet, task) for task in tasks)
         modules = () if is_over else await self._modules(job)
-        sentence = chain_sentence(modules) or await self._aside(job, waiting) or job_sentence(job, whys)
+        sentence = review_sentence(job) or chain_sentence(modules) or await self._aside(job, waiting)
+        sentence = sentence or job_sentence(job, whys)
         return JobWhy(job.id, job.status, sentence, whys, len(job.tasks) - len(whys), modules)
 
     async def _aside(self, job: JobView, waiting: Sequence[Requirement]) -> str:
@@ -90,6 +94,8 @@ class Explainer:
 
 
 def _explain_task(fleet: FleetSnapshot | None, task: TaskSnapshot) -> TaskWhy:
+    if task.state is TaskState.NEW and is_asked(task):
+        return TaskWhy(task.id, task.state, asked_sentence(task))
     if task.state is not TaskState.NEW or fleet is None:
         return TaskWhy(task.id, task.state, task_sentence(task))
     found = explain(fleet, task.ask, task)

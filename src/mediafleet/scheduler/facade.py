@@ -19,6 +19,7 @@ from mediafleet.domain.job import JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeView, PoolView
 from mediafleet.domain.pause import FleetPause
+from mediafleet.domain.review import ReviewAnswer, ReviewDocument
 from mediafleet.kinds.registry import KindRegistry
 
 
@@ -167,6 +168,33 @@ class Pauses(Protocol):
         ...
 
 
+class Reviews(Protocol):
+    """What people are asked to look through."""
+
+    async def show(self, job_id: str, *, review: str = "") -> ReviewDocument:
+        """Return the document of a review that waits, as it was published.
+
+        Args:
+            review: Its name; may be left out where the job waits for one only.
+
+        Raises:
+            NotFound: There is no such job, or it has no such review.
+            Conflict: It waits for none, or for several and none is named.
+        """
+        ...
+
+    async def answer(self, job_id: str, answer: ReviewAnswer) -> JobView:
+        """Take a corrected document, and let the job go on; the same bytes again change nothing.
+
+        Raises:
+            NotFound: As `show`.
+            InputError: It is not what the job's kind can go on with; the sentence says why.
+            Outdated: It corrects another document than the one that waits.
+            Conflict: The job is in another status, or somebody else has answered.
+        """
+        ...
+
+
 class Catalogues(Protocol):
     """Which services provide which features."""
 
@@ -216,6 +244,11 @@ class Fleet(Protocol):
     @property
     def pauses(self) -> Pauses:
         """What is paused."""
+        ...
+
+    @property
+    def reviews(self) -> Reviews:
+        """The reviews."""
         ...
 
     @property

@@ -68,6 +68,8 @@ class PauseDesk:
                 raise IllegalTransition(f"The job {job_id}", JobStatus(piece.status), "resume")
             self._placer.ask(piece.queues)
             if not piece.left:
+                # Its plan is asked then whether it waits for a person again.
+                self._hurry()
                 return await self._show_job(job_id)
             is_first = False
 

@@ -99,7 +99,7 @@ class Planner:
             await self._leave(state)
             return
         for piece in await self._pieces(state):
-            expanded = await self._store.expand(piece)
+            expanded = await self._store.expand(msgspec.structs.replace(piece, people=state.people))
             self._placer.ask(expanded.queues)
             if not expanded.applied:
                 return  # The job moved on meanwhile; it is still dirty and comes again.

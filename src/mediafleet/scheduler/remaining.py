@@ -9,7 +9,7 @@ import msgspec
 
 from mediafleet.domain.capability import is_covered
 from mediafleet.domain.ids import node_of
-from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus
+from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, STANDING_JOB_STATUSES
 from mediafleet.scheduler.eta import OpenTask, eta_ms, open_tasks
 from mediafleet.scheduler.why_start import free_places
 from mediafleet.store.paces import read_paces
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mediafleet.domain.capability import Requirement
     from mediafleet.domain.explanation import FleetSnapshot, PoolMembers, TaskSnapshot
     from mediafleet.domain.job import JobView
+    from mediafleet.domain.lifecycle import JobStatus
     from mediafleet.store import Store
 
 MOST_JOBS = 100
@@ -48,7 +49,7 @@ class Remaining:
 
     async def of_jobs(self, jobs: Sequence[tuple[str, JobStatus]]) -> int | None:
         """Return in how many milliseconds the last of these jobs should end; None where nobody can say."""
-        left = [job for job, status in jobs if status not in FINAL_JOB_STATUSES and status is not JobStatus.PAUSED]
+        left = [job for job, status in jobs if status not in FINAL_JOB_STATUSES | STANDING_JOB_STATUSES]
         if not left:
             return 0
         if len(left) > MOST_JOBS:

@@ -42,6 +42,7 @@ from mediafleet.scheduler.planner import Planner
 from mediafleet.scheduler.reaper import NODE_RETENTION_MS, Reaper, Recovery
 from mediafleet.scheduler.remaining import Remaining
 from mediafleet.scheduler.retention import Retention
+from mediafleet.scheduler.reviews import ReviewDesk
 from mediafleet.scheduler.settler import Settler
 from mediafleet.scheduler.standing import StandingDesk, settle_rules
 from mediafleet.scheduler.sweeper import Sweeper
@@ -141,6 +142,7 @@ class Scheduler:
             show_node=self.node,
             hurry=lambda: self._reaper.ask(in_s=0),
         )
+        self.reviews = ReviewDesk(store, kinds, self._uploads, show_job=self.job, on_answer=self._go_on)
         self._explainer = Explainer(store, facts, metrics=self.metrics)
         self.remaining = Remaining(store, self._explainer.fleet)
         self.batches = BatchDesk([store], resources.clock, [self.remaining])
@@ -271,6 +273,10 @@ class Scheduler:
     def events(self, *, after: str = "", job: str = "") -> AsyncIterator[Event]:
         """See `Fleet.events`."""
         return self._hub.follow(after=after, job=job)
+
+    def _go_on(self, queues: Sequence[str]) -> None:
+        self._placer.ask(queues)
+        self._planner.ask()
 
     # --- nodes -----------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from mediafleet.domain.node import MAX_SLOTS
 from mediafleet.domain.pace import check_pace
 from mediafleet.domain.plan import Complete, Expand, Fail, NewTask, Step, TaskResult, TaskSpec
 from mediafleet.domain.retry import score_ms
+from mediafleet.domain.review import MOST_REVIEWS, check_review_task, is_review
 from mediafleet.kinds.seam import Kind
 from mediafleet.store import records
 from mediafleet.store.scripts import as_text
@@ -62,10 +63,14 @@ def check_tasks(tasks: Sequence[NewTask], kind: Kind, *, known: Collection[str] 
         raise InvalidRequest(f"The plan of {kind.name!r} wants {len(tasks)} tasks; a job has at most {MAX_TASKS}.")
     for task in tasks:
         check_name(task.name, "a task")
-        if task.step not in kind.handlers:
+        if is_review(task):
+            check_review_task(task)
+        elif task.step not in kind.handlers:
             raise InvalidRequest(f"The kind {kind.name!r} has no step {task.step!r} for its task {task.name!r}.")
         check_limits(task.limits, task.name)
         check_pace(task.pace, task.size, task.name)
+    if sum(map(is_review, tasks)) > MOST_REVIEWS:
+        raise InvalidRequest(f"The plan of {kind.name!r} wants more than {MOST_REVIEWS} reviews of one job.")
     check_order(tasks, known=known)
 
 
@@ -92,12 +97,20 @@ def check_order(tasks: Sequence[NewTask], *, known: Collection[str]) -> None:
         raise InvalidRequest(f"The tasks {' → '.join(error.args[1])} wait for each other.") from None
 
 
+def queue_of(job: Job, task: NewTask, kind: Kind) -> records.QueueSpec:
+    """Return what a task waits in; reviews of all kinds are in one that no node is ever given work of."""
+    if is_review(task):
+        return records.QueueSpec(task.requirement, job.priority)
+    return records.QueueSpec(requirement_of(task, kind, job.kind_version), job.priority, job.policy)
+
+
 def task_record(
     job: Job, task: NewTask, kind: Kind, *, waits: Sequence[str], position: int = 0
 ) -> tuple[records.TaskRecord, records.QueueSpec]:
     """Return the record of a task and the queue that it waits in."""
-    queue = records.QueueSpec(requirement_of(task, kind, job.kind_version), job.priority, job.policy)
-    limits = effective_limits(task.limits, kind.limits, job.limits)
+    queue = queue_of(job, task, kind)
+    # A person takes as long as it takes.
+    limits = task.limits if is_review(task) else effective_limits(task.limits, kind.limits, job.limits)
     spec = TaskSpec(
         kind=job.kind,
         kind_version=job.kind_version,
@@ -150,7 +163,9 @@ def task_records(
 ) -> tuple[list[records.TaskRecord], dict[str, str]]:
     """Return the records of tasks, and their queues as the scripts take them. Raises InvalidRequest."""
     check_tasks(tasks, kind, known=known)
-    pairs = [task_record(job, task, kind, waits=waits, position=position) for position, task in enumerate(tasks)]
+    # Reviews last, so that the last piece of many knows that somebody is asked (includes/review.lua).
+    ordered = sorted(enumerate(tasks), key=lambda pair: is_review(pair[1]))
+    pairs = [task_record(job, task, kind, waits=waits, position=position) for position, task in ordered]
     return [record for record, _ in pairs], {queue.id: as_text(queue) for _, queue in pairs}
 
 

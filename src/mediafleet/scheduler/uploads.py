@@ -115,6 +115,11 @@ def _named(artifact_id: str, name: str, uri: str, proof: Fingerprint) -> Artifac
     return ArtifactRef(artifact_id, shown, uri=uri, size=proof.size, fingerprint=proof)
 
 
+async def _whole(body: bytes) -> AsyncGenerator[bytes]:
+    if body:
+        yield body
+
+
 class Uploads:
     """Opens, receives, reads and drops artifacts."""
 
@@ -165,6 +170,13 @@ class Uploads:
         await self._blobs.begin(artifact.blob)
         await self._record(artifact)
         return artifact
+
+    async def keep(self, announcement: UploadAnnouncement, body: bytes, *, principal: str) -> ArtifactRef:
+        """Store bytes that are here as an artifact; it goes after a while unless a job binds it. Safe to cancel."""
+        opened = await self.announce(announcement, principal=principal)
+        stored, _ = await self.receive(opened.ref.id, offset=0, length=len(body), chunks=_whole(body))
+        # All of it came at once.
+        return cast("ArtifactRef", stored)
 
     async def _record(self, artifact: Artifact) -> None:
         await self._store.open_artifact(

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from mediafleet.domain.capability import Requirement
+from mediafleet.domain.capability import PERSON, Requirement
 from mediafleet.domain.frames import AttemptRef
 from mediafleet.domain.health import BreakerRules
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
@@ -26,13 +26,16 @@ class QueueSpec(msgspec.Struct, frozen=True):
 
     @property
     def id(self) -> str:
-        """Name of the queue: the first letter of its class, and 16 hexadecimal digits of a hash of the spec."""
+        """Name of the queue: the first letter of its class, and 16 hexadecimal digits of a hash of the spec; or `person`."""
         return _queue_id(self)
 
 
 @lru_cache(maxsize=4096)
 def _queue_id(spec: QueueSpec) -> str:
-    return spec.priority[0] + "-" + hashlib.blake2b(msgspec.json.encode(spec), digest_size=8).hexdigest()
+    # Reviews of all kinds have one queue a class, whose name scripts know (includes/names.lua).
+    is_review = PERSON in spec.requirement.capabilities
+    digest = "person" if is_review else hashlib.blake2b(msgspec.json.encode(spec), digest_size=8).hexdigest()
+    return f"{spec.priority[0]}-{digest}"
 
 
 class TaskRecord(msgspec.Struct, frozen=True):
@@ -248,9 +251,8 @@ class Failed(msgspec.Struct, frozen=True):
     queues: list[str]
     freed: Freed
     dead: Counts = {}
+    """New dead letters by the code of their error; `opened` counts circuit breakers by what they took away."""
     opened: Counts = {}
-    """Circuit breakers that opened, by the capability that they took away."""
-    """New dead letters by the code of their error."""
 
 
 class ExecutorRecord(msgspec.Struct, frozen=True):
@@ -359,7 +361,6 @@ class ReapRules(msgspec.Struct, frozen=True):
     timeout_error: str
     delays: list[int]
     max_kills: int = 2
-    """See `FleetRules`."""
     poison_error: str = "{}"
     deadline_error: str = "{}"
     queue_error: str = "{}"
@@ -388,7 +389,7 @@ class Reaped(msgspec.Struct, frozen=True):
     nodes: list[str] = []
     """Nodes whose lease ended."""
     dead: Counts = {}
-    """As of `Failed`; `opened` counts circuit breakers by the capability that they took away."""
+    """As of `Failed`."""
     opened: Counts = {}
     halted: list[Stop] = []
 
@@ -424,10 +425,10 @@ class ExpandPiece(msgspec.Struct, frozen=True):
     waits: bool = False
     """Whether any of it may be decided anew when the fleet changes."""
     weighed: bool = False
-    """Whether it goes by more than the job's version tells: then it moves the version, so that of two that were weighed
-    apart only one is applied."""
+    """Whether it goes by more than the job's version tells: then it moves the version, and only one of two is applied."""
     pools: int = 0
     """Version of the pool set that chains were decided by; where it has moved on, they are decided once more."""
+    people: int = 0  # As of `PlanState`.
 
 
 class Expanded(msgspec.Struct, frozen=True):

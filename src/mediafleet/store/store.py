@@ -18,7 +18,7 @@ from mediafleet.domain.ids import new_token
 from mediafleet.domain.pause import FleetPause
 from mediafleet.domain.push import PushClaim, PushClaims
 from mediafleet.domain.rules import FleetRules, Lead, Membership
-from mediafleet.store import cell_records, health, pause_records, records, schema
+from mediafleet.store import cell_records, health, pause_records, records, review_records, schema
 from mediafleet.store.connection import translate_errors
 from mediafleet.store.keys import ASIDE_MS, Keys
 from mediafleet.store.reader import Reader
@@ -255,6 +255,10 @@ class Store:
     async def fleet_pause(self) -> FleetPause:
         """Return whether the cell is paused."""
         return await pause_records.read_fleet_pause(self.redis, self.keys)
+
+    async def reviews(self, job: str) -> review_records.JobReviews | None:
+        """Return the reviews of a job; None where there is no such job."""
+        return await review_records.read_reviews(self.redis, self.keys, job)
 
     async def retry(self, job: str, *, cursor: int) -> records.RetryPiece:
         """Revive a piece of a job's tasks; begin with cursor 0 and go on until it is 0 again."""

@@ -17,6 +17,7 @@ from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, FINAL_TASK_STATES, P
 from mediafleet.domain.limits import limits_of_rule, show_limits
 from mediafleet.domain.node import Executor, ExecutorView, NodeState, NodeView, PoolView, RunningView
 from mediafleet.domain.plan import FinishedTask, TaskResult, TaskSpec
+from mediafleet.domain.review import is_review_queue
 from mediafleet.store.records import NodeDocument
 
 _job = msgspec.json.Decoder(Job).decode
@@ -41,6 +42,8 @@ class PlanState(msgspec.Struct, frozen=True):
     """Those of them that no executor has now, with how often one had them."""
     chains: str = ""
     """What was decided about its chains, as it was recorded."""
+    people: int = 0
+    """`open` where nothing but reviews can go on, 0 where something else can."""
 
 
 def _number(fields: dict[str, str], name: str) -> int | None:
@@ -83,6 +86,7 @@ def job_view(fields: dict[str, str], tasks: dict[str, dict[str, str]] | None = N
         after=tuple(fields.get("after", "").split()),
         # One that has ended keeps them for a retry, but waits for nothing now.
         waits_for=() if status in FINAL_JOB_STATUSES else tuple(fields.get("awaits", "").split()),
+        reviews=() if status in FINAL_JOB_STATUSES else tuple(fields.get("reviews", "").split()),
         limits=show_limits(job.limits),
         policy=job.policy,
         urgency=job.urgency,
@@ -189,24 +193,38 @@ def plan_state(job: dict[str, str], tasks: dict[str, dict[str, str]]) -> PlanSta
         names=frozenset(map(name_of, tasks)),
         waiting={name_of(n): int(t.get("attempt") or 0) for n, t in tasks.items() if t["state"] == TaskState.NEW},
         chains=job.get("chains", ""),
+        people=int(job["open"]) if _waits_for_people(job, tasks) else 0,
     )
 
 
 def _doomed(tasks: dict[str, dict[str, str]]) -> set[str]:
     """Return the ids of tasks that have, however far up, a parent that ended without being DONE."""
+    return _below(
+        tasks, [name for name, task in tasks.items() if task["state"] in FINAL_TASK_STATES - {TaskState.DONE}]
+    )
+
+
+def _waits_for_people(job: dict[str, str], tasks: dict[str, dict[str, str]]) -> bool:
+    """Tell whether there are reviews that may be answered, and all else that is open comes after reviews or never."""
+    if not job.get("reviews"):
+        return False
+    left = {name for name, task in tasks.items() if task["state"] not in FINAL_TASK_STATES}
+    reviews = [name for name in left if is_review_queue(tasks[name]["rule"].partition("|")[0])]
+    return left <= {*reviews, *_below(tasks, reviews), *_doomed(tasks)}
+
+
+def _below(tasks: dict[str, dict[str, str]], parents: list[str]) -> set[str]:
+    """Return the ids of tasks that wait, however far down, for any of the parents."""
     children: dict[str, list[str]] = defaultdict(list)
-    ended: list[str] = []
     for name, task in tasks.items():
         for parent in task.get("after", "").split():
             children[parent].append(name)
-        if task["state"] in FINAL_TASK_STATES - {TaskState.DONE}:
-            ended.append(name)
-    doomed: set[str] = set()
-    while ended:
-        new = set(children[ended.pop()]) - doomed
-        doomed |= new
-        ended += new
-    return doomed
+    left, found = list(parents), set[str]()
+    while left:
+        new = set(children[left.pop()]) - found
+        found |= new
+        left += new
+    return found
 
 
 def executor_view(executor_id: str, fields: dict[str, str], grants: dict[str, str]) -> ExecutorView:

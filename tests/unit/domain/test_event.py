@@ -48,6 +48,8 @@ def test_the_names_are_those_that_clients_listen_for() -> None:
         "job.revived",
         "job.paused",
         "job.resumed",
+        "job.asked",
+        "job.reviewed",
         "task.retried",
         "task.dead",
         "node.registered",

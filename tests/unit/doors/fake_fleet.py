@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 from tests_support.fake_pauses import FakeBatches, FakePauses
+from tests_support.fake_reviews import FakeReviews
 
 from mediafleet.domain.artifact import Artifact, ArtifactRef, ArtifactState, Location
 from mediafleet.domain.capability import Requirement
@@ -148,6 +149,7 @@ class FakeFleet:
         self.dead = FakeDeadLetters(self)
         self.pauses = FakePauses(self)
         self.batches = FakeBatches(self)
+        self.reviews = FakeReviews(self)
 
     def _check(self) -> None:
         if self.fault:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from recording_link import RecordingLink
 from running_instances import answer, register
 from scheduler_parts import DEADLINE_S, refs
+from tests_support.proofread_kind import KIND as PROOFREAD
 
 from mediafleet.domain.cells import cell_names, home_of_node
 from mediafleet.domain.clock import SystemClock
@@ -79,7 +80,7 @@ class Cells:
             for store in stores:
                 await store.check_schema()
             self.stores, self.blobs = stores, CellBlobs(self.folder / "blobs", stores)
-            kinds = KindRegistry([KIND, FILES, BROKEN])
+            kinds = KindRegistry([KIND, FILES, BROKEN, PROOFREAD])
             resources = Resources(stores[0], self.blobs, kinds, SystemClock(), Metrics())
             async with CellFleet(name, settings, stores, resources) as fleet:
                 yield fleet

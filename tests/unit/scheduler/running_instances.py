@@ -55,6 +55,7 @@ class Instances:
     def __init__(self, folder: Path, store: Store) -> None:
         self.folder = folder
         self.store = store
+        self.kinds = [KIND]
         self.settings = Settings(data=folder, scheduler=SchedulerSettings(reap_ms=20, backstop_ms=60_000))
 
     @asynccontextmanager
@@ -62,7 +63,7 @@ class Instances:
         """Run an instance inside the block; its scheduler settings may differ from the others'."""
         settings = replace(self.settings, scheduler=replace(self.settings.scheduler, **changes))
         blobs = BlobStore(self.folder / "blobs")
-        resources = Resources(self.store, blobs, KindRegistry([KIND]), SystemClock(), Metrics())
+        resources = Resources(self.store, blobs, KindRegistry(self.kinds), SystemClock(), Metrics())
         async with Scheduler(name, settings, resources) as scheduler:
             yield scheduler
 

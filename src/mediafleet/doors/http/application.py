@@ -29,6 +29,7 @@ from mediafleet.doors.http.jobs import JobsController
 from mediafleet.doors.http.nodes import NodesController
 from mediafleet.doors.http.overview import HealthController, OverviewController
 from mediafleet.doors.http.problems import PROBLEM_HANDLERS
+from mediafleet.doors.http.reviews import ReviewsController
 from mediafleet.doors.http.security import SecurityShell
 from mediafleet.doors.http.sse import StreamEnd
 from mediafleet.doors.http.why import WhyController
@@ -106,7 +107,14 @@ def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
 
 
 def _api_handlers() -> list[ControllerRouterHandler]:
-    jobs = (JobsController, BatchesController, DeadLettersController, EventsController, WhyController)
+    jobs = (
+        JobsController,
+        ReviewsController,
+        BatchesController,
+        DeadLettersController,
+        EventsController,
+        WhyController,
+    )
     controllers = (*jobs, ArtifactsController, NodesController, OverviewController, CatalogueController)
     # One router for all of them: its guard sees every JSON body of the API and none of the console's forms.
     return [Router(path="", route_handlers=[*controllers, HealthController], guards=[require_json])]

@@ -84,6 +84,15 @@ def matches(if_none_match: str, tag: str) -> bool:
     return any(part.strip().removeprefix("W/") in {tag, "*"} for part in if_none_match.split(","))
 
 
+def named_tags(if_match: str) -> tuple[str, ...]:
+    """Return the tags of `If-Match` without their quotes; none for `*` and for a field that is missing.
+
+    A weak tag stays as it is and so matches nothing (RFC 9110 §13.1.1).
+    """
+    parts = [part.strip() for part in if_match.split(",")]
+    return () if "*" in parts else tuple(part.removeprefix('"').removesuffix('"') for part in parts if part)
+
+
 def content_disposition(name: str) -> str:
     """Return a `Content-Disposition` that saves under the name, whatever characters it has.
 

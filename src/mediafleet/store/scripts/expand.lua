@@ -2,11 +2,11 @@
 -- A: job, version, outcome_of, tasks = [see create_task] (at most 256), last = no further piece follows,
 --    outcome = {status, field, text, data, outputs} or nil, queues = {queue id: doc}, chains = what was decided about
 --    the job's chains ('' for none), seen = what was recorded when it was, drop = [ids of tasks that others stand for],
---    more_weight = beside that of new tasks, waits = chains are to be looked at when the fleet changes,
---    pools = version of the pool set that they were decided by, weighed = the version moves by one
+--    more_weight = beside that of new tasks, waits = chains are to be looked at when the fleet changes, pools = version of
+--    the pool set that they were decided by, weighed = the version moves by one, people = see await_people
 -- Returns {applied, queues = [touched]}.
 -- @include base events scores record rule names queue held admit counts job settle missing task outputs holds taken
--- @include children followers followups relief
+-- @include children followers followups relief review
 local j = read_job(A.job)
 local recorded = A.chains ~= '' and (redis.call('HGET', j.key, 'chains') or '')
 -- What a plan names follows from its version, but where chains run from the fleet as well: of two instances that saw
@@ -23,11 +23,11 @@ if (redis.call('HGET', j.key, 'awaits') or '') ~= '' and (A.outcome and A.outcom
   return reply({applied = false, queues = {}})
 end
 create_queues()
+local gone, lost = take_back(drops and A.drop or {})
 if drops then
-  local count, weight = take_back(A.drop)
-  change(j, 'open', j.open - count)
+  change(j, 'open', j.open - gone)
   -- Chains weigh the same however they are laid out.
-  change(j, 'weight', tonumber(j.weight) + (decides and A.more_weight or -weight))
+  change(j, 'weight', tonumber(j.weight) + (decides and A.more_weight or -lost))
 end
 if decides then change(j, 'chains', A.chains) end
 if A.weighed then change(j, 'version', j.version + 1) end
@@ -38,8 +38,7 @@ if count > 0 then
 end
 if is_graph then change(j, 'graph', '1') end
 if A.last then
-  if A.waits then redis.call('HSET', P .. 'chains', A.job, A.chains) end
-  if recorded and not A.waits then redis.call('HDEL', P .. 'chains', A.job) end
+  if A.waits then redis.call('HSET', P .. 'chains', A.job, A.chains) elseif recorded then redis.call('HDEL', P .. 'chains', A.job) end
   change(j, 'outcome_of', A.outcome_of)
   -- Whoever looks through the chains when the fleet changes may have been here before this was decided.
   if A.waits and A.pools ~= tonumber(redis.call('GET', P .. 'pools:version') or '0') then
@@ -53,6 +52,7 @@ if A.last then
     close_job(j, A.outcome.status, A.outcome.field, A.outcome.text, A.outcome.data)
   else
     settle_job(j)
+    await_people(j, count + gone)
   end
 end
 save(j)

@@ -1,10 +1,11 @@
--- Accepts results: the first of a grant that was not revoked, while the task is not final.
+-- Accepts results: the first of a grant that was not revoked, while the task is not final; answers of people have the
+-- grant `person` (review.lua).
 -- A: results = [{task, grant, result (JSON), outputs = [artifact ids], did = {pace, size, took_ms} or none}]
 -- Returns {verdicts = ['accepted' | 'duplicate' | 'stale'], stops = [{task, grant, executor}], queues = [touched],
 --   freed (see freed.lua)}.
 -- @include base events scores state record rule names queue held admit counts job settle progress children outputs capacity freed
 -- @include grants share ends attempt
--- @include revoke unhold pools health shape breaker followers followups pace
+-- @include revoke unhold pools health shape breaker followers followups pace review
 local stops = {}
 
 local function accept(item)
@@ -15,20 +16,21 @@ local function accept(item)
   if t.standing == 'won' then return 'duplicate' end
   local state = after(t.state, 'finish')
   if t.standing == 'revoked' then let_go(t) end
-  if t.standing == 'revoked' or not state then return 'stale' end
+  if t.standing == 'revoked' or not state or not may_answer(t) then return 'stale' end
+  local is_review = t.standing == 'asked'
   end_timers(t)
   forget_limits(t)
   if t.state == 'NEW' then unqueue(t) end
-  if tonumber(t.attempt) > 1 then revoke_others(t.id, t.this, stops) end
+  if tonumber(t.attempt or '0') > 1 then revoke_others(t.id, t.this, stops) end
   change(t, 'state', state)
   change(t, 'result', item.result)
   results[t.id] = item.result
   change(t, 'grant', item.grant)
   mark(t, 'won')
-  if is_ailing(read_executor(t.executor)) then forgive(t) end
+  if not is_review and is_ailing(read_executor(t.executor)) then forgive(t) end
   local j = read_job(t.job)
   -- A result may come in the same tick as its ack, which is then not written by itself.
-  start_job(j)
+  if is_review then note_answer(t, j) else start_job(j) end
   count_down(j)
   if j.status ~= 'completed' then set_fraction(t, j, 1, j.open == 0 and j.outcome_of == '') end
   save(t)

@@ -21,6 +21,8 @@ if status == 'paused' then
     set_score(P .. 'due', 'job-deadline|' .. j.id, j.deadline)
   end
   save(j)
+  -- Its plan knows whether it waits for a person.
+  if (j.reviews or '') ~= '' then set_score(P .. 'dirty', j.id, NOW) end
   redis.call('HDEL', j.key, 'paused', 'pausing')
   drop_score(P .. 'due', 'pause|' .. j.id)
   emit('job.resumed', 'job', j.id, '{"status":"' .. j.status .. '"}')

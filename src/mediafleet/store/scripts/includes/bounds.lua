@@ -27,8 +27,9 @@ local function count_asked(known)
   for mark, count in pairs(A.coming and A.coming.tasks or {}) do marks[mark] = count end
   for position, job in ipairs(A.jobs) do
     if not known[position] then
-      local mark = (job.tasks[1] and class_of(job.tasks[1].queue) or '-') .. job.tenant
-      marks[mark] = (marks[mark] or 0) + math.max(1, #job.tasks)
+      local mark, count = (job.tasks[1] and class_of(job.tasks[1].queue) or '-') .. job.tenant, 0
+      for _, task in ipairs(job.tasks) do count = count + (person.queues[task.queue] and 0 or 1) end
+      marks[mark] = (marks[mark] or 0) + math.max(1, count)
     end
   end
   return marks

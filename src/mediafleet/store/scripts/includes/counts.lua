@@ -1,10 +1,11 @@
 -- How many tasks there are: of each queue, whose description is kept while there is one in whatever state; and open
--- ones (not final) of each class, each tenant and in all, which bound what is accepted.
+-- ones (not final) of each class, each tenant and in all, which bound what is accepted: reviews are no work that waits.
 local belonging, open_tasks = {}, {}
 
 local function count_tasks(queue, change) belonging[queue] = (belonging[queue] or 0) + change end
 
 local function count_open(t, change)
+  if person.queues[t.queue] then return end
   local mark = class_of(t.queue) .. t.tenant
   open_tasks[mark] = (open_tasks[mark] or 0) + change
 end

@@ -41,16 +41,16 @@ end
 
 -- How long a task waits whose attempts end through no fault of its own: not at all where that happens now and then; longer
 -- each time where it goes on, since then something is wrong that nobody mends in a moment.
-local AT_ONCE, SPAN_MS, FIRST_MS, LONGEST_MS = 3, 1200000, 250, 60000
+local FREE_WAIT = {at_once = 3, span_ms = 1200000, first_ms = 250, longest_ms = 60000}
 
 local function free_wait(t)
-  local count = -AT_ONCE
+  local count = -FREE_WAIT.at_once
   for _, line in ipairs(read_ends(t)) do
     local at, how = string.match(line, '^(%d+)|([^|]*)')
-    if NOW - at < SPAN_MS and not SPENDS_TRY[how] and how ~= 'paused' then count = count + 1 end
+    if NOW - at < FREE_WAIT.span_ms and not SPENDS_TRY[how] and how ~= 'paused' then count = count + 1 end
   end
   if count <= 0 then return 0 end
   -- Scripts have no chance of their own, but the grant is one: half of the wait is drawn.
   local draw = tonumber(string.sub(redis.sha1hex(t.this), 1, 6), 16) / 2 ^ 24
-  return math.floor(math.min(LONGEST_MS, FIRST_MS * 2 ^ (count - 1)) * (1 + draw) / 2)
+  return math.floor(math.min(FREE_WAIT.longest_ms, FREE_WAIT.first_ms * 2 ^ (count - 1)) * (1 + draw) / 2)
 end

@@ -13,8 +13,27 @@ local function is_paused(job)
   return paused_jobs[job]
 end
 
+-- `reviews` of a job are the names of the tasks that a person may do now. Its plan is asked: it knows whether anything else
+-- of the job can go on (review.lua).
+function person.ask(t, is_asked)
+  local key, name, names = P .. 'job:' .. t.job, string.match(t.id, '%.(.*)$'), {}
+  for other in string.gmatch(redis.call('HGET', key, 'reviews') or '', '%S+') do
+    if other ~= name then names[#names + 1] = other end
+  end
+  if is_asked then
+    names[#names + 1] = name
+    redis.call('HSET', P .. 'task:' .. t.id, 'grant:person', 'asked|')
+    set_score(P .. 'dirty', t.job, NOW)
+    person.asked[t.job] = true
+  else
+    redis.call('HDEL', P .. 'task:' .. t.id, 'grant:person')
+  end
+  redis.call('HSET', key, 'reviews', table.concat(names, ' '))
+end
+
 -- What waited for a time (an entry `hold` of `due`) is put in by the reaper, which has removed that entry.
 local function enqueue(t)
+  if person.queues[t.queue] then return person.ask(t, true) end
   if is_paused(t.job) then return set_score(held_key(t.job), t.id, t.score) end
   set_score(tenant_key(t.queue, t.tenant), t.id, t.score)
   start_limit(t, 'queue', 'queued|' .. t.id)
@@ -22,6 +41,7 @@ local function enqueue(t)
 end
 
 local function unqueue(t)
+  if person.queues[t.queue] then person.ask(t, false) end
   local key = tenant_key(t.queue, t.tenant)
   drop_score(key, t.id)
   if is_paused(t.job) then drop_score(held_key(t.job), t.id) end

@@ -6,7 +6,7 @@ local followed = {}
 
 local function read_job(id)
   local j = read_record(P .. 'job:' .. id, {'status', 'rule', 'open', 'version', 'outcome_of', 'weight', 'done_weight',
-    'reviving', 'started', 'uploads', 'deadline', 'graph', 'stage', 'followed'})
+    'reviving', 'started', 'uploads', 'deadline', 'graph', 'stage', 'followed', 'reviews'})
   read_job_rule(j)
   j.id, j.open, j.version = id, tonumber(j.open or '0'), tonumber(j.version or '0')
   return j

@@ -2,7 +2,7 @@
 local function start_job(j)
   -- What was on its way to its node when the job was paused.
   if j.status == 'paused' and not j.started then change(j, 'started', NOW) end
-  if j.status ~= 'pending' and j.status ~= 'uploading' then return end
+  if j.status ~= 'pending' and j.status ~= 'uploading' and j.status ~= 'review' then return end
   move_job(j, 'processing')
   if not j.started then
     change(j, 'started', NOW)

@@ -23,6 +23,8 @@ local function count_down(j, failure)
   elseif failure then
     close_job(j, 'failed', 'error', failure)
   else
+    -- Whether a person is all that it waits for now its plan knows.
+    if (j.reviews or '') ~= '' then set_score(P .. 'dirty', j.id, NOW) end
     settle_job(j)
   end
 end
