@@ -102,6 +102,11 @@ _add("resume", "pause:resume", FOLLOW, "Let jobs, a node or the fleet go on afte
     ("mediafleet resume --node n0-studio-7h3k2m", ""),
     ("mediafleet resume --all", "what is paused by itself stays so"),
 ])  # fmt: skip
+_add("review", "review:review", FOLLOW, "Fetch what a job wants a person to look at, and put it back corrected.", [
+    ("mediafleet review j0-7h3k… --out text.json", "the document, to be corrected in any editor"),
+    ("mediafleet review j0-7h3k… --put text.json", "the job goes on with it"),
+    ("mediafleet review j0-7h3k… | jq … | mediafleet review j0-7h3k… --put -", "from and to a program"),
+])  # fmt: skip
 _add("retry", "jobs:retry", FOLLOW, "Give failed or cancelled jobs another go.", [
     ("mediafleet retry j0-7h3k…", ""),
 ])  # fmt: skip

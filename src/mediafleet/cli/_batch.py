@@ -69,7 +69,7 @@ class Batch:
         self._targets = targets
         self._on_change = display.change
         self._own = OwnJobs(fleet.client)
-        self._watch = JobWatch(fleet.client, patience_s=fleet.patience_s)
+        self._watch = JobWatch(fleet.client, patience_s=fleet.patience_s, note=output.note)
         self._senders = asyncio.Semaphore(MOST_SENDERS)
         self._fetchers = asyncio.Semaphore(MOST_FETCHERS)
 

@@ -13,7 +13,8 @@ from mediafleet.domain.errors import MediafleetError, Unavailable
 from mediafleet.domain.event import Event, EventType
 from mediafleet.domain.ids import new_token
 from mediafleet.domain.job import JobView, Submission
-from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES
+from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, JobStatus
+from mediafleet.scheduler.review_words import how_to_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -34,9 +35,17 @@ _Queue: TypeAlias = "asyncio.Queue[Event | MediafleetError]"
 class JobWatch:
     """One stream of the fleet's events, shared by all jobs that are followed."""
 
-    def __init__(self, client: FleetClient, *, patience_s: float) -> None:
+    def __init__(self, client: FleetClient, *, patience_s: float, note: Callable[[str], None] = lambda _: None) -> None:
+        """Prepare the watch.
+
+        Args:
+            note: Told in a sentence, once for each review, that a job waits for a person.
+        """
         self._client = client
         self._patience_s = patience_s
+        self._note = note
+        self._told: set[tuple[str, str]] = set()
+        """Jobs and reviews that were told of."""
         self._queues: dict[str, _Queue] = {}
         self._asked: dict[str, float] = {}
         """When each job was asked for last."""
@@ -64,14 +73,22 @@ class JobWatch:
         try:
             # Asked for only now that its events are kept: none falls between.
             view = await self._ask(job_id, queue)
-            on_change(view)
-            while view.status not in FINAL_JOB_STATUSES:
-                view = await self._next(queue, view)
+            while True:
                 on_change(view)
-            return view
+                self._tell_of_reviews(view)
+                if view.status in FINAL_JOB_STATUSES:
+                    return view
+                view = await self._next(queue, view)
         finally:
             del self._queues[job_id]
             self._asked.pop(job_id, None)
+
+    def _tell_of_reviews(self, view: JobView) -> None:
+        # Nothing moves until somebody types something: who watches this command could wait for ever.
+        for review in view.reviews if view.status is JobStatus.REVIEW else ():
+            if (view.id, review) not in self._told:
+                self._told.add((view.id, review))
+                self._note(f"{view.id} ({view.name}) waits for a person: {how_to_answer(view.id, review)}.")
 
     async def _next(self, queue: _Queue, view: JobView) -> JobView:
         try:

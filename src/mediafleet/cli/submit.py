@@ -171,7 +171,8 @@ def _announce(output: Output) -> Callable[[float], None]:
 
 async def _see_through(view: JobView, using: tuple[Fleet, OwnJobs], targets: Targets | None, output: Output) -> int:
     fleet, own = using
-    async with watching(JobWatch(fleet.client, patience_s=fleet.patience_s), own, output) as watch:
+    follower = JobWatch(fleet.client, patience_s=fleet.patience_s, note=output.note)
+    async with watching(follower, own, output) as watch:
         output.note(f"{view.id} accepted")
         view = await watch.follow(view.id, own.note)
         paths: list[Path] = []

@@ -43,6 +43,7 @@ from mediafleet.domain.pause import NOT_PAUSED, FleetPause, PauseRequest
 from mediafleet.domain.problems import status_of
 from mediafleet.scheduler.why import explain
 from tests_support.accepting import all_accepted
+from tests_support.review_routes import review_routes
 
 DEADLINE_S = 20.0
 RESULT = b"the result"
@@ -211,12 +212,11 @@ class FakeScheduler:
             web.get("/api/v1/nodes/{id}", self._answer(self._node)),
             web.post("/api/v1/nodes/{id}/drain", self._drain),
             *(web.post(f"{job}/{verb}", self._pause) for verb in ("pause", "resume")),
-            web.post("/api/v1/nodes/{id}/pause", self._pause_node),
-            web.post("/api/v1/nodes/{id}/resume", self._pause_node),
+            *(web.post(f"/api/v1/nodes/{{id}}/{verb}", self._pause_node) for verb in ("pause", "resume")),
             web.get("/api/v1/batches/{id}", self._answer(self._batch)),
             web.get("/api/v1/pause", self._answer(lambda _: self.fleet_pause)),
-            web.post("/api/v1/pause", self._pause_fleet),
-            web.post("/api/v1/resume", self._pause_fleet),
+            *(web.post(f"/api/v1/{verb}", self._pause_fleet) for verb in ("pause", "resume")),
+            *review_routes(self),
             web.get("/api/v1/catalogue", self._answer(lambda _: self.catalogue)),
             web.get("/api/v1/pools", self._answer(lambda _: [POOL])),
             web.get("/api/v1/kinds", self._answer(lambda _: KINDS)),
