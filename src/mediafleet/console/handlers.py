@@ -14,6 +14,7 @@ from litestar.types import ControllerRouterHandler
 
 from mediafleet.console.login import LoginController
 from mediafleet.console.pages import ConsoleController, answer_unforeseen_page
+from mediafleet.console.reviews import ReviewPagesController
 from mediafleet.domain.clock import Clock, SystemClock
 from mediafleet.domain.errors import NotFound
 from mediafleet.doors.http.problems import answer_own
@@ -44,7 +45,7 @@ def console_handlers(settings: ServerSettings, clock: Clock | None = None) -> li
     )
     pages = Router(
         path="",
-        route_handlers=[ConsoleController, LoginController, _favicon],
+        route_handlers=[ConsoleController, ReviewPagesController, LoginController, _favicon],
         dependencies={"server": provide(settings), "clock": provide(clock or SystemClock())},
         exception_handlers={Exception: answer_unforeseen_page},
     )

@@ -61,7 +61,7 @@ def answer_unforeseen_page(request: AnyRequest, error: Exception) -> Response[An
 
 def _show_problem(request: AnyRequest, sentence: str, status: int) -> Response[str]:
     template = "notice.html" if is_partial(request) else "error.html"
-    return render(View(template, {"kind": "problem", "text": sentence, "job": None, **_frame()}, status=status))
+    return render(View(template, {"kind": "problem", "text": sentence, "job": None, **frame()}, status=status))
 
 
 class ConsoleController(Controller):
@@ -81,7 +81,7 @@ class ConsoleController(Controller):
     ) -> Response[str]:
         """Show jobs, nodes and the form."""
         context = {
-            **_frame(),
+            **frame(),
             **await _jobs_context(fleet, status, offset),
             **await _nodes_context(fleet),
             **_form_context(fleet, ""),
@@ -112,7 +112,7 @@ class ConsoleController(Controller):
     @get("/jobs/{job_id:str}")
     async def job(self, fleet: InjectedFleet, clock: InjectedClock, job_id: FromPath[str]) -> Response[str]:
         """Show one job with its outputs, its tasks and its events."""
-        context = {**_frame(), **await _job_context(fleet, job_id), "now_ms": clock.now_ms()}
+        context = {**frame(), **await _job_context(fleet, job_id), "now_ms": clock.now_ms()}
         return render(View("job.html", context))
 
     @get("/console/jobs/{job_id:str}")
@@ -123,14 +123,14 @@ class ConsoleController(Controller):
     @post("/console/jobs")
     async def submit(self, request: AnyRequest, fleet: InjectedFleet) -> Response[Any]:
         """Submit what the form says."""
-        form = await _read_form(request)
+        form = await read_form(request)
         kind = fleet.kinds.get(form.get("kind", ""))
         submission = read_submission(kind, form)
         if name := form.get("name", ""):
             submission = msgspec.structs.replace(submission, name=name)
         (accepted,) = await fleet.submit([submission], principal=principal_of(request))
         if not is_partial(request):
-            return _go(f"/jobs/{accepted.job.id}")
+            return go_to(f"/jobs/{accepted.job.id}")
         if is_preview(kind.name, submission.params):
             return render(View("preview.html", _preview_context(await fleet.job(accepted.job.id)), headers=REFRESH))
         context = {"kind": "success", "text": "was accepted.", "job": accepted.job}
@@ -168,7 +168,7 @@ class ConsoleController(Controller):
     @post("/console/nodes/{node_id:str}/drain")
     async def drain(self, request: AnyRequest, fleet: InjectedFleet, node_id: FromPath[str]) -> Response[Any]:
         """Let a node drain, or take work again."""
-        form = await _read_form(request)
+        form = await read_form(request)
         await fleet.drain(node_id, draining=form.get("draining") != "no")
         return await self._nodes_or_home(request, fleet)
 
@@ -198,7 +198,7 @@ class ConsoleController(Controller):
 
     async def _nodes_or_home(self, request: AnyRequest, fleet: Fleet) -> Response[Any]:
         if not is_partial(request):
-            return _go("/")
+            return go_to("/")
         address = f"{request.url.scheme}://{request.url.netloc}"
         # The table of jobs says whether the fleet is paused, and changes with it.
         context = {**await _nodes_context(fleet), "address": address}
@@ -217,15 +217,17 @@ def is_partial(request: AnyRequest) -> bool:
 
 def _acted(request: AnyRequest, job: Any, text: str) -> Response[Any]:
     if not is_partial(request):
-        return _go(f"/jobs/{job.id}")
+        return go_to(f"/jobs/{job.id}")
     return render(View("notice.html", {"kind": "success", "text": text, "job": job}, headers=REFRESH))
 
 
-def _go(target: str) -> Response[Any]:
+def go_to(target: str) -> Response[Any]:
+    """Return an answer that sends a browser to another page."""
     return Response(b"", status_code=303, headers={"Location": target})
 
 
-async def _read_form(request: AnyRequest) -> dict[str, str]:
+async def read_form(request: AnyRequest) -> dict[str, str]:
+    """Return the fields of a form. Raises InvalidRequest for one with too many."""
     # A page in UTF-8 is answered in UTF-8; other bytes become marks that a person can see, rather than an error.
     body = (await request.body()).decode("utf-8", "replace")
     try:
@@ -234,7 +236,8 @@ async def _read_form(request: AnyRequest) -> dict[str, str]:
         raise InvalidRequest(f"A form has at most {MOST_FIELDS} fields.") from error
 
 
-def _frame() -> dict[str, Any]:
+def frame() -> dict[str, Any]:
+    """Return what every page is drawn with."""
     return {"missing": missing_vendor_files()}
 
 
@@ -290,7 +293,7 @@ def _form_context(fleet: Fleet, name: str) -> dict[str, Any]:
 
 async def _job_context(fleet: Fleet, job_id: str) -> dict[str, Any]:
     job = await fleet.job(check_job_id(job_id))
-    waits = job.status in {JobStatus.PENDING, JobStatus.UPLOADING, JobStatus.PAUSED}
+    waits = job.status in {JobStatus.PENDING, JobStatus.UPLOADING, JobStatus.PAUSED, JobStatus.REVIEW}
     return {**_preview_context(job), "why": await fleet.why(job_id) if waits else None}
 
 

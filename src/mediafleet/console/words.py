@@ -17,7 +17,7 @@ STATUS_MEANINGS = {
     JobStatus.UPLOADING: "An input is on its way",
     JobStatus.PROCESSING: "A node works on it",
     JobStatus.PAUSED: "Nothing of it begins until it is resumed",
-    JobStatus.REVIEW: "Waiting for a person",
+    JobStatus.REVIEW: "Waiting for a person to look through it",
     JobStatus.COMPLETED: "Done and verified",
     JobStatus.FAILED: "Could not be done",
     JobStatus.CANCELLED: "Ended by a person",
