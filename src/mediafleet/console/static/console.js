@@ -9,7 +9,7 @@
   const MOST_TRIES = 16; // without a byte that arrives: about a minute
   const LOST = "The connection was lost; send the file again.";
   const FINAL = new Set(["job.completed", "job.failed", "job.cancelled"]);
-  const JOB_EVENTS = ["job.accepted", "job.started", "job.completed", "job.failed", "job.cancelled", "job.revived", "job.paused", "job.resumed", "fleet.paused", "fleet.resumed", "task.retried"];
+  const JOB_EVENTS = ["job.accepted", "job.started", "job.completed", "job.failed", "job.cancelled", "job.revived", "job.paused", "job.resumed", "job.asked", "job.reviewed", "fleet.paused", "fleet.resumed", "task.retried"];
   const NODE_EVENTS = ["node.registered", "node.unlinked", "node.draining", "node.paused", "node.resumed", "node.changed", "node.lost", "fleet.paused", "fleet.resumed"];
   const find = (selector, root = document) => root.querySelector(selector);
 
