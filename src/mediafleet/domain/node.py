@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mediafleet.domain.capability import PERSON, Signature, check_capabilities
+from mediafleet.domain.capability import PERSON, Signature, check_capabilities, find_lacking
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.health import Withheld
 from mediafleet.domain.ids import check_name
@@ -103,7 +103,7 @@ class Executor(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
         """Return if name, slots and capabilities can be. Raises InvalidRequest."""
         check_name(self.name, "an executor")
         check_capabilities(self.capabilities)
-        if PERSON in self.capabilities:
+        if not find_lacking((PERSON,), self.capabilities):
             raise InvalidRequest(f"No executor can offer {PERSON!r}: what asks for it waits for a person.")
         if not 1 <= self.slots <= MAX_SLOTS or not 0 <= self.live_reserve <= self.slots:
             raise InvalidRequest(

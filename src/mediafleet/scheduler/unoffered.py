@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mediafleet.domain.capability import find_lacking
+from mediafleet.domain.capability import PERSON, find_lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +29,6 @@ def explain_unoffered(kind: Kind, version: int, wanted: Iterable[str], pools: It
         return ""
     own = kind.capability_of(version)
     offered = {capability for pool in pools if own in pool.capabilities for capability in pool.capabilities}
-    # Where no node runs the kind at all, they may just be starting.
-    lacking = find_lacking(wanted, offered) if offered else []
+    # Where no node runs the kind at all, they may just be starting. A person is none, and need not be there yet.
+    lacking = find_lacking(wanted, {*offered, PERSON}) if offered else []
     return kind.advise(lacking[0]) if lacking else ""

@@ -17,6 +17,7 @@ from scheduler_parts import assigned
 from tests_support.proofread_kind import KIND, Text
 
 from mediafleet.domain.artifact import ArtifactRef
+from mediafleet.domain.capability import PERSON
 from mediafleet.domain.errors import (
     Conflict,
     InputError,
@@ -37,6 +38,7 @@ from mediafleet.scheduler.cells import CellFleet
 from mediafleet.scheduler.facade import UploadAnnouncement
 from mediafleet.scheduler.reviews import check_review, choose_answered, choose_shown
 from mediafleet.scheduler.service import Scheduler
+from mediafleet.scheduler.unoffered import explain_unoffered
 from mediafleet.store.review_records import JobReviews
 
 DOCUMENT = b'{"text":"teh end"}'
@@ -314,9 +316,16 @@ async def test_an_instance_without_the_kind_leaves_the_check_to_another(instance
         await first.reviews.answer(job, put())
 
 
-async def test_no_node_may_stand_in_for_a_person(fleet: Scheduler) -> None:
+@pytest.mark.parametrize("offered", ["person:review", "person:any"])
+async def test_no_node_may_stand_in_for_a_person(fleet: Scheduler, offered: str) -> None:
     with pytest.raises(InvalidRequest, match="No executor can offer 'person:review'"):
-        await join(fleet, executors=(Executor("cpu", 1, ("kind:proofread", "person:review")),))
+        await join(fleet, executors=(Executor("cpu", 1, ("kind:proofread", offered)),))
+
+
+def test_a_kind_that_lets_nothing_wait_for_a_node_may_still_wait_for_a_person() -> None:
+    kind = replace(KIND, advise="Install {}.".format)
+    assert explain_unoffered(kind, 1, ["asr:none", PERSON], [READY.signature]) == "Install asr:none."
+    assert explain_unoffered(kind, 1, [PERSON], [READY.signature]) == ""
 
 
 async def test_each_cell_has_its_own_reviews(cells: Cells) -> None:
