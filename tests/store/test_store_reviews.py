@@ -82,6 +82,28 @@ async def test_a_job_is_not_in_review_while_anything_else_of_it_can_go_on(driver
     assert (await view(driver, job)).status is JobStatus.REVIEW
 
 
+async def test_a_job_with_a_named_outcome_is_looked_at_when_the_rest_of_it_is_done(driver: StoreDriver) -> None:
+    await driver.join(NODE, slots=4)
+    tasks: dict[str, tuple[str, ...]] = {"review": (), "other": (), "end": ("review", "other")}
+    job = await submit_reviewed(driver, tasks, "review", outcome_of="end")
+    await settle(driver)
+    (other,) = await driver.place_all()
+    await driver.ack(other)
+    await driver.finish(other)
+    await settle(driver)
+    assert (await view(driver, job)).status is JobStatus.REVIEW
+
+
+async def test_a_review_that_a_plan_adds_is_asked_for_at_once(driver: StoreDriver) -> None:
+    job = (await driver.submit(driver.job_record({}, outcome_of=""))).jobs[0].id
+    (task,) = with_reviews(driver, driver.job_record({"review": ()}), "review").tasks
+    added = msgspec.structs.replace(task, id=f"{job}.review", job=job)
+    piece = records.ExpandPiece(job, 1, "", [added], last=True, queues=driver.queues)
+    assert (await driver.store.expand(piece)).applied
+    await settle(driver)
+    assert (await view(driver, job)).status is JobStatus.REVIEW
+
+
 async def test_a_task_that_came_while_the_plan_was_asked_keeps_the_job_out_of_review(driver: StoreDriver) -> None:
     await driver.join(NODE, slots=4)
     job = await submit_reviewed(driver, {"review": ()}, "review")

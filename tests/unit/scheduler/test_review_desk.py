@@ -30,6 +30,7 @@ from mediafleet.domain.errors import (
 from mediafleet.domain.frames import JobResults, Outcome
 from mediafleet.domain.job import Job, JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass, TaskState
+from mediafleet.domain.limits import KindLimits, TaskLimits
 from mediafleet.domain.node import Executor
 from mediafleet.domain.plan import Expand, FinishedTask, TaskResult, TaskSpec
 from mediafleet.domain.review import MOST_DOCUMENT_BYTES, Review, ReviewAnswer, check_json, review_tag, review_task
@@ -38,6 +39,7 @@ from mediafleet.scheduler.cells import CellFleet
 from mediafleet.scheduler.facade import UploadAnnouncement
 from mediafleet.scheduler.reviews import check_review, choose_answered, choose_shown
 from mediafleet.scheduler.service import Scheduler
+from mediafleet.scheduler.tasks import task_record
 from mediafleet.scheduler.unoffered import explain_unoffered
 from mediafleet.store.review_records import JobReviews
 
@@ -320,6 +322,13 @@ async def test_an_instance_without_the_kind_leaves_the_check_to_another(instance
 async def test_no_node_may_stand_in_for_a_person(fleet: Scheduler, offered: str) -> None:
     with pytest.raises(InvalidRequest, match="No executor can offer 'person:review'"):
         await join(fleet, executors=(Executor("cpu", 1, ("kind:proofread", offered)),))
+
+
+def test_a_person_has_no_limits_of_time() -> None:
+    kind = replace(KIND, limits=KindLimits(TaskLimits(queue_ms=1000, total_ms=1000)))
+    job = Job("j0-job", "0", "default", "ann", "proofread", 1, "", (), {}, PriorityClass.BATCH, 0)
+    asked, _ = task_record(job, review_task("one", ArtifactRef("a0-doc", "text.json")), kind, waits=())
+    assert (asked.limits, asked.total_ms) == ("", 0)
 
 
 def test_a_kind_that_lets_nothing_wait_for_a_node_may_still_wait_for_a_person() -> None:
