@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 import pysubs2
+from pysubs2.exceptions import Pysubs2Error
 from rich.console import Console
 from rich.table import Table
 
@@ -108,7 +109,7 @@ def open_file(path: Path) -> str:
     try:
         if not pysubs2.load(str(path), fps=24).events:
             return f"{path.name}: pysubs2 finds nothing in it"
-    except (pysubs2.Pysubs2Error, ValueError) as error:
+    except (Pysubs2Error, ValueError) as error:
         return f"{path.name}: {error}"
     if path.suffix == ".ttml":
         # FFmpeg writes that and does not read it.

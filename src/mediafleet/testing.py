@@ -17,7 +17,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -27,12 +27,16 @@ from mediafleet.artifacts.originals import Originals
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import NotFound
 from mediafleet.domain.plan import TaskSpec
+from mediafleet.engines import EngineRegistry, Need, Offer
+from mediafleet.engines.warm import WarmEngine, WarmEngines
 from mediafleet.kinds.last_words import TAIL_BYTES, LastWords
 from mediafleet.kinds.scripts import script_command, script_line
+from mediafleet.kinds.seam import Engines
 
 __all__ = [
     "LocalChildProcess",
     "LocalDetectContext",
+    "LocalEngines",
     "LocalTaskContext",
     "Report",
     "find_program",
@@ -126,6 +130,22 @@ class LocalChildProcess:
             self._words.feed(part)
 
 
+@dataclass(frozen=True)
+class LocalEngines:
+    """Speech engines without a node; whoever made the warm ones closes them."""
+
+    registry: EngineRegistry
+    warm: WarmEngines
+
+    def find(self, need: Need, *, adapter: str = "") -> Offer:
+        """Return the best that could be loaded here. Raises CapabilityMissing."""
+        return self.registry.find(need, adapter=adapter)
+
+    def lease(self, offer: Offer) -> AbstractContextManager[WarmEngine]:
+        """Yield its process."""
+        return self.warm.lease(offer)
+
+
 class LocalTaskContext:
     """A `TaskContext` on this machine: inputs are read in place, outputs are moved into a folder.
 
@@ -143,6 +163,8 @@ class LocalTaskContext:
         self.asked: list[Sequence[tuple[int, int]] | None] = []
         self.originals = Originals((), folder / "originals")
         self.cores = os.cpu_count() or 1
+        self.engines: Engines = LocalEngines(EngineRegistry(()), WarmEngines())
+        """None; a test that needs some puts its own here, and closes them."""
         self.published: dict[str, Path] = {}
         self.started: list[LocalChildProcess] = []
 

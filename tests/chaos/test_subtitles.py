@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import urllib.error
+import urllib.request
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -135,6 +136,26 @@ def test_all_is_killed_and_what_was_recognized_is_not_recognized_again(
     assert set(found) == {"eo", "en"}
     listened = next(task for task in fleet.job(job)["tasks"] if task["id"].endswith(".listen"))
     assert listened["attempt"] == 1
+
+
+def test_a_person_corrects_the_text_before_it_is_translated(fleet: FleetProcesses, talk: Path) -> None:
+    fleet.start_node("one")
+    job = submit(fleet, talk, to=["en"], review=True)
+    fleet.wait_status(job, "review")
+    document = fleet.get(f"/api/v1/jobs/{job}/review")
+    document["cues"][0]["lines"] = ["Dek dek."]
+    put(fleet, f"/api/v1/jobs/{job}/review", document)
+    found = transcripts(fleet, job)
+    assert found["eo"]["cues"][0]["lines"] == ["Dek dek."]
+    assert found["en"]["cues"][0]["lines"] == ["Ten ten."]
+    assert found["en"]["cues"][1]["lines"] != ["Ten ten."]
+
+
+def put(fleet: FleetProcesses, path: str, body: Any) -> None:
+    request = urllib.request.Request(fleet.url + path, json.dumps(body).encode(), method="PUT")
+    request.add_header("Content-Type", "application/json")
+    with urllib.request.urlopen(request, timeout=30) as response:
+        assert response.status == 200
 
 
 def test_what_nobody_can_do_is_refused_before_it_begins(fleet: FleetProcesses, talk: Path) -> None:

@@ -16,8 +16,12 @@ class NoParams(msgspec.Struct, frozen=True):
 
 
 def kind(*, advises: bool = True) -> Kind:
-    advise = (lambda capability: f"Install {capability}.") if advises else None
-    return Kind("talk", 1, NoParams, lambda _, __: Wait(), {}, "Talk.", advise=advise)
+    return Kind("talk", 1, NoParams, lambda _, __: Wait(), {}, "Talk.", advise=advise if advises else None)
+
+
+def advise(capability: str) -> str:
+    """Say what the test looks for."""
+    return f"Install {capability}."
 
 
 ABLE = Signature(("kind:talk", "lang:en", "mt:any"), 2)

@@ -16,6 +16,7 @@ from mediafleet.kinds.subtitle.params import SubtitleParams
 from mediafleet.kinds.subtitle.plan import FILES, LISTEN, READ, TEXT, TRANSLATE, WORDS, plan_subtitle
 from mediafleet.kinds.subtitle.reading import read_subtitles
 from mediafleet.kinds.subtitle.recognizing import recognize
+from mediafleet.kinds.subtitle.reviewing import check_review
 from mediafleet.kinds.subtitle.texting import make_text
 from mediafleet.kinds.subtitle.translating import translate
 from mediafleet.kinds.subtitle.writing import write_files
@@ -38,6 +39,7 @@ KIND = Kind(
     },
     summary="Recognize what is spoken in a video or sound file, translate it, and write subtitles.",
     detect=detect_tools,
+    check_review=check_review,
     needs=find_needs,
     advise=advise,
     scripts=(SCRIPT,),

@@ -15,6 +15,7 @@ from mediafleet.domain.capability import Requirement
 from mediafleet.domain.errors import ErrorInfo
 from mediafleet.domain.lifecycle import TaskState
 from mediafleet.domain.plan import Complete, Expand, Fail, FinishedTask, NewTask, Step
+from mediafleet.domain.review import review_task
 from mediafleet.kinds.subtitle.names import is_subtitle_file
 from mediafleet.kinds.subtitle.orders import FilesOrder, Film, Heard, TextReport, read, write
 from mediafleet.kinds.subtitle.params import SubtitleParams
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mediafleet.domain.job import Job
 
 LISTEN, READ, WORDS, TEXT, TRANSLATE, FILES = "listen", "read", "words", "text", "translate", "files"
+REVIEW = "review"
 """Steps, and the names of tasks or their beginnings."""
 ENCODER = "libx264"
 """What pictures are encoded with that subtitles are drawn into."""
@@ -104,6 +106,11 @@ class _Plan:
 
     def _finish(self, tasks: list[NewTask], told: FinishedTask, film: Film, language: str) -> Step:
         source = told.outputs[0]
+        if self._params.review:
+            tasks = [*tasks, review_task(REVIEW, source)]
+            if not (reviewed := self._done.get(REVIEW)):
+                return Expand(tuple(tasks))
+            source = reviewed.outputs[0]
         targets = [target for target in self._params.to if target != language]
         translations = [_translation(source, language, target, film) for target in targets]
         if any(task.name not in self._done for task in translations):

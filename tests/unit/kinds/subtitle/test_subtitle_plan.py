@@ -125,3 +125,12 @@ def test_the_first_failure_is_the_jobs() -> None:
     error = ErrorInfo("task-failed", "It broke.")
     failed = FinishedTask("words-1", "words", TaskState.FAILED, error=error)
     assert plan_subtitle(job(), [heard(), failed]) == Fail(error)
+
+
+def test_a_review_goes_between_text_and_translations() -> None:
+    asked = job(review=True, to=["es"])
+    tasks = tasks_of(asked, heard(), *WORDS, told())
+    assert list(tasks) == ["listen", "words-1", "words-2", "text", "review"]
+    assert [ref.name for ref in tasks["review"].inputs] == ["transcript.json"]
+    tasks = tasks_of(asked, heard(), *WORDS, told(), done("review", {}, "corrected.json"))
+    assert [ref.name for ref in tasks["translate-es"].inputs] == ["corrected.json"]

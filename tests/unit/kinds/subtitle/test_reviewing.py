@@ -1,0 +1,59 @@
+"""What a person puts back is put in order, or refused with what to mend."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from mediafleet.domain.errors import InvalidParams
+from mediafleet.engines.recognition import Word
+from mediafleet.kinds.subtitle.cue import Cue
+from mediafleet.kinds.subtitle.formats import Transcript
+from mediafleet.kinds.subtitle.reviewing import check_review
+
+WORDS = (Word("I", 0.1, 0.2), Word("see.", 0.3, 0.8), Word("No.", 2.0, 2.5))
+FIRST, SECOND = Cue(100, 1000, ("I see.",), (100, 800), (0, 2)), Cue(2000, 2900, ("No.",), (2000, 2500), (2, 3))
+
+
+def put_back(*cues: Cue) -> Transcript:
+    """Return what the plan is given of these cues."""
+    body = msgspec.json.encode(Transcript("en", cues, WORDS))
+    return msgspec.json.decode(check_review(body, {}), type=Transcript)
+
+
+def test_what_was_not_touched_is_the_same() -> None:
+    assert put_back(FIRST, SECOND) == Transcript("en", (FIRST, SECOND), WORDS)
+
+
+def test_corrected_text_has_no_words_any_more_and_other_cues_keep_theirs() -> None:
+    corrected = put_back(msgspec.structs.replace(FIRST, lines=("I  saw.\nReally. ",)), SECOND).cues
+    assert corrected[0].lines == ("I saw.", "Really.")
+    assert [cue.words for cue in corrected] == [(0, 0), (2, 3)]
+
+
+def test_cues_may_be_folded_anew_taken_out_added_and_in_any_order() -> None:
+    folded = msgspec.structs.replace(FIRST, lines=("I", "see."))
+    assert put_back(folded).cues[0].words == (0, 2)
+    added = Cue(1100, 1900, ("Added.",))
+    cues = put_back(SECOND, added, msgspec.structs.replace(FIRST, lines=(" ",))).cues
+    assert [cue.lines for cue in cues] == [("Added.",), ("No.",)]
+    assert cues[0].spoken_ms == (1100, 1900)
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"{", "This is no transcript of subtitles"),
+        (b'{"language": "en"}', "missing required field `cues`"),
+        (msgspec.json.encode(Transcript("en", ())), "No cue with text is left"),
+        (msgspec.json.encode(Transcript("en", (Cue(900, 900, ("x",)),))), "goes from 900 to 900 ms"),
+        (msgspec.json.encode(Transcript("en", (Cue(-5, 900, ("x",)),))), "goes from -5 to 900 ms"),
+        (
+            msgspec.json.encode(Transcript("en", (FIRST, Cue(900, 1500, ("Too soon.",))))),
+            "'Too soon.' begins at 900 ms, before 'I see.' ends at 1000 ms",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_to_mend(body: bytes, sentence: str) -> None:
+    with pytest.raises(InvalidParams, match=sentence):
+        check_review(body, {})
