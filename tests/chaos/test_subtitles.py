@@ -151,6 +151,30 @@ def test_a_person_corrects_the_text_before_it_is_translated(fleet: FleetProcesse
     assert found["en"]["cues"][1]["lines"] != ["Ten ten."]
 
 
+def test_subtitles_that_are_late_are_put_into_the_time_of_the_film(
+    fleet: FleetProcesses, talk: Path, folder: Path
+) -> None:
+    fleet.start_node("one")
+    right = transcripts(fleet, submit(fleet, talk))["eo"]["cues"]
+    late = folder / "late.srt"
+    late.write_text("".join(_srt(number, cue, late_ms=2_500) for number, cue in enumerate(right, start=1)))
+    body = {"kind": "subtitle", "input": [talk.as_uri(), late.as_uri()]}
+    body |= {"params": {"language": "eo", "formats": ["json"]}}
+    job = fleet.post("/api/v1/jobs", body)["id"]
+    made = transcripts(fleet, job)["eo"]["cues"]
+    assert [cue["lines"] for cue in made] == [cue["lines"] for cue in right]
+    assert all(abs(one["start_ms"] - other["start_ms"]) < 100 for one, other in zip(made, right, strict=True))
+    assert "were -2.50 s off" in fleet.job(job)["warnings"][0]
+
+
+def _srt(number: int, cue: Any, *, late_ms: int) -> str:
+    begin, end = (
+        f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1_000 % 60:02},{ms % 1_000:03}"
+        for ms in (cue["start_ms"] + late_ms, cue["end_ms"] + late_ms)
+    )
+    return f"{number}\n{begin} --> {end}\n" + "\n".join(cue["lines"]) + "\n\n"
+
+
 def put(fleet: FleetProcesses, path: str, body: Any) -> None:
     request = urllib.request.Request(fleet.url + path, json.dumps(body).encode(), method="PUT")
     request.add_header("Content-Type", "application/json")

@@ -25,6 +25,7 @@ from mediafleet.bench.noop import measure_noop, measure_noop_with_peers
 from mediafleet.bench.overhead import measure_batch_overhead, measure_overhead
 from mediafleet.bench.placement import measure_placement
 from mediafleet.bench.recovery import measure_recovery
+from mediafleet.bench.subtitles import measure_subtitles
 from mediafleet.domain.errors import InvalidRequest
 
 
@@ -70,6 +71,11 @@ BENCHES: dict[str, Bench] = {
         measure_split_ratios,
         ("split_ratio_libx264", "split_ratio_libsvtav1", "split_ratio_libx265", "split_ratio_libvpx_vp9"),
         measure_with_film=measure_split_ratios,
+    ),
+    "subtitles": Bench(
+        measure_subtitles,
+        ("subtitle_two_nodes_ratio", "subtitle_memory_mib", "subtitle_crash_redone"),
+        measure_with_film=measure_subtitles,
     ),
     "instances": Bench(measure_instances, ("two_instances_cpu_ratio", "reservations_doubled", "reservations_leaked")),
     "recovery": Bench(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 import os
-import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -22,7 +21,7 @@ import msgspec
 from mediafleet.bench.figure import Figure
 from mediafleet.bench.fleet import bench_fleet
 from mediafleet.bench.overhead import finished_jobs, hand_in, plain_ffmpeg, time_command, until_ready
-from mediafleet.domain.errors import ConfigError
+from mediafleet.bench.pinned import check_system, start_pinned_node
 from mediafleet.domain.plan import TaskSpec
 from mediafleet.kinds.transcode.arguments import encode_arguments
 from mediafleet.kinds.transcode.chunk_checks import ChunkReport, check_borders
@@ -50,7 +49,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
 
 async def measure_chunks(own: Path | None = None) -> list[Figure]:
     """Measure a film, the user's own or a generated one, with x264 and SVT-AV1 on two nodes, and small files."""
-    _check_system()
+    check_system()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         film = own or await _film(folder, SECONDS)
@@ -64,7 +63,7 @@ async def measure_chunks(own: Path | None = None) -> list[Figure]:
 
 async def measure_split_ratios(own: Path | None = None) -> list[Figure]:
     """Measure what each encoder gains or loses by chunks on one machine: the table that plans go by."""
-    _check_system()
+    check_system()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         film = own or await _film(folder, SECONDS)
@@ -72,11 +71,6 @@ async def measure_split_ratios(own: Path | None = None) -> list[Figure]:
             return [
                 await _one_film(session, film, folder, one, f"split_ratio_{one.replace('-', '_')}") for one in ENCODERS
             ]
-
-
-def _check_system() -> None:
-    if not hasattr(os, "sched_setaffinity"):
-        raise ConfigError("Processes can be bound to one core on Linux only, so this is measured there.")
 
 
 async def _film(folder: Path, seconds: int, number: int = 0) -> Path:
@@ -92,7 +86,7 @@ async def _film(folder: Path, seconds: int, number: int = 0) -> Path:
 async def _two_nodes(folder: Path) -> AsyncGenerator[aiohttp.ClientSession]:
     """Run a scheduler and two nodes of one slot, each on a core of its own."""
     async with bench_fleet("scheduler") as fleet, aiohttp.ClientSession(fleet.url) as session:
-        nodes = [await _start_node(fleet.url, folder, number) for number in range(NODES)]
+        nodes = [await start_pinned_node(fleet.url, folder, number) for number in range(NODES)]
         try:
             await until_ready(session, nodes=NODES)
             yield session
@@ -100,24 +94,6 @@ async def _two_nodes(folder: Path) -> AsyncGenerator[aiohttp.ClientSession]:
             for node in nodes:
                 node.terminate()
                 await node.wait()
-
-
-async def _start_node(url: str, folder: Path, number: int) -> asyncio.subprocess.Process:
-    cores = sorted(os.sched_getaffinity(0))
-    core = cores[number % len(cores)]
-    words = ("-m", "mediafleet.cli", "node", "--scheduler", url, "--data", str(folder / f"node-{number}"))
-    program = (sys.executable, "-c", _PINNED, str(core), sys.executable, *words, "--name", f"one-core-{number}")
-    return await asyncio.create_subprocess_exec(
-        *program,
-        stdin=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={**os.environ, "MEDIAFLEET_LOG__LEVEL": "error", "MEDIAFLEET_NODE__SLOTS": "1", **_ANY_LOAD},
-    )
-
-
-_ANY_LOAD = {"MEDIAFLEET_NODE__HEADROOM": "cpu:0,memory:0,disk:0,gpu:0"}
-"""The other node and plain FFmpeg keep the machine busy, as no other program would keep a node's own."""
-_PINNED = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); os.execv(sys.argv[2], sys.argv[2:])"
 
 
 async def _one_film(session: aiohttp.ClientSession, film: Path, folder: Path, encoder: str, name: str) -> Figure:

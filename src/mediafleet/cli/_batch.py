@@ -147,7 +147,7 @@ class Batch:
         return await hand_in(
             self._own,
             draft,
-            [item.path],
+            [item.path, *item.more],
             on_upload=advance,
             on_accepted=item.take,
             in_place_only=work.replaces,

@@ -43,6 +43,8 @@ class Item:
     """Where its result goes, without the ending."""
     stem: str = ""
     """What the names of its results begin with in the fleet; the input's own where empty."""
+    more: tuple[Path, ...] = ()
+    """Further inputs of its job."""
     params: dict[str, Any] | None = None
     """In place of those of all; None where it has none of its own."""
     ending: str = ""

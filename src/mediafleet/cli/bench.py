@@ -24,11 +24,11 @@ def bench(
     """Measure this machine and print one table.
 
     Args:
-        names: Which benchmarks (noop, transcode, copy, batch, chunks, splits, instances, recovery, placement) or figures of them; all where none is named.
+        names: Which benchmarks (noop, transcode, copy, batch, chunks, splits, subtitles, instances, recovery, placement) or figures of them; all where none is named.
         json: Print a list of {name, value, unit, compared_to, ratio}.
         with_peers: Also measure the peers that are installed; installs nothing.
         peers_python: A Python that has peers, in place of this one; may be given several times.
-        film: A film of your own, which chunks and splits encode in place of a generated one.
+        film: A film or recording of your own, which chunks, splits and subtitles take in place of a generated one.
         debug: Show stack traces with errors.
     """
 

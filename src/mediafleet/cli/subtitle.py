@@ -44,6 +44,7 @@ class Request:
     priority: PriorityClass = PriorityClass.BATCH
     times: Times = field(default_factory=Times)
     batch: str = ""
+    align: Path | None = None
 
 
 def subtitle(  # noqa: PLR0913 - a command line has as many options as people need
@@ -57,6 +58,7 @@ def subtitle(  # noqa: PLR0913 - a command line has as many options as people ne
     mux: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     review: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     glossary: Annotated[Path | None, Parameter(show_default=False, metavar="FILE")] = None,
+    align: Annotated[Path | None, Parameter(show_default=False, metavar="FILE")] = None,
     out: Annotated[Path | None, Parameter(metavar="DIR", show_default=False)] = None,
     param: Annotated[tuple[str, ...], Parameter(negative="", show_default=False, metavar="KEY=VALUE")] = (),
     force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
@@ -80,6 +82,7 @@ def subtitle(  # noqa: PLR0913 - a command line has as many options as people ne
         mux: Also make a copy of the video with all subtitles as tracks.
         review: Stop after recognition, until `mediafleet review` has put the corrected text back.
         glossary: A file with a term a line, as `Enterprise = Empresa`; one without `=` is never translated.
+        align: Text or subtitles that are known already: they get the times of what is spoken in the one film that is named.
         out: Folder for the results; beside each file where not given.
         param: Any other parameter of the kind: track=1, chars_per_s.es=20, recognizer=vosk. Can be repeated.
         force: Also for files that have subtitles in these languages; replaces them.
@@ -95,6 +98,7 @@ def subtitle(  # noqa: PLR0913 - a command line has as many options as people ne
     def work() -> int:
         if not files:
             raise InvalidRequest("Name at least one file or folder.")
+        check_align(files, align, out)
         check_batch(batch)
         params: dict[str, Any] = {"language": from_, "to": _words(to), "formats": _words(format_), "style": style}
         flags = {"bilingual": bilingual, "burn": burn, "mux": mux, "review": review}
@@ -111,10 +115,21 @@ def subtitle(  # noqa: PLR0913 - a command line has as many options as people ne
             priority=PriorityClass(priority),
             times=Times(read_moment(not_before, "--not-before"), read_moment(deadline, "--deadline")),
             batch=batch,
+            align=align,
         )
         return run_client(subtitle_all(request, options, output), output, debug=options.debug)
 
     return guard(work, output, debug=options.debug)
+
+
+def check_align(files: Sequence[Path], align: Path | None, out: Path | None) -> None:
+    """Return if a text can be aligned to what was named. Raises InvalidRequest."""
+    if align is None:
+        return
+    if not align.is_file() or [file.is_file() for file in files] != [True]:
+        raise InvalidRequest("--align takes one file of text, and one film to align it to.")
+    if out is None and align.absolute().parent == files[0].absolute().parent:
+        raise InvalidRequest("The text lies where its result would go, and is not replaced; name a folder with --out.")
 
 
 def read_glossary(path: Path) -> dict[str, str]:
@@ -145,6 +160,7 @@ async def subtitle_all(request: Request, options: ClientOptions, output: Output)
     )
     found = list(find_sources(request.paths, recursive=request.recursive))
     inputs = [one.path for one in found if isinstance(one, Source)]
+    inputs += [request.align] if request.align else []
     targets = Targets(request.out or Path(), force=request.force, inputs=inputs)
     if request.out:
         targets.check_folder()
@@ -188,8 +204,9 @@ def _make_item(found: Source | Unusable, targets: Targets, request: Request) -> 
 
     folder = found.folder if request.out else found.path.absolute().parent
     stem = stem_of(found.path.name)
-    item = Item(found.path, targets.claim(stem, folder), stem=stem)
-    if not request.force and (have := languages_that_are_there(item, request)):
+    more = (request.align,) if request.align else ()
+    item = Item(found.path, targets.claim(stem, folder), stem=stem, more=more)
+    if not request.force and not request.align and (have := languages_that_are_there(item, request)):
         item.skip(f"it has {', '.join(have)} already; --force makes them anew")
     return item
 

@@ -104,6 +104,8 @@ def test_films_that_have_their_subtitles_are_skipped(
         (["a.mkv", "--style", "karaoke"], "add it to 'formats'"),
         (["a.mkv", "--glossary", "none.txt"], "The glossary none.txt cannot be read"),
         (["a.mkv", "--param", "trak=1"], "trak"),
+        (["a.mkv", "--align", "none.txt"], "--align takes one file of text"),
+        (["a.mkv", "--align", "a.mkv"], "name a folder with --out"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_handed_in(
@@ -130,3 +132,11 @@ def test_a_line_of_a_glossary_that_says_nothing_is_refused(tmp_path: Path, line:
     path.write_text(f"Kirk\n{line}\n")
     with pytest.raises(InvalidRequest, match="Line 2"):
         read_glossary(path)
+
+
+def test_a_known_text_goes_along_with_its_film(cli: RunCli, scheduler: FakeScheduler) -> None:
+    touch("a.mkv", "a.en.srt")
+    ran = cli("subtitle", "a.mkv", "--align", "a.en.srt", "--out", "done")
+    assert ran.code == 0, ran.err
+    [submission] = scheduler.submissions
+    assert [Path(uri.partition("#")[0]).name for uri in submission.input_uris] == ["a.mkv", "a.en.srt"]

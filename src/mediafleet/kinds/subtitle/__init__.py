@@ -37,6 +37,8 @@ KIND = Kind(
         TRANSLATE: translate,
         FILES: write_files,
     },
+    # The film, and a text that is known already, to be put into its time.
+    inputs=(1, 2),
     summary="Recognize what is spoken in a video or sound file, translate it, and write subtitles.",
     detect=detect_tools,
     check_review=check_review,

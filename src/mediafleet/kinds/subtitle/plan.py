@@ -49,6 +49,7 @@ class _Plan:
 
     def __init__(self, job: Job, finished: Sequence[FinishedTask]) -> None:
         self._source = job.inputs[0]
+        self._given_text = job.inputs[1:]
         self._params = msgspec.convert(job.params, SubtitleParams)
         self._done = {task.name: task for task in finished}
 
@@ -101,7 +102,8 @@ class _Plan:
         if len(done) < len(words):
             return None
         inputs = tuple(ref for task in done for ref in task.outputs)
-        needs = ("engine:repair",) if self._params.repair == "auto" else ()
+        inputs += self._given_text
+        needs = ("engine:repair",) if self._params.repair == "auto" and not self._given_text else ()
         return NewTask(TEXT, TEXT, Requirement(needs), inputs, write(heard), weight=_TEXT)
 
     def _finish(self, tasks: list[NewTask], told: FinishedTask, film: Film, language: str) -> Step:

@@ -10,19 +10,24 @@ import msgspec
 from mediafleet.domain.plan import TaskResult
 from mediafleet.engines.offer import Need, Role
 from mediafleet.engines.wire import Repair
+from mediafleet.kinds.subtitle.align import align, find_shift, move, words_of
 from mediafleet.kinds.subtitle.check import check_cues
 from mediafleet.kinds.subtitle.clean import Cleaned, clean
 from mediafleet.kinds.subtitle.cue import Cue
-from mediafleet.kinds.subtitle.formats import Transcript
+from mediafleet.kinds.subtitle.formats import Transcript, read_cues
+from mediafleet.kinds.subtitle.names import is_subtitle_file
 from mediafleet.kinds.subtitle.orders import Heard, TextReport, WordsFile, read, write
 from mediafleet.kinds.subtitle.params import SubtitleParams
 from mediafleet.kinds.subtitle.rules import CueRules, Preset, leave_room, rules_for
 from mediafleet.kinds.subtitle.segment import segment
+from mediafleet.kinds.subtitle.sentences import split_words
 from mediafleet.kinds.subtitle.workspace import publish_record, read_record
+from mediafleet.kinds.transcode.failures import show_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mediafleet.domain.artifact import ArtifactRef
     from mediafleet.engines.recognition import Word
     from mediafleet.engines.voice_activity import Span
     from mediafleet.kinds.seam import TaskContext
@@ -36,31 +41,55 @@ _PAUSE_S = 0.7
 
 
 async def make_text(context: TaskContext) -> TaskResult:
-    """Merge, clean, repair, segment, publish."""
+    """Merge, clean, repair, segment, publish; a text that was handed in beside the film takes the place of what was heard."""
     params = msgspec.convert(context.spec.params, SubtitleParams)
     heard = read(context.spec.payload, Heard)
-    parts = [await read_record(context, ref, WordsFile) for ref in context.spec.inputs]
+    count = len(heard.pieces)
+    parts = [await read_record(context, ref, WordsFile) for ref in context.spec.inputs[:count]]
     cleaned = merge(parts)
-    words = cleaned.words
-    engines = list(dict.fromkeys(part.engine for part in parts))
-    if params.repair == "auto" and not all(part.punctuates for part in parts):
-        words, repairer = await _repair(context, words, heard.language)
-        engines.append(repairer)
-    cues = make_cues(words, [span for part in parts for span in part.spans], params, heard)
-    is_drafty = any(part.recognition.is_drafty for part in parts)
-    transcript = Transcript(heard.language, tuple(cues), words, is_drafty)
+    if len(context.spec.inputs) > count:
+        made, warnings = await _align(context, context.spec.inputs[count], cleaned.words, heard)
+    else:
+        made, warnings = await _write_down(context, parts, cleaned.words, heard), ()
     rules = rules_of(params, heard.language, heard.film)
     report = TextReport(
         heard.language,
-        len(cues),
-        len(words),
-        tuple(engines),
-        is_drafty,
+        len(made.cues),
+        len(made.words),
+        tuple(dict.fromkeys(part.engine for part in parts)),
+        made.is_drafty,
         tuple(_tell(cleaned)),
-        len(check_cues(cues, rules)) if rules else 0,
+        len(check_cues(made.cues, rules)) if rules else 0,
     )
-    output = await publish_record(context, transcript, name="transcript.json")
-    return TaskResult(write(report), (output,))
+    output = await publish_record(context, made, name="transcript.json")
+    return TaskResult(write(report), (output,), warnings)
+
+
+async def _write_down(
+    context: TaskContext, parts: Sequence[WordsFile], words: tuple[Word, ...], heard: Heard
+) -> Transcript:
+    params = msgspec.convert(context.spec.params, SubtitleParams)
+    if params.repair == "auto" and not all(part.punctuates for part in parts):
+        words = await _repair(context, words, heard.language)
+    cues = make_cues(words, [span for part in parts for span in part.spans], params, heard)
+    return Transcript(heard.language, tuple(cues), words, any(part.recognition.is_drafty for part in parts))
+
+
+async def _align(
+    context: TaskContext, ref: ArtifactRef, words: tuple[Word, ...], heard: Heard
+) -> tuple[Transcript, tuple[str, ...]]:
+    """Return the text of a file in the time of the film, and what was done to its times."""
+    content = (await context.fetch(ref)).read_bytes()
+    language = heard.language
+    if not is_subtitle_file(ref.name):
+        aligned = align(split_words(content.decode("utf-8-sig", errors="replace"), language), words)
+        params = msgspec.convert(context.spec.params, SubtitleParams)
+        return Transcript(language, tuple(make_cues(aligned.words, (), params, heard)), aligned.words), ()
+    cues = read_cues(content, name=ref.name, fps=Fraction(*heard.film.fps)).cues
+    shift = find_shift(cues, align(words_of(cues), words))
+    told = f"The times of {show_name(ref.name)} were {shift.offset_s:+.2f} s off"
+    told += f" and drifted by {(shift.scale - 1) * 100:+.2f} %" if shift.scale != 1 else ""
+    return Transcript(language, tuple(move(cues, shift))), (f"{told}; they were put right.",)
 
 
 def merge(parts: Sequence[WordsFile]) -> Cleaned:
@@ -81,7 +110,11 @@ def rules_of(params: SubtitleParams, language: str, film: Film) -> CueRules | No
 def make_cues(words: Sequence[Word], spans: Sequence[Span], params: SubtitleParams, heard: Heard) -> list[Cue]:
     """Return the cues of words, by the rules, or in the style `raw` one a stretch of speech."""
     language, film = heard.language, heard.film
-    if rules := rules_of(params, language, film):
+    rules = rules_of(params, language, film)
+    if rules is None and not spans:
+        # A text that was handed in has no stretches of its own.
+        rules = rules_for(Preset.NETFLIX, language, fps=Fraction(*film.fps))
+    if rules:
         targets = [(target, other) for target in params.to if (other := rules_of(params, target, film))]
         return segment(words, leave_room(rules, language, targets), language=language)
     return [cue for span in spans if (cue := _raw_cue(words, span))]
@@ -97,7 +130,7 @@ def _raw_cue(words: Sequence[Word], span: Span) -> Cue | None:
     return Cue(start_ms, max(end_ms, start_ms + 1), (text,), (start_ms, end_ms), (first, last + 1))
 
 
-async def _repair(context: TaskContext, words: tuple[Word, ...], language: str) -> tuple[tuple[Word, ...], str]:
+async def _repair(context: TaskContext, words: tuple[Word, ...], language: str) -> tuple[Word, ...]:
     context.report(0.3, stage="repairing")
     offer = context.engines.find(Need(Role.REPAIR, language))
     repaired: list[Word] = []
@@ -107,7 +140,7 @@ async def _repair(context: TaskContext, words: tuple[Word, ...], language: str) 
             pairs = zip(paragraph, texts, strict=True)
             repaired += [msgspec.structs.replace(word, text=text) for word, text in pairs]
             context.report(0.3 + 0.6 * len(repaired) / len(words), stage="repairing")
-    return tuple(repaired), offer.shown
+    return tuple(repaired)
 
 
 def paragraphs(words: Sequence[Word]) -> list[tuple[Word, ...]]:

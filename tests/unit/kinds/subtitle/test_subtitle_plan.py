@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import ErrorInfo
 from mediafleet.domain.job import Job
@@ -134,3 +136,12 @@ def test_a_review_goes_between_text_and_translations() -> None:
     assert [ref.name for ref in tasks["review"].inputs] == ["transcript.json"]
     tasks = tasks_of(asked, heard(), *WORDS, told(), done("review", {}, "corrected.json"))
     assert [ref.name for ref in tasks["translate-es"].inputs] == ["corrected.json"]
+
+
+def test_a_text_that_is_known_goes_to_the_words_that_give_it_times() -> None:
+    asked = msgspec.structs.replace(
+        job(), inputs=(ArtifactRef("a0-film", "film.mkv"), ArtifactRef("a0-text", "film.txt"))
+    )
+    text = tasks_of(asked, heard(), *WORDS)["text"]
+    assert [ref.name for ref in text.inputs] == ["one.json", "two.json", "film.txt"]
+    assert text.requirement.capabilities == ()

@@ -1,0 +1,105 @@
+"""A text that exists gets the times of what is spoken, also where the recognizer heard half of it wrong."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from subtitle_samples import spoken
+
+from mediafleet.domain.errors import InputError
+from mediafleet.engines.recognition import Word
+from mediafleet.kinds.subtitle.align import align, find_shift, move, words_of
+from mediafleet.kinds.subtitle.cue import Cue
+
+TEXT = (
+    "It was the best of times, it was the worst of times. It was the age of wisdom; it was the age of foolishness. "
+    "It was the epoch of belief, and it was the epoch of incredulity."
+)
+HEARD = spoken(TEXT)
+LONG = [f"word{number} and{number}" for number in range(400)]
+
+
+def half_wrong(words: list[Word]) -> list[Word]:
+    """Return what a poor recognizer makes of it: words replaced, left out and added."""
+    chance = random.Random(7)  # noqa: S311 - a test needs no secrets
+    made: list[Word] = []
+    for word in words:
+        luck = chance.random()
+        if luck < 0.25:
+            made.append(Word("mumble", word.start_s, word.end_s))
+        elif luck > 0.1:
+            made.append(word)
+        if luck > 0.95:
+            made.append(Word("uh", word.end_s, word.end_s))
+    return made
+
+
+def cues(*, scale: float = 1.0, offset_s: float = 0.0) -> tuple[list[Cue], list[Word]]:
+    """Return cues each 3 s, and their words as they are heard in a film that runs differently."""
+    shown = [Cue(3_000 * number, 3_000 * number + 2_000, (text,)) for number, text in enumerate(LONG)]
+    heard: list[Word] = []
+    for number, text in enumerate(LONG):
+        for step, part in enumerate(text.split()):
+            start_s = (3 * number + step * 0.5) * scale + offset_s
+            heard.append(Word(part, start_s, start_s + 0.4))
+    return shown, heard
+
+
+def test_words_that_were_heard_have_their_times_and_the_texts_spelling() -> None:
+    aligned = align(TEXT.split(), [Word(word.text.lower().strip(".,;"), word.start_s, word.end_s) for word in HEARD])
+    assert [word.text for word in aligned.words] == TEXT.split()
+    assert all(aligned.is_heard)
+    assert [word.start_s for word in aligned.words] == [word.start_s for word in HEARD]
+
+
+def test_half_of_the_words_are_enough() -> None:
+    aligned = align(TEXT.split(), half_wrong(HEARD))
+    assert [word.text for word in aligned.words] == TEXT.split()
+    assert not all(aligned.is_heard)
+    off = [abs(one.start_s - other.start_s) for one, other in zip(aligned.words, HEARD, strict=True)]
+    assert max(off) < 0.6
+
+
+@given(st.lists(st.booleans(), min_size=len(HEARD), max_size=len(HEARD)).filter(lambda kept: sum(kept) > 20))
+def test_times_never_go_back_whatever_was_not_heard(kept: list[bool]) -> None:
+    heard = [word for word, is_kept in zip(HEARD, kept, strict=True) if is_kept]
+    try:
+        aligned = align(TEXT.split(), heard)
+    except InputError:
+        return
+    assert [word.text for word in aligned.words] == TEXT.split()
+    starts = [word.start_s for word in aligned.words]
+    assert starts == sorted(starts)
+    assert all(word.start_s <= word.end_s for word in aligned.words)
+
+
+def test_the_text_of_something_else_is_refused() -> None:
+    with pytest.raises(InputError, match="only 0 were heard"):
+        align(["Call", "me", "Ishmael", "some", "years", "ago", "never", "mind", "how", "long", "precisely"], HEARD)
+
+
+@pytest.mark.parametrize(("scale", "offset_s"), [(1.0, 0.0), (1.0, -1.25), (1.0, 62.5), (25 / 24, 0.8), (24 / 25, 3.0)])
+def test_cues_that_are_off_or_drift_are_put_right(scale: float, offset_s: float) -> None:
+    shown, heard = cues(scale=scale, offset_s=offset_s)
+    shift = find_shift(shown, align(words_of(shown), half_wrong(heard)))
+    assert shift.scale == pytest.approx(scale, abs=1e-4)
+    assert shift.offset_s == pytest.approx(offset_s, abs=0.05)
+    moved = move(shown, shift)
+    assert moved[-1].start_ms == pytest.approx((3_000 * 399) * scale + offset_s * 1000, abs=60)
+
+
+def test_cues_before_the_beginning_are_left_out() -> None:
+    shown, heard = cues(offset_s=-10.0)
+    kept = [word for word in heard if word.start_s >= 0]
+    moved = move(shown, find_shift(shown, align(words_of(shown), kept)))
+    assert len(moved) == len(shown) - 3
+    assert moved[0].start_ms == 0
+
+
+def test_another_cut_is_refused() -> None:
+    shown, heard = cues(scale=1.2)
+    with pytest.raises(InputError, match="it is of another cut"):
+        find_shift(shown, align(words_of(shown), heard))
