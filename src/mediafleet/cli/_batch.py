@@ -178,10 +178,10 @@ class Batch:
     def _place(self, item: Item, ref: ArtifactRef, index: int) -> Path:
         name = Path(safe_name(ref.name))
         if self._work.keeps_names:
+            stem = item.stem or safe_name(item.path.stem)
             # Of two films with one stem the second has a number, which its results get as well.
-            return item.place.with_name(
-                item.place.name + name.name.removeprefix(item.stem or safe_name(item.path.stem))
-            )
+            shown = item.place.name + name.name.removeprefix(stem) if name.name.startswith(stem) else name.name
+            return item.place.with_name(shown)
         # The first result is named for its input; what else there is keeps its own name.
         place = item.place if index == 0 else self._targets.claim(name.stem, ending=name.suffix)
         return with_ending(place, name.suffix)

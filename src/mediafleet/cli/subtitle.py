@@ -45,13 +45,15 @@ class Request:
     times: Times = field(default_factory=Times)
     batch: str = ""
     align: Path | None = None
+    endings: tuple[str, ...] = ()
+    """Of the files that count as there; any of subtitles where nobody named a format."""
 
 
 def subtitle(  # noqa: PLR0913 - a command line has as many options as people need
     *files: Path,
     from_: Annotated[str, Parameter(name="--from", metavar="LANG")] = "auto",
     to: Annotated[str, Parameter(metavar="LANG,…", show_default=False)] = "",
-    format_: Annotated[str, Parameter(name="--format", metavar="FORMAT,…")] = "srt",
+    format_: Annotated[str, Parameter(name="--format", metavar="FORMAT,…", show_default=False)] = "",
     style: Literal["netflix", "broadcast", "karaoke", "raw"] = "netflix",
     bilingual: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     burn: Annotated[bool, Parameter(negative="", show_default=False)] = False,
@@ -75,7 +77,7 @@ def subtitle(  # noqa: PLR0913 - a command line has as many options as people ne
         files: Files and folders; a folder stands for the media files in it. A file of subtitles is only translated.
         from_: What is spoken, as en; auto lets the engine find out.
         to: Languages to translate into, as es,de.
-        format_: Formats to write: srt, vtt, ass, ttml, dfxp, sub, lrc, json, txt, tsv.
+        format_: Formats to write: srt (where not given), vtt, ass, ttml, dfxp, sub, lrc, json, txt, tsv.
         style: House style: lines, reading speed and pauses. karaoke lights up each word (format ass), raw keeps to no rule.
         bilingual: Also write files with both languages in each cue.
         burn: Also make a copy of the video with subtitles drawn into the picture.
@@ -100,7 +102,12 @@ def subtitle(  # noqa: PLR0913 - a command line has as many options as people ne
             raise InvalidRequest("Name at least one file or folder.")
         check_align(files, align, out)
         check_batch(batch)
-        params: dict[str, Any] = {"language": from_, "to": _words(to), "formats": _words(format_), "style": style}
+        params: dict[str, Any] = {
+            "language": from_,
+            "to": _words(to),
+            "formats": _words(format_ or "srt"),
+            "style": style,
+        }
         flags = {"bilingual": bilingual, "burn": burn, "mux": mux, "review": review}
         params |= {name: True for name, value in flags.items() if value}
         params |= {"glossary": read_glossary(glossary)} if glossary else {}
@@ -116,6 +123,7 @@ def subtitle(  # noqa: PLR0913 - a command line has as many options as people ne
             times=Times(read_moment(not_before, "--not-before"), read_moment(deadline, "--deadline")),
             batch=batch,
             align=align,
+            endings=tuple(_words(format_)),
         )
         return run_client(subtitle_all(request, options, output), output, debug=options.debug)
 
@@ -206,7 +214,8 @@ def _make_item(found: Source | Unusable, targets: Targets, request: Request) -> 
     stem = stem_of(found.path.name)
     more = (request.align,) if request.align else ()
     item = Item(found.path, targets.claim(stem, folder), stem=stem, more=more)
-    if not request.force and not request.align and (have := languages_that_are_there(item, request)):
+    is_more = request.align or request.params.get("burn") or request.params.get("mux")
+    if not request.force and not is_more and (have := languages_that_are_there(item, request)):
         item.skip(f"it has {', '.join(have)} already; --force makes them anew")
     return item
 
@@ -218,7 +227,7 @@ def languages_that_are_there(item: Item, request: Request) -> list[str]:
 
     folder = item.place.parent
     beside = [path.name for path in folder.iterdir() if path != item.path] if folder.is_dir() else []
-    have = find_languages(item.path.name, beside)
+    have = find_languages(item.path.name, beside, request.endings)
     wanted: Sequence[str] = request.params["to"]
     if not wanted:
         # Of what is spoken nobody may know the language yet: then any that is there is taken for it.

@@ -66,6 +66,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     languages: tuple[str, ...] = ()
     """What it is good for, ISO 639-1, or pairs as `en>es`; empty for any."""
 
+    def __repr__(self) -> str:
+        """Return it without its key: offers turn up in tracebacks."""
+        return f"Endpoint({self.role!s}, {self.address!r}, {self.model!r})"
+
 
 class Where(msgspec.Struct, frozen=True):
     """Where adapters look for engines besides what is installed with Python."""

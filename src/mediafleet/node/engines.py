@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mediafleet.domain.errors import CapabilityMissing
+from mediafleet.domain.errors import CapabilityMissing, InvalidParams
 from mediafleet.engines import EngineRegistry, Role
 from mediafleet.engines.hosted import Tether
 from mediafleet.engines.places import places_of
@@ -70,7 +71,12 @@ class NodeEngines:
         memory = await asyncio.to_thread(CapabilityMemory, self._memory)
         offers = await asyncio.to_thread(self._registry.offers)
         keys = {offer: await asyncio.to_thread(_key_of, offer) for offer in offers}
-        known = {offer: found for offer in offers if (found := _recall(memory.recall(keys[offer]), offer))}
+        known = {
+            offer: found
+            for offer in offers
+            # What a service says of itself costs nothing to ask, and its operator may change it.
+            if offer.endpoint is None and (found := _recall(memory.recall(keys[offer]), offer))
+        }
         async with WarmEngines(self._limits, tether=self._tether) as trial:
             proof = await trial.prove([offer for offer in offers if offer not in known])
         # In the order of their ranks, whether they were tried or remembered.
@@ -85,6 +91,10 @@ class NodeEngines:
     def find(self, need: Need, *, adapter: str = "") -> Offer:
         """Return the best engine that loads here and does what is needed. Raises CapabilityMissing."""
         fitting = [one for one in self._proof.offers if one.covers(need) and adapter in {"", one.adapter}]
+        others = [one for one in self._proof.offers if one.role is need.role and one.adapter == adapter]
+        if not fitting and others:
+            # Another node has not got it either: what this engine knows does not depend on where it runs, but on its models.
+            raise InvalidParams(f"{adapter} does not {need} on this node; it has {', '.join(map(_shown, others))}.")
         if not fitting:
             raise CapabilityMissing(capability_of(need), self._registry.explain(need, adapter=adapter))
         if need.role is Role.RECOGNIZE and not need.language:
@@ -132,20 +142,27 @@ def memory_file() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mediafleet" / "engines.json"
 
 
+def _shown(offer: Offer) -> str:
+    return f"{offer.shown} ({', '.join(offer.languages or offer.pairs) or 'any language'})"
+
+
 def _bare(offer: Offer) -> Offer:
     """Return an offer without what is only known once it is loaded."""
     return msgspec.structs.replace(offer, languages=(), detects_language=False)
 
 
 def _key_of(offer: Offer) -> str:
-    stamp = ",".join(sorted(_stamps(Path(offer.place)))) if offer.place and offer.endpoint is None else ""
-    return f"{_EDITION}/{version('mediafleet')}/{offer.adapter}/{offer.model}/{offer.place}/{stamp}"
+    stamp = "\n".join(_stamps(Path(offer.place))) if offer.place and offer.endpoint is None else ""
+    digest = hashlib.sha256(stamp.encode()).hexdigest()[:32]
+    return f"{_EDITION}/{version('mediafleet')}/{offer.adapter}/{offer.model}/{offer.place}/{digest}"
 
 
 def _stamps(place: Path) -> Iterator[str]:
-    for path in [place, *(place.iterdir() if place.is_dir() else ())]:
-        status = path.stat()
-        yield f"{path.name}:{status.st_size}:{status.st_mtime_ns}"
+    for path in [place, *(sorted(place.rglob("*")) if place.is_dir() else ())]:
+        # A link that leads nowhere, or a file that is just being replaced.
+        with suppress(OSError):
+            status = path.stat()
+            yield f"{path.name}:{status.st_size}:{status.st_mtime_ns}"
 
 
 def _recall(remembered: Any, offer: Offer) -> Offer | None:

@@ -115,9 +115,7 @@ async def detect_offer(
     """
     offer = Offer()
     if engines is not None:
-        proof = await engines.look()
-        offer.capabilities.update(check_capabilities(proof.capabilities))
-        offer.missing.update({f"engine:{name}": fault for name, fault in proof.faults.items()})
+        await _look_at_engines(engines, offer)
     for kind in kinds:
         try:
             async with (
@@ -137,6 +135,18 @@ async def detect_offer(
         offer.facts.update(found.facts)
         offer.sorts.update(found.sorts)
     return offer
+
+
+async def _look_at_engines(engines: NodeEngines, offer: Offer) -> None:
+    try:
+        proof = await engines.look()
+        granted = check_capabilities(proof.capabilities)
+    except Exception as error:  # noqa: BLE001 - plug-in boundary: an engine's fault must not keep the node from other work
+        _log.warning("looking for engines failed; none is offered", reason=repr(error))
+        offer.missing["engine:any"] = f"Looking for engines failed: {error!r}."
+        return
+    offer.capabilities.update(granted)
+    offer.missing.update({f"engine:{name}": fault for name, fault in proof.faults.items()})
 
 
 def parse_encoder_slots(lines: Iterable[str]) -> dict[str, int]:

@@ -73,7 +73,11 @@ def test_a_file_that_exists_is_left_as_it_is_and_the_rest_is_fetched(cli: RunCli
     ("beside", "words", "is_skipped"),
     [
         (["a.es.srt"], ["--to", "es"], True),
-        (["a.es.forced.ass"], ["--to", "es"], True),
+        (["a.es.sdh.ass"], ["--to", "es"], True),
+        (["a.es.ass"], ["--to", "es", "--format", "srt"], False),
+        (["a.es.forced.srt"], ["--to", "es"], False),
+        (["a.es.srt"], ["--to", "es", "--mux"], False),
+        (["a.3.en.srt"], [], False),
         (["a.es.srt"], ["--to", "es,de"], False),
         (["a.en.srt"], ["--to", "es"], False),
         (["a.en.srt"], ["--from", "en"], True),

@@ -26,9 +26,9 @@ _SENTENCE, _CLAUSE, _BEFORE_LINK, _PLAIN, _FOLLOWED, _BOUND = 0.0, 0.12, 0.3, 0.
 _PAUSE_S, _LONG_PAUSE_S = 0.25, 0.7
 """Pauses at which speakers breathe, and at which they have ended something."""
 _PAUSE_COST = 0.25
-_SENTENCE_END = re.compile(r"[.!?…。！？]+[\"'”’»)\]]*$")
-_CLAUSE_END = re.compile(r"[,;:–—、，；：]+[\"'”’»)\]]*$")
-_ABBREVIATION = re.compile(r"^(?:[A-Z]|Mr|Mrs|Ms|Dr|St|Prof|Sr|Sra|No|vs|etc|Nr|bzw|z\.B|d\.h|M|Mme)\.$")
+_SENTENCE_END = re.compile(r"[.!?…。！？؟।॥۔]+[\"'”’»)\]]*$")
+_CLAUSE_END = re.compile(r"[,;:–—、，；：،؛]+[\"'”’»)\]]*$")
+_ABBREVIATION = re.compile(r"^(?:[A-HJ-Z]|Mr|Mrs|Ms|Dr|St|Prof|Sr|Sra|vs|etc|Nr|bzw|z\.B|d\.h|M|Mme)\.$")
 _NUMBER = re.compile(r"^[€$£#]?\d[\d.,:/]*$")
 _UNIT = re.compile(
     r"^(?:%|‰|°|°C|°F|km|m|cm|mm|kg|g|l|ml|s|ms|min|h|Hz|kHz|MHz|GHz|MB|GB|TB|€|\$|£|[ap]\.?m\.?)[.,;!?]?$"

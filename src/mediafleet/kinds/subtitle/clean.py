@@ -27,6 +27,8 @@ _FASTEST_CHARS_PER_S = 40.0
 _FAST_WORDS = 5
 _QUIET_SHARE = 0.8
 """A word of which so much lies where nobody speaks was not spoken."""
+_ROUNDED_S = 0.05
+"""Ends of spans and words are rounded to samples and frames, and recognizers let last words end behind the sound."""
 _MARKS = re.compile(r"[^\w']+")
 
 
@@ -45,10 +47,8 @@ def clean(words: Sequence[Word], spans: Sequence[Span] | None = None) -> Cleaned
         words: As recognized.
         spans: Where somebody speaks, in order and apart from each other; None where nobody looked.
     """
-    reasons: dict[int, str] = {}
-    for number, word in enumerate(words):
-        if spans is not None and _quiet_share(word, spans) > _QUIET_SHARE:
-            reasons[number] = "nobody speaks there"
+    quiet = _find_quiet(words, spans) if spans is not None else []
+    reasons = dict.fromkeys(quiet, "nobody speaks there")
     for first, behind in _find_rushes(words):
         reasons.update(dict.fromkeys(range(first, behind), "nobody speaks so fast"))
     for first, behind in find_loops([word.text for word in words]):
@@ -93,9 +93,19 @@ def _find_rushes(words: Sequence[Word]) -> list[tuple[int, int]]:
     return found
 
 
-def _quiet_share(word: Word, spans: Sequence[Span]) -> float:
-    length = word.end_s - word.start_s
-    if length <= 0:
-        return 0.0 if any(span.start_s <= word.start_s <= span.end_s for span in spans) else 1.0
-    inside = sum(max(0.0, min(word.end_s, span.end_s) - max(word.start_s, span.start_s)) for span in spans)
-    return 1 - inside / length
+def _find_quiet(words: Sequence[Word], spans: Sequence[Span]) -> list[int]:
+    """Return the words that lie where nobody speaks; both are in order, so each span is looked at once or twice."""
+    found: list[int] = []
+    first = 0
+    for number, word in enumerate(words):
+        while first < len(spans) and spans[first].end_s + _ROUNDED_S < word.start_s:
+            first += 1
+        at, inside = first, 0.0
+        length = max(word.end_s - word.start_s, _ROUNDED_S)
+        while at < len(spans) and spans[at].start_s - _ROUNDED_S <= word.start_s + length:
+            begin, end = spans[at].start_s - _ROUNDED_S, spans[at].end_s + _ROUNDED_S
+            inside += max(0.0, min(word.start_s + length, end) - max(word.start_s, begin))
+            at += 1
+        if 1 - inside / length > _QUIET_SHARE:
+            found.append(number)
+    return found

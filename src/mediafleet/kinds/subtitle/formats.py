@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +17,7 @@ from pysubs2.exceptions import Pysubs2Error, UnknownFPSError
 from mediafleet.domain.errors import InputError
 from mediafleet.engines.recognition import Word
 from mediafleet.kinds.subtitle.cue import Cue
+from mediafleet.kinds.subtitle.rules import UNSPACED
 
 _LARGEST_BYTES = 32 << 20
 """A season of subtitles has less."""
@@ -126,11 +128,15 @@ def read_cues(content: bytes, *, name: str, fps: Fraction = _USUAL_FPS) -> Trans
 
 
 def make_bilingual(first: Transcript, second: Transcript) -> Transcript:
-    """Return the first's cues, each with that of the second below which has its time, if there is one."""
-    below = {(cue.start_ms, cue.end_ms): cue.lines for cue in second.cues}
+    """Return the first's cues, each with those of the second below that lie in its time: a translation may need two for one."""
+    starts = [cue.start_ms for cue in first.cues]
+    below: dict[int, tuple[str, ...]] = {}
+    for cue in second.cues:
+        at = max(0, bisect_right(starts, (cue.start_ms + cue.end_ms) // 2) - 1)
+        below[at] = (*below.get(at, ()), *cue.lines)
     cues = tuple(
-        msgspec.structs.replace(cue, lines=cue.lines + below.get((cue.start_ms, cue.end_ms), ()), words=(0, 0))
-        for cue in first.cues
+        msgspec.structs.replace(cue, lines=cue.lines + below.get(number, ()), words=(0, 0))
+        for number, cue in enumerate(first.cues)
     )
     return Transcript(f"{first.language}+{second.language}", cues, (), first.is_drafty)
 
@@ -144,28 +150,33 @@ def _to_file(transcript: Transcript, style: Style) -> pysubs2.SSAFile:
     default = file.styles["Default"]
     default.fontsize, default.outline, default.shadow = style.height * _FONT_SHARE, style.height / 400, 0.0
     default.marginv = round(style.height * _FONT_SHARE)
+    joint = "" if transcript.language in UNSPACED else " "
     for cue in transcript.cues:
-        event = pysubs2.SSAEvent(cue.start_ms, cue.end_ms, name=cue.speaker)
-        event.text = _karaoke(cue, transcript.words) if style.is_karaoke else r"\N".join(map(_escape, cue.lines))
+        event = pysubs2.SSAEvent(cue.start_ms, cue.end_ms, name=" ".join(cue.speaker.split()))
+        event.text = _karaoke(cue, transcript.words, joint) if style.is_karaoke else r"\N".join(map(_escape, cue.lines))
         file.events.append(event)
     return file
 
 
-def _karaoke(cue: Cue, words: Sequence[Word]) -> str:
-    """Return a line of ASS whose words light up: tags `k` with the hundredths of a second that each takes."""
+def _karaoke(cue: Cue, words: Sequence[Word], joint: str) -> str:
+    """Return a line of ASS whose words light up: tags `k` with the hundredths of a second that each takes, and each pause."""
     parts: list[str] = []
     at_ms = cue.start_ms
-    for word in words[slice(*cue.words)]:
-        end_ms = max(at_ms, round(word.end_s * 1000))
+    for number, word in enumerate(words[slice(*cue.words)]):
+        start_ms = max(at_ms, round(word.start_s * 1000))
+        end_ms = max(start_ms, round(word.end_s * 1000))
         # Differences of rounded times, so that no error adds up over a line.
-        parts.append(f"{{\\k{end_ms // 10 - at_ms // 10}}}{_escape(word.text)}")
+        pause = start_ms // 10 - at_ms // 10
+        wait = f"{{\\k{pause}}}" if pause else ""
+        gap = joint if number else ""
+        parts.append(f"{gap}{wait}{{\\k{end_ms // 10 - start_ms // 10}}}{_escape(word.text)}")
         at_ms = end_ms
-    return " ".join(parts) or r"\N".join(map(_escape, cue.lines))
+    return "".join(parts) or r"\N".join(map(_escape, cue.lines))
 
 
 def _escape(text: str) -> str:
     """Return text without what is a command to ASS and to all that pysubs2 makes of it: braces and backslashes."""
-    return text.translate(_COMMANDS)
+    return " ".join(text.split("\n")).translate(_COMMANDS)
 
 
 def _write_json(transcript: Transcript) -> str:
@@ -220,7 +231,8 @@ def _read_by_pysubs(text: str, ending: str, fps: Fraction) -> Transcript:
     cues = [
         Cue(event.start, event.end, lines, (event.start, event.end), speaker=event.name)
         for event in sorted(file.events)
-        if event.type == "Dialogue" and not event.is_drawing and (lines := _lines(event.plaintext))
+        if event.type == "Dialogue" and not event.is_drawing and 0 <= event.start < event.end
+        if (lines := _lines(event.plaintext))
     ]
     return Transcript("", tuple(cues))
 

@@ -28,3 +28,8 @@ def short_code(tag: str) -> str:
     """Return the code that we have for the tag of a track, as `spa` or `es-MX`; as it is where there is none."""
     first = tag.lower().partition("-")[0]
     return _SHORT.get(first, first)
+
+
+def is_code(text: str) -> bool:
+    """Tell whether this is a code of a language, and not any two or three letters."""
+    return text in _LONG or text in _SHORT

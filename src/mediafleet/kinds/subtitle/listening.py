@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import msgspec
 
 from mediafleet.domain.plan import TaskResult
 from mediafleet.engines.offer import Need, Role
-from mediafleet.engines.pcm import RATE_HZ, cut
+from mediafleet.engines.pcm import RATE_HZ
 from mediafleet.engines.recognition import Recognition, RecognizerFacts
 from mediafleet.engines.voice_activity import Span, mark_speech
 from mediafleet.engines.wire import Coding, Drop, Hear, Recognize
@@ -38,8 +39,9 @@ _EXTRACTED, _HEARD = 0.5, 0.95
 _STALL_S = 120.0
 _SAMPLE_S = 30.0
 """Speech by which a language is told."""
-_STREAM = 1
 _USUAL_FPS = Fraction(24)
+_SLOWEST_FPS, _FASTEST_FPS = 10, 240
+"""What lies outside is a slide show, or a time base that was taken for a rate."""
 
 
 async def listen(context: TaskContext) -> TaskResult:
@@ -58,8 +60,8 @@ async def listen(context: TaskContext) -> TaskResult:
     pieces = share_spans(spans, count)
     context.report(_HEARD, stage="publishing")
     outputs = [
-        await _publish(context, PieceFile(piece.start_s, piece.spans, read_range(sound, piece.start_s, piece.end_s)), n)
-        for n, piece in enumerate(pieces, start=1)
+        await _publish(context, PieceFile(piece.spans, tuple(read_range(sound, span) for span in piece.spans)), number)
+        for number, piece in enumerate(pieces, start=1)
     ]
     lengths = tuple(piece.speech_s for piece in pieces)
     heard = Heard(describe_film(info, name), language, lengths, sum(lengths), is_guessed=is_guessed)
@@ -72,7 +74,8 @@ def describe_film(info: MediaInfo, name: str) -> Film:
     picture = next((one for one in info.streams if one.type == "video" and not one.is_cover), None)
     if picture is None:
         return Film(name, duration_s=info.duration_s)
-    fps = Fraction(picture.fps).limit_denominator(1001) or _USUAL_FPS
+    fps = Fraction(picture.fps).limit_denominator(1001)
+    fps = fps if _SLOWEST_FPS <= fps <= _FASTEST_FPS else _USUAL_FPS
     return Film(name, (fps.numerator, fps.denominator), picture.shown_size[1], info.duration_s)
 
 
@@ -96,14 +99,16 @@ async def _hear(context: TaskContext, sound: Path, length_s: float) -> tuple[Spa
     offer = context.engines.find(Need(Role.VOICE_ACTIVITY))
     probabilities: list[float] = []
     frame_samples = 1
+    # Another task may share the process.
+    stream = secrets.randbits(31)
     with context.engines.lease(offer) as engine:
         for number, window in enumerate(read_windows(sound)):
-            found = await engine.ask(Hear(_STREAM, window, Coding.PCM), Probabilities)
+            found = await engine.ask(Hear(stream, window, Coding.PCM), Probabilities)
             probabilities += found.probabilities
             frame_samples = found.frame_samples
             done = min(1.0, (number + 1) * WINDOW_S / max(length_s, WINDOW_S))
             context.report(_EXTRACTED + (_HEARD - _EXTRACTED) * done, stage="listening")
-        await engine.ask(Drop(_STREAM), type(None))
+        await engine.ask(Drop(stream), type(None))
     return mark_speech(probabilities, frame_s=frame_samples / RATE_HZ)
 
 
@@ -124,7 +129,7 @@ def _first_speech(sound: Path, spans: Sequence[Span]) -> bytes:
     for span in spans:
         if len(taken) >= _SAMPLE_S * RATE_HZ * 2:
             break
-        taken += cut(read_range(sound, span.start_s, span.end_s), span, starts_s=span.start_s)
+        taken += read_range(sound, span)
     return taken
 
 

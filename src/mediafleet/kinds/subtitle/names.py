@@ -7,12 +7,17 @@ from collections.abc import Iterable
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from mediafleet.kinds.subtitle.language_codes import is_code
+
 if TYPE_CHECKING:
     from mediafleet.kinds.subtitle.formats import Format
 
 _LANGUAGE = re.compile("[a-z]{2,3}")
-_MOST_NAME_BYTES = 255
-"""Of most file systems."""
+_MOST_NAME_BYTES = 190
+"""File systems take 255; the rest is for a number, and for what those add who keep it."""
+_FLAGS = frozenset({"sdh", "cc", "hi", "default", "full"})
+_PARTIAL = frozenset({"forced", "signs"})
+"""Of what is only there where the film has another language, or something written."""
 _SUBTITLE_ENDINGS = frozenset({"srt", "vtt", "ass", "ssa", "ttml", "dfxp", "sub", "lrc", "sbv", "smi", "sami"})
 
 
@@ -35,24 +40,26 @@ def stem_of(film: str) -> str:
     """Return the name of a film without its ending; of a file of subtitles also without its language."""
     stem = PurePath(film).stem
     if is_subtitle_file(film) and (language := language_of(film)):
-        return stem[: -len(language) - 1] if stem.lower().endswith(f".{language}") else stem
+        return stem[: stem.lower().rindex(f".{language}")]
     return stem
 
 
-def find_languages(film: str, beside: Iterable[str]) -> set[str]:
-    """Return the languages in which a film has subtitles, by the names of files, in any format.
+def find_languages(film: str, beside: Iterable[str], endings: Iterable[str] = ()) -> set[str]:
+    """Return the languages in which a film has all its subtitles, by the names of files.
 
     Args:
         film: File name.
         beside: All names in the film's folder.
+        endings: Only those with one of these; any of subtitles where none is named.
     """
     start = f"{stem_of(film)}.".casefold()
+    wanted = frozenset(endings) or _SUBTITLE_ENDINGS
     found: set[str] = set()
     for name in map(str.casefold, beside):
-        parts = name.removeprefix(start).split(".")
-        if name.startswith(start) and parts[-1] in _SUBTITLE_ENDINGS:
-            found.update(part for part in parts[:-1] if _LANGUAGE.fullmatch(part))
-    return found
+        language, *flags = name.removeprefix(start).split(".")
+        if name.startswith(start) and flags and flags[-1] in wanted and _FLAGS.issuperset(flags[:-1]):
+            found.add(language)
+    return {language for language in found if _LANGUAGE.fullmatch(language)}
 
 
 def is_subtitle_file(name: str) -> bool:
@@ -61,7 +68,8 @@ def is_subtitle_file(name: str) -> bool:
 
 
 def language_of(name: str) -> str:
-    """Return the language that the name of a subtitle file tells of, as `film.en.srt` does; empty where none."""
-    parts = PurePath(name).name.split(".")[1:-1]
-    codes = [part.lower() for part in parts if _LANGUAGE.fullmatch(part.lower())]
-    return codes[-1] if codes else ""
+    """Return the language that the name of a subtitle file tells of, as `film.en.forced.srt` does; empty where none."""
+    parts = [part.lower() for part in PurePath(name).name.split(".")[1:-1]]
+    while len(parts) > 1 and parts[-1] in _FLAGS | _PARTIAL:
+        parts.pop()
+    return parts[-1] if parts and is_code(parts[-1]) else ""

@@ -11,6 +11,7 @@ from mediafleet.engines import EngineRegistry, Need, Role
 from mediafleet.engines.registry import capability_of
 from mediafleet.kinds.subtitle.names import is_subtitle_file, language_of
 from mediafleet.kinds.subtitle.params import SubtitleParams
+from mediafleet.kinds.subtitle.plan import ENCODER
 
 if TYPE_CHECKING:
     from mediafleet.domain.job import Job
@@ -19,16 +20,20 @@ if TYPE_CHECKING:
 def find_needs(job: Job) -> list[str]:
     """Return the capabilities that a job will ask for; `Kind.needs` of this kind."""
     params = msgspec.convert(job.params, SubtitleParams)
-    named = [f"asr:{params.recognizer}"] if params.recognizer else []
-    return [*(capability_of(need) for need in needs_of(params, job.inputs[0].name)), *named]
+    more = [f"asr:{params.recognizer}"] if params.recognizer else []
+    more += [f"encoder:{ENCODER}"] if params.burn else []
+    return [*(capability_of(need) for need in needs_of(params, job.inputs[0].name)), *more]
 
 
 def needs_of(params: SubtitleParams, name: str) -> list[Need]:
     """Return the steps that need an engine, for an input of that name."""
     language = params.language
-    if params.subtitle_track is not None or is_subtitle_file(name):
-        language = language_of(name) if language == "auto" else language
+    if params.subtitle_track is not None:
+        # Its tag tells the language, and nobody has looked yet.
         needs: list[Need] = []
+    elif is_subtitle_file(name):
+        language = language_of(name) if language == "auto" else language
+        needs = []
     else:
         needs = [Need(Role.VOICE_ACTIVITY), Need(Role.RECOGNIZE, "" if language == "auto" else language)]
     if language not in {"", "auto"}:
@@ -46,7 +51,7 @@ def advise(capability: str) -> str:
         "engine": Need(Role.REPAIR if what == Role.REPAIR else Role.VOICE_ACTIVITY),
         "asr": Need(Role.RECOGNIZE),
     }
-    if sort not in needs:
+    if sort not in needs or what == ENCODER:
         return f"No node of this fleet offers {capability}; `mediafleet check` on a node says why."
     need, adapter = needs[sort], what if sort == "asr" else ""
     return f"No node of this fleet can {need}{f' with {adapter}' if adapter else ''}: {_registry().advise(need, adapter=adapter)}."

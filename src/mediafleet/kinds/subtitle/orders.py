@@ -40,12 +40,10 @@ class Heard(msgspec.Struct, frozen=True):
 class PieceFile(msgspec.Struct, frozen=True):
     """One piece of sound for a recognizer, in a file of its own (MessagePack)."""
 
-    start_s: float
-    """When its first sample is, in the time of the film."""
     spans: tuple[Span, ...]
     """Where somebody speaks, in the time of the film."""
-    pcm: bytes
-    """16-bit signed little-endian samples, 16 kHz, mono."""
+    sounds: tuple[bytes, ...]
+    """Of each span, and nothing of the pauses: 16-bit signed little-endian samples, 16 kHz, mono."""
     speaker: str = ""
     """Who speaks in it, where each has a channel."""
 

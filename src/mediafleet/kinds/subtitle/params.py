@@ -10,7 +10,7 @@ from msgspec import Meta
 from mediafleet.kinds.subtitle.formats import Format
 from mediafleet.kinds.subtitle.rules import Preset
 
-Language = Annotated[str, Meta(pattern="^[a-z]{2,3}$")]
+Language = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$(?!\n)")]
 """ISO 639-1, or 639-3 where that has no code."""
 _Speed = Annotated[float, Meta(ge=1, le=60)]
 _MOST_TERMS = 2_000
@@ -19,7 +19,7 @@ _MOST_TERMS = 2_000
 class SubtitleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What becomes of speech."""
 
-    language: Annotated[str, Meta(pattern="^(auto|[a-z]{2,3})$")] = "auto"
+    language: Annotated[str, Meta(pattern=r"^(auto|[a-z]{2,3})$(?!\n)")] = "auto"
     """What is spoken, ISO 639-1; `auto` lets the recognizer find out."""
     to: Annotated[tuple[Language, ...], Meta(max_length=30)] = ()
     """Languages to translate into, beside the file of what is spoken."""
@@ -42,13 +42,13 @@ class SubtitleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether there is also a file for each translation that has what is spoken above it."""
     burn: bool = False
     """Whether subtitles are drawn into the picture of a copy of the video."""
-    burn_language: Annotated[str, Meta(pattern="^([a-z]{2,3})?$")] = ""
+    burn_language: Annotated[str, Meta(pattern=r"^([a-z]{2,3})?$(?!\n)")] = ""
     """Which; the first of `to`, or what is spoken, where empty."""
     mux: bool = False
     """Whether a copy of the video gets all subtitles as tracks that players can show."""
     review: bool = False
     """Whether the job waits after recognition until somebody has looked at the text."""
-    recognizer: Annotated[str, Meta(pattern="^[a-z0-9-]{0,40}$")] = ""
+    recognizer: Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,40}$(?!\n)")] = ""
     """Name of the only engine to recognize with; the best that there is where empty."""
 
     def __post_init__(self) -> None:

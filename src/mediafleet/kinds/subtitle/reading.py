@@ -49,7 +49,7 @@ async def read_subtitles(context: TaskContext) -> TaskResult:
         name = source.name
     else:
         language = _language(params, language_of(name), name=name)
-    found = read_cues(source.read_bytes(), name=name, fps=Fraction(*film.fps))
+    found = await asyncio.to_thread(read_cues, source.read_bytes(), name=name, fps=Fraction(*film.fps))
     transcript = msgspec.structs.replace(found, language=language)
     output = await publish_record(context, transcript, name="transcript.json")
     report = TextReport(language, len(transcript.cues), len(transcript.words), is_drafty=transcript.is_drafty)

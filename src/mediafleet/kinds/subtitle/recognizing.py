@@ -8,7 +8,6 @@ import msgspec
 
 from mediafleet.domain.plan import TaskResult
 from mediafleet.engines.offer import Need, Role
-from mediafleet.engines.pcm import cut
 from mediafleet.engines.recognition import Recognition, RecognizerFacts
 from mediafleet.engines.spoken import join_results, shift_words
 from mediafleet.engines.wire import Coding, Recognize
@@ -39,9 +38,8 @@ async def recognize(context: TaskContext) -> TaskResult:
     done_s, results = 0.0, list[Recognition]()
     with context.engines.lease(offer) as engine:
         facts = await engine.load(RecognizerFacts)
-        for span in piece.spans:
-            sound = cut(piece.pcm, span, starts_s=piece.start_s)
-            hint = ", ".join(params.glossary)[:_MOST_HINT]
+        hint = ", ".join(params.glossary)[:_MOST_HINT]
+        for span, sound in zip(piece.spans, piece.sounds, strict=True):
             found = await engine.ask(Recognize(sound, language, hint, Coding.PCM), Recognition)
             results.append(shift_words(found, by_s=span.start_s))
             done_s += span.end_s - span.start_s

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,10 +11,12 @@ from mediafleet.domain.errors import InvalidParams
 from mediafleet.kinds.subtitle.formats import Transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mediafleet.engines.recognition import Word
     from mediafleet.kinds.subtitle.cue import Cue
+
+_LANGUAGE = re.compile("[a-z]{2,3}")
 
 
 def check_review(body: bytes, _: Mapping[str, Any]) -> bytes:
@@ -29,24 +31,33 @@ def check_review(body: bytes, _: Mapping[str, Any]) -> bytes:
         transcript = msgspec.json.decode(body, type=Transcript)
     except msgspec.MsgspecError as error:
         raise InvalidParams(f"This is no transcript of subtitles: {error}. Nothing was changed.") from error
-    cues = sorted((_tidy(cue, transcript.words) for cue in transcript.cues), key=lambda cue: cue.start_ms)
+    if not _LANGUAGE.fullmatch(transcript.language):
+        raise InvalidParams(f"{transcript.language[:40]!r} is no language; leave it as it was.")
+    cues = sorted(_tidy_all(transcript), key=lambda cue: cue.start_ms)
     kept = [cue for cue in cues if cue.lines]
     if not kept:
         raise InvalidParams("No cue with text is left in it; cancel the job if nothing is to be written.")
     for cue in kept:
         if not 0 <= cue.start_ms < cue.end_ms:
             raise InvalidParams(f"The cue {cue.lines[0][:40]!r} goes from {cue.start_ms} to {cue.end_ms} ms.")
-    for one, other in pairwise(kept):
-        if other.start_ms < one.end_ms:
-            raise InvalidParams(
-                f"The cue {other.lines[0][:40]!r} begins at {other.start_ms} ms, before {one.lines[0][:40]!r} ends at {one.end_ms} ms."
-            )
     return msgspec.json.encode(msgspec.structs.replace(transcript, cues=tuple(kept)))
+
+
+def _tidy_all(transcript: Transcript) -> Iterator[Cue]:
+    """Yield the cues in order; each word is looked at once, whatever ranges somebody wrote."""
+    behind = 0
+    for cue in transcript.cues:
+        first, last = cue.words
+        is_range = behind <= first <= last <= len(transcript.words)
+        yield _tidy(cue, transcript.words[first:last] if is_range else ())
+        behind = last if is_range else behind
 
 
 def _tidy(cue: Cue, words: Sequence[Word]) -> Cue:
     lines = tuple(line for part in cue.lines for text in part.splitlines() if (line := " ".join(text.split())))
-    said = "".join("".join(word.text.split()) for word in words[slice(*cue.words)])
-    is_same = "".join("".join(lines).split()) == said
+    said = "".join("".join(word.text.split()) for word in words)
+    is_same = bool(words) and "".join("".join(lines).split()) == said
     spoken = cue.spoken_ms if any(cue.spoken_ms) else (cue.start_ms, cue.end_ms)
-    return msgspec.structs.replace(cue, lines=lines, words=cue.words if is_same else (0, 0), spoken_ms=spoken)
+    speaker = " ".join(cue.speaker.split())
+    kept = cue.words if is_same else (0, 0)
+    return msgspec.structs.replace(cue, lines=lines, words=kept, spoken_ms=spoken, speaker=speaker)

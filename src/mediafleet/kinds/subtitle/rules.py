@@ -57,6 +57,7 @@ class CueRules(msgspec.Struct, frozen=True):
     """Whether words have spaces between them."""
 
 
+_LEAST_FPS, _MOST_FPS = Fraction(20), Fraction(60)
 _NARROWEST = 12
 """Characters of a line that is still one."""
 _DENSE = {
@@ -89,6 +90,8 @@ def rules_for(
         chars_per_s: Fastest reading, if not the style's.
     """
     lines, line_chars, speed = _STYLES[preset]
+    # Of two pictures of a slide show the eye sees no gap, and of two at 240 a second neither.
+    fps = min(max(fps, _LEAST_FPS), _MOST_FPS)
     if language in _DENSE:
         line_chars, speed = _DENSE[language]
     return CueRules(

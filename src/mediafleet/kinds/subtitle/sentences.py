@@ -169,7 +169,9 @@ def _part_cost(chars: int, room: float, scale: float) -> float:
 def _fill(cue: Cue, words: Sequence[str], rules: CueRules | None, language: str) -> list[Cue]:
     """Return the cue with these words, or several of its time where they have no room in one."""
     lines = _fold(words, rules, language)
-    if rules is None or len(words) == 1 or all(len(line) <= rules.line_chars for line in lines):
+    # Cues that nobody could read are no better than one whose lines are too long.
+    is_short = rules is not None and cue.length_ms < 2 * rules.least_ms + rules.gap_ms
+    if rules is None or is_short or len(words) == 1 or all(len(line) <= rules.line_chars for line in lines):
         return [msgspec.structs.replace(cue, lines=lines)]
     middle = _middle(words, language)
     share = sum(map(len, words[:middle])) / sum(map(len, words))

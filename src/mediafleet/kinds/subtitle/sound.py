@@ -14,6 +14,7 @@ from mediafleet.kinds.transcode.failures import show_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mediafleet.engines.voice_activity import Span
     from mediafleet.kinds.transcode.media import MediaInfo, StreamInfo
 
 # A wide range, so that the gain follows a whole film and not each sentence: what is quiet must not become noise.
@@ -62,9 +63,9 @@ def read_windows(path: Path) -> Iterator[bytes]:
             yield window[: len(window) // 2 * 2]
 
 
-def read_range(path: Path, start_s: float, end_s: float) -> bytes:
-    """Return the samples between two times."""
-    first = byte_at(start_s)
+def read_range(path: Path, span: Span) -> bytes:
+    """Return the samples of a span."""
+    first = byte_at(span.start_s)
     with path.open("rb") as file:
         file.seek(first)
-        return file.read(byte_at(end_s) - first)
+        return file.read(byte_at(span.end_s) - first)

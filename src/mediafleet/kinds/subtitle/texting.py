@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from bisect import bisect_right
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from mediafleet.kinds.subtitle.orders import Film
 
 _MOST_TOLD = 20
+_ROUNDED_S = 0.05
+"""By which the first word of a span may begin before it, by rounding."""
 _PARAGRAPH = 200
 """Words that are repaired at a time, about: what a language model can see at once."""
 _PAUSE_S = 0.7
@@ -46,7 +50,8 @@ async def make_text(context: TaskContext) -> TaskResult:
     heard = read(context.spec.payload, Heard)
     count = len(heard.pieces)
     parts = [await read_record(context, ref, WordsFile) for ref in context.spec.inputs[:count]]
-    cleaned = merge(parts)
+    # In threads, as all that takes longer the longer a film is: the node has links to answer meanwhile.
+    cleaned = await asyncio.to_thread(merge, parts)
     if len(context.spec.inputs) > count:
         made, warnings = await _align(context, context.spec.inputs[count], cleaned.words, heard)
     else:
@@ -71,7 +76,8 @@ async def _write_down(
     params = msgspec.convert(context.spec.params, SubtitleParams)
     if params.repair == "auto" and not all(part.punctuates for part in parts):
         words = await _repair(context, words, heard.language)
-    cues = make_cues(words, [span for part in parts for span in part.spans], params, heard)
+    spans = [span for part in parts for span in part.spans]
+    cues = await asyncio.to_thread(make_cues, words, spans, params, heard)
     return Transcript(heard.language, tuple(cues), words, any(part.recognition.is_drafty for part in parts))
 
 
@@ -82,11 +88,15 @@ async def _align(
     content = (await context.fetch(ref)).read_bytes()
     language = heard.language
     if not is_subtitle_file(ref.name):
-        aligned = align(split_words(content.decode("utf-8-sig", errors="replace"), language), words)
+        texts = split_words(content.decode("utf-8-sig", errors="replace"), language)
+        aligned = await asyncio.to_thread(align, texts, words)
         params = msgspec.convert(context.spec.params, SubtitleParams)
-        return Transcript(language, tuple(make_cues(aligned.words, (), params, heard)), aligned.words), ()
-    cues = read_cues(content, name=ref.name, fps=Fraction(*heard.film.fps)).cues
-    shift = find_shift(cues, align(words_of(cues), words))
+        made = await asyncio.to_thread(make_cues, aligned.words, (), params, heard)
+        return Transcript(language, tuple(made), aligned.words), ()
+    found = await asyncio.to_thread(read_cues, content, name=ref.name, fps=Fraction(*heard.film.fps))
+    cues = found.cues
+    aligned = await asyncio.to_thread(align, words_of(cues), words)
+    shift = await asyncio.to_thread(find_shift, cues, aligned)
     told = f"The times of {show_name(ref.name)} were {shift.offset_s:+.2f} s off"
     told += f" and drifted by {(shift.scale - 1) * 100:+.2f} %" if shift.scale != 1 else ""
     return Transcript(language, tuple(move(cues, shift))), (f"{told}; they were put right.",)
@@ -117,14 +127,14 @@ def make_cues(words: Sequence[Word], spans: Sequence[Span], params: SubtitlePara
     if rules:
         targets = [(target, other) for target in params.to if (other := rules_of(params, target, film))]
         return segment(words, leave_room(rules, language, targets), language=language)
-    return [cue for span in spans if (cue := _raw_cue(words, span))]
+    starts = [span.start_s - _ROUNDED_S for span in spans]
+    groups: dict[int, list[int]] = {}
+    for number, word in enumerate(words):
+        groups.setdefault(max(0, bisect_right(starts, word.start_s) - 1), []).append(number)
+    return [_raw_cue(words, inside[0], inside[-1]) for _, inside in sorted(groups.items())]
 
 
-def _raw_cue(words: Sequence[Word], span: Span) -> Cue | None:
-    inside = [number for number, word in enumerate(words) if span.start_s <= word.start_s < span.end_s]
-    if not inside:
-        return None
-    first, last = inside[0], inside[-1]
+def _raw_cue(words: Sequence[Word], first: int, last: int) -> Cue:
     start_ms, end_ms = round(words[first].start_s * 1000), round(words[last].end_s * 1000)
     text = " ".join(word.text for word in words[first : last + 1])
     return Cue(start_ms, max(end_ms, start_ms + 1), (text,), (start_ms, end_ms), (first, last + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -52,7 +53,7 @@ async def translate(context: TaskContext) -> TaskResult:
             translated += await engine.ask(Translate(group, brief), list[str])
             context.report(len(translated) / len(texts), stage=f"translating to {order.target}")
     rules = rules_of(params, order.target, order.film)
-    cues = spread(transcript.cues, sentences, translated, rules=rules, language=order.target)
+    cues = await asyncio.to_thread(spread, transcript.cues, sentences, translated, rules=rules, language=order.target)
     broken = len(check_cues(cues, rules)) if rules else 0
     made = Transcript(order.target, tuple(cues), is_drafty=transcript.is_drafty)
     output = await publish_record(context, made, name=f"transcript.{order.target}.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,8 @@ async def write_files(context: TaskContext) -> TaskResult:
             name = subtitle_name(order.film.name, transcript.language, form)
             style = Style(Fraction(*order.film.fps), params.style is Preset.KARAOKE, order.film.height)
             path = context.workspace / f"{len(outputs)}.{form}"
-            path.write_text(write_cues(transcript, form, style), encoding="utf-8", newline="")
+            text = await asyncio.to_thread(write_cues, transcript, form, style)
+            path.write_text(text, encoding="utf-8", newline="")
             outputs.append(await context.publish(path, name=name))
             listed.append({"name": name, "language": transcript.language, "format": form.value})
     warnings: tuple[str, ...] = ()

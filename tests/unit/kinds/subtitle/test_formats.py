@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from subtitle_samples import spoken
 
 from mediafleet.domain.errors import InputError
+from mediafleet.engines.recognition import Word
 from mediafleet.kinds.subtitle.cue import Cue
 from mediafleet.kinds.subtitle.formats import Format, Style, Transcript, make_bilingual, read_cues, write_cues
 from mediafleet.kinds.subtitle.rules import Preset, rules_for
@@ -148,3 +149,27 @@ def test_old_files_are_read_in_their_encoding(encoding: str) -> None:
 def test_no_bytes_do_more_than_be_refused(content: bytes, ending: str) -> None:
     with suppress(InputError):
         assert read_cues(content, name=f"film.{ending}").cues
+
+
+def test_a_cue_that_became_two_in_translation_has_both_below_it() -> None:
+    one = Transcript("en", (Cue(0, 6_000, ("Long.",)), Cue(7_000, 8_000, ("Next.",))))
+    two = Transcript("es", (Cue(0, 2_900, ("Uno.",)), Cue(3_000, 6_000, ("Dos.",)), Cue(7_000, 8_000, ("Otro.",))))
+    assert [cue.lines for cue in make_bilingual(one, two).cues] == [("Long.", "Uno.", "Dos."), ("Next.", "Otro.")]
+
+
+def test_karaoke_waits_for_words_that_come_late() -> None:
+    words = (Word("one", 0.5, 1.0), Word("two", 2.4, 3.0))
+    text = write_cues(
+        Transcript("en", (Cue(0, 3_000, ("one two",), words=(0, 2)),), words), Format.ASS, Style(is_karaoke=True)
+    )
+    assert r"{\k50}{\k50}one {\k140}{\k60}two" in text
+
+
+def test_the_name_of_a_speaker_cannot_begin_a_line() -> None:
+    text = write_cues(Transcript("en", (Cue(0, 900, ("x",), speaker="A\nDialogue: 0,evil"),)), Format.ASS)
+    assert "\nDialogue: 0,evil" not in text
+
+
+def test_times_that_cannot_be_are_left_out() -> None:
+    text = "1\n00:00:05,000 --> 00:00:04,000\nBack.\n\n2\n00:00:06,000 --> 00:00:07,000\nRight.\n"
+    assert [cue.lines for cue in read_cues(text.encode(), name="a.srt").cues] == [("Right.",)]

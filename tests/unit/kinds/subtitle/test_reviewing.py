@@ -48,12 +48,23 @@ def test_cues_may_be_folded_anew_taken_out_added_and_in_any_order() -> None:
         (msgspec.json.encode(Transcript("en", ())), "No cue with text is left"),
         (msgspec.json.encode(Transcript("en", (Cue(900, 900, ("x",)),))), "goes from 900 to 900 ms"),
         (msgspec.json.encode(Transcript("en", (Cue(-5, 900, ("x",)),))), "goes from -5 to 900 ms"),
-        (
-            msgspec.json.encode(Transcript("en", (FIRST, Cue(900, 1500, ("Too soon.",))))),
-            "'Too soon.' begins at 900 ms, before 'I see.' ends at 1000 ms",
-        ),
+        (msgspec.json.encode(Transcript("../x", (FIRST,))), "'../x' is no language"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_to_mend(body: bytes, sentence: str) -> None:
     with pytest.raises(InvalidParams, match=sentence):
         check_review(body, {})
+
+
+def test_ranges_of_words_that_cannot_be_are_taken_for_none() -> None:
+    far = msgspec.structs.replace(FIRST, words=(0, 1_000_000_000))
+    back = msgspec.structs.replace(SECOND, words=(-2, 1))
+    assert [cue.words for cue in put_back(far, back).cues] == [(0, 0), (0, 0)]
+
+
+def test_a_speaker_is_one_line() -> None:
+    assert put_back(msgspec.structs.replace(FIRST, speaker="A\nDialogue: x")).cues[0].speaker == "A Dialogue: x"
+
+
+def test_cues_may_overlap_as_two_people_do() -> None:
+    assert len(put_back(FIRST, Cue(900, 1500, ("Too soon.",))).cues) == 2

@@ -85,3 +85,17 @@ def test_no_word_of_a_translation_is_lost_whatever_it_is(texts: list[str]) -> No
     assert " ".join(line for one in made for line in one.lines).split() == " ".join(texts).split()
     times = {(one.start_ms, one.end_ms) for one in STORY}
     assert all((one.start_ms, one.end_ms) in times for one in made)
+
+
+def test_a_translation_that_is_far_too_long_stays_in_one_cue_that_can_be_seen() -> None:
+    short = [Cue(1_000, 1_834, ("Why?",), (1_000, 1_834))]
+    (made,) = spread(short, find_sentences(short, "en"), ["palabra " * 60], rules=SPANISH, language="es")
+    assert (made.start_ms, made.end_ms) == (1_000, 1_834)
+
+
+def test_one_that_has_no_room_in_a_long_cue_becomes_several_in_its_time() -> None:
+    long = [Cue(0, 6_000, ("Why?",), (0, 6_000))]
+    made = spread(long, find_sentences(long, "en"), ["palabra " * 16], rules=SPANISH, language="es")
+    assert len(made) == 2
+    assert (made[0].start_ms, made[-1].end_ms) == (0, 6_000)
+    assert made[1].start_ms - made[0].end_ms == SPANISH.gap_ms

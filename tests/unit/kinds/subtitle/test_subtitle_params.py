@@ -44,7 +44,8 @@ def test_nothing_has_to_be_said() -> None:
         ("noending", "en", False, "noending.en.srt"),
         (".hidden", "en", False, ".hidden.en.srt"),
         ("movie.en.srt", "es", False, "movie.es.srt"),
-        ("movie.en.forced.srt", "es", False, "movie.en.forced.es.srt"),
+        ("movie.en.forced.srt", "es", False, "movie.es.srt"),
+        ("The.Old.Man.srt", "es", False, "The.Old.Man.es.srt"),
     ],
 )
 def test_players_find_the_file(film: str, language: str, *, forced: bool, name: str) -> None:
@@ -53,14 +54,24 @@ def test_players_find_the_file(film: str, language: str, *, forced: bool, name: 
 
 def test_a_long_name_is_cut_between_its_characters() -> None:
     name = subtitle_name("ü" * 200 + ".mkv", "es", Format.SRT)
-    assert len(name.encode()) <= 255
+    assert len(name.encode()) <= 190
     assert name.endswith("ü.es.srt")
 
 
 def test_a_language_that_a_film_has_is_seen_in_any_format() -> None:
-    beside = ["Movie.mkv", "movie.ES.forced.ass", "movie.pt-BR.srt", "other.de.srt", "movie2.de.srt", "movie.de.txt"]
+    beside = [
+        "Movie.mkv",
+        "movie.ES.sdh.ass",
+        "movie.fr.forced.srt",
+        "movie.3.it.srt",
+        "movie.pt-BR.srt",
+        "other.de.srt",
+        "movie2.de.srt",
+        "movie.de.txt",
+    ]
     assert find_languages("Movie.mkv", beside) == {"es"}
     assert find_languages("movie.en.srt", beside) == {"es"}, "a file of subtitles is of the same film"
+    assert find_languages("Movie.mkv", beside, ["srt"]) == set()
 
 
 def test_files_of_subtitles_are_known_by_their_ending() -> None:
@@ -69,7 +80,16 @@ def test_files_of_subtitles_are_known_by_their_ending() -> None:
 
 @pytest.mark.parametrize(
     ("name", "language"),
-    [("movie.en.srt", "en"), ("movie.EN.forced.srt", "en"), ("movie.srt", ""), ("a.b.2020.srt", ""), ("en.srt", "")],
+    [
+        ("film.en.sdh.srt", "en"),
+        ("The.Old.Man.srt", ""),
+        ("Show.S01E01.WEB.srt", ""),
+        ("movie.en.srt", "en"),
+        ("movie.EN.forced.srt", "en"),
+        ("movie.srt", ""),
+        ("a.b.2020.srt", ""),
+        ("en.srt", ""),
+    ],
 )
 def test_the_name_of_a_file_tells_its_language(name: str, language: str) -> None:
     assert language_of(name) == language
