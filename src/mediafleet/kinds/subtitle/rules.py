@@ -12,7 +12,9 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_LEAST_MS = 834
+STEP_MS = 10
+"""Times are multiples of this, which all formats can write but those that count pictures: what was checked is what is read."""
+_LEAST_MS = 840
 """Five sixths of a second, rounded up."""
 _MOST_MS = 7_000
 _GAP_FRAMES, _LINGER_FRAMES = 2, 12
@@ -41,7 +43,7 @@ class CueRules(msgspec.Struct, frozen=True):
     least_ms: int = _LEAST_MS
     """A cue is shown for at least so long."""
     most_ms: int = _MOST_MS
-    gap_ms: int = 84
+    gap_ms: int = 90
     """Between the end of a cue and the start of the next, so that viewers see that it is another."""
     linger_ms: int = 500
     """For so long at most a cue stays after its last word."""
@@ -98,8 +100,8 @@ def rules_for(
         lines=lines,
         line_chars=line_chars,
         aim_line_chars=line_chars,
-        gap_ms=ceil(_GAP_FRAMES * 1000 / fps),
-        linger_ms=floor(_LINGER_FRAMES * 1000 / fps),
+        gap_ms=ceil(_GAP_FRAMES * 1000 / fps / STEP_MS) * STEP_MS,
+        linger_ms=floor(_LINGER_FRAMES * 1000 / fps / STEP_MS) * STEP_MS,
         chars_per_s=chars_per_s or speed,
         aim_chars_per_s=chars_per_s or speed,
         is_spaced=language not in UNSPACED,

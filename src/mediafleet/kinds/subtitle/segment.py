@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from mediafleet.kinds.subtitle.breaks import NEVER, break_costs, ends_sentence
+from mediafleet.kinds.subtitle.rules import STEP_MS
 from mediafleet.kinds.subtitle.timing import Spoken, set_times
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _CUE, _END, _LINE, _PAUSE, _UNEVEN = 0.5, 2.5, 3.0, 1.5, 0.3
 _SHORT, _FAST, _TOO_FAST, _SENTENCE_INSIDE = 6.0, 4.0, 100.0, 0.6
 """What costs more: too short a time, faster reading than is aimed at and than there may be, a sentence that ends in the middle of
 a line."""
+_BROKEN = 0.3
 _WIDE = 10.0
 """What it costs to leave no room for a translation that is longer."""
 _OVERLONG = 1_000.0
@@ -92,8 +94,8 @@ class _Parter:
     def __init__(self, words: Sequence[Word], rules: CueRules, language: str) -> None:
         self._rules = rules
         self._texts = [word.text for word in words]
-        self._starts = [round(word.start_s * 1000) for word in words]
-        self._ends = [round(word.end_s * 1000) for word in words]
+        self._starts = [round(word.start_s * 1000 / STEP_MS) * STEP_MS for word in words]
+        self._ends = [round(word.end_s * 1000 / STEP_MS) * STEP_MS for word in words]
         self._costs = break_costs(words, language)
         self._pauses = [start - end for end, start in zip(self._ends, self._starts[1:], strict=False)]
         self._ending = [ends_sentence(text) for text in self._texts]
@@ -148,7 +150,8 @@ class _Parter:
         short = max(0.0, 1 - room / rules.least_ms)
         speed = chars * 1000 / max(room, 1)
         fast = max(0.0, speed / rules.aim_chars_per_s - 1)
-        too_fast = max(0.0, speed / rules.chars_per_s - 1)
+        # A rule that is broken by little is broken all the same.
+        too_fast = speed / rules.chars_per_s - 1 + _BROKEN if speed > rules.chars_per_s else 0.0
         return _SHORT * short + _FAST * min(fast, 2.0) + _TOO_FAST * min(too_fast, 2.0)
 
     def _room(self, begin: int, end: int) -> int:

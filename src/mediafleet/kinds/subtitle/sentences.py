@@ -11,7 +11,7 @@ import msgspec
 
 from mediafleet.engines.recognition import Word
 from mediafleet.kinds.subtitle.breaks import break_costs, ends_sentence
-from mediafleet.kinds.subtitle.rules import UNSPACED
+from mediafleet.kinds.subtitle.rules import STEP_MS, UNSPACED
 from mediafleet.kinds.subtitle.segment import fold, text_width
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _fill(cue: Cue, words: Sequence[str], rules: CueRules | None, language: str)
         return [msgspec.structs.replace(cue, lines=lines)]
     middle = _middle(words, language)
     share = sum(map(len, words[:middle])) / sum(map(len, words))
-    at_ms = cue.start_ms + round(cue.length_ms * share)
+    at_ms = cue.start_ms + round(cue.length_ms * share / STEP_MS) * STEP_MS
     first = msgspec.structs.replace(cue, end_ms=at_ms - rules.gap_ms, spoken_ms=(cue.spoken_ms[0], at_ms))
     second = msgspec.structs.replace(cue, start_ms=at_ms, spoken_ms=(at_ms, cue.spoken_ms[1]))
     return [*_fill(first, words[:middle], rules, language), *_fill(second, words[middle:], rules, language)]

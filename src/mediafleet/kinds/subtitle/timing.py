@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mediafleet.kinds.subtitle.cue import Cue
+from mediafleet.kinds.subtitle.rules import STEP_MS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +44,7 @@ def set_times(parts: Sequence[Spoken], rules: CueRules) -> list[Cue]:
 
 
 def _need_ms(lines: Sequence[str], chars_per_s: float, rules: CueRules) -> int:
-    return max(rules.least_ms, ceil(sum(map(len, lines)) / chars_per_s * 1000))
+    return max(rules.least_ms, ceil(sum(map(len, lines)) / chars_per_s * 1000 / STEP_MS) * STEP_MS)
 
 
 def _span(part: Spoken, rules: CueRules, *, floor: int, ceiling: int | None) -> tuple[int, int]:
@@ -54,7 +55,7 @@ def _span(part: Spoken, rules: CueRules, *, floor: int, ceiling: int | None) -> 
         latest = min(latest, ceiling)
     start = min(part.start_ms, max(latest - need, part.start_ms - rules.lead_ms, floor))
     end = min(latest, max(part.end_ms, start + need), start + rules.most_ms)
-    return start, max(end, start + 1)
+    return start, max(end, start + STEP_MS)
 
 
 def _ease(cues: Sequence[Cue], rules: CueRules) -> list[Cue]:
@@ -77,7 +78,7 @@ def _ease(cues: Sequence[Cue], rules: CueRules) -> list[Cue]:
         if 0 < number < len(cues):
             free = max(0, starts[number] - ends[number - 1] - rules.gap_ms)
             if late + early > free:
-                late = free * late // (late + early)
+                late = free * late // (late + early) // STEP_MS * STEP_MS
                 early = free - late
         if number:
             ends[number - 1] += late

@@ -173,3 +173,12 @@ def test_the_name_of_a_speaker_cannot_begin_a_line() -> None:
 def test_times_that_cannot_be_are_left_out() -> None:
     text = "1\n00:00:05,000 --> 00:00:04,000\nBack.\n\n2\n00:00:06,000 --> 00:00:07,000\nRight.\n"
     assert [cue.lines for cue in read_cues(text.encode(), name="a.srt").cues] == [("Right.",)]
+
+
+@pytest.mark.parametrize("form", [Format.SRT, Format.VTT, Format.ASS, Format.TTML, Format.TSV])
+def test_what_is_read_back_keeps_to_the_rules_as_well(form: Format) -> None:
+    rules = rules_for(Preset.NETFLIX, "en")
+    words = spoken("Nobody had seen the letter. " * 30, chars_per_s=13.7)
+    story = Transcript("en", tuple(segment(words, rules, language="en")))
+    read = read_cues(write_cues(story, form).encode(), name=f"a.{form}")
+    assert [(cue.start_ms, cue.end_ms) for cue in read.cues] == [(cue.start_ms, cue.end_ms) for cue in story.cues]

@@ -91,7 +91,7 @@ def test_a_long_pause_parts_cues_whatever_is_said() -> None:
 
 def test_a_short_word_alone_is_shown_long_enough_by_coming_earlier() -> None:
     (cue,) = segment([Word("Yes.", 3.0, 3.2)], NETFLIX, language="en")
-    assert (cue.start_ms, cue.end_ms) == (2866, 3700)
+    assert (cue.start_ms, cue.end_ms) == (2860, 3700)
 
 
 def test_a_word_that_fits_into_no_line_is_kept_whole_and_told() -> None:
@@ -104,8 +104,19 @@ def test_a_word_that_fits_into_no_line_is_kept_whole_and_told() -> None:
 def test_frames_of_the_video_make_the_gap() -> None:
     assert (rules_for(Preset.NETFLIX, "en", fps=Fraction(25)).gap_ms, rules_for(Preset.NETFLIX, "en").gap_ms) == (
         80,
-        84,
+        90,
     )
+    for fps in (Fraction(24000, 1001), Fraction(30), Fraction(60)):
+        rules = rules_for(Preset.NETFLIX, "en", fps=fps)
+        assert 2 / fps <= Fraction(rules.gap_ms, 1000) < 2 / fps + Fraction(1, 100)
+        assert rules.linger_ms <= 12_000 / fps
+
+
+@pytest.mark.parametrize("fps", [Fraction(1), Fraction(90_000), Fraction(1, 10)])
+def test_rates_that_are_none_make_no_rules(fps: Fraction) -> None:
+    rules = rules_for(Preset.NETFLIX, "en", fps=fps)
+    assert 30 <= rules.gap_ms <= 100
+    assert 200 <= rules.linger_ms <= 600
     assert rules_for(Preset.NETFLIX, "en", fps=Fraction(60)).linger_ms == 200
 
 
