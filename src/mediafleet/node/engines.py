@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,7 @@ from mediafleet.node.executors import CapabilityMemory
 from mediafleet.ops.settings import EngineSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import AsyncGenerator, Generator, Iterator
 
     from mediafleet.engines.offer import Need, Offer
     from mediafleet.node.processes import Launcher
@@ -34,19 +33,28 @@ _EDITION = 1
 
 
 class ExecutorEngines:
-    """The engines of one executor; implements `mediafleet.kinds.seam.Engines`."""
+    """The engines of one executor, for one attempt; implements `mediafleet.kinds.seam.Engines`."""
 
     def __init__(self, node: NodeEngines, warm: WarmEngines) -> None:
         self._node = node
         self._warm = warm
+        self._needed: dict[Offer, str] = {}
 
     def find(self, need: Need, *, adapter: str = "") -> Offer:
         """Return the best engine that loads here and does what is needed."""
-        return self._node.find(need, adapter=adapter)
+        offer = self._node.find(need, adapter=adapter)
+        self._needed[offer] = capability_of(need)
+        return offer
 
-    def lease(self, offer: Offer) -> AbstractContextManager[WarmEngine]:
+    @contextmanager
+    def lease(self, offer: Offer) -> Generator[WarmEngine]:
         """Yield the process to ask, for a whole piece of work."""
-        return self._warm.lease(offer)
+        with self._warm.lease(offer) as engine:
+            try:
+                yield engine
+            except CapabilityMissing as error:
+                # What this executor has not got for a while is what the task asked for, or it would come right back.
+                raise CapabilityMissing(self._needed.get(offer, error.capability), error.message) from error
 
 
 class NodeEngines:

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mediafleet.domain.errors import CapabilityMissing
+from mediafleet.domain.errors import CapabilityMissing, InvalidParams
 from mediafleet.engines import EngineRegistry, Need, Role, Where
 from mediafleet.engines.hosted import Tether
 from mediafleet.engines.offer import Offer
@@ -84,6 +84,29 @@ async def test_tasks_of_an_executor_have_a_process_each_as_far_as_there_may_be(
     with engines.of("gpu", most=1).lease(offer) as apart:
         assert apart not in {one, other}, "another executor has its own"
     await engines.close()
+
+
+async def test_an_engine_that_does_not_know_the_language_fails_the_task_for_good(models: Path, starts: Starts) -> None:
+    """Sent elsewhere it would come back for ever: the wish itself cannot be met."""
+    engines = engines_of(models, starts)
+    await engines.look()
+    with pytest.raises(InvalidParams, match=r"toy does not recognize es on this node; it has toy small \(eo\)"):
+        engines.find(Need(Role.RECOGNIZE, "es"), adapter="toy")
+
+
+async def test_a_card_without_room_is_told_as_what_the_task_asked_for(models: Path, starts: Starts) -> None:
+    engines = engines_of(models, starts)
+    await engines.look()
+    mine = engines.of("cpu", most=1)
+    offer = mine.find(Need(Role.RECOGNIZE, "eo"))
+    with pytest.raises(CapabilityMissing) as raised, mine.lease(offer):
+        raise CapabilityMissing("asr:toy", "The card has no room.")
+    assert (raised.value.capability, raised.value.message) == ("lang:eo", "The card has no room.")
+
+
+async def test_a_link_that_leads_nowhere_keeps_no_engine_from_loading(models: Path, starts: Starts) -> None:
+    (models / "toy" / "small" / "model.bin").symlink_to("nowhere")
+    assert "asr:toy" in (await engines_of(models, starts).look()).capabilities
 
 
 async def test_a_process_that_has_ended_is_forgotten(models: Path, starts: Starts) -> None:
