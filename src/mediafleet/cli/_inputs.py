@@ -46,15 +46,18 @@ def is_address(word: str) -> bool:
     return word.startswith(_SCHEMES)
 
 
-def find_sources(paths: Sequence[Path], *, recursive: bool = True) -> Iterator[Source | Unusable]:
+def find_sources(
+    paths: Sequence[Path], *, recursive: bool = True, instead: frozenset[str] = frozenset()
+) -> Iterator[Source | Unusable]:
     """Yield each file once, in the order given; folders stand for the media files in them, sorted.
 
     Args:
         recursive: Also look in the folders of a folder.
+        instead: Endings of what a folder without media files stands for, if anything.
     """
     seen: set[Path] = set()
     for path in paths:
-        for found in _find(path, recursive=recursive):
+        for found in _find(path, recursive=recursive, instead=instead):
             if isinstance(found, Source):
                 # A link and its file are the same work, and would be done twice.
                 real = Path(os.path.realpath(found.path))
@@ -64,7 +67,7 @@ def find_sources(paths: Sequence[Path], *, recursive: bool = True) -> Iterator[S
             yield found
 
 
-def _find(path: Path, *, recursive: bool) -> Iterator[Source | Unusable]:
+def _find(path: Path, *, recursive: bool, instead: frozenset[str]) -> Iterator[Source | Unusable]:
     try:
         mode = path.stat().st_mode
     # A zero byte in a name is a ValueError; all else that can be wrong with a path is an OSError.
@@ -72,25 +75,23 @@ def _find(path: Path, *, recursive: bool) -> Iterator[Source | Unusable]:
         yield Unusable(path, _why(path, error))
         return
     if stat.S_ISDIR(mode):
-        yield from _walk(path, recursive=recursive)
+        found = _walk(path, MEDIA_SUFFIXES, recursive=recursive) or _walk(path, instead, recursive=recursive)
+        yield from found or [Unusable(path, InputError(f"{path} holds no media files."))]
     elif stat.S_ISREG(mode):
         yield _checked(path)
     else:
         yield Unusable(path, InputError(f"{path} is neither a file nor a folder."))
 
 
-def _walk(root: Path, *, recursive: bool) -> Iterator[Source | Unusable]:
-    count = 0
+def _walk(root: Path, suffixes: frozenset[str], *, recursive: bool) -> list[Source | Unusable]:
+    found: list[Source | Unusable] = []
     for name, folders, files in os.walk(root):
         folder = Path(name)
         folders[:] = sorted(one for one in folders if not one.startswith(".")) if recursive else []
-        for file in sorted(files):
-            # Hidden ones are no media of the user: macOS leaves a `._clip.mp4` beside each file on a foreign disk.
-            if Path(file).suffix.lower() in MEDIA_SUFFIXES and not file.startswith("."):
-                count += 1
-                yield _checked(folder / file, folder.relative_to(root))
-    if not count:
-        yield Unusable(root, InputError(f"{root} holds no media files."))
+        # Hidden ones are no media of the user: macOS leaves a `._clip.mp4` beside each file on a foreign disk.
+        shown = [file for file in sorted(files) if Path(file).suffix.lower() in suffixes and not file.startswith(".")]
+        found += [_checked(folder / file, folder.relative_to(root)) for file in shown]
+    return found
 
 
 def _checked(path: Path, folder: Path = Path()) -> Source | Unusable:

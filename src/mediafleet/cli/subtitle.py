@@ -166,7 +166,11 @@ async def subtitle_all(request: Request, options: ClientOptions, output: Output)
     work = Work(
         "subtitle", request.params, request.priority, times=request.times, batch=request.batch, keeps_names=True
     )
-    found = list(find_sources(request.paths, recursive=request.recursive))
+    # Not at the top: their package knows media, which takes time to import.
+    from mediafleet.kinds.subtitle.names import SUBTITLE_ENDINGS  # noqa: PLC0415
+
+    texts = frozenset(f".{ending}" for ending in SUBTITLE_ENDINGS)
+    found = list(find_sources(request.paths, recursive=request.recursive, instead=texts))
     inputs = [one.path for one in found if isinstance(one, Source)]
     inputs += [request.align] if request.align else []
     targets = Targets(request.out or Path(), force=request.force, inputs=inputs)

@@ -144,3 +144,12 @@ def test_a_known_text_goes_along_with_its_film(cli: RunCli, scheduler: FakeSched
     assert ran.code == 0, ran.err
     [submission] = scheduler.submissions
     assert [Path(uri.partition("#")[0]).name for uri in submission.input_uris] == ["a.mkv", "a.en.srt"]
+
+
+def test_a_folder_of_subtitles_alone_stands_for_them_and_one_with_films_for_those(
+    cli: RunCli, scheduler: FakeScheduler
+) -> None:
+    touch("season/e1.en.srt", "season/e2.en.srt", "films/a.mkv", "films/a.en.srt")
+    assert cli("subtitle", "season", "films", "--to", "es").code == 0
+    names = sorted(Path(one.input_uris[0].partition("#")[0]).name for one in scheduler.submissions)
+    assert names == ["a.mkv", "e1.en.srt", "e2.en.srt"]

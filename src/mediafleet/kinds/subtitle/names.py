@@ -18,7 +18,7 @@ _MOST_NAME_BYTES = 190
 _FLAGS = frozenset({"sdh", "cc", "hi", "default", "full"})
 _PARTIAL = frozenset({"forced", "signs"})
 """Of what is only there where the film has another language, or something written."""
-_SUBTITLE_ENDINGS = frozenset({"srt", "vtt", "ass", "ssa", "ttml", "dfxp", "sub", "lrc", "sbv", "smi", "sami"})
+SUBTITLE_ENDINGS = frozenset({"srt", "vtt", "ass", "ssa", "ttml", "dfxp", "sub", "lrc", "sbv", "smi", "sami"})
 
 
 def subtitle_name(film: str, language: str, form: Format, *, forced: bool = False) -> str:
@@ -53,7 +53,7 @@ def find_languages(film: str, beside: Iterable[str], endings: Iterable[str] = ()
         endings: Only those with one of these; any of subtitles where none is named.
     """
     start = f"{stem_of(film)}.".casefold()
-    wanted = frozenset(endings) or _SUBTITLE_ENDINGS
+    wanted = frozenset(endings) or SUBTITLE_ENDINGS
     found: set[str] = set()
     for name in map(str.casefold, beside):
         language, *flags = name.removeprefix(start).split(".")
@@ -64,7 +64,7 @@ def find_languages(film: str, beside: Iterable[str], endings: Iterable[str] = ()
 
 def is_subtitle_file(name: str) -> bool:
     """Tell whether an input holds subtitles already, and no sound, by its ending."""
-    return PurePath(name).suffix[1:].lower() in _SUBTITLE_ENDINGS
+    return PurePath(name).suffix[1:].lower() in SUBTITLE_ENDINGS
 
 
 def language_of(name: str) -> str:
