@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -99,6 +100,9 @@ def write_cues(transcript: Transcript, form: Format, style: Style = PLAIN) -> st
         # The rate stands where players look for it; pysubs2 would write it into picture 0.
         fps = float(style.fps)
         return f"{{1}}{{1}}{fps:.3f}\n" + file.to_string(_PYSUBS[form], fps=fps, write_fps_declaration=False)
+    for event in file.events if form in {Format.VTT, Format.SRT} else ():
+        # An arrow is a line of times to some readers; and WebVTT takes what is in angles for a tag (section 3.2).
+        event.text = html.escape(event.text, quote=False) if form is Format.VTT else event.text.replace("-->", "->")
     return file.to_string(_PYSUBS[form])
 
 
@@ -228,11 +232,12 @@ def _read_by_pysubs(text: str, ending: str, fps: Fraction) -> Transcript:
         file = pysubs2.SSAFile.from_string(text, format_=form)
     except UnknownFPSError:
         file = pysubs2.SSAFile.from_string(text, format_=form, fps=float(fps))
+    clear = html.unescape if text.startswith("WEBVTT") else str
     cues = [
         Cue(event.start, event.end, lines, (event.start, event.end), speaker=event.name)
         for event in sorted(file.events)
         if event.type == "Dialogue" and not event.is_drawing and 0 <= event.start < event.end
-        if (lines := _lines(event.plaintext))
+        if (lines := _lines(clear(event.plaintext)))
     ]
     return Transcript("", tuple(cues))
 

@@ -182,3 +182,15 @@ def test_what_is_read_back_keeps_to_the_rules_as_well(form: Format) -> None:
     story = Transcript("en", tuple(segment(words, rules, language="en")))
     read = read_cues(write_cues(story, form).encode(), name=f"a.{form}")
     assert [(cue.start_ms, cue.end_ms) for cue in read.cues] == [(cue.start_ms, cue.end_ms) for cue in story.cues]
+
+
+@pytest.mark.parametrize("form", [Format.VTT, Format.TTML, Format.TSV, Format.JSON])
+def test_angles_and_ampersands_are_text(form: Format) -> None:
+    cue = Cue(0, 1_000, ("a <3 b & c",), (0, 1_000))
+    read = read_cues(write_cues(Transcript("en", (cue,)), form).encode(), name=f"a.{form}")
+    assert read.cues[0].lines == cue.lines
+
+
+def test_an_arrow_that_is_said_is_no_line_of_times() -> None:
+    text = write_cues(Transcript("en", (Cue(0, 1_000, ("a --> b",)),)), Format.SRT)
+    assert text.count("-->") == 1
