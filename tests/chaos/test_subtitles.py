@@ -37,6 +37,7 @@ def models(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     models = folder / "models"
     for name in ("toy/ears", "toy-vad/ear", "toy-mt/tongue"):
         (models / name).mkdir(parents=True)
+    monkeypatch.setenv("MEDIAFLEET_ENGINES__ENABLED", "true")
     monkeypatch.setenv("MEDIAFLEET_ENGINES__MODELS", str(models))
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     return models / "toy" / "ears"

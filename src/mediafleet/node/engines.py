@@ -137,7 +137,8 @@ async def open_engines(
         lambda offer: launcher.hook(is_online=offer.endpoint is not None),
         launcher.guard.forget,
     )
-    registry = EngineRegistry.installed(places_of(settings)) if settings else EngineRegistry(())
+    is_on = settings is not None and settings.enabled
+    registry = EngineRegistry.installed(places_of(settings)) if settings and is_on else EngineRegistry(())
     engines = NodeEngines(registry, settings or EngineSettings(), tether, memory or memory_file())
     try:
         yield engines

@@ -230,6 +230,8 @@ class EndpointSettings:
 class EngineSettings:
     """Speech engines of a node, each in a process of its own."""
 
+    enabled: bool = True
+    """Whether a node looks for engines at all; each that it finds is loaded once, when they are looked for the first time."""
     models: str = ""
     """Folder of models, with one for each engine; `~/.local/share/mediafleet/models` where empty."""
     memory_gib: int = 8

@@ -81,7 +81,14 @@ class FleetProcesses:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.node_scheduler = self.url
-        self.environment = {**os.environ, **SHORT_TIMES, **settings, "MEDIAFLEET_LOG__LEVEL": "info"}
+        # What is installed on this machine is no part of a test that does not ask for it.
+        self.environment = {
+            "MEDIAFLEET_ENGINES__ENABLED": "false",
+            **os.environ,
+            **SHORT_TIMES,
+            **settings,
+            "MEDIAFLEET_LOG__LEVEL": "info",
+        }
         self.scheduler: subprocess.Popen[bytes] | None = None
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
         self.accepted: list[str] = []
