@@ -206,11 +206,16 @@ def test_the_judge_finds_a_key_without_an_owner() -> None:
 def test_a_store_that_takes_a_result_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The script that accepts results, broken on purpose."""
     real = scripts.load_script
-    broken = real("finish").replace("if t.standing == 'won' then return 'duplicate' end", "")
-    broken = broken.replace(
-        "if t.standing == 'revoked' or not state then return 'stale' end", "state = state or 'DONE'"
-    )
-    assert broken != real("finish")
+    broken = real("finish")
+    for line, instead in (
+        ("if t.standing == 'won' then return 'duplicate' end", ""),
+        (
+            "if t.standing == 'revoked' or not state or not may_answer(t) then return 'stale' end",
+            "state = state or 'DONE'",
+        ),
+    ):
+        assert line in broken
+        broken = broken.replace(line, instead)
 
     def load(name: str) -> str:
         return broken if name == "finish" else real(name)
