@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mediafleet.cli._batch import Batch, Work
+from mediafleet.cli._batch import Batch, Times, Work
 from mediafleet.cli._fleet import open_fleet
 from mediafleet.cli._item import INTERRUPTED, Item, Phase
 from mediafleet.cli._progress import verdict
 from mediafleet.domain.errors import MediafleetError
+from mediafleet.domain.lifecycle import PriorityClass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +24,20 @@ if TYPE_CHECKING:
 
 _MANY = 10
 """With more inputs than this, failures have scrolled away and are listed once more at the end."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for, of any kind of work on files."""
+
+    paths: tuple[Path, ...]
+    out: Path | None
+    params: dict[str, Any]
+    force: bool = False
+    recursive: bool = True
+    priority: PriorityClass = PriorityClass.BATCH
+    times: Times = field(default_factory=Times)
+    batch: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from mediafleet.cli._batch import Times, Work
 from mediafleet.cli._inputs import Source, Unusable, find_sources
 from mediafleet.cli._item import Item, Phase
-from mediafleet.cli._items import Shown, report, run_items
+from mediafleet.cli._items import Shown, Wanted, report, run_items
 from mediafleet.cli._moments import read_moment
 from mediafleet.cli._names import Targets
 from mediafleet.cli._options import ClientOptions
@@ -33,17 +33,9 @@ _NO_OPTIONS = ClientOptions()
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(Wanted):
     """Subtitles as they were asked for."""
 
-    paths: tuple[Path, ...]
-    out: Path | None
-    params: dict[str, Any]
-    force: bool = False
-    recursive: bool = True
-    priority: PriorityClass = PriorityClass.BATCH
-    times: Times = field(default_factory=Times)
-    batch: str = ""
     align: Path | None = None
     endings: tuple[str, ...] = ()
     """Of the files that count as there; any of subtitles where nobody named a format."""

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from mediafleet.cli._batch import Times, Work
 from mediafleet.cli._inputs import Source, Unusable, find_sources
 from mediafleet.cli._item import Item, Phase
-from mediafleet.cli._items import Shown, report, run_items
+from mediafleet.cli._items import Shown, Wanted, report, run_items
 from mediafleet.cli._listing import read_listing
 from mediafleet.cli._moments import read_moment
 from mediafleet.cli._names import Targets
@@ -29,17 +29,9 @@ _NO_OPTIONS = ClientOptions()
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(Wanted):
     """A transcode as it was asked for."""
 
-    paths: tuple[Path, ...]
-    out: Path | None
-    params: dict[str, Any]
-    force: bool = False
-    recursive: bool = True
-    priority: PriorityClass = PriorityClass.BATCH
-    times: Times = field(default_factory=Times)
-    batch: str = ""
     own: dict[Path, dict[str, Any]] = field(default_factory=dict[Path, dict[str, Any]])
     """All params of files that have some of their own, by path as it was given."""
 

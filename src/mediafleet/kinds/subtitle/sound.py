@@ -37,19 +37,15 @@ def choose_track(info: MediaInfo, number: int, *, name: str) -> StreamInfo:
     raise UnreadableMedia(f"{show_name(name)} has {len(tracks)} sound track(s), counted from 0; 'track' is {number}.")
 
 
-def extract_arguments(track: StreamInfo, *, source: Path, output: Path, channel: int | None = None) -> list[str]:
+def extract_arguments(track: StreamInfo, *, source: Path, output: Path) -> list[str]:
     """Return FFmpeg's arguments, without the program, that write 16-bit samples.
 
     Args:
         track: The sound track.
         source: Absolute path of the film.
         output: Absolute path of the raw file to write.
-        channel: Only this one, counted from 0; a mix of all, or of surround sound the centre, if None.
     """
-    if channel is not None:
-        mix = f"pan=mono|c0=c{channel}"
-    else:
-        mix = _CENTRE if track.layout.startswith(("5.", "7.")) else "aformat=channel_layouts=mono"
+    mix = _CENTRE if track.layout.startswith(("5.", "7.")) else "aformat=channel_layouts=mono"
     chain = ",".join([mix, _IN_TIME, _LOUDNESS, f"aresample={RATE_HZ}"])
     arguments = [*quiet_options(), *input_options(), "-i", url(source), "-map", f"0:{track.index}", "-af", chain]
     return [*arguments, "-f", "s16le", url(output)]
