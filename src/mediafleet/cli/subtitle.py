@@ -50,6 +50,9 @@ def subtitle(  # noqa: PLR0913 - a command line has as many options as people ne
     bilingual: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     burn: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     mux: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    forced: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    speakers: Annotated[Literal["channels", "voices"] | None, Parameter(show_default=False)] = None,
+    speaker_names: Annotated[str, Parameter(metavar="NAME,…", show_default=False)] = "",
     review: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     glossary: Annotated[Path | None, Parameter(show_default=False, metavar="FILE")] = None,
     align: Annotated[Path | None, Parameter(show_default=False, metavar="FILE")] = None,
@@ -74,6 +77,9 @@ def subtitle(  # noqa: PLR0913 - a command line has as many options as people ne
         bilingual: Also write files with both languages in each cue.
         burn: Also make a copy of the video with subtitles drawn into the picture.
         mux: Also make a copy of the video with all subtitles as tracks.
+        forced: Mark what is made as only for what is in another language, so that players show it unasked.
+        speakers: Find out who speaks: each channel of the sound is somebody's, or an engine tells voices apart.
+        speaker_names: What they are called, in the order of channels or of their first words.
         review: Stop after recognition, until `mediafleet review` has put the corrected text back.
         glossary: A file with a term a line, as `Enterprise = Empresa`; one without `=` is never translated.
         align: Text or subtitles that are known already: they get the times of what is spoken in the one film that is named.
@@ -100,8 +106,10 @@ def subtitle(  # noqa: PLR0913 - a command line has as many options as people ne
             "formats": _words(format_ or "srt"),
             "style": style,
         }
-        flags = {"bilingual": bilingual, "burn": burn, "mux": mux, "review": review}
+        flags = {"bilingual": bilingual, "burn": burn, "mux": mux, "forced": forced, "review": review}
         params |= {name: True for name, value in flags.items() if value}
+        params |= {"speakers": speakers} if speakers else {}
+        params |= {"speaker_names": _names(speaker_names)} if speaker_names else {}
         params |= {"glossary": read_glossary(glossary)} if glossary else {}
         params |= read_params(param)
         check_params(params, "subtitle")
@@ -210,7 +218,7 @@ def _make_item(found: Source | Unusable, targets: Targets, request: Request) -> 
     stem = stem_of(found.path.name)
     more = (request.align,) if request.align else ()
     item = Item(found.path, targets.claim(stem, folder), stem=stem, more=more)
-    is_more = request.align or request.params.get("burn") or request.params.get("mux")
+    is_more = request.align or any(request.params.get(name) for name in ("burn", "mux", "forced"))
     if not request.force and not is_more and (have := languages_that_are_there(item, request)):
         item.skip(f"it has {', '.join(have)} already; --force makes them anew")
     return item
@@ -230,6 +238,10 @@ def languages_that_are_there(item: Item, request: Request) -> list[str]:
         spoken = request.params["language"]
         return sorted(have) if spoken == "auto" else [spoken] if spoken in have else []
     return list(wanted) if have.issuperset(wanted) else []
+
+
+def _names(text: str) -> list[str]:
+    return [" ".join(part.split()) for part in text.split(",")]
 
 
 def _words(text: str) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from mediafleet.domain.errors import MediafleetError, TaskFailed
+from mediafleet.engines.diarization import Diarizer
 from mediafleet.engines.offer import Need, Offer, Role, Where
 from mediafleet.engines.recognition import Recognizer
 from mediafleet.engines.repair import Repairer
@@ -24,7 +25,7 @@ from mediafleet.engines.voice_activity import VoiceActivity
 if TYPE_CHECKING:
     from typing import Any
 
-Engine: TypeAlias = VoiceActivity | Recognizer | Repairer | Translator | Synthesizer
+Engine: TypeAlias = VoiceActivity | Diarizer | Recognizer | Repairer | Translator | Synthesizer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from mediafleet.engines.wire import (
     Repair,
     Request,
     Synthesize,
+    TellApart,
     Translate,
 )
 
@@ -34,6 +35,7 @@ class Desk:
         self._voices: dict[int, VoiceStream] = {}
         self._answers: dict[type, Callable[[Any], object]] = {
             Hear: self._hear,
+            TellApart: lambda ask: self._engine.tell_apart(_audio_of(ask), speakers=ask.speakers),
             Recognize: lambda ask: self._engine.recognize(_audio_of(ask), language=ask.language, hint=ask.hint),
             Follow: self._follow,
             Feed: lambda ask: self._stream(ask.stream).feed(unpack_audio(ask.audio)),
@@ -106,5 +108,5 @@ class Desk:
             stream.close()
 
 
-def _audio_of(ask: Hear | Recognize) -> Audio:
+def _audio_of(ask: Hear | Recognize | TellApart) -> Audio:
     return from_pcm(ask.audio) if ask.coding is Coding.PCM else unpack_audio(ask.audio)

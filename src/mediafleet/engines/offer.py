@@ -15,6 +15,8 @@ class Role(StrEnum):
 
     VOICE_ACTIVITY = "vad"
     """Hears where somebody speaks."""
+    DIARIZE = "diarize"
+    """Tells who speaks when."""
     RECOGNIZE = "asr"
     """Writes down what is spoken."""
     REPAIR = "repair"
@@ -27,6 +29,7 @@ class Role(StrEnum):
 
 _VERBS = {
     Role.VOICE_ACTIVITY: "hear where somebody speaks",
+    Role.DIARIZE: "tell voices apart",
     Role.RECOGNIZE: "recognize",
     Role.REPAIR: "repair recognized text in",
     Role.TRANSLATE: "translate",
@@ -65,6 +68,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     """Sent as a bearer token; none where empty."""
     languages: tuple[str, ...] = ()
     """What it is good for, ISO 639-1, or pairs as `en>es`; empty for any."""
+    tones: tuple[str, ...] = ()
+    """Of speech: in which it can speak; `any` where it follows instructions in words."""
 
     def __repr__(self) -> str:
         """Return it without its key: offers turn up in tracebacks."""
@@ -99,6 +104,8 @@ class Offer(msgspec.Struct, frozen=True):
     """Memory of a graphics card that must be free to load it; 0 where it uses none."""
     detects_language: bool = False
     """Of recognizers; known once one is loaded."""
+    tones: tuple[str, ...] = ()
+    """Of synthesizers, as `calm`, or `any`; known once one is loaded."""
     is_parallel: bool = False
     """Whether one process of it keeps all cores busy, or a card; of others an executor has as many as it has slots."""
 
@@ -126,6 +133,7 @@ class Offer(msgspec.Struct, frozen=True):
             yield from (f"mt:{pair}" for pair in self.pairs or (ANY,))
         elif self.role is Role.SYNTHESIZE:
             yield from (f"tts:{language}" for language in self.languages or (ANY,))
+            yield from (f"tone:{tone}" for tone in self.tones)
         else:
             yield f"{self.role}:{self.adapter}"
         if self.role is Role.RECOGNIZE:

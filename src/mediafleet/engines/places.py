@@ -26,6 +26,6 @@ def places_of(settings: EngineSettings) -> Where:
         Role.SYNTHESIZE: settings.synthesize,
     }
     endpoints = tuple(
-        Endpoint(role, one.url, one.model, one.key, one.languages) for role, one in named.items() if one.url
+        Endpoint(role, one.url, one.model, one.key, one.languages, one.tones) for role, one in named.items() if one.url
     )
     return Where(str(models_folder(settings)), endpoints)

@@ -36,6 +36,8 @@ class Word(msgspec.Struct, frozen=True):
     """Later than or at `start_s`."""
     confidence: float = 1.0
     """0..1; engines differ in what they call sure, so compare only within one."""
+    speaker: str = ""
+    """Who says it, where that was found out; the same for all that one voice says in a recording."""
 
 
 class Recognition(msgspec.Struct, frozen=True):
@@ -166,6 +168,6 @@ def put_in_order(words: Iterable[Word], *, seconds: float) -> tuple[Word, ...]:
     for word in words:
         start = min(max(word.start_s, floor), seconds)
         end = min(max(word.end_s, start), seconds)
-        tidy.append(Word(word.text, start, end, word.confidence))
+        tidy.append(msgspec.structs.replace(word, start_s=start, end_s=end))
         floor = end
     return tuple(tidy)

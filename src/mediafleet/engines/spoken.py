@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mediafleet.engines.pcm import RATE_HZ
-from mediafleet.engines.recognition import Recognition, Recognizer, Timing, Word
+from mediafleet.engines.recognition import Recognition, Recognizer, Timing
 
 if TYPE_CHECKING:
     from mediafleet.engines.audio import Audio
@@ -45,8 +45,9 @@ def recognize_spans(
 
 def shift_words(result: Recognition, *, by_s: float) -> Recognition:
     """Return a result whose words are so many seconds later."""
-    words = tuple(Word(word.text, word.start_s + by_s, word.end_s + by_s, word.confidence) for word in result.words)
-    return msgspec.structs.replace(result, words=words)
+    move = msgspec.structs.replace
+    words = tuple(move(word, start_s=word.start_s + by_s, end_s=word.end_s + by_s) for word in result.words)
+    return move(result, words=words)
 
 
 def join_results(results: Sequence[Recognition]) -> Recognition:

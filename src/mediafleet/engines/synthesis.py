@@ -23,7 +23,7 @@ class Voice(msgspec.Struct, frozen=True):
     speed: float = 1.0
     """Times the usual speed, 0.5..2."""
     tone: str = ""
-    """As `calm`, for engines that offer it; ignored by others."""
+    """As `calm`, one of the facts' `tones`; engines that have none ignore it."""
 
 
 class SynthesizerFacts(msgspec.Struct, frozen=True):
@@ -32,6 +32,7 @@ class SynthesizerFacts(msgspec.Struct, frozen=True):
     languages: tuple[str, ...]
     """ISO 639-1 codes, sorted; empty for any."""
     tones: tuple[str, ...] = ()
+    """In which it can speak, sorted, as capabilities name them; `any` where the engine takes a tone in words."""
 
 
 class Synthesizer(Protocol):

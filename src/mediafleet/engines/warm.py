@@ -296,12 +296,16 @@ class _Known(msgspec.Struct):
 
     languages: tuple[str, ...] = ()
     detects_language: bool = False
+    tones: tuple[str, ...] = ()
 
 
 def _complete(offer: Offer, facts: _Known) -> Offer:
     """Return an offer with what the loaded engine says, where nobody knew it before."""
     return msgspec.structs.replace(
-        offer, languages=offer.languages or facts.languages, detects_language=facts.detects_language
+        offer,
+        languages=offer.languages or facts.languages,
+        detects_language=facts.detects_language,
+        tones=facts.tones,
     )
 
 

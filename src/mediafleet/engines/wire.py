@@ -74,6 +74,14 @@ class Recognize(msgspec.Struct, frozen=True, tag="recognize"):
     coding: Coding = Coding.FLOAT
 
 
+class TellApart(msgspec.Struct, frozen=True, tag="tell-apart"):
+    """Answered by a list of `Turn`s."""
+
+    audio: bytes
+    speakers: int = 0
+    coding: Coding = Coding.FLOAT
+
+
 class Follow(msgspec.Struct, frozen=True, tag="follow"):
     """Begin an utterance under a number that the asker chose; answered by None."""
 
@@ -121,7 +129,9 @@ class Synthesize(msgspec.Struct, frozen=True, tag="synthesize"):
     voice: Voice
 
 
-Request: TypeAlias = Load | Hear | Recognize | Follow | Feed | Finish | Drop | Repair | Translate | Synthesize
+Request: TypeAlias = (
+    Load | Hear | TellApart | Recognize | Follow | Feed | Finish | Drop | Repair | Translate | Synthesize
+)
 
 
 class Part(msgspec.Struct, frozen=True, tag="part"):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mediafleet.node.processes import Launcher
 
 _GIB = 1 << 30
-_EDITION = 1
+_EDITION = 2
 """Raised when engines are tried in another way, so that remembered answers are asked for anew."""
 
 
@@ -91,7 +91,7 @@ class NodeEngines:
         proved = {_bare(offer): offer for offer in proof.offers}
         for offer in offers:
             if found := proved.get(_bare(offer)):
-                memory.remember(keys[offer], [found.languages, found.detects_language])
+                memory.remember(keys[offer], [found.languages, found.detects_language, found.tones])
                 known[offer] = found
         self._proof = Proof(tuple(known[offer] for offer in offers if offer in known), proof.faults)
         return self._proof
@@ -157,7 +157,7 @@ def _shown(offer: Offer) -> str:
 
 def _bare(offer: Offer) -> Offer:
     """Return an offer without what is only known once it is loaded."""
-    return msgspec.structs.replace(offer, languages=(), detects_language=False)
+    return msgspec.structs.replace(offer, languages=(), detects_language=False, tones=())
 
 
 def _key_of(offer: Offer) -> str:
@@ -176,7 +176,7 @@ def _stamps(place: Path) -> Iterator[str]:
 
 def _recall(remembered: Any, offer: Offer) -> Offer | None:
     try:
-        languages, detects = msgspec.convert(remembered, tuple[tuple[str, ...], bool])
+        languages, detects, tones = msgspec.convert(remembered, tuple[tuple[str, ...], bool, tuple[str, ...]])
     except msgspec.ValidationError:
         return None
-    return msgspec.structs.replace(offer, languages=languages, detects_language=detects)
+    return msgspec.structs.replace(offer, languages=languages, detects_language=detects, tones=tones)

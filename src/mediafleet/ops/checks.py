@@ -49,6 +49,7 @@ _LABEL = re.compile(r"[A-Za-z0-9_.>@/+-]{1,80}")
 ALL_OBJECTS = ("s3:/", "gs:/", "az:/")
 """As roots: each object that the fleet's key can read."""
 _LANGUAGE, _PAIR = re.compile(r"[a-z]{2,3}"), re.compile(r"[a-z]{2,3}>[a-z]{2,3}")
+_TONE = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _ENDPOINT_LANGUAGES = {"recognize": _LANGUAGE, "repair": _LANGUAGE, "translate": _PAIR, "synthesize": _LANGUAGE}
 """Role of an endpoint → how its languages are written."""
 _REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"}) | {
@@ -261,6 +262,9 @@ def _check_engines(engines: EngineSettings) -> Iterator[str]:
         # The address itself is left out: it may hold a password.
         if endpoint.url and not _is_web_address(endpoint.url):
             yield f"engines.{role}.url must be an address that begins with http:// or https:// and names a host."
+        for tone in endpoint.tones:
+            if role != "synthesize" or not _TONE.fullmatch(tone):
+                yield f"engines.{role}.tones has {tone!r}; only engines.synthesize has tones, words like calm."
         for language in endpoint.languages:
             if not is_known.fullmatch(language):
                 example = "a pair like en>es" if ">" in is_known.pattern else "a code like en"

@@ -224,6 +224,8 @@ class EndpointSettings:
     """Sent as a bearer token; none where empty."""
     languages: tuple[str, ...] = ()
     """What it is good for, ISO 639-1, or pairs as `en>es` of one that translates; any where empty."""
+    tones: tuple[str, ...] = ()
+    """Of one that speaks: tones that it knows, as `calm`; `any` where it follows instructions in words."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,11 @@ def write_zipformer(folder: Path) -> Path:
     return write_empty(folder, "tokens.txt", *parts)
 
 
+def write_diarizer(folder: Path) -> Path:
+    """Write what tells voices apart."""
+    return write_empty(folder, "segmentation.onnx", "embedding.onnx")
+
+
 def write_sense_voice(folder: Path) -> Path:
     """Write what SenseVoice has."""
     return write_empty(folder, "tokens.txt", "model.onnx", "model.int8.onnx")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mediafleet.engines import EngineRegistry, Offer, Role, Where
-from tests_support.model_folders import write_sense_voice, write_vosk, write_zipformer
+from tests_support.model_folders import write_diarizer, write_sense_voice, write_vosk, write_zipformer
 from tests_support.tiny_translators import write_argos, write_multilingual, write_opus
 from tests_support.tiny_voices import write_kokoro, write_piper
 
@@ -67,6 +67,7 @@ TINY_ENGINES = (
         "sherpa-onnx-sense-voice-zh-en-ja-ko-yue-2024-07-17",
         is_stub=True,
     ),
+    TinyEngine("sherpa-diarizer", Role.DIARIZE, ("sherpa_onnx",), write_diarizer, "pyannote", is_stub=True),
     TinyEngine("piper", Role.SYNTHESIZE, ("piper", "onnx"), write_piper, "hum"),
     TinyEngine("kokoro-onnx", Role.SYNTHESIZE, ("kokoro_onnx", "onnx"), write_kokoro, "hum"),
 )

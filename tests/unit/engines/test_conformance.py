@@ -22,6 +22,7 @@ from mediafleet.domain.capability import check_capabilities
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.engines import EngineRegistry, Offer, Role, Where, load_engine
 from mediafleet.engines.audio import Audio
+from mediafleet.engines.diarization import Diarizer
 from mediafleet.engines.pcm import RATE_HZ
 from mediafleet.engines.recognition import Recognition, Recognizer, StreamingRecognizer, Word
 from mediafleet.engines.repair import Repairer
@@ -57,6 +58,7 @@ voice_activities = pytest.mark.parametrize("engine", offered(Role.VOICE_ACTIVITY
 recognizers = pytest.mark.parametrize("engine", offered(Role.RECOGNIZE), indirect=True)
 translators = pytest.mark.parametrize("engine", offered(Role.TRANSLATE), indirect=True)
 synthesizers = pytest.mark.parametrize("engine", offered(Role.SYNTHESIZE), indirect=True)
+diarizers = pytest.mark.parametrize("engine", offered(Role.DIARIZE), indirect=True)
 repairers = pytest.mark.parametrize("engine", offered(Role.REPAIR), indirect=True)
 wrong_audio = pytest.mark.parametrize(
     "audio",
@@ -200,6 +202,23 @@ def check_words(result: Recognition, *, seconds: float) -> None:
     assert not edges or (edges[0] >= 0 and edges[-1] <= seconds + 0.05)
     assert all(word.text and word.text == word.text.strip() for word in result.words)
     assert all(0 <= word.confidence <= 1 for word in result.words)
+
+
+@diarizers
+def test_turns_are_in_order_and_named(engine: Diarizer, sentence: Audio, silence: Audio) -> None:
+    turns = engine.tell_apart(np.concatenate([silence, sentence, silence]))
+    assert turns
+    assert [turn.start_s for turn in turns] == sorted(turn.start_s for turn in turns)
+    assert all(turn.speaker and turn.start_s < turn.end_s for turn in turns)
+    assert {turn.speaker for turn in engine.tell_apart(sentence, speakers=1)} == {turns[0].speaker}
+    assert engine.tell_apart(silence) == ()
+
+
+@diarizers
+@wrong_audio
+def test_voices_in_audio_of_another_shape_are_not_told_apart(engine: Diarizer, audio: Audio) -> None:
+    with pytest.raises(InvalidRequest):
+        engine.tell_apart(audio)
 
 
 @translators

@@ -27,11 +27,21 @@ PCM = {"Content-Type": "audio/pcm"}
 def test_speech_comes_as_samples_in_pieces(stub: OpenAIStub, make: MakeClient) -> None:
     stub.replies = [(200, {"Content-Type": "audio/pcm"}, bytes(48_001))]
     synthesizer = OpenAISynthesizer(make(Role.SYNTHESIZE))
-    pieces = list(synthesizer.synthesize("Hello", Voice("en", "nova", speed=1.5, tone="calm")))
+    pieces = list(synthesizer.synthesize("Hello", Voice("en", "nova", speed=1.5)))
     assert [(piece.rate_hz, piece.seconds) for piece in pieces] == [(24_000, 0.1)] * 10
     sent = json.loads(stub.asked[0].body)
-    assert (sent["voice"], sent["speed"], sent["instructions"]) == ("nova", 1.5, "calm")
+    assert (sent["voice"], sent["speed"]) == ("nova", 1.5)
     assert list(synthesizer.synthesize("  ", Voice("en"))) == []
+
+
+def test_a_tone_is_told_to_services_that_know_tones(stub: OpenAIStub, make: MakeClient) -> None:
+    stub.replies = [(200, PCM, SAMPLES), (200, PCM, SAMPLES)]
+    directed, plain = make(Role.SYNTHESIZE, tones=("any",)), make(Role.SYNTHESIZE)
+    for client in (directed, plain):
+        list(OpenAISynthesizer(client).synthesize("Hello", Voice("en", tone="calm")))
+    sent = [json.loads(one.body) for one in stub.asked]
+    assert [one.get("instructions") for one in sent] == ["calm", None]
+    assert OpenAISynthesizer(directed).facts.tones == ("any",)
 
 
 def test_a_wav_is_understood_too(stub: OpenAIStub, make: MakeClient) -> None:

@@ -57,6 +57,15 @@ def test_speakers_have_names(engine: PiperEngine) -> None:
         seconds(engine, "one", Voice("en", "s7"))
 
 
+def test_a_voice_that_was_spoken_in_several_tones_offers_them(tmp_path: Path) -> None:
+    tones = {"neutral": 0, "whisper": 1, "studio": 2}
+    toned = PiperEngine(look_at_voice(write_piper(tmp_path / "moods", speakers=3, speaker_id_map=tones)))
+    assert toned.facts.tones == ("neutral", "whisper")
+    voices = [Voice("en", "whisper"), Voice("en", tone="whisper"), Voice("en", tone="angry"), Voice("en")]
+    (named,), (whispered,), (angry,), (usual,) = (toned.synthesize("one", voice) for voice in voices)
+    assert named == whispered != usual == angry
+
+
 def test_brackets_of_a_text_are_no_phonemes(engine: PiperEngine) -> None:
     assert seconds(engine, "a [[bbbbbbbbbb]] c") == seconds(engine, "a [ [bbbbbbbbbb]] c")
 

@@ -211,7 +211,8 @@ async def test_a_model_is_not_loaded_where_a_card_has_no_room(free: int | None, 
 async def test_a_machine_says_only_what_has_loaded() -> None:
     async with WarmEngines() as engines:
         proof = await engines.prove([EARS, Offer("toy", Role.RECOGNIZE, "broken", "big", ("la",)), MOUTH])
-        assert proof.capabilities == ("asr:toy", "engine:asr", "engine:tts", "lang:auto", "lang:eo", "tts:eo")
+        spoken = ("tone:calm", "tts:eo")
+        assert proof.capabilities == ("asr:toy", "engine:asr", "engine:tts", "lang:auto", "lang:eo", *spoken)
         assert list(proof.faults) == ["toy big"]
         assert engines.get(EARS).pid is None
 

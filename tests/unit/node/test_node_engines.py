@@ -39,10 +39,10 @@ def starts() -> Starts:
     return Starts()
 
 
-def engines_of(models: Path, starts: Starts, *, processes: int = 0) -> NodeEngines:
-    """Return the engines of a node that only knows toys."""
+def engines_of(models: Path, starts: Starts, *names: str, processes: int = 0) -> NodeEngines:
+    """Return the engines of a node that only knows toys: these, or those that hear and translate."""
     installed = EngineRegistry.installed()
-    toys = [installed.get(name) for name in ("toy", "toy-vad", "toy-mt")]
+    toys = [installed.get(name) for name in names or ("toy", "toy-vad", "toy-mt")]
     registry = EngineRegistry(toys, Where(models=str(models)))
     tether = Tether(starts.hook, starts.ended.append)
     return NodeEngines(registry, EngineSettings(processes=processes), tether, models.parent / "engines.json")
@@ -55,6 +55,13 @@ async def test_a_node_says_what_loads_and_remembers_it(models: Path, starts: Sta
     again = await engines_of(models, starts).look()
     assert again.capabilities == proof.capabilities
     assert starts.adapters == ["toy-vad", "toy"], "nothing was loaded again"
+
+
+async def test_tones_are_remembered_with_what_else_a_voice_says_of_itself(models: Path, starts: Starts) -> None:
+    (models / "toy-voice" / "mouth").mkdir(parents=True)
+    found = [(await engines_of(models, starts, "toy-voice").look()).capabilities for _ in range(2)]
+    assert found == [("engine:tts", "tone:calm", "tts:eo")] * 2
+    assert starts.adapters == ["toy-voice"]
 
 
 async def test_a_model_that_has_changed_is_tried_again(models: Path, starts: Starts) -> None:

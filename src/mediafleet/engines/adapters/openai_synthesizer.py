@@ -34,7 +34,8 @@ class OpenAISynthesizer:
 
     def __init__(self, client: OpenAIClient) -> None:
         self._client = client
-        self.facts = SynthesizerFacts(tuple(sorted(client.endpoint.languages)))
+        endpoint = client.endpoint
+        self.facts = SynthesizerFacts(tuple(sorted(endpoint.languages)), tuple(sorted(endpoint.tones)))
 
     def synthesize(self, text: str, voice: Voice) -> Iterator[Sound]:
         """Speak a text."""
@@ -47,7 +48,8 @@ class OpenAISynthesizer:
             "voice": voice.name or _VOICE,
             "response_format": "pcm",
             "speed": voice.speed,
-            **({"instructions": voice.tone} if voice.tone else {}),
+            # Services that take none are told none: some refuse what they do not know.
+            **({"instructions": voice.tone} if voice.tone and self.facts.tones else {}),
         }
         with self._client.stream("audio/speech", json=body) as response:
             if response.headers.get("Content-Type", "").startswith(("application/json", "text/")):

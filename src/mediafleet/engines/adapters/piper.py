@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from mediafleet.engines.offer import Offer
 
 _ANY_TEXT = "1"
+_TONES = frozenset(
+    {"amused", "angry", "disgusted", "drunk", "happy", "neutral", "sad", "sleepy", "surprised", "whisper"}
+)
+"""What voices that one person spoke in several tones call them; each is a speaker of such a voice."""
 
 
 class PiperEngine:
@@ -31,12 +35,14 @@ class PiperEngine:
         self._voice: Any = library.PiperVoice.load(folder.path, download_dir=folder.path.parent)
         # Some languages need packages of their own, which are imported only now.
         self._voice.phonemize(_ANY_TEXT)
-        self.facts = SynthesizerFacts((folder.language,))
+        speakers: dict[str, int] = self._voice.config.speaker_id_map
+        self.facts = SynthesizerFacts((folder.language,), tuple(sorted(_TONES.intersection(speakers))))
 
     def synthesize(self, text: str, voice: Voice) -> Iterator[Sound]:
         """Speak a text, a sentence at a time."""
         check_voice(self.facts, voice)
-        speaker = self._find_speaker(voice.name)
+        is_toned = voice.tone in self.facts.tones and not voice.name
+        speaker = self._find_speaker(voice.tone if is_toned else voice.name)
         if not any(letter.isalnum() for letter in text):
             return
         config = self._make_config(speaker_id=speaker, length_scale=self._voice.config.length_scale / voice.speed)

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 
 from mediafleet.domain.errors import ConfigError
 from mediafleet.engines.adapter import Adapter, model_folders
+from mediafleet.engines.catalogue.diarization import DIARIZER_FOLDERS
 from mediafleet.engines.catalogue.recognition import SHERPA_FOLDERS, VOSK_FOLDERS, WHISPER_FOLDERS
 from mediafleet.engines.catalogue.synthesis import KOKORO_FOLDERS, PIPER_FOLDERS
 from mediafleet.engines.catalogue.translation import ARGOS_FOLDERS, CTRANSLATE2_FOLDERS
@@ -18,6 +19,7 @@ from mediafleet.engines.registry import GROUP, EngineRegistry
 _FOLDERS = (
     ARGOS_FOLDERS,
     CTRANSLATE2_FOLDERS,
+    DIARIZER_FOLDERS,
     KOKORO_FOLDERS,
     PIPER_FOLDERS,
     SHERPA_FOLDERS,

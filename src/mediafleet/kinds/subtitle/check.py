@@ -47,11 +47,12 @@ def check_cues(cues: Sequence[Cue], rules: CueRules) -> list[Violation]:
         for number, cue in enumerate(cues, start=1)
         for rule, what in _look_at(cue, rules)
     ]
-    for number, (one, other) in enumerate(pairwise(cues), start=1):
-        if (gap := other.start_ms - one.end_ms) < rules.gap_ms:
-            found.append(
-                Violation(number, Rule.GAP, f"Cue {number} ends {gap} ms before the next; {rules.gap_ms} are due.")
-            )
+    for layer in sorted({cue.layer for cue in cues}):
+        numbered = [(number, cue) for number, cue in enumerate(cues, start=1) if cue.layer == layer]
+        for (number, one), (_, other) in pairwise(numbered):
+            if (gap := other.start_ms - one.end_ms) < rules.gap_ms:
+                sentence = f"Cue {number} ends {gap} ms before the next; {rules.gap_ms} are due."
+                found.append(Violation(number, Rule.GAP, sentence))
     return sorted(found, key=lambda one: one.cue)
 
 

@@ -17,6 +17,8 @@ class Cue(msgspec.Struct, frozen=True):
     """Its first recognized word, and the one behind its last."""
     speaker: str = ""
     """Who speaks, where that is known."""
+    layer: int = 0
+    """0, or higher for what is said while somebody else speaks: cues of one layer never overlap."""
 
     @property
     def text(self) -> str:

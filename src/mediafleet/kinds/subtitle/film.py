@@ -77,7 +77,7 @@ async def make_film(
         words += [chosen.language, "burned"]
         warnings += found
     if params.mux:
-        source, found = await _mux(context, source, info, transcripts, film=order.film)
+        source, found = await _mux(context, source, info, transcripts, film=order.film, forced=params.forced)
         words.append("subtitled")
         warnings += found
     return MadeFilm(source if words else None, ".".join([stem, *words]) + source.suffix, tuple(warnings))
@@ -91,7 +91,9 @@ def container_of(info: MediaInfo) -> str:
     return "mkv"
 
 
-def mux_arguments(info: MediaInfo, tracks: Sequence[tuple[Path, str]], *, source: Path, output: Path) -> list[str]:
+def mux_arguments(
+    info: MediaInfo, tracks: Sequence[tuple[Path, str]], *, source: Path, output: Path, forced: bool = False
+) -> list[str]:
     """Return FFmpeg's arguments, without the program, that copy a film and add tracks of subtitles.
 
     Args:
@@ -99,6 +101,7 @@ def mux_arguments(info: MediaInfo, tracks: Sequence[tuple[Path, str]], *, source
         tracks: Absolute paths of SRT files, and their languages; the last is shown where a player is told nothing.
         source: Absolute path of the film.
         output: Absolute path to write, whose ending tells the container.
+        forced: Whether players show these tracks also where nobody asked for subtitles.
     """
     container = output.suffix[1:]
     kept = [stream for stream in info.streams if stream.type in _KEPT[container]]
@@ -118,7 +121,9 @@ def mux_arguments(info: MediaInfo, tracks: Sequence[tuple[Path, str]], *, source
             f"-metadata:s:s:{number}",
             f"language={long_code(language)}",
         ]
-        words += [f"-disposition:s:{number}", "default" if number == before + len(tracks) - 1 else "0"]
+        flags = ["default"] if number == before + len(tracks) - 1 else []
+        flags += ["forced"] if forced else []
+        words += [f"-disposition:s:{number}", "+".join(flags) or "0"]
     if container == "mp4":
         words += ["-movflags", "+faststart", "-strict", "unofficial"]
     return [*words, url(output)]
@@ -174,7 +179,7 @@ async def _burn(
 
 
 async def _mux(
-    context: TaskContext, source: Path, info: MediaInfo, transcripts: Sequence[Transcript], *, film: Film
+    context: TaskContext, source: Path, info: MediaInfo, transcripts: Sequence[Transcript], *, film: Film, forced: bool
 ) -> tuple[Path, list[str]]:
     container = container_of(info)
     tracks: list[tuple[Path, str]] = []
@@ -184,7 +189,7 @@ async def _mux(
         tracks.append((path, transcript.language))
     output = context.workspace / f"subtitled.{container}"
     ffmpeg = await asyncio.to_thread(find_ffmpeg)
-    arguments = mux_arguments(info, tracks, source=source, output=output)
+    arguments = mux_arguments(info, tracks, source=source, output=output, forced=forced)
 
     def note(position: Position) -> None:
         context.report(position.fraction(info.duration_s), stage="adding tracks")

@@ -102,7 +102,7 @@ def write_cues(transcript: Transcript, form: Format, style: Style = PLAIN) -> st
         return f"{{1}}{{1}}{fps:.3f}\n" + file.to_string(_PYSUBS[form], fps=fps, write_fps_declaration=False)
     for event in file.events if form in {Format.VTT, Format.SRT} else ():
         # An arrow is a line of times to some readers; and WebVTT takes what is in angles for a tag (section 3.2).
-        event.text = html.escape(event.text, quote=False) if form is Format.VTT else event.text.replace("-->", "->")
+        event.text = _voiced(event) if form is Format.VTT else event.text.replace("-->", "->")
     return file.to_string(_PYSUBS[form])
 
 
@@ -156,7 +156,7 @@ def _to_file(transcript: Transcript, style: Style) -> pysubs2.SSAFile:
     default.marginv = round(style.height * _FONT_SHARE)
     joint = "" if transcript.language in UNSPACED else " "
     for cue in transcript.cues:
-        event = pysubs2.SSAEvent(cue.start_ms, cue.end_ms, name=" ".join(cue.speaker.split()))
+        event = pysubs2.SSAEvent(cue.start_ms, cue.end_ms, layer=cue.layer, name=" ".join(cue.speaker.split()))
         event.text = _karaoke(cue, transcript.words, joint) if style.is_karaoke else r"\N".join(map(_escape, cue.lines))
         file.events.append(event)
     return file
@@ -187,8 +187,18 @@ def _write_json(transcript: Transcript) -> str:
     return msgspec.json.format(msgspec.json.encode(transcript), indent=1).decode() + "\n"
 
 
+def _voiced(event: pysubs2.SSAEvent) -> str:
+    """Return the text of a WebVTT cue, in a voice span where it is known who speaks (section 3.2)."""
+    text = html.escape(event.text, quote=False)
+    return f"<v {html.escape(event.name, quote=False)}>{text}" if event.name else text
+
+
 def _write_txt(transcript: Transcript) -> str:
-    return "".join(f"{' '.join(cue.lines)}\n" for cue in transcript.cues)
+    return "".join(f"{_said_by(cue)}{' '.join(cue.lines)}\n" for cue in transcript.cues)
+
+
+def _said_by(cue: Cue) -> str:
+    return f"{cue.speaker}: " if cue.speaker else ""
 
 
 def _write_tsv(transcript: Transcript) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from mediafleet.engines import EngineRegistry, Need, Role
 from mediafleet.engines.registry import capability_of
 from mediafleet.kinds.subtitle.names import is_subtitle_file, language_of
-from mediafleet.kinds.subtitle.params import SubtitleParams
+from mediafleet.kinds.subtitle.params import Speakers, SubtitleParams
 from mediafleet.kinds.subtitle.plan import ENCODER
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def needs_of(params: SubtitleParams, name: str) -> list[Need]:
         needs = []
     else:
         needs = [Need(Role.VOICE_ACTIVITY), Need(Role.RECOGNIZE, "" if language == "auto" else language)]
+        needs += [Need(Role.DIARIZE)] if params.speakers is Speakers.VOICES else []
     if language not in {"", "auto"}:
         needs += [Need(Role.TRANSLATE, language, target) for target in params.to if target != language]
     return needs
@@ -48,7 +49,7 @@ def advise(capability: str) -> str:
     needs = {
         "mt": Need(Role.TRANSLATE, source, target),
         "lang": Need(Role.RECOGNIZE, "" if what == "auto" else what),
-        "engine": Need(Role.REPAIR if what == Role.REPAIR else Role.VOICE_ACTIVITY),
+        "engine": Need(Role(what) if what in set(Role) else Role.VOICE_ACTIVITY),
         "asr": Need(Role.RECOGNIZE),
     }
     if sort not in needs or what == ENCODER:

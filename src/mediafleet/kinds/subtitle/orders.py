@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from mediafleet.engines.diarization import Turn
 from mediafleet.engines.recognition import Recognition
 from mediafleet.engines.voice_activity import Span
 
@@ -44,8 +45,10 @@ class PieceFile(msgspec.Struct, frozen=True):
     """Where somebody speaks, in the time of the film."""
     sounds: tuple[bytes, ...]
     """Of each span, and nothing of the pauses: 16-bit signed little-endian samples, 16 kHz, mono."""
-    speaker: str = ""
-    """Who speaks in it, where each has a channel."""
+    channel: int = 0
+    """Which one it is of, where each is listened to for itself."""
+    turns: tuple[Turn, ...] = ()
+    """Who speaks when, in the time of the film, where that is known."""
 
 
 class WordsFile(msgspec.Struct, frozen=True):
@@ -57,7 +60,7 @@ class WordsFile(msgspec.Struct, frozen=True):
     engine: str
     """Adapter and model."""
     punctuates: bool = False
-    speaker: str = ""
+    channel: int = 0
 
 
 class TextReport(msgspec.Struct, frozen=True):

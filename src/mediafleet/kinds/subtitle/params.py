@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 import msgspec
@@ -13,7 +14,18 @@ from mediafleet.kinds.subtitle.rules import Preset
 Language = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$(?!\n)")]
 """ISO 639-1, or 639-3 where that has no code."""
 _Speed = Annotated[float, Meta(ge=1, le=60)]
+_Name = Annotated[str, Meta(pattern=r"^[^\x00-\x1f<>{}\\]{1,40}$(?!\n)")]
 _MOST_TERMS = 2_000
+
+
+class Speakers(StrEnum):
+    """How it is found out who speaks."""
+
+    NONE = ""
+    CHANNELS = "channels"
+    """Each channel of the track is somebody's."""
+    VOICES = "voices"
+    """An engine tells voices apart."""
 
 
 class SubtitleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,6 +60,14 @@ class SubtitleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether a copy of the video gets all subtitles as tracks that players can show."""
     review: bool = False
     """Whether the job waits after recognition until somebody has looked at the text."""
+    speakers: Speakers = Speakers.NONE
+    """How it is found out who speaks: `channels` of the track that are somebody's each, or `voices` that an engine tells apart; not
+    at all where empty."""
+    speaker_names: Annotated[tuple[_Name, ...], Meta(max_length=32)] = ()
+    """What they are called: in the order of channels, or in that of their first words, and then there are so many voices;
+    `Speaker 1` and so on where empty."""
+    forced: bool = False
+    """Whether the text is only for what is not in the viewer's language: names and tracks say so, and players show it unasked."""
     recognizer: Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,40}$(?!\n)")] = ""
     """Name of the only engine to recognize with; the best that there is where empty."""
 
@@ -59,6 +79,8 @@ class SubtitleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"'to' names {self.language!r}, which is what is spoken; leave it out")
         if self.bilingual and not self.to:
             raise ValueError("'bilingual' needs a language in 'to'")
+        if self.speaker_names and self.speakers is Speakers.NONE:
+            raise ValueError("'speaker_names' needs 'speakers'")
         if self.burn_language and self.burn_language not in {*self.to, self.language} and self.language != "auto":
             raise ValueError(f"'burn_language' is {self.burn_language!r}, which is neither spoken nor in 'to'")
         if self.style is Preset.KARAOKE and Format.ASS not in self.formats:

@@ -38,13 +38,27 @@ class Piece(msgspec.Struct, frozen=True):
     @property
     def speech_s(self) -> float:
         """How long somebody speaks in it."""
-        return sum(span.end_s - span.start_s for span in self.spans)
+        return _length_of(self.spans)
 
 
 def count_pieces(total_s: float) -> int:
     """Return into how many pieces so much speech is cut, seconds."""
     wanted = min(MOST_PIECES, round(total_s / USUAL_S))
     return max(1, wanted, -int(-total_s // MOST_S))
+
+
+def share_channels(channels: Sequence[Sequence[Span]], count: int) -> list[list[Piece]]:
+    """Return the pieces of each channel; those in which somebody speaks more have more.
+
+    Args:
+        channels: Spans of each, in order and apart from each other.
+        count: How many pieces in all, about; by the length of speech if 0.
+    """
+    lengths = [_length_of(spans) for spans in channels]
+    total_s = sum(lengths)
+    count = count or count_pieces(total_s)
+    shares = [max(1, round(count * length_s / total_s)) if length_s else 1 for length_s in lengths]
+    return [share_spans(spans, share) for spans, share in zip(channels, shares, strict=True)]
 
 
 def share_spans(spans: Sequence[Span], count: int) -> list[Piece]:
@@ -56,7 +70,7 @@ def share_spans(spans: Sequence[Span], count: int) -> list[Piece]:
         spans: In order and apart from each other.
         count: How many, 1 or more; fewer where there are not as many spans.
     """
-    total_s = sum(span.end_s - span.start_s for span in spans)
+    total_s = _length_of(spans)
     pieces: list[Piece] = []
     taken: list[Span] = []
     done_s = 0.0
@@ -70,3 +84,7 @@ def share_spans(spans: Sequence[Span], count: int) -> list[Piece]:
         taken.append(span)
         done_s += length_s
     return [*pieces, Piece(tuple(taken))] if taken else pieces
+
+
+def _length_of(spans: Sequence[Span]) -> float:
+    return sum(span.end_s - span.start_s for span in spans)

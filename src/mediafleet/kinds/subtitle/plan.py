@@ -18,7 +18,7 @@ from mediafleet.domain.plan import Complete, Expand, Fail, FinishedTask, NewTask
 from mediafleet.domain.review import review_task
 from mediafleet.kinds.subtitle.names import is_subtitle_file
 from mediafleet.kinds.subtitle.orders import FilesOrder, Film, Heard, TextReport, read, write
-from mediafleet.kinds.subtitle.params import SubtitleParams
+from mediafleet.kinds.subtitle.params import Speakers, SubtitleParams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -78,6 +78,7 @@ class _Plan:
         if params.subtitle_track is not None or is_subtitle_file(self._source.name):
             return NewTask(READ, READ, inputs=(self._source,), weight=_TEXT)
         needs = ["engine:vad", *(["lang:auto"] if params.language == "auto" else [])]
+        needs += ["engine:diarize"] if params.speakers is Speakers.VOICES else []
         needs += [f"asr:{params.recognizer}"] if params.recognizer and params.language == "auto" else []
         return NewTask(LISTEN, LISTEN, Requirement(tuple(sorted(needs))), (self._source,), weight=_LISTENING)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mediafleet.domain.plan import TaskResult
+from mediafleet.engines.diarization import name_speakers
 from mediafleet.engines.offer import Need, Role
 from mediafleet.engines.recognition import Recognition, RecognizerFacts
 from mediafleet.engines.spoken import join_results, shift_words
@@ -44,6 +45,8 @@ async def recognize(context: TaskContext) -> TaskResult:
             results.append(shift_words(found, by_s=span.start_s))
             done_s += span.end_s - span.start_s
             context.report(done_s / total_s, stage=_STAGE)
-    words = WordsFile(join_results(results), piece.spans, offer.shown, facts.punctuates, piece.speaker)
+    joined = join_results(results)
+    said = msgspec.structs.replace(joined, words=name_speakers(joined.words, piece.turns))
+    words = WordsFile(said, piece.spans, offer.shown, facts.punctuates, piece.channel)
     output = await publish_record(context, words, name=f"{context.spec.name}.json")
     return TaskResult({"words": len(words.recognition.words), "engine": offer.shown}, (output,))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from mediafleet.kinds.subtitle.breaks import NEVER, break_costs, ends_sentence
 from mediafleet.kinds.subtitle.rules import STEP_MS
 from mediafleet.kinds.subtitle.timing import Spoken, set_times
@@ -49,7 +51,9 @@ def segment(words: Sequence[Word], rules: CueRules, *, language: str) -> list[Cu
         return []
     parter = _Parter(words, rules, language)
     ranges = parter.part()
-    return set_times([parter.spoken(begin, end) for begin, end in ranges], rules)
+    cues = set_times([parter.spoken(begin, end) for begin, end in ranges], rules)
+    speakers = [words[begin].speaker for begin, _ in ranges]
+    return [msgspec.structs.replace(cue, speaker=speaker) for cue, speaker in zip(cues, speakers, strict=True)]
 
 
 def fold(texts: Sequence[str], costs: Sequence[float], rules: CueRules) -> tuple[float, tuple[int, ...]] | None:
@@ -94,6 +98,7 @@ class _Parter:
     def __init__(self, words: Sequence[Word], rules: CueRules, language: str) -> None:
         self._rules = rules
         self._texts = [word.text for word in words]
+        self._speakers = [word.speaker for word in words]
         self._starts = [round(word.start_s * 1000 / STEP_MS) * STEP_MS for word in words]
         self._ends = [round(word.end_s * 1000 / STEP_MS) * STEP_MS for word in words]
         self._costs = break_costs(words, language)
@@ -126,8 +131,10 @@ class _Parter:
         return found
 
     def _may_join(self, begin: int, end: int) -> bool:
-        """Tell whether words may stand in one cue as far as time and room go; if they may not, neither may more."""
+        """Tell whether words may stand in one cue as far as speakers, time and room go; if they may not, neither may more."""
         rules = self._rules
+        if self._speakers[begin] != self._speakers[end - 1]:
+            return False
         if self._pauses[begin] > _LONGEST_PAUSE_MS or self._ends[end - 1] - self._starts[begin] > rules.most_ms:
             return False
         return text_width(self._texts[begin:end], rules) <= rules.lines * rules.line_chars + 1

@@ -40,7 +40,7 @@ class Sentence(msgspec.Struct, frozen=True):
 
 
 def find_sentences(cues: Sequence[Cue], language: str) -> list[Sentence]:
-    """Return the sentences of cues, in order; every word is in exactly one."""
+    """Return the sentences of cues, in order; every word is in exactly one. Cues of a layer must follow each other."""
     joint = "" if language in UNSPACED else " "
     found: list[Sentence] = []
     words: list[str] = []
@@ -53,8 +53,7 @@ def find_sentences(cues: Sequence[Cue], language: str) -> list[Sentence]:
         chars.clear()
 
     for number, cue in enumerate(cues):
-        is_far = number and cue.start_ms - cues[number - 1].end_ms > _LONGEST_PAUSE_MS
-        if is_far or len(chars) >= _MOST_CUES or (number and cue.speaker != cues[number - 1].speaker):
+        if number and (len(chars) >= _MOST_CUES or _is_apart(cues[number - 1], cue)):
             close()
         for word in " ".join(cue.lines).split():
             words.append(word)
@@ -63,6 +62,12 @@ def find_sentences(cues: Sequence[Cue], language: str) -> list[Sentence]:
                 close()
     close()
     return found
+
+
+def _is_apart(one: Cue, other: Cue) -> bool:
+    """Tell whether no sentence goes from one cue into another."""
+    is_far = other.start_ms - one.end_ms > _LONGEST_PAUSE_MS
+    return is_far or (other.speaker, other.layer) != (one.speaker, one.layer)
 
 
 def spread(

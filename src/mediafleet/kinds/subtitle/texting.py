@@ -14,7 +14,7 @@ from mediafleet.engines.offer import Need, Role
 from mediafleet.engines.wire import Repair
 from mediafleet.kinds.subtitle.align import align, find_shift, move, words_of
 from mediafleet.kinds.subtitle.check import check_cues
-from mediafleet.kinds.subtitle.clean import Cleaned, clean
+from mediafleet.kinds.subtitle.clean import clean
 from mediafleet.kinds.subtitle.cue import Cue
 from mediafleet.kinds.subtitle.formats import Transcript, read_cues
 from mediafleet.kinds.subtitle.names import is_subtitle_file
@@ -23,15 +23,15 @@ from mediafleet.kinds.subtitle.params import SubtitleParams
 from mediafleet.kinds.subtitle.rules import CueRules, Preset, leave_room, rules_for
 from mediafleet.kinds.subtitle.segment import segment
 from mediafleet.kinds.subtitle.sentences import split_words
+from mediafleet.kinds.subtitle.turns import Channel, part_layers
 from mediafleet.kinds.subtitle.workspace import publish_record, read_record
 from mediafleet.kinds.transcode.failures import show_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mediafleet.domain.artifact import ArtifactRef
     from mediafleet.engines.recognition import Word
-    from mediafleet.engines.voice_activity import Span
     from mediafleet.kinds.seam import TaskContext
     from mediafleet.kinds.subtitle.orders import Film
 
@@ -51,11 +51,12 @@ async def make_text(context: TaskContext) -> TaskResult:
     count = len(heard.pieces)
     parts = [await read_record(context, ref, WordsFile) for ref in context.spec.inputs[:count]]
     # In threads, as all that takes longer the longer a film is: the node has links to answer meanwhile.
-    cleaned = await asyncio.to_thread(merge, parts)
+    channels, dropped = await asyncio.to_thread(merge, parts)
     if len(context.spec.inputs) > count:
-        made, warnings = await _align(context, context.spec.inputs[count], cleaned.words, heard)
+        words = sorted((word for channel in channels for word in channel.words), key=lambda word: word.start_s)
+        made, warnings = await _align(context, context.spec.inputs[count], tuple(words), heard)
     else:
-        made, warnings = await _write_down(context, parts, cleaned.words, heard), ()
+        made, warnings = await _write_down(context, parts, channels, heard), ()
     rules = rules_of(params, heard.language, heard.film)
     report = TextReport(
         heard.language,
@@ -63,7 +64,7 @@ async def make_text(context: TaskContext) -> TaskResult:
         len(made.words),
         tuple(dict.fromkeys(part.engine for part in parts)),
         made.is_drafty,
-        tuple(_tell(cleaned)),
+        tuple(f'at {word.start_s:.1f} s, "{word.text}" ({reason})' for word, reason in dropped[:_MOST_TOLD]),
         len(check_cues(made.cues, rules)) if rules else 0,
     )
     output = await publish_record(context, made, name="transcript.json")
@@ -71,14 +72,13 @@ async def make_text(context: TaskContext) -> TaskResult:
 
 
 async def _write_down(
-    context: TaskContext, parts: Sequence[WordsFile], words: tuple[Word, ...], heard: Heard
+    context: TaskContext, parts: Sequence[WordsFile], channels: Sequence[Channel], heard: Heard
 ) -> Transcript:
     params = msgspec.convert(context.spec.params, SubtitleParams)
     if params.repair == "auto" and not all(part.punctuates for part in parts):
-        words = await _repair(context, words, heard.language)
-    spans = [span for part in parts for span in part.spans]
-    cues = await asyncio.to_thread(make_cues, words, spans, params, heard)
-    return Transcript(heard.language, tuple(cues), words, any(part.recognition.is_drafty for part in parts))
+        channels = await _repair(context, channels, heard.language)
+    cues, words = await asyncio.to_thread(make_cues, channels, params, heard)
+    return Transcript(heard.language, cues, words, any(part.recognition.is_drafty for part in parts))
 
 
 async def _align(
@@ -91,8 +91,8 @@ async def _align(
         texts = split_words(content.decode("utf-8-sig", errors="replace"), language)
         aligned = await asyncio.to_thread(align, texts, words)
         params = msgspec.convert(context.spec.params, SubtitleParams)
-        made = await asyncio.to_thread(make_cues, aligned.words, (), params, heard)
-        return Transcript(language, tuple(made), aligned.words), ()
+        made = await asyncio.to_thread(make_cues, [Channel(aligned.words, ())], params, heard)
+        return Transcript(language, *made), ()
     found = await asyncio.to_thread(read_cues, content, name=ref.name, fps=Fraction(*heard.film.fps))
     cues = found.cues
     aligned = await asyncio.to_thread(align, words_of(cues), words)
@@ -102,11 +102,18 @@ async def _align(
     return Transcript(language, tuple(move(cues, shift))), (f"{told}; they were put right.",)
 
 
-def merge(parts: Sequence[WordsFile]) -> Cleaned:
-    """Return the words of all pieces, in order, without what nobody said."""
-    words = sorted((word for part in parts for word in part.recognition.words), key=lambda word: word.start_s)
-    spans = sorted((span for part in parts for span in part.spans), key=lambda span: span.start_s)
-    return clean(words, spans)
+def merge(parts: Sequence[WordsFile]) -> tuple[list[Channel], list[tuple[Word, str]]]:
+    """Return what was said in each channel, in order and without what nobody said; and that, with the reasons."""
+    channels: list[Channel] = []
+    dropped: list[tuple[Word, str]] = []
+    for number in sorted({part.channel for part in parts}):
+        of_it = [part for part in parts if part.channel == number]
+        words = sorted((word for part in of_it for word in part.recognition.words), key=lambda word: word.start_s)
+        spans = sorted((span for part in of_it for span in part.spans), key=lambda span: span.start_s)
+        cleaned = clean(words, spans)
+        channels.append(Channel(cleaned.words, tuple(spans)))
+        dropped += cleaned.dropped
+    return channels, dropped
 
 
 def rules_of(params: SubtitleParams, language: str, film: Film) -> CueRules | None:
@@ -117,54 +124,77 @@ def rules_of(params: SubtitleParams, language: str, film: Film) -> CueRules | No
     return rules_for(params.style, language, fps=Fraction(*film.fps), chars_per_s=speed)
 
 
-def make_cues(words: Sequence[Word], spans: Sequence[Span], params: SubtitleParams, heard: Heard) -> list[Cue]:
-    """Return the cues of words, by the rules, or in the style `raw` one a stretch of speech."""
+def make_cues(
+    channels: Sequence[Channel], params: SubtitleParams, heard: Heard
+) -> tuple[tuple[Cue, ...], tuple[Word, ...]]:
+    """Return the cues of words, by the rules, or in the style `raw` one a stretch of speech; and the words as cues count them."""
     language, film = heard.language, heard.film
     rules = rules_of(params, language, film)
-    if rules is None and not spans:
+    if rules is None and not any(channel.spans for channel in channels):
         # A text that was handed in has no stretches of its own.
         rules = rules_for(Preset.NETFLIX, language, fps=Fraction(*film.fps))
     if rules:
         targets = [(target, other) for target in params.to if (other := rules_of(params, target, film))]
-        return segment(words, leave_room(rules, language, targets), language=language)
-    starts = [span.start_s - _ROUNDED_S for span in spans]
-    groups: dict[int, list[int]] = {}
+        room = leave_room(rules, language, targets)
+        texts = part_layers([word for channel in channels for word in channel.words])
+        parted = [segment(words, room, language=language) for words in texts]
+    else:
+        texts = [channel.words for channel in channels]
+        parted = [list(_raw_cues(channel)) for channel in channels]
+    cues: list[Cue] = []
+    words: list[Word] = []
+    for layer, (text, made) in enumerate(zip(texts, parted, strict=True)):
+        cues += [_place(cue, layer, by=len(words)) for cue in made]
+        words += text
+    return tuple(sorted(cues, key=lambda cue: cue.start_ms)), tuple(words)
+
+
+def _place(cue: Cue, layer: int, *, by: int) -> Cue:
+    first, behind = cue.words
+    return msgspec.structs.replace(cue, layer=layer, words=(first + by, behind + by))
+
+
+def _raw_cues(channel: Channel) -> Iterator[Cue]:
+    words = channel.words
+    starts = [span.start_s - _ROUNDED_S for span in channel.spans]
+    groups: dict[tuple[int, str], list[int]] = {}
     for number, word in enumerate(words):
-        groups.setdefault(max(0, bisect_right(starts, word.start_s) - 1), []).append(number)
-    return [_raw_cue(words, inside[0], inside[-1]) for _, inside in sorted(groups.items())]
+        groups.setdefault((bisect_right(starts, word.start_s), word.speaker), []).append(number)
+    for (_, speaker), inside in groups.items():
+        said = [words[number] for number in inside]
+        start_ms, end_ms = round(said[0].start_s * 1000), round(said[-1].end_s * 1000)
+        text = " ".join(word.text for word in said)
+        times = start_ms, max(end_ms, start_ms + 1)
+        yield Cue(*times, (text,), (start_ms, end_ms), (inside[0], inside[-1] + 1), speaker)
 
 
-def _raw_cue(words: Sequence[Word], first: int, last: int) -> Cue:
-    start_ms, end_ms = round(words[first].start_s * 1000), round(words[last].end_s * 1000)
-    text = " ".join(word.text for word in words[first : last + 1])
-    return Cue(start_ms, max(end_ms, start_ms + 1), (text,), (start_ms, end_ms), (first, last + 1))
-
-
-async def _repair(context: TaskContext, words: tuple[Word, ...], language: str) -> tuple[Word, ...]:
+async def _repair(context: TaskContext, channels: Sequence[Channel], language: str) -> list[Channel]:
     context.report(0.3, stage="repairing")
     offer = context.engines.find(Need(Role.REPAIR, language))
-    repaired: list[Word] = []
+    total, done = sum(len(channel.words) for channel in channels), 0
+    repaired: list[Channel] = []
     with context.engines.lease(offer) as engine:
-        for paragraph in paragraphs(words):
-            texts = await engine.ask(Repair(paragraph, language), list[str])
-            pairs = zip(paragraph, texts, strict=True)
-            repaired += [msgspec.structs.replace(word, text=text) for word, text in pairs]
-            context.report(0.3 + 0.6 * len(repaired) / len(words), stage="repairing")
-    return tuple(repaired)
+        for channel in channels:
+            words: list[Word] = []
+            for paragraph in paragraphs(channel.words):
+                texts = await engine.ask(Repair(paragraph, language), list[str])
+                pairs = zip(paragraph, texts, strict=True)
+                words += [msgspec.structs.replace(word, text=text) for word, text in pairs]
+                done += len(paragraph)
+                context.report(0.3 + 0.6 * done / total, stage="repairing")
+            repaired.append(channel._replace(words=tuple(words)))
+    return repaired
 
 
 def paragraphs(words: Sequence[Word]) -> list[tuple[Word, ...]]:
-    """Return words in groups that end at pauses, so that each has whole sentences."""
+    """Return words in groups that end at pauses, so that each has whole sentences, and are of one speaker each."""
     found: list[tuple[Word, ...]] = []
     begin = 0
     for number in range(1, len(words) + 1):
         length = number - begin
-        is_pause = number == len(words) or words[number].start_s - words[number - 1].end_s >= _PAUSE_S
-        if (is_pause and length >= _PARAGRAPH) or length >= 2 * _PARAGRAPH or number == len(words):
+        is_end = number == len(words) or words[number].speaker != words[number - 1].speaker
+        is_pause = is_end or words[number].start_s - words[number - 1].end_s >= _PAUSE_S
+        if (is_pause and length >= _PARAGRAPH) or length >= 2 * _PARAGRAPH or is_end:
             found.append(tuple(words[begin:number]))
             begin = number
     return found
-
-
-def _tell(cleaned: Cleaned) -> list[str]:
-    return [f'at {word.start_s:.1f} s, "{word.text}" ({reason})' for word, reason in cleaned.dropped[:_MOST_TOLD]]

@@ -42,7 +42,9 @@ async def translate(context: TaskContext) -> TaskResult:
     order = msgspec.convert(context.spec.payload, TranslateOrder)
     transcript = await read_record(context, context.spec.inputs[0], Transcript)
     offer = context.engines.find(Need(Role.TRANSLATE, order.source, order.target))
-    sentences = find_sentences(transcript.cues, order.source)
+    # A sentence goes on while others speak.
+    said = sorted(transcript.cues, key=lambda cue: (cue.layer, cue.start_ms))
+    sentences = find_sentences(said, order.source)
     texts = [sentence.text for sentence in sentences]
     translated: list[str] = []
     with context.engines.lease(offer) as engine:
@@ -53,7 +55,8 @@ async def translate(context: TaskContext) -> TaskResult:
             translated += await engine.ask(Translate(group, brief), list[str])
             context.report(len(translated) / len(texts), stage=f"translating to {order.target}")
     rules = rules_of(params, order.target, order.film)
-    cues = await asyncio.to_thread(spread, transcript.cues, sentences, translated, rules=rules, language=order.target)
+    cues = await asyncio.to_thread(spread, said, sentences, translated, rules=rules, language=order.target)
+    cues.sort(key=lambda cue: cue.start_ms)
     broken = len(check_cues(cues, rules)) if rules else 0
     made = Transcript(order.target, tuple(cues), is_drafty=transcript.is_drafty)
     output = await publish_record(context, made, name=f"transcript.{order.target}.json")

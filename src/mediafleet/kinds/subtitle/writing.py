@@ -36,7 +36,7 @@ async def write_files(context: TaskContext) -> TaskResult:
     written = transcripts if order.writes_first else transcripts[1:]
     for transcript in [*written, *_bilingual(transcripts, params)]:
         for form in params.formats:
-            name = subtitle_name(order.film.name, transcript.language, form)
+            name = subtitle_name(order.film.name, transcript.language, form, forced=params.forced)
             style = Style(Fraction(*order.film.fps), params.style is Preset.KARAOKE, order.film.height)
             path = context.workspace / f"{len(outputs)}.{form}"
             text = await asyncio.to_thread(write_cues, transcript, form, style)

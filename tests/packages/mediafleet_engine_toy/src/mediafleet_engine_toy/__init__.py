@@ -24,6 +24,11 @@ def _scout_tongue(where: Where) -> list[Offer]:
     return [Offer("toy-mt", Role.TRANSLATE, str(path), path.name, pairs=("eo>en",)) for path in folders]
 
 
+def _scout_census(where: Where) -> list[Offer]:
+    folders = model_folders(where, "toy-census")
+    return [Offer("toy-census", Role.DIARIZE, str(path), path.name) for path in folders]
+
+
 def _advise(need: Need) -> str:
     return "install mediafleet-engine-toy" if need.language == "eo" else ""
 
@@ -58,5 +63,13 @@ TONGUE = Adapter(
     rank=1,
     scout=_scout_tongue,
     load="mediafleet_engine_toy.behaviour:load_tongue",
+    advise=_advise,
+)
+CENSUS = Adapter(
+    name="toy-census",
+    role=Role.DIARIZE,
+    rank=1,
+    scout=_scout_census,
+    load="mediafleet_engine_toy.behaviour:load_census",
     advise=_advise,
 )

@@ -1,0 +1,119 @@
+"""Whole jobs that tell who speaks, on a language of tones: `tests/packages/mediafleet_engine_toy` understands it."""
+
+from __future__ import annotations
+
+import json
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mediafleet_engine_toy.tones import RATE_HZ, speak
+from tests_support.local_job import run_job
+
+from mediafleet.domain.errors import CapabilityMissing, InvalidParams
+from mediafleet.kinds.subtitle import KIND
+
+LOW, HIGH = "unu du tri", "ses sep ok dek"
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """Engines that understand tones."""
+    folder = tmp_path / "models"
+    for name in ("toy/ears", "toy-vad/ear", "toy-mt/tongue", "toy-census/census"):
+        (folder / name).mkdir(parents=True)
+    return folder
+
+
+def samples(sentences: list[str], *, after_s: float = 0.0) -> np.ndarray[Any, Any]:
+    said = np.frombuffer(speak(sentences), dtype="<i2")
+    return np.concatenate([np.zeros(round(after_s * RATE_HZ), dtype="<i2"), said])
+
+
+def write_talk(path: Path, *channels: np.ndarray[Any, Any]) -> Path:
+    length = max(map(len, channels))
+    frames = np.stack([np.pad(one, (0, length - len(one))) for one in channels], axis=1)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(len(channels))
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes(np.clip(frames, -32_000, 32_000).astype("<i2").tobytes())
+    return path
+
+
+def mixed(own: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return what the microphone of one speaker hears: the other one from across the room."""
+    length = max(len(own), len(other))
+    one, far = (np.pad(sound.astype(np.float64), (0, length - len(sound))) for sound in (own, other))
+    return one + far * 0.08
+
+
+def cues_of(folder: Path, name: str = "talk.eo.json") -> list[tuple[str, str]]:
+    cues = json.loads((folder / name).read_text())["cues"]
+    return [(cue.get("speaker", ""), " ".join(cue["lines"]).lower().replace(".", "")) for cue in cues]
+
+
+async def test_each_channel_is_a_speaker_and_nothing_is_heard_twice(tmp_path: Path, models: Path) -> None:
+    anna, ben = samples([LOW, LOW]), samples([HIGH], after_s=6.0)
+    talk = write_talk(tmp_path / "talk.wav", mixed(anna, ben), mixed(ben, anna))
+    _, folder = await run_job(
+        KIND,
+        talk,
+        folder=tmp_path,
+        models=models,
+        language="eo",
+        to=["en"],
+        formats=["json", "txt", "vtt", "ass", "srt"],
+        speakers="channels",
+        speaker_names=["Anna", "Ben & Co."],
+    )
+    assert cues_of(folder) == [("Anna", LOW), ("Anna", LOW), ("Ben & Co.", HIGH)]
+    assert cues_of(folder, "talk.en.json")[-1] == ("Ben & Co.", "six seven eight ten")
+    assert (folder / "talk.eo.txt").read_text().splitlines()[-1] == "Ben & Co.: Ses sep ok dek."
+    assert "<v Ben &amp; Co.>Ses sep ok dek." in (folder / "talk.eo.vtt").read_text()
+    assert ",Ben & Co.,0,0,0,,Ses sep ok dek." in (folder / "talk.eo.ass").read_text()
+    assert "Ben" not in (folder / "talk.eo.srt").read_text()
+
+
+async def test_what_is_said_at_once_is_shown_at_once(tmp_path: Path, models: Path) -> None:
+    talk = write_talk(tmp_path / "talk.wav", samples([f"{LOW} {LOW} {LOW}"]), samples([HIGH], after_s=0.8))
+    outcome, folder = await run_job(
+        KIND, talk, folder=tmp_path, models=models, language="eo", formats=["json"], speakers="channels"
+    )
+    cues = json.loads((folder / "talk.eo.json").read_text())["cues"]
+    assert [(cue["speaker"], cue.get("layer", 0)) for cue in cues] == [("Speaker 1", 0), ("Speaker 2", 1)]
+    assert cues[1]["start_ms"] < cues[0]["end_ms"]
+    assert outcome.result["broken"] == 0
+
+
+async def test_channels_that_carry_the_same_are_told_and_heard_once(tmp_path: Path, models: Path) -> None:
+    talk = write_talk(tmp_path / "talk.wav", samples([LOW]), samples([LOW]) // 2)
+    outcome, folder = await run_job(
+        KIND, talk, folder=tmp_path, models=models, language="eo", formats=["json"], speakers="channels"
+    )
+    assert cues_of(folder) == [("", LOW)]
+    assert any("has 2 channels that carry the same; who speaks cannot be told" in text for text in outcome.warnings)
+
+
+async def test_voices_are_told_apart_by_an_engine(tmp_path: Path, models: Path) -> None:
+    talk = write_talk(tmp_path / "talk.wav", samples([LOW, HIGH, f"{LOW} {HIGH}"]))
+    _, folder = await run_job(
+        KIND, talk, folder=tmp_path, models=models, language="eo", formats=["json"], speakers="voices", pieces=2
+    )
+    one, two = "Speaker 1", "Speaker 2"
+    assert cues_of(folder) == [(one, LOW), (two, HIGH), (one, LOW), (two, HIGH)]
+
+
+async def test_where_nothing_tells_voices_apart_it_is_said_what_would(tmp_path: Path, models: Path) -> None:
+    (models / "toy-census" / "census").rmdir()
+    talk = write_talk(tmp_path / "talk.wav", samples([LOW]))
+    with pytest.raises(CapabilityMissing, match=r"tell voices apart: install the extra 'sherpa-onnx'"):
+        await run_job(KIND, talk, folder=tmp_path, models=models, language="eo", speakers="voices")
+
+
+async def test_more_channels_than_anybody_has_microphones_are_refused(tmp_path: Path, models: Path) -> None:
+    talk = write_talk(tmp_path / "talk.wav", *[samples([LOW])] * 17)
+    with pytest.raises(InvalidParams, match="has 17 channels; speakers of 16 at most"):
+        await run_job(KIND, talk, folder=tmp_path, models=models, language="eo", speakers="channels")
