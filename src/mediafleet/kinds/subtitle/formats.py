@@ -154,7 +154,7 @@ def _to_file(transcript: Transcript, style: Style) -> pysubs2.SSAFile:
     default = file.styles["Default"]
     default.fontsize, default.outline, default.shadow = style.height * _FONT_SHARE, style.height / 400, 0.0
     default.marginv = round(style.height * _FONT_SHARE)
-    joint = "" if transcript.language in UNSPACED else " "
+    joint = _joint(transcript)
     for cue in transcript.cues:
         event = pysubs2.SSAEvent(cue.start_ms, cue.end_ms, layer=cue.layer, name=" ".join(cue.speaker.split()))
         event.text = _karaoke(cue, transcript.words, joint) if style.is_karaoke else r"\N".join(map(_escape, cue.lines))
@@ -194,7 +194,15 @@ def _voiced(event: pysubs2.SSAEvent) -> str:
 
 
 def _write_txt(transcript: Transcript) -> str:
-    return "".join(f"{_said_by(cue)}{' '.join(cue.lines)}\n" for cue in transcript.cues)
+    return "".join(f"{_said_by(cue)}{_one_line(cue, transcript)}\n" for cue in transcript.cues)
+
+
+def _one_line(cue: Cue, transcript: Transcript) -> str:
+    return _joint(transcript).join(cue.lines)
+
+
+def _joint(transcript: Transcript) -> str:
+    return "" if transcript.language in UNSPACED else " "
 
 
 def _said_by(cue: Cue) -> str:
@@ -202,14 +210,15 @@ def _said_by(cue: Cue) -> str:
 
 
 def _write_tsv(transcript: Transcript) -> str:
-    rows = (f"{cue.start_ms}\t{cue.end_ms}\t{' '.join(cue.lines).replace(chr(9), ' ')}\n" for cue in transcript.cues)
+    texts = (_one_line(cue, transcript).replace("\t", " ") for cue in transcript.cues)
+    rows = (f"{cue.start_ms}\t{cue.end_ms}\t{text}\n" for cue, text in zip(transcript.cues, texts, strict=True))
     return "start\tend\ttext\n" + "".join(rows)
 
 
 def _write_lrc(transcript: Transcript) -> str:
     lines: list[str] = []
     for number, cue in enumerate(transcript.cues):
-        lines.append(f"[{_lrc_time(cue.start_ms)}]{' '.join(cue.lines)}")
+        lines.append(f"[{_lrc_time(cue.start_ms)}]{_one_line(cue, transcript)}")
         following = transcript.cues[number + 1].start_ms if number + 1 < len(transcript.cues) else None
         # An empty line takes the text away where nothing follows at once.
         if following is None or following - cue.end_ms > _LRC_TAIL_MS:

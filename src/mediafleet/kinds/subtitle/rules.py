@@ -65,11 +65,12 @@ _NARROWEST = 12
 _DENSE = {
     # Netflix Timed Text Style Guides: Chinese (Simplified), Japanese and Korean, programmes for adults.
     "zh": (16, 9.0),
+    "yue": (16, 9.0),
     "ja": (13, 4.0),
     "ko": (16, 12.0),
 }
 """Languages of dense scripts → characters a line, and a second."""
-UNSPACED = frozenset({"zh", "ja"})
+UNSPACED = frozenset({"zh", "yue", "ja"})
 """Languages that part no words by spaces."""
 _STYLES: dict[Preset, tuple[int, int, float]] = {
     Preset.NETFLIX: (2, 42, 17.0),
@@ -108,7 +109,7 @@ def rules_for(
     )
 
 
-_DENSITY = {"en": 1.0, "zh": 0.35, "ja": 0.5, "ko": 0.55}
+_DENSITY = {"en": 1.0, "zh": 0.35, "yue": 0.35, "ja": 0.5, "ko": 0.55}
 _USUAL_DENSITY = 1.2
 """Characters that a text has in a language, against English, roughly."""
 _SPARE = 1.25

@@ -20,7 +20,7 @@ from mediafleet.kinds.subtitle.formats import Transcript, read_cues
 from mediafleet.kinds.subtitle.names import is_subtitle_file
 from mediafleet.kinds.subtitle.orders import Heard, TextReport, WordsFile, read, write
 from mediafleet.kinds.subtitle.params import SubtitleParams
-from mediafleet.kinds.subtitle.rules import CueRules, Preset, leave_room, rules_for
+from mediafleet.kinds.subtitle.rules import UNSPACED, CueRules, Preset, leave_room, rules_for
 from mediafleet.kinds.subtitle.segment import segment
 from mediafleet.kinds.subtitle.sentences import split_words
 from mediafleet.kinds.subtitle.turns import Channel, part_layers
@@ -140,7 +140,7 @@ def make_cues(
         parted = [segment(words, room, language=language) for words in texts]
     else:
         texts = [channel.words for channel in channels]
-        parted = [list(_raw_cues(channel)) for channel in channels]
+        parted = [list(_raw_cues(channel, language)) for channel in channels]
     cues: list[Cue] = []
     words: list[Word] = []
     for layer, (text, made) in enumerate(zip(texts, parted, strict=True)):
@@ -154,8 +154,8 @@ def _place(cue: Cue, layer: int, *, by: int) -> Cue:
     return msgspec.structs.replace(cue, layer=layer, words=(first + by, behind + by))
 
 
-def _raw_cues(channel: Channel) -> Iterator[Cue]:
-    words = channel.words
+def _raw_cues(channel: Channel, language: str) -> Iterator[Cue]:
+    words, joint = channel.words, "" if language in UNSPACED else " "
     starts = [span.start_s - _ROUNDED_S for span in channel.spans]
     groups: dict[tuple[int, str], list[int]] = {}
     for number, word in enumerate(words):
@@ -163,7 +163,7 @@ def _raw_cues(channel: Channel) -> Iterator[Cue]:
     for (_, speaker), inside in groups.items():
         said = [words[number] for number in inside]
         start_ms, end_ms = round(said[0].start_s * 1000), round(said[-1].end_s * 1000)
-        text = " ".join(word.text for word in said)
+        text = joint.join(word.text for word in said)
         times = start_ms, max(end_ms, start_ms + 1)
         yield Cue(*times, (text,), (start_ms, end_ms), (inside[0], inside[-1] + 1), speaker)
 

@@ -47,6 +47,14 @@ def test_lines_stay_lines(form: Format) -> None:
     assert [cue.lines for cue in back(form).cues] == [cue.lines for cue in STORY.cues]
 
 
+@pytest.mark.parametrize(("language", "line"), [("zh", "雨停了他们就回家。"), ("en", "雨停了 他们就回家。")])
+def test_lines_of_scripts_without_blanks_are_joined_without_one(language: str, line: str) -> None:
+    transcript = Transcript(language, (Cue(0, 2000, ("雨停了", "他们就回家。"), speaker="Li"),))
+    assert write_cues(transcript, Format.TXT) == f"Li: {line}\n"
+    assert write_cues(transcript, Format.TSV).splitlines()[1] == f"0\t2000\t{line}"
+    assert write_cues(transcript, Format.LRC).splitlines()[0] == f"[00:00.00]{line}"
+
+
 def test_the_words_and_their_times_are_in_json() -> None:
     assert back(Format.JSON) == STORY
 
