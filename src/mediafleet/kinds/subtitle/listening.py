@@ -26,6 +26,7 @@ from mediafleet.kinds.subtitle.pieces import Piece, share_channels
 from mediafleet.kinds.subtitle.sound import (
     WINDOW_S,
     choose_track,
+    even_arguments,
     extract_arguments,
     read_levels,
     read_range,
@@ -166,9 +167,14 @@ async def _extract(
         done = position.fraction(length_s) * _EXTRACTED
         context.report(done, stage="extracting", speed=position.speed or None, eta_ms=position.eta_ms(length_s))
 
-    arguments = [ffmpeg.path, *extract_arguments(track, source=source, outputs=sounds)]
+    roughs = [sound.with_suffix(".rough") for sound in sounds]
+    arguments = [ffmpeg.path, *extract_arguments(track, source=source, outputs=roughs)]
     name = context.spec.inputs[0].name
-    await FfmpegRun(context, arguments, name, _STALL_S, output=sounds[0], on_progress=note).succeed()
+    await FfmpegRun(context, arguments, name, _STALL_S, output=roughs[0], on_progress=note).succeed()
+    for rough, sound in zip(roughs, sounds, strict=True):
+        arguments = [ffmpeg.path, *await asyncio.to_thread(even_arguments, rough, output=sound)]
+        await FfmpegRun(context, arguments, name, _STALL_S, output=sound).succeed()
+        await asyncio.to_thread(rough.unlink)
 
 
 async def _hear(context: TaskContext, sound: Path, length_s: float, turn: tuple[int, int]) -> Hearing:

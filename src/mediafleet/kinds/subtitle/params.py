@@ -48,6 +48,9 @@ class SubtitleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Into how many pieces the speech is cut, to be recognized on as many nodes; by its length if 0."""
     glossary: Annotated[dict[str, str], Meta(max_length=_MOST_TERMS)] = {}
     """Terms of the spoken language and how they must be translated; one that stands for itself stays as it is."""
+    verbatim: bool = False
+    """Whether cues keep every word of speech that is too fast to be read; else the text is made shorter where it has to be. The words of
+    the format `json` are all there in any case."""
     repair: Literal["auto", "never"] = "auto"
     """Whether casing and punctuation are put right where the recognizer gives none."""
     bilingual: bool = False

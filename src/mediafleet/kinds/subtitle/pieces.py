@@ -11,8 +11,9 @@ from mediafleet.engines.voice_activity import Span
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-USUAL_S = 60.0
-"""Speech in a piece: some seconds of work on a processor, what the crash of a node may cost."""
+USUAL_S = 30.0
+"""Speech in a piece: some seconds of work on a processor, what the crash of a node may cost; and so short that no node waits long for
+the last one."""
 MOST_PIECES = 64
 """More would only be tasks: fleets that could use them have other films to do."""
 MOST_S = 300.0

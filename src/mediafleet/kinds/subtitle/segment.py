@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from mediafleet.engines.recognition import Word
 from mediafleet.kinds.subtitle.breaks import NEVER, break_costs, ends_sentence
 from mediafleet.kinds.subtitle.rules import STEP_MS
 from mediafleet.kinds.subtitle.timing import Spoken, set_times
@@ -18,7 +19,6 @@ from mediafleet.kinds.subtitle.timing import Spoken, set_times
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mediafleet.engines.recognition import Word
     from mediafleet.kinds.subtitle.cue import Cue
     from mediafleet.kinds.subtitle.rules import CueRules
 
@@ -80,6 +80,23 @@ def fold(texts: Sequence[str], costs: Sequence[float], rules: CueRules) -> tuple
         if best is None or cost < best[0]:
             best = cost, (number,)
     return best
+
+
+def fold_lines(texts: Sequence[str], rules: CueRules | None, language: str) -> tuple[str, ...]:
+    """Return the lines of a cue with these words: one where they fit into it, or where nothing fits.
+
+    Args:
+        texts: Words, or of scripts without spaces characters.
+        rules: By which lines are folded; None for one line.
+        language: ISO 639-1.
+    """
+    folded = fold(texts, break_costs([Word(text, 0.0, 0.0) for text in texts], language), rules) if rules else None
+    return _join_lines(texts, folded[1] if folded else (), rules)
+
+
+def _join_lines(texts: Sequence[str], below: Sequence[int], rules: CueRules | None) -> tuple[str, ...]:
+    joint = " " if rules is None or rules.is_spaced else ""
+    return tuple(joint.join(texts[one:other]) for one, other in pairwise([0, *below, len(texts)]))
 
 
 def text_width(texts: Sequence[str], rules: CueRules) -> int:
@@ -177,7 +194,5 @@ class _Parter:
         """Return a cue's text and when it is spoken."""
         texts = self._texts[begin:end]
         folded = fold(texts, self._costs[begin:end], self._rules)
-        starts = [0, *(folded[1] if folded else ()), len(texts)]
-        joint = " " if self._rules.is_spaced else ""
-        lines = tuple(joint.join(texts[one:other]) for one, other in pairwise(starts))
+        lines = _join_lines(texts, folded[1] if folded else (), self._rules)
         return Spoken(self._starts[begin], self._ends[end - 1], lines, (begin, end))

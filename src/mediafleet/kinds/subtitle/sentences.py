@@ -12,7 +12,7 @@ import msgspec
 from mediafleet.engines.recognition import Word
 from mediafleet.kinds.subtitle.breaks import break_costs, ends_sentence
 from mediafleet.kinds.subtitle.rules import STEP_MS, UNSPACED
-from mediafleet.kinds.subtitle.segment import fold, text_width
+from mediafleet.kinds.subtitle.segment import fold_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,7 +173,7 @@ def _part_cost(chars: int, room: float, scale: float) -> float:
 
 def _fill(cue: Cue, words: Sequence[str], rules: CueRules | None, language: str) -> list[Cue]:
     """Return the cue with these words, or several of its time where they have no room in one."""
-    lines = _fold(words, rules, language)
+    lines = fold_lines(words, rules, language)
     # Cues that nobody could read are no better than one whose lines are too long.
     is_short = rules is not None and cue.length_ms < 2 * rules.least_ms + rules.gap_ms
     if rules is None or is_short or len(words) == 1 or all(len(line) <= rules.line_chars for line in lines):
@@ -193,14 +193,3 @@ def _middle(words: Sequence[str], language: str) -> int:
         at += len(word)
         best = min(best, (abs(at / half - 1) + costs[number - 1] * _BREAK * 2, number))
     return best[1]
-
-
-def _fold(words: Sequence[str], rules: CueRules | None, language: str) -> tuple[str, ...]:
-    joint = " " if rules is None or rules.is_spaced else ""
-    if rules is None or text_width(words, rules) <= rules.line_chars:
-        return (joint.join(words),)
-    folded = fold(words, break_costs([Word(word, 0.0, 0.0) for word in words], language), rules)
-    if folded is None:
-        return (joint.join(words),)
-    (cut,) = folded[1]
-    return joint.join(words[:cut]), joint.join(words[cut:])

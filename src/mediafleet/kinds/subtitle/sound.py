@@ -18,13 +18,17 @@ if TYPE_CHECKING:
     from mediafleet.engines.voice_activity import Span
     from mediafleet.kinds.transcode.media import MediaInfo, StreamInfo
 
-# A wide range, so that the gain follows a whole film and not each sentence: what is quiet must not become noise.
-_LOUDNESS = "loudnorm=I=-18:TP=-2:LRA=20"
+_LOUDNESS_LUFS = -18.0
+"""EBU R128, of the whole track: one gain for all of it, since one that follows each sentence raises what is quiet to noise."""
+_MOST_GAIN_DB = 40.0
+_SILENCE_LUFS = -69.0
+"""FFmpeg says -70 of what has no sound in it; that is left as it is."""
+_PEAK = 0.8
 # Sound that begins late or has a hole keeps its place in time.
 _IN_TIME = f"aresample={RATE_HZ}:async=1:first_pts=0"
 _CENTRE = "pan=mono|c0=FC"
 """Films have their speech there, and music beside it."""
-_LEVEL = "lavfi.astats.1.RMS_level"
+_LEVEL, _LOUDNESS = "lavfi.astats.1.RMS_level", "lavfi.r128.I"
 _QUIETEST_DB = -120.0
 """What digital silence counts as; FFmpeg says `-inf`."""
 WINDOW_S = 60.0
@@ -42,31 +46,65 @@ def choose_track(info: MediaInfo, number: int, *, name: str) -> StreamInfo:
 
 
 def extract_arguments(track: StreamInfo, *, source: Path, outputs: Sequence[Path]) -> list[str]:
-    """Return FFmpeg's arguments, without the program, that write 16-bit samples.
+    """Return FFmpeg's arguments, without the program, that write samples as they are, and how loud they are.
 
     Args:
         track: The sound track.
         source: Absolute path of the film.
-        outputs: Absolute paths of raw files to write: one for all of the sound, or one for each of its channels.
+        outputs: Absolute paths of files to write, all in one folder: one for all of the sound, or one for each of its channels.
+            Raw, 32-bit floats, little-endian.
     """
     mixed = _CENTRE if track.layout.startswith(("5.", "7.")) else "aformat=channel_layouts=mono"
     arguments = [*quiet_options(), *input_options(), "-i", url(source)]
     for number, output in enumerate(outputs):
-        parts = [mixed, _IN_TIME] if len(outputs) == 1 else [f"pan=mono|c0=c{number}", _IN_TIME, *_measure(output)]
-        chain = ",".join([*parts, _LOUDNESS, f"aresample={RATE_HZ}"])
-        arguments += ["-map", f"0:{track.index}", "-af", chain, "-f", "s16le", url(output)]
+        parts = (
+            [mixed, _IN_TIME] if len(outputs) == 1 else [f"pan=mono|c0=c{number}", _IN_TIME, *_measure_levels(output)]
+        )
+        chain = ",".join([*parts, "ebur128=metadata=1:framelog=quiet", _note(_LOUDNESS, _loudness_of(output))])
+        arguments += ["-map", f"0:{track.index}", "-af", chain, "-f", "f32le", url(output)]
     return arguments
 
 
-def _measure(output: Path) -> list[str]:
+def even_arguments(rough: Path, *, output: Path) -> list[str]:
+    """Return FFmpeg's arguments, without the program, that write what was extracted as 16-bit samples, even in loudness.
+
+    Args:
+        rough: As `extract_arguments` has it written.
+        output: Absolute path of the raw file to write.
+    """
+    told = [line for line in _loudness_of(rough).read_text(encoding="ascii").splitlines() if line.startswith(_LOUDNESS)]
+    loudness = float(told[-1].partition("=")[2]) if told else _SILENCE_LUFS
+    gain_db = max(-_MOST_GAIN_DB, min(_MOST_GAIN_DB, _LOUDNESS_LUFS - loudness)) if loudness > _SILENCE_LUFS else 0.0
+    chain = f"volume={gain_db:.2f}dB,alimiter=limit={_PEAK}:level=false"
+    raw = ["-f", "f32le", "-ar", str(RATE_HZ), "-ch_layout", "mono"]
+    return [
+        *quiet_options(),
+        "-protocol_whitelist",
+        "file",
+        *raw,
+        "-i",
+        url(rough),
+        "-af",
+        chain,
+        "-f",
+        "s16le",
+        url(output),
+    ]
+
+
+def _measure_levels(output: Path) -> list[str]:
     """Return filters that write down how loud what passes through them is, as `read_levels` reads it."""
+    frames = f"asetnsamples={RATE_HZ // LEVELS_PER_S}:p=0"
+    return [frames, "astats=metadata=1:reset=1:measure_overall=none", _note(_LEVEL, _levels_of(output))]
+
+
+def _note(key: str, file: Path) -> str:
     # By its bare name: FFmpeg runs in the folder of its outputs, and no path has to be written so that a filter understands it.
-    told = f"ametadata=mode=print:key={_LEVEL}:file={_levels_of(output).name}"
-    return [f"asetnsamples={RATE_HZ // LEVELS_PER_S}:p=0", "astats=metadata=1:reset=1:measure_overall=none", told]
+    return f"ametadata=mode=print:key={key}:file={file.name}"
 
 
 def read_levels(output: Path) -> list[float]:
-    """Return how loud the channel was whose sound is in a file, `LEVELS_PER_S` times a second, dB below full scale."""
+    """Return how loud the channel is that was extracted to a file, `LEVELS_PER_S` times a second, dB below full scale."""
     with _levels_of(output).open(encoding="ascii", errors="replace") as file:
         texts = [line.partition("=")[2].strip() for line in file if line.startswith(_LEVEL)]
     return [max(_QUIETEST_DB, float(text)) for text in texts]
@@ -74,6 +112,10 @@ def read_levels(output: Path) -> list[float]:
 
 def _levels_of(output: Path) -> Path:
     return output.with_suffix(".levels")
+
+
+def _loudness_of(output: Path) -> Path:
+    return output.with_suffix(".loudness")
 
 
 def read_windows(path: Path) -> Iterator[bytes]:

@@ -23,6 +23,7 @@ from mediafleet.kinds.subtitle.params import SubtitleParams
 from mediafleet.kinds.subtitle.rules import UNSPACED, CueRules, Preset, leave_room, rules_for
 from mediafleet.kinds.subtitle.segment import segment
 from mediafleet.kinds.subtitle.sentences import split_words
+from mediafleet.kinds.subtitle.shorten import shorten, shortening_warning
 from mediafleet.kinds.subtitle.turns import Channel, part_layers
 from mediafleet.kinds.subtitle.workspace import publish_record, read_record
 from mediafleet.kinds.transcode.failures import show_name
@@ -56,7 +57,7 @@ async def make_text(context: TaskContext) -> TaskResult:
         words = sorted((word for channel in channels for word in channel.words), key=lambda word: word.start_s)
         made, warnings = await _align(context, context.spec.inputs[count], tuple(words), heard)
     else:
-        made, warnings = await _write_down(context, parts, channels, heard), ()
+        made, warnings = await _write_down(context, parts, channels, heard)
     rules = rules_of(params, heard.language, heard.film)
     report = TextReport(
         heard.language,
@@ -73,12 +74,17 @@ async def make_text(context: TaskContext) -> TaskResult:
 
 async def _write_down(
     context: TaskContext, parts: Sequence[WordsFile], channels: Sequence[Channel], heard: Heard
-) -> Transcript:
+) -> tuple[Transcript, tuple[str, ...]]:
     params = msgspec.convert(context.spec.params, SubtitleParams)
     if params.repair == "auto" and not all(part.punctuates for part in parts):
         channels = await _repair(context, channels, heard.language)
     cues, words = await asyncio.to_thread(make_cues, channels, params, heard)
-    return Transcript(heard.language, cues, words, any(part.recognition.is_drafty for part in parts))
+    cues, count = await asyncio.to_thread(
+        shorten, cues, reading_rules(params, heard.language, heard.film), heard.language
+    )
+    warnings = (shortening_warning(count, heard.language),) if count else ()
+    is_drafty = any(part.recognition.is_drafty for part in parts)
+    return Transcript(heard.language, tuple(cues), words, is_drafty), warnings
 
 
 async def _align(
@@ -122,6 +128,12 @@ def rules_of(params: SubtitleParams, language: str, film: Film) -> CueRules | No
         return None
     speed = params.chars_per_s.get(language)
     return rules_for(params.style, language, fps=Fraction(*film.fps), chars_per_s=speed)
+
+
+def reading_rules(params: SubtitleParams, language: str, film: Film) -> CueRules | None:
+    """Return the rules for the sake of which a text may be made shorter; None where every word is to stay."""
+    is_whole = params.verbatim or params.style is Preset.KARAOKE
+    return None if is_whole else rules_of(params, language, film)
 
 
 def make_cues(

@@ -16,7 +16,8 @@ from mediafleet.kinds.subtitle.formats import Transcript
 from mediafleet.kinds.subtitle.orders import Film
 from mediafleet.kinds.subtitle.params import SubtitleParams
 from mediafleet.kinds.subtitle.sentences import find_sentences, spread
-from mediafleet.kinds.subtitle.texting import rules_of
+from mediafleet.kinds.subtitle.shorten import shorten, shortening_warning
+from mediafleet.kinds.subtitle.texting import reading_rules, rules_of
 from mediafleet.kinds.subtitle.workspace import publish_record, read_record
 
 if TYPE_CHECKING:
@@ -57,7 +58,10 @@ async def translate(context: TaskContext) -> TaskResult:
     rules = rules_of(params, order.target, order.film)
     cues = await asyncio.to_thread(spread, said, sentences, translated, rules=rules, language=order.target)
     cues.sort(key=lambda cue: cue.start_ms)
+    readable = reading_rules(params, order.target, order.film)
+    cues, count = await asyncio.to_thread(shorten, cues, readable, order.target)
     broken = len(check_cues(cues, rules)) if rules else 0
     made = Transcript(order.target, tuple(cues), is_drafty=transcript.is_drafty)
     output = await publish_record(context, made, name=f"transcript.{order.target}.json")
-    return TaskResult({"sentences": len(texts), "engine": offer.shown, "broken": broken}, (output,))
+    warnings = (shortening_warning(count, order.target),) if count else ()
+    return TaskResult({"sentences": len(texts), "engine": offer.shown, "broken": broken}, (output,), warnings)

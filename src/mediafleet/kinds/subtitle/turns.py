@@ -66,7 +66,7 @@ def _is_same(one: Sequence[float], other: Sequence[float]) -> bool:
 def mute_others(hearings: Sequence[Hearing]) -> list[Hearing]:
     """Return what is heard in each channel without what it hears of another's speaker, who is much louder in that one.
 
-    Levels must be of the sound as it was recorded: what makes it even in loudness raises what comes from across the room.
+    Levels must be of the sound as it was recorded: a gain for each channel would raise what comes from across the room.
     """
     loudest = [max(levels) for levels in zip(*(one.levels_db for one in hearings), strict=False)]
     return [one._replace(probabilities=list(_muted(one, loudest))) for one in hearings]

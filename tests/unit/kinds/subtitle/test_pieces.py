@@ -26,8 +26,8 @@ def test_as_many_pieces_as_wanted_with_equal_speech() -> None:
     assert (pieces[1].start_s, pieces[1].end_s) == (165.0, 329.0)
 
 
-def test_short_speech_is_one_piece_and_long_speech_some_of_a_minute() -> None:
-    assert [count_pieces(seconds) for seconds in (0, 12, 61, 600)] == [1, 1, 1, 10]
+def test_short_speech_is_one_piece_and_long_speech_some_of_half_a_minute() -> None:
+    assert [count_pieces(seconds) for seconds in (0, 12, 44, 61, 600)] == [1, 1, 1, 2, 20]
     assert share_spans([], 4) == []
 
 

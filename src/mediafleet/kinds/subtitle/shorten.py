@@ -1,0 +1,131 @@
+"""Makes what is spoken too fast short enough to be read, as subtitlers do: by forms, words nobody misses, and last by leaving out.
+
+The BBC Subtitle Guidelines ("Editing text") and Díaz Cintas and Remael 2007 ("Audiovisual Translation: Subtitling", ch. 6) name
+these in this order. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mediafleet.kinds.subtitle.breaks import ends_sentence
+from mediafleet.kinds.subtitle.segment import fold_lines
+
+if TYPE_CHECKING:
+    from mediafleet.kinds.subtitle.cue import Cue
+    from mediafleet.kinds.subtitle.rules import CueRules
+
+_LEFT_OUT = "…"
+_MOST_LEFT_OUT = 0.25
+"""Of a cue's characters: who speaks even faster is not to be understood by what would be left."""
+_MARKS = "\"'([¿¡,.;:!?…»”)]"
+
+
+class _Shorter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One language of `shorter.toml`."""
+
+    forms: tuple[tuple[str, str], ...] = ()
+    fillers: str = ""
+    articles: str = ""
+
+
+@cache
+def _load() -> dict[str, _Shorter]:
+    text = files("mediafleet.kinds.subtitle").joinpath("shorter.toml").read_text(encoding="utf-8")
+    return msgspec.toml.decode(text, type=dict[str, _Shorter])
+
+
+def shorten(cues: Sequence[Cue], rules: CueRules | None, language: str) -> tuple[list[Cue], int]:
+    """Return cues of which none takes longer to read than it is shown, and how many had to be made shorter for that.
+
+    Where even a quarter less text would not do, a cue stays as it is. A cue that was changed is no longer made of its words.
+
+    Args:
+        cues: With their times.
+        rules: What cues must keep to; None for nothing.
+        language: ISO 639-1; of others than en, es, de and fr text is only left out.
+    """
+    if rules is None:
+        return list(cues), 0
+    known = _load().get(language, _Shorter())
+    made = [_shorten(cue, rules, language, known) for cue in cues]
+    return made, sum(one != other for one, other in zip(cues, made, strict=True))
+
+
+def shortening_warning(count: int, language: str) -> str:
+    """Return what to tell of cues that were made shorter."""
+    return (
+        f"{count} cue(s) in {language!r} were made shorter, since they are spoken faster than can be read; "
+        "the parameter verbatim=true keeps every word."
+    )
+
+
+def _shorten(cue: Cue, rules: CueRules, language: str, known: _Shorter) -> Cue:
+    room = int(rules.chars_per_s * cue.length_ms / 1000)
+    if cue.chars <= room or not rules.is_spaced:
+        return cue
+    words = " ".join(cue.lines).split()
+    for texts in _tries(words, known):
+        lines = fold_lines(texts, rules, language)
+        if sum(map(len, lines)) <= room and all(len(line) <= rules.line_chars for line in lines):
+            return msgspec.structs.replace(cue, lines=lines, words=(0, 0))
+    return cue
+
+
+def _tries(words: Sequence[str], known: _Shorter) -> Iterator[list[str]]:
+    """Yield ever shorter texts."""
+    texts = list(words)
+    fillers, articles = frozenset(known.fillers.split()), frozenset(known.articles.split())
+    steps: tuple[Callable[[list[str]], bool], ...] = (
+        lambda found: _use_form(found, known.forms),
+        lambda found: _drop_one(found, fillers),
+        lambda found: _drop_one(found, articles),
+    )
+    for step in steps:
+        while step(texts):
+            yield list(texts)
+    least = sum(map(len, words)) * (1 - _MOST_LEFT_OUT)
+    while len(texts) > 1:
+        texts.pop()
+        if sum(map(len, texts)) < least:
+            return
+        yield [*texts[:-1], texts[-1].rstrip(_MARKS) + _LEFT_OUT]
+
+
+def _use_form(texts: list[str], forms: Sequence[tuple[str, str]]) -> bool:
+    """Put the first shorter form that fits into the text; tell whether there was one."""
+    for longer, shorter in forms:
+        parts = longer.lower().split()
+        # Not before a mark, where it is stressed: "yes, it is."
+        for at in range(len(texts) - len(parts)):
+            if [text.lower() for text in texts[at : at + len(parts)]] == parts:
+                texts[at : at + len(parts)] = [_cased_like(texts[at], shorter)]
+                return True
+    return False
+
+
+def _drop_one(texts: list[str], droppable: frozenset[str]) -> bool:
+    """Leave out the last word that may be; tell whether there was one."""
+    for at in range(len(texts) - 1, -1, -1):
+        text = texts[at]
+        if text.strip(_MARKS).lower() not in droppable or len(texts) == 1:
+            continue
+        is_first = not at or ends_sentence(texts[at - 1])
+        if ends_sentence(text):
+            if is_first:
+                continue
+            texts[at - 1] = texts[at - 1].rstrip(_MARKS) + text.lstrip(text.rstrip(_MARKS))
+        elif is_first:
+            texts[at + 1] = _cased_like(text, texts[at + 1])
+        del texts[at]
+        return True
+    return False
+
+
+def _cased_like(one: str, other: str) -> str:
+    return other[:1].upper() + other[1:] if one[:1].isupper() else other
