@@ -40,6 +40,14 @@ def test_options_become_params(cli: RunCli, scheduler: FakeScheduler) -> None:
     }
 
 
+def test_speakers_are_asked_for_by_name(cli: RunCli, scheduler: FakeScheduler) -> None:
+    touch("call.wav")
+    ran = cli("subtitle", "call.wav", "--forced", "--speakers", "channels", "--speaker-names", "Anna, Ben  & Co.")
+    assert ran.code == 0, ran.err
+    params = scheduler.submissions[0].params
+    assert (params["forced"], params["speakers"], params["speaker_names"]) == (True, "channels", ["Anna", "Ben & Co."])
+
+
 def test_results_lie_beside_each_film_under_the_names_that_the_fleet_gave(cli: RunCli) -> None:
     touch("films/one/a.mkv", "films/two/a.mkv")
     ran = cli("subtitle", "films", "--json")
@@ -108,6 +116,8 @@ def test_films_that_have_their_subtitles_are_skipped(
         (["a.mkv", "--style", "karaoke"], "add it to 'formats'"),
         (["a.mkv", "--glossary", "none.txt"], "The glossary none.txt cannot be read"),
         (["a.mkv", "--param", "trak=1"], "trak"),
+        (["a.mkv", "--speaker-names", "Anna"], "'speaker_names' needs 'speakers'"),
+        (["a.mkv", "--speakers", "channels", "--speaker-names", "A<b>"], "These options do not fit a subtitle"),
         (["a.mkv", "--align", "none.txt"], "--align takes one file of text"),
         (["a.mkv", "--align", "a.mkv"], "name a folder with --out"),
     ],

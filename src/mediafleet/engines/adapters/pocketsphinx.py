@@ -1,8 +1,9 @@
 """PocketSphinx with the English model of its wheel: works everywhere, and is right about three words in four.
 
-A decoder adapts to the means of what it hears. Whole audio is normalized by its own means, so results do not depend on what
-came before; an utterance that is followed begins with the means of the one before, because from a cold start the first
-seconds are guesses.
+A decoder adapts to what it hears. Whole audio is normalized by its own means, so what came before it matters only by the estimate
+of noise, which the library keeps from utterance to utterance: a word changes now and then, and more are right than without it
+(docs/decisions/0033). An utterance that is followed begins with the means of the one before, because from a cold start the
+first seconds are guesses.
 """
 
 from __future__ import annotations

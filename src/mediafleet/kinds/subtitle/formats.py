@@ -156,7 +156,8 @@ def _to_file(transcript: Transcript, style: Style) -> pysubs2.SSAFile:
     default.marginv = round(style.height * _FONT_SHARE)
     joint = _joint(transcript)
     for cue in transcript.cues:
-        event = pysubs2.SSAEvent(cue.start_ms, cue.end_ms, layer=cue.layer, name=" ".join(cue.speaker.split()))
+        # Not in a layer of ASS: what is in another layer is drawn over it, and not above it.
+        event = pysubs2.SSAEvent(cue.start_ms, cue.end_ms, name=" ".join(cue.speaker.split()))
         event.text = _karaoke(cue, transcript.words, joint) if style.is_karaoke else r"\N".join(map(_escape, cue.lines))
         file.events.append(event)
     return file

@@ -119,8 +119,8 @@ def _drop_one(texts: list[str], droppable: frozenset[str]) -> bool:
         if ends_sentence(text):
             if is_first:
                 continue
-            texts[at - 1] = texts[at - 1].rstrip(_MARKS) + text.lstrip(text.rstrip(_MARKS))
-        elif is_first:
+            texts[at - 1] = texts[at - 1].rstrip(_MARKS) + text[len(text.rstrip(_MARKS)) :]
+        elif is_first and at + 1 < len(texts):
             texts[at + 1] = _cased_like(text, texts[at + 1])
         del texts[at]
         return True

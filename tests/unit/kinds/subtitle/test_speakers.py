@@ -3,44 +3,22 @@
 from __future__ import annotations
 
 import json
-import wave
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from mediafleet_engine_toy.tones import RATE_HZ, speak
 from tests_support.local_job import run_job
+from toy_talk import HIGH, LOW, samples, write_models, write_talk
 
 from mediafleet.domain.errors import CapabilityMissing, InvalidParams
 from mediafleet.kinds.subtitle import KIND
-
-LOW, HIGH = "unu du tri", "ses sep ok dek"
 
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
     """Engines that understand tones."""
-    folder = tmp_path / "models"
-    for name in ("toy/ears", "toy-vad/ear", "toy-mt/tongue", "toy-census/census"):
-        (folder / name).mkdir(parents=True)
-    return folder
-
-
-def samples(sentences: list[str], *, after_s: float = 0.0) -> np.ndarray[Any, Any]:
-    said = np.frombuffer(speak(sentences), dtype="<i2")
-    return np.concatenate([np.zeros(round(after_s * RATE_HZ), dtype="<i2"), said])
-
-
-def write_talk(path: Path, *channels: np.ndarray[Any, Any]) -> Path:
-    length = max(map(len, channels))
-    frames = np.stack([np.pad(one, (0, length - len(one))) for one in channels], axis=1)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(len(channels))
-        file.setsampwidth(2)
-        file.setframerate(RATE_HZ)
-        file.writeframes(np.clip(frames, -32_000, 32_000).astype("<i2").tobytes())
-    return path
+    return write_models(tmp_path / "models")
 
 
 def mixed(own: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
