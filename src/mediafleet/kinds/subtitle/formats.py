@@ -29,6 +29,8 @@ _LRC_LINE = re.compile(r"\[(\d{1,3}):(\d{2})(?:[.:](\d{1,3}))?\]")
 _LRC_TAIL_MS = 4_000
 """LRC has no ends: a line stays until the next, the last one so long."""
 _COMMANDS = str.maketrans("{}\\", "()/")
+_AT_THE_BOTTOM, _SURE_CUES = "{DEFAULT}{}{P:1}\n", 2
+"""A line of MicroDVD that shows no text, and from how many cues on a file is known without it."""
 _FONT_SHARE = 0.05
 """Of the picture's height."""
 
@@ -99,7 +101,9 @@ def write_cues(transcript: Transcript, form: Format, style: Style = PLAIN) -> st
     if form is Format.SUB:
         # The rate stands where players look for it; pysubs2 would write it into picture 0.
         fps = float(style.fps)
-        return f"{{1}}{{1}}{fps:.3f}\n" + file.to_string(_PYSUBS[form], fps=fps, write_fps_declaration=False)
+        # FFmpeg takes three such lines for MicroDVD, and no less; the one of defaults says what is so anyway.
+        head = f"{{1}}{{1}}{fps:.3f}\n" + (_AT_THE_BOTTOM if len(file.events) < _SURE_CUES else "")
+        return head + file.to_string(_PYSUBS[form], fps=fps, write_fps_declaration=False)
     for event in file.events if form in {Format.VTT, Format.SRT} else ():
         # An arrow is a line of times to some readers; and WebVTT takes what is in angles for a tag (section 3.2).
         event.text = _voiced(event) if form is Format.VTT else event.text.replace("-->", "->")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from fractions import Fraction
+from pathlib import Path
 
 import pysubs2
 import pytest
@@ -17,6 +18,7 @@ from mediafleet.kinds.subtitle.cue import Cue
 from mediafleet.kinds.subtitle.formats import Format, Style, Transcript, make_bilingual, read_cues, write_cues
 from mediafleet.kinds.subtitle.rules import Preset, rules_for
 from mediafleet.kinds.subtitle.segment import segment
+from mediafleet.testing import run_ffmpeg
 
 WORDS = spoken(
     "When the rain had stopped, they went home. Nobody had seen the letter, which lay beneath the old piano."
@@ -53,6 +55,20 @@ def test_lines_of_scripts_without_blanks_are_joined_without_one(language: str, l
     assert write_cues(transcript, Format.TXT) == f"Li: {line}\n"
     assert write_cues(transcript, Format.TSV).splitlines()[1] == f"0\t2000\t{line}"
     assert write_cues(transcript, Format.LRC).splitlines()[0] == f"[00:00.00]{line}"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize(
+    "form", [form for form in TIMED if form not in {Format.TSV, Format.JSON, Format.TTML, Format.DFXP}]
+)
+async def test_ffmpeg_opens_files_of_however_few_cues(tmp_path: Path, form: Format, count: int) -> None:
+    cues = tuple(Cue(2000 * at, 2000 * at + 1500, (f"Line {at}",)) for at in range(count))
+    source = tmp_path / f"few.{form}"
+    source.write_text(write_cues(Transcript("en", cues), form), encoding="utf-8")
+    await run_ffmpeg(["-i", str(source)], tmp_path / "out.srt")
+    read = read_cues((tmp_path / "out.srt").read_bytes(), name="out.srt").cues
+    assert [cue.lines for cue in read] == [cue.lines for cue in cues]
+    assert [cue.lines for cue in read_cues(source.read_bytes(), name=source.name).cues] == [cue.lines for cue in cues]
 
 
 def test_the_words_and_their_times_are_in_json() -> None:
