@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mediafleet.domain.plan import TaskResult
-from mediafleet.engines.offer import Need, Role
-from mediafleet.engines.wire import Repair
 from mediafleet.kinds.subtitle.align import align, find_shift, move, words_of
 from mediafleet.kinds.subtitle.check import check_cues
 from mediafleet.kinds.subtitle.clean import clean
@@ -20,6 +18,7 @@ from mediafleet.kinds.subtitle.formats import Transcript, read_cues
 from mediafleet.kinds.subtitle.names import is_subtitle_file
 from mediafleet.kinds.subtitle.orders import Heard, TextReport, WordsFile, read, write
 from mediafleet.kinds.subtitle.params import SubtitleParams
+from mediafleet.kinds.subtitle.repairing import repair
 from mediafleet.kinds.subtitle.rules import UNSPACED, CueRules, Preset, leave_room, rules_for
 from mediafleet.kinds.subtitle.segment import segment
 from mediafleet.kinds.subtitle.sentences import split_words
@@ -39,10 +38,6 @@ if TYPE_CHECKING:
 _MOST_TOLD = 20
 _ROUNDED_S = 0.05
 """By which the first word of a span may begin before it, by rounding."""
-_PARAGRAPH = 200
-"""Words that are repaired at a time, about: what a language model can see at once."""
-_PAUSE_S = 0.7
-"""At which a paragraph may end."""
 
 
 async def make_text(context: TaskContext) -> TaskResult:
@@ -76,15 +71,16 @@ async def _write_down(
     context: TaskContext, parts: Sequence[WordsFile], channels: Sequence[Channel], heard: Heard
 ) -> tuple[Transcript, tuple[str, ...]]:
     params = msgspec.convert(context.spec.params, SubtitleParams)
+    warnings: list[str] = []
     if params.repair == "auto" and not all(part.punctuates for part in parts):
-        channels = await _repair(context, channels, heard.language)
+        channels, warnings = await repair(context, channels, heard.language)
     cues, words = await asyncio.to_thread(make_cues, channels, params, heard)
     cues, count = await asyncio.to_thread(
         shorten, cues, reading_rules(params, heard.language, heard.film), heard.language
     )
-    warnings = (shortening_warning(count, heard.language),) if count else ()
+    warnings += [shortening_warning(count, heard.language)] if count else []
     is_drafty = any(part.recognition.is_drafty for part in parts)
-    return Transcript(heard.language, tuple(cues), words, is_drafty), warnings
+    return Transcript(heard.language, tuple(cues), words, is_drafty), tuple(warnings)
 
 
 async def _align(
@@ -178,35 +174,3 @@ def _raw_cues(channel: Channel, language: str) -> Iterator[Cue]:
         text = joint.join(word.text for word in said)
         times = start_ms, max(end_ms, start_ms + 1)
         yield Cue(*times, (text,), (start_ms, end_ms), (inside[0], inside[-1] + 1), speaker)
-
-
-async def _repair(context: TaskContext, channels: Sequence[Channel], language: str) -> list[Channel]:
-    context.report(0.3, stage="repairing")
-    offer = context.engines.find(Need(Role.REPAIR, language))
-    total, done = sum(len(channel.words) for channel in channels), 0
-    repaired: list[Channel] = []
-    with context.engines.lease(offer) as engine:
-        for channel in channels:
-            words: list[Word] = []
-            for paragraph in paragraphs(channel.words):
-                texts = await engine.ask(Repair(paragraph, language), list[str])
-                pairs = zip(paragraph, texts, strict=True)
-                words += [msgspec.structs.replace(word, text=text) for word, text in pairs]
-                done += len(paragraph)
-                context.report(0.3 + 0.6 * done / total, stage="repairing")
-            repaired.append(channel._replace(words=tuple(words)))
-    return repaired
-
-
-def paragraphs(words: Sequence[Word]) -> list[tuple[Word, ...]]:
-    """Return words in groups that end at pauses, so that each has whole sentences, and are of one speaker each."""
-    found: list[tuple[Word, ...]] = []
-    begin = 0
-    for number in range(1, len(words) + 1):
-        length = number - begin
-        is_end = number == len(words) or words[number].speaker != words[number - 1].speaker
-        is_pause = is_end or words[number].start_s - words[number - 1].end_s >= _PAUSE_S
-        if (is_pause and length >= _PARAGRAPH) or length >= 2 * _PARAGRAPH or is_end:
-            found.append(tuple(words[begin:number]))
-            begin = number
-    return found
