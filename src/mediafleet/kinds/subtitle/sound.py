@@ -60,7 +60,7 @@ def extract_arguments(track: StreamInfo, *, source: Path, outputs: Sequence[Path
         parts = (
             [mixed, _IN_TIME] if len(outputs) == 1 else [f"pan=mono|c0=c{number}", _IN_TIME, *_measure_levels(output)]
         )
-        chain = ",".join([*parts, "ebur128=metadata=1:framelog=quiet", _note(_LOUDNESS, _loudness_of(output))])
+        chain = ",".join([*parts, "ebur128=metadata=1", _note(_LOUDNESS, _loudness_of(output))])
         arguments += ["-map", f"0:{track.index}", "-af", chain, "-f", "f32le", url(output)]
     return arguments
 
@@ -76,7 +76,7 @@ def even_arguments(rough: Path, *, output: Path) -> list[str]:
     loudness = float(told[-1].partition("=")[2]) if told else _SILENCE_LUFS
     gain_db = max(-_MOST_GAIN_DB, min(_MOST_GAIN_DB, _LOUDNESS_LUFS - loudness)) if loudness > _SILENCE_LUFS else 0.0
     chain = f"volume={gain_db:.2f}dB,alimiter=limit={_PEAK}:level=false"
-    raw = ["-f", "f32le", "-ar", str(RATE_HZ), "-ch_layout", "mono"]
+    raw = ["-f", "f32le", "-ar", str(RATE_HZ), "-ac", "1"]
     return [
         *quiet_options(),
         "-protocol_whitelist",
