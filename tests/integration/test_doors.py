@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 from websockets.asyncio.client import connect
 
-from mediafleet.app import serving
+from mediafleet.app.serving import serving
 from mediafleet.ops.settings import ServerSettings, Settings
 
 CONTENT = bytes(range(256)) * 20_000

@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -213,3 +215,8 @@ async def test_a_dismissed_fleet_goes_on_while_there_is_work_of_others(tmp_path:
 def test_a_headroom_of_ones_own_machine_is_kept_where_it_was_asked_for() -> None:
     assert own_headroom(("cpu:10", "disk:5")) == ("cpu:10", "disk:5", "memory:5")
     assert own_headroom(()) == ("cpu:0", "memory:5", "disk:1")
+
+
+def test_a_node_starts_without_a_web_server() -> None:
+    code = "import sys, mediafleet.app.node; assert not {'litestar', 'uvicorn', 'jinja2', 'redis'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,6 +1,4 @@
-"""The composition root: the only place where the parts are wired, and where processes begin and end."""
+"""The composition root: the only place where the parts are wired, and where processes begin and end.
 
-from mediafleet.app.processes import Tell, run_node, run_scheduler, run_up
-from mediafleet.app.serving import Serving, serving
-
-__all__ = ["Serving", "Tell", "run_node", "run_scheduler", "run_up", "serving"]
+Nothing is imported here: a node needs no web server, and starts in half the time without one.
+"""

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from mediafleet.app.serving import start_traces
 from mediafleet.app.signals import Signals
+from mediafleet.app.spans import start_traces
 from mediafleet.artifacts.cache import ArtifactCache
 from mediafleet.artifacts.transfer import ArtifactClient
 from mediafleet.domain.addresses import AddressRing
 from mediafleet.domain.path_map import PathMap
-from mediafleet.doors.push.node_api import listening
 from mediafleet.kinds import KindRegistry
 from mediafleet.node import Farewell, NodeAgent, Surroundings, WebSocketLink
 
@@ -29,6 +28,11 @@ LOOK_AGAIN = signal.SIGUSR2
 """Sent to a node whose machine has changed."""
 ABORTED = 130
 """Exit code of a node that was made to leave its work."""
+
+
+def run_node(settings: Settings) -> int:
+    """Run one node until a signal ends it: SIGTERM drains, SIGINT or a second signal aborts; return the exit code."""
+    return asyncio.run(serve_node(settings))
 
 
 async def serve_node(settings: Settings) -> int:
@@ -75,6 +79,8 @@ async def _links(settings: Settings, ring: AddressRing) -> AsyncGenerator[tuple[
     if not settings.node.listen:
         yield lambda: WebSocketLink.open(ring.current, token=token), lambda: ring.move_on(ring.current)
         return
+    from mediafleet.doors.push.node_api import listening  # noqa: PLC0415 - a web server, which most nodes have not
+
     async with listening(settings.node.listen, settings.server) as (listener, url):
         print(f"mediafleet node listens at {url}", file=sys.stderr)
         yield listener.accept, lambda: None

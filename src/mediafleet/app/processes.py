@@ -1,4 +1,4 @@
-"""How processes begin and end: a scheduler, everything on one machine, a node."""
+"""How processes that serve begin and end: a scheduler, and everything on one machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 
 from mediafleet.app.local_nodes import run_nodes
-from mediafleet.app.node import serve_node
 from mediafleet.app.serving import Serving, record_path, serving
 from mediafleet.app.signals import Signals, first_of, only_if_it_fails
 from mediafleet.ops.collector import calm_collector
@@ -36,11 +35,6 @@ def run_up(settings: Settings, *, tell: Tell, nodes: int = 1, linger_s: float | 
         The exit code.
     """
     return uvloop.run(_serve_until(settings, partial(run_nodes, settings, nodes), tell=tell, linger_s=linger_s))
-
-
-def run_node(settings: Settings) -> int:
-    """Run one node until a signal ends it: SIGTERM drains, SIGINT or a second signal aborts; return the exit code."""
-    return asyncio.run(serve_node(settings))
 
 
 async def _serve_until(

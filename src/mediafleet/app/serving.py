@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import structlog
 
+from mediafleet.app.spans import start_traces
 from mediafleet.artifacts.blobs import BlobStore
 from mediafleet.artifacts.buckets import Bucket, is_object_address
 from mediafleet.console import console_handlers
@@ -27,7 +28,6 @@ from mediafleet.doors.http.presence import Presence
 from mediafleet.doors.http.server import HttpServer
 from mediafleet.doors.push.keeper import build_keeper
 from mediafleet.kinds import KindRegistry
-from mediafleet.ops import traces
 from mediafleet.ops.auth import TOKEN_FILE_NAME, is_loopback, load_or_make_token, needs_token
 from mediafleet.ops.checks import ALL_OBJECTS
 from mediafleet.ops.metrics import Metrics
@@ -181,13 +181,6 @@ def open_root(settings: Settings) -> Path | Bucket:
     if is_object_address(root):
         return Bucket(root, access_of(settings.artifacts))
     return Path(root or settings.data / "artifacts")
-
-
-def start_traces(service: str, stack: AsyncExitStack) -> None:
-    """Record spans until the stack ends, where the environment says where they go."""
-    if traces.start(service, os.environ):
-        # In a thread, since the last spans may take a while to be sent.
-        stack.push_async_callback(asyncio.to_thread, traces.stop)
 
 
 def complete_settings(settings: Settings) -> Settings:

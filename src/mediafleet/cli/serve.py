@@ -18,7 +18,7 @@ from mediafleet.ops.logs import configure_logs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mediafleet.app import Serving
+    from mediafleet.app.serving import Serving
     from mediafleet.ops.settings import Settings
 
 _NO_OPTIONS = ServerOptions()
@@ -44,12 +44,12 @@ def up(
     output = Output(as_json=options.json, in_lines=True)
 
     def serve(settings: Settings) -> int:
-        from mediafleet import app  # noqa: PLC0415 - the whole server, needed only now
+        from mediafleet.app import processes  # noqa: PLC0415 - the whole server, needed only now
 
         if not 1 <= nodes <= _MOST_NODES:
             raise InvalidRequest(f"--nodes goes from 1 to {_MOST_NODES}.")
         _make_room(settings)
-        return app.run_up(settings, nodes=nodes, linger_s=linger, tell=_teller(output))
+        return processes.run_up(settings, nodes=nodes, linger_s=linger, tell=_teller(output))
 
     return _run(serve, options.settings, output, debug=options.debug)
 
@@ -63,10 +63,10 @@ def scheduler(*, options: ServerOptions = _NO_OPTIONS) -> int:
     output = Output(as_json=options.json, in_lines=True)
 
     def serve(settings: Settings) -> int:
-        from mediafleet import app  # noqa: PLC0415 - as above
+        from mediafleet.app import processes  # noqa: PLC0415 - as above
 
         _make_room(settings)
-        return app.run_scheduler(settings, tell=_teller(output))
+        return processes.run_scheduler(settings, tell=_teller(output))
 
     return _run(serve, options.settings, output, debug=options.debug)
 
@@ -96,11 +96,11 @@ def node(
     output = Output()
 
     def work(settings: Settings) -> int:
-        from mediafleet import app  # noqa: PLC0415 - as above
+        from mediafleet.app import node  # noqa: PLC0415 - as above
 
         for option in options.without_effect:
             output.note(f"note: {option} has no effect on a node, which has neither a port nor a store.")
-        return app.run_node(settings)
+        return node.run_node(settings)
 
     given = {
         "node.scheduler": scheduler,

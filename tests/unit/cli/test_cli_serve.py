@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from tests_support.command_line import RunCli
 
-from mediafleet import app
-from mediafleet.app import Serving
+from mediafleet.app import node, processes
+from mediafleet.app.serving import Serving
 from mediafleet.domain.errors import DataDirectoryInUse
 from mediafleet.ops.settings import Settings
 
@@ -38,8 +38,8 @@ class Started:
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     recorder = Started()
-    for name in ("run_up", "run_scheduler", "run_node"):
-        monkeypatch.setattr(app, name, recorder)
+    for module, name in ((processes, "run_up"), (processes, "run_scheduler"), (node, "run_node")):
+        monkeypatch.setattr(module, name, recorder)
     return recorder
 
 
@@ -171,7 +171,7 @@ def interrupted(_: Settings, **__: Any) -> int:
 def test_a_process_that_cannot_go_on_ends_without_a_stack_trace(
     bare: RunCli, monkeypatch: pytest.MonkeyPatch, end: Callable[[Settings], int], code: int
 ) -> None:
-    monkeypatch.setattr(app, "run_scheduler", end)
+    monkeypatch.setattr(processes, "run_scheduler", end)
     ran = bare("scheduler")
     assert ran.code == code
     assert "Traceback" not in ran.err
@@ -180,7 +180,7 @@ def test_a_process_that_cannot_go_on_ends_without_a_stack_trace(
 def test_a_command_that_starts_a_fleet_can_read_that_another_one_was_faster(
     bare: RunCli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "run_up", refusing)
+    monkeypatch.setattr(processes, "run_up", refusing)
     assert bare("up", "--json").json["error"]["code"] == DataDirectoryInUse.code
 
 

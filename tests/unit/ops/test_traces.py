@@ -79,7 +79,7 @@ def test_spans_are_made_only_where_the_standard_variables_ask_for_them(
 
 def test_without_being_asked_for_nothing_is_made_and_nothing_is_imported() -> None:
     code = (
-        "import sys, mediafleet.app; from mediafleet.ops import traces; "
+        "import sys, mediafleet.app.processes; from mediafleet.ops import traces; "
         "assert not traces.start('x', {}); assert not traces.is_on(); "
         "assert 'mediafleet.ops._otel' not in sys.modules"
     )
