@@ -75,7 +75,7 @@ def even_arguments(rough: Path, *, output: Path) -> list[str]:
     told = [line for line in _loudness_of(rough).read_text(encoding="ascii").splitlines() if line.startswith(_LOUDNESS)]
     loudness = float(told[-1].partition("=")[2]) if told else _SILENCE_LUFS
     gain_db = max(-_MOST_GAIN_DB, min(_MOST_GAIN_DB, _LOUDNESS_LUFS - loudness)) if loudness > _SILENCE_LUFS else 0.0
-    chain = f"volume={gain_db:.2f}dB,alimiter=limit={_PEAK}:level=false"
+    chain = f"volume={gain_db:.2f}dB,alimiter=limit={_PEAK}:level=false:latency=true"
     raw = ["-f", "f32le", "-ar", str(RATE_HZ), "-ac", "1"]
     return [
         *quiet_options(),
