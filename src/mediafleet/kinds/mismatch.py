@@ -22,6 +22,8 @@ _WORDS = {
 _MESSAGE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
 _EXPECTED = re.compile(r"Expected `(?P<types>[^`]*)`(?P<rest>.*?)(?:, got `[^`]*`)?", re.DOTALL)
+_STEP = re.compile(r"\[(?:\d+|\.\.\.)\]|[^.\[\]]+")
+"""A field, or an element of a list as msgspec writes it."""
 LONGEST_SHOWN = 60
 """Characters of a value: enough to find it again in what was sent."""
 
@@ -40,6 +42,9 @@ def explain_mismatch(error: msgspec.ValidationError, params: Mapping[str, Any], 
     choices = _choices(wanted, path) if parts["what"].startswith("Invalid enum value") else []
     if choices:
         return f"{path!r} must be one of {', '.join(choices)}{_given(params, path)}"
+    # What a text must look like is said by a pattern, which people cannot read; by the field's description, where it has one.
+    if "matching regex" in parts["what"] and (described := _schema_of(wanted, path).get("description")):
+        return f"{path.partition('[')[0]!r} must be {described}{_given(params, path)}"
     expected = _EXPECTED.fullmatch(parts["what"])
     if not path or expected is None:
         return f"{path}: {parts['what']}" if path else parts["what"]
@@ -58,14 +63,20 @@ def _unknown_field(name: str, path: str, wanted: type[Any]) -> str:
 
 def _choices(wanted: type[Any], path: str) -> list[str]:
     """Return the values that a field may have; nothing where its schema lists none."""
+    return [str(choice) or "''" for choice in _schema_of(wanted, path).get("enum", [])]
+
+
+def _schema_of(wanted: type[Any], path: str) -> dict[str, Any]:
+    """Return the JSON schema of a field, or of the elements of one; nothing where it has none."""
     try:
-        schema = msgspec.json.schema(wanted)
+        root = msgspec.json.schema(wanted)
     except TypeError:
-        return []  # Types of a kind's own have none.
-    for name in ["", *path.split(".")]:
-        schema_of = _resolve(schema, schema.get("properties", {}).get(name, {}) if name else schema)
-        schema = {**schema_of, "$defs": schema.get("$defs", {})}
-    return [str(choice) or "''" for choice in schema.get("enum", [])]
+        return {}  # Types of a kind's own have none.
+    schema = _resolve(root, root)
+    for name in _STEP.findall(path):
+        inner = schema.get("items", {}) if name.startswith("[") else schema.get("properties", {}).get(name, {})
+        schema = _resolve(root, inner)
+    return schema
 
 
 def _resolve(root: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -79,6 +90,7 @@ def _resolve(root: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
 
 def _given(params: Mapping[str, Any], path: str) -> str:
     # Deeper values are not looked up: the path then has indices and keys of its own syntax.
+    path = path.partition("[")[0]
     if path not in params:
         return ""
     shown = json.dumps(params[path], ensure_ascii=False, default=str)

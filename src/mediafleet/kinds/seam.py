@@ -274,9 +274,10 @@ class Kind:
     weigh: Callable[[Job, Sequence[FinishedTask], Room], Step] | None = None
     """A plan that also goes by what is free now; asked instead of `plan` once a task of the job is final. Pure as well.
     It must stand by what it decided by an earlier room, which shows in the names of tasks (`Room.tasks`)."""
-    check_review: Callable[[bytes, Mapping[str, Any]], bytes] | None = None
-    """From what a person puts back and the job's params to what the plan is given: the same, or put in order. Pure, and within
-    a second; any JSON is taken where it is None. Raises InvalidParams with a sentence that says what to mend."""
+    check_review: Callable[[bytes, bytes, Mapping[str, Any]], bytes] | None = None
+    """From what a person puts back, the document that was shown and the job's params to what the plan is given: the same, or put
+    in order. Pure, and within a second; any JSON is taken where it is None. Raises InvalidParams with a sentence that says what
+    to mend."""
     scripts: tuple[Path, ...] = ()
     """Scripts for `start_script` that nearly every task runs: spares of them wait from the start of a node."""
     needs: Callable[[Job], Sequence[str]] = field(default=lambda _: ())

@@ -98,12 +98,12 @@ def _waits_for_none(found: JobReviews) -> Conflict:
     return Conflict(f"The job {found.job.id} is {found.status}; it waits for no review.")
 
 
-def check_review(kind: Kind, params: Mapping[str, Any], body: bytes) -> bytes:
+def check_review(kind: Kind, params: Mapping[str, Any], body: bytes, shown: bytes) -> bytes:
     """Return what a plan is given for what was put back. Raises InputError, of a fault of the kind as well."""
     if kind.check_review is None:
         return check_json(body)
     try:
-        return kind.check_review(body, params)
+        return kind.check_review(body, shown, params)
     except MediafleetError:
         raise
     except Exception as error:
@@ -135,18 +135,15 @@ class ReviewDesk:
     async def show(self, job_id: str, *, review: str = "") -> ReviewDocument:
         """See `facade.Reviews.show`."""
         wanted = choose_shown(await self._read(job_id), review)
-        artifact = await self._uploads.open(wanted.document.id)
-        # A plan may not have known its size.
-        if artifact.size > MOST_DOCUMENT_BYTES:
-            raise InputError(f"The document has {artifact.size} bytes; a review takes {MOST_DOCUMENT_BYTES} at most.")
-        body = b"".join([piece async for piece in artifact.read(0, artifact.size)])
+        body = await self._fetch(wanted.document.id)
         return ReviewDocument(wanted.name, wanted.document.name, review_tag(wanted), body)
 
     async def answer(self, job_id: str, answer: ReviewAnswer) -> JobView:
         """See `facade.Reviews.answer`."""
         found = await self._read(job_id)
         wanted = choose_answered(found, answer)
-        checked = check_review(self._kind(found.job), found.job.params, answer.body)
+        shown = await self._fetch(wanted.document.id)
+        checked = check_review(self._kind(found.job), found.job.params, answer.body, shown)
         digest = hashlib.sha256(checked).hexdigest()
         if wanted.answer is None:
             if found.status is not JobStatus.REVIEW:
@@ -162,6 +159,13 @@ class ReviewDesk:
                 f"The review {wanted.name!r} of the job {job_id} was answered already, with something else; nothing was changed."
             )
         return await self._show_job(job_id)
+
+    async def _fetch(self, document: str) -> bytes:
+        artifact = await self._uploads.open(document)
+        # A plan may not have known its size.
+        if artifact.size > MOST_DOCUMENT_BYTES:
+            raise InputError(f"The document has {artifact.size} bytes; a review takes {MOST_DOCUMENT_BYTES} at most.")
+        return b"".join([piece async for piece in artifact.read(0, artifact.size)])
 
     async def _finish(self, review: Review, checked: bytes, by: str) -> None:
         digest = hashlib.sha256(checked).hexdigest()

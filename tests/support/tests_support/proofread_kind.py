@@ -69,13 +69,15 @@ async def print_all(context: TaskContext) -> TaskResult:
     return TaskResult({"texts": texts}, (await context.publish(path, name="print.txt"),))
 
 
-def check_review(body: bytes, params: Mapping[str, Any]) -> bytes:
-    """Return a document without spaces around its text. Raises InvalidParams."""
+def check_review(body: bytes, shown: bytes, params: Mapping[str, Any]) -> bytes:
+    """Return a document without spaces around its text. Raises InvalidParams, also where nothing is left of what was shown."""
     assert set(params) == {"text", "readers"}
     try:
         found = msgspec.json.decode(body, type=Text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidParams(f"What was put back is no text: {error}.") from None
+    if msgspec.json.decode(shown, type=Text).text and not found.text.strip():
+        raise InvalidParams("Nothing is left of the text that was shown.")
     return msgspec.json.encode(Text(found.text.strip()))
 
 

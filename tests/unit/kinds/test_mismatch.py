@@ -34,6 +34,7 @@ class Params(msgspec.Struct, forbid_unknown_fields=True):
     level: Level | None = None
     scale: Scale | None = None
     parts: list[int] = []
+    codes: list[Annotated[str, msgspec.Meta(pattern="^[a-z]{2}$", description="two small letters")]] = []
 
 
 class Nothing(msgspec.Struct, forbid_unknown_fields=True):
@@ -58,15 +59,16 @@ def explained(params: dict[str, Any], wanted: type[Any] = Params) -> str:
 @pytest.mark.parametrize(
     ("params", "sentence"),
     [
+        ({"codes": ["en", "German"]}, '\'codes\' must be two small letters; ["en", "German"] was given'),
         ({"crff": 1}, "there is no 'crff'; did you mean 'crf'?"),
-        ({"zzz": 1}, "there is no 'zzz'; there are crf, speed, text, keep, mode, level, scale, parts"),
+        ({"zzz": 1}, "there is no 'zzz'; there are crf, speed, text, keep, mode, level, scale, parts, codes"),
         ({"crf": 99}, "'crf' must be a whole number <= 63; 99 was given"),
         ({"crf": "x"}, "'crf' must be a whole number or nothing; \"x\" was given"),
         ({"speed": "fast"}, "'speed' must be a number; \"fast\" was given"),
         ({"text": None}, "'text' must be a text; null was given"),
         ({"keep": 1}, "'keep' must be true or false; 1 was given"),
         ({"parts": 3}, "'parts' must be a list; 3 was given"),
-        ({"parts": [1, "a"]}, "'parts[1]' must be a whole number"),
+        ({"parts": [1, "a"]}, "'parts[1]' must be a whole number; [1, \"a\"] was given"),
         ({"scale": {"width": "a"}}, "'scale.width' must be a whole number"),
         ({"scale": {"height": 1}}, "'scale' has no field 'height'"),
         ({"mode": "ultra"}, "'mode' must be one of fast, slow; \"ultra\" was given"),

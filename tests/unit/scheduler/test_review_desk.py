@@ -162,16 +162,16 @@ def test_an_answer_is_never_taken_for_that_to_another_review() -> None:
 
 def test_a_kind_checks_what_is_put_back() -> None:
     params = {"text": "", "readers": ("ann",)}
-    assert check_review(KIND, params, b' {"text": " the end "}') == MENDED
+    assert check_review(KIND, params, b' {"text": " the end "}', DOCUMENT) == MENDED
     with pytest.raises(InvalidParams, match="is no text"):
-        check_review(KIND, params, b'{"word": 1}')
+        check_review(KIND, params, b'{"word": 1}', DOCUMENT)
     with pytest.raises(InputError, match="'proofread' cannot read what was put back: AssertionError"):
-        check_review(KIND, {}, MENDED)
+        check_review(KIND, {}, MENDED, DOCUMENT)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
 def test_a_kind_without_a_check_takes_any_json(body: bytes) -> None:
-    assert check_review(NOOP, {}, b"[1, null]") == b"[1, null]"
+    assert check_review(NOOP, {}, b"[1, null]", b"{}") == b"[1, null]"
     with pytest.raises(InvalidParams, match="is no JSON"):
         check_json(body)
 
@@ -188,6 +188,13 @@ async def test_a_job_goes_on_with_what_a_person_puts_back(fleet: Scheduler) -> N
     done = await finish(fleet, job)
     assert done.result == {"texts": ["the end"], "by": [{"by": "bob", "changed": True}]}
     assert done.status is JobStatus.COMPLETED
+
+
+async def test_what_is_put_back_is_held_beside_what_was_shown(fleet: Scheduler) -> None:
+    job = await in_review(fleet)
+    with pytest.raises(InvalidParams, match="Nothing is left of the text that was shown"):
+        await fleet.reviews.answer(job, put(b'{"text": " "}'))
+    assert (await fleet.job(job)).status is JobStatus.REVIEW
 
 
 async def test_what_is_put_back_unchanged_is_told_as_such(fleet: Scheduler) -> None:

@@ -69,7 +69,7 @@ def _advise_ctranslate2(need: Need) -> str:
 
 
 def _advise_argos(_need: Need) -> str:
-    return ""
+    return "put an unpacked package of Argos Translate into <models>/argostranslate/<name>, which the extra 'ctranslate2' reads"
 
 
 CTRANSLATE2 = Adapter(

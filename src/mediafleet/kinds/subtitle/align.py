@@ -1,12 +1,14 @@
 """Puts an existing text into the time of what is spoken. Pure.
 
 Words of the text are matched with words that were recognized, in order; what a recognizer got wrong lies between two that it got
-right, and has its share of the time between them. So a draft of a recognizer is enough, and any recognizer will do.
+right, where it heard other words: those are the time in which it was spoken. So a draft of a recognizer is enough, and any will do.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ from mediafleet.domain.errors import InputError
 from mediafleet.engines.recognition import Word
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mediafleet.kinds.subtitle.cue import Cue
 
@@ -25,15 +27,27 @@ _MARKS = re.compile(r"[\W_]+")
 _LEAST_SHARE = 0.2
 """Of the words of a text, that must be heard: below, it is another text, or another film."""
 _LEAST_RUN = 2
-"""Words in a row that must agree to count: single ones agree by chance."""
+"""Words in a row that must agree to count: single ones agree by chance,"""
+_LEAST_CHARS = 4
+"""but for those of so many characters that come once in each."""
 _WORD_S = 0.35
 """How long a word takes for which there is no time between its neighbours."""
+_LEAST_WORD_S = 0.15
+"""What was heard in less time than this a word is less than what was said."""
+_SAME_S = 1e-6
+"""Times that differ by less are the same: sums of fractions."""
 _STEADY = 0.0005
 """A drift below this is none: 2 s in an hour are what clocks differ by."""
 _MOST_DRIFT = 0.06
 """PAL speeds films up by 4 %; what differs by more is cut differently."""
-_FAR_S = 60.0
-"""Two matches that are further apart than this say something of the drift."""
+_FAR_S, _FAR_SHARE = 60.0, 0.4
+"""Two matches that are further apart than this, or than this share of all, say something of the drift;"""
+_LEAST_SPAN_S, _LEAST_PAIRS = 12.0, 4
+"""but not in less than this, or of fewer."""
+_LEAST_GAIN = 3.0
+"""A drift must explain so many times what is left unexplained, so that errors of a short film are not taken for one."""
+_EXACT_PAIRS = 5
+"""Cues whose first word was heard say most exactly by how much times are off; if there are fewer, other words are asked too."""
 
 
 class Aligned(msgspec.Struct, frozen=True):
@@ -51,6 +65,8 @@ class Shift(msgspec.Struct, frozen=True):
     offset_s: float
     spread_s: float
     """Half of all matched words are off by more than this after it was put right."""
+    is_judged: bool = True
+    """Whether there was enough to tell a drift by; `scale` is 1 else."""
 
 
 def align(texts: Sequence[str], heard: Sequence[Word]) -> Aligned:
@@ -64,17 +80,18 @@ def align(texts: Sequence[str], heard: Sequence[Word]) -> Aligned:
         InputError: Too few of them were heard: it is the text of something else.
     """
     ours, theirs = [_plain(text) for text in texts], [_plain(word.text) for word in heard]
-    found: dict[int, Word] = {}
+    rare = {word for word, count in Counter(ours).items() if count == 1 and len(word) >= _LEAST_CHARS}
+    rare &= {word for word, count in Counter(theirs).items() if count == 1}
+    found: dict[int, int] = {}
     # The fewest edits that make the one of the other: of phrases that come again and again each stays in its place.
     for block in Levenshtein.opcodes(ours, theirs).as_matching_blocks():
-        if block.size >= min(_LEAST_RUN, len(ours)):
-            found.update({block.a + step: heard[block.b + step] for step in range(block.size)})
+        if block.size >= min(_LEAST_RUN, len(ours)) or (block.size and ours[block.a] in rare):
+            found.update({block.a + step: block.b + step for step in range(block.size)})
     if len(found) < max(1, _LEAST_SHARE * len(texts)):
         raise InputError(
             f"Of {len(texts)} words of the text only {len(found)} were heard; it is of something else, or in another language."
         )
-    words = [msgspec.structs.replace(found[at], text=text) if at in found else None for at, text in enumerate(texts)]
-    return Aligned(_fill(texts, words), tuple(at in found for at in range(len(texts))))
+    return Aligned(_fill(texts, heard, found), tuple(at in found for at in range(len(texts))))
 
 
 def find_shift(cues: Sequence[Cue], aligned: Aligned) -> Shift:
@@ -86,17 +103,23 @@ def find_shift(cues: Sequence[Cue], aligned: Aligned) -> Shift:
         InputError: Times differ by more than a steady drift: the film was cut differently.
     """
     pairs = _pairs(cues, aligned)
+    span_s = pairs[-1][0] - pairs[0][0]
+    steady_s = _offset(pairs, 1.0)
+    if len(pairs) < _LEAST_PAIRS or span_s < _LEAST_SPAN_S:
+        return Shift(1.0, steady_s, _spread(pairs, 1.0, steady_s), is_judged=False)
+    far_s = min(_FAR_S, span_s * _FAR_SHARE)
     slopes = [
         median(close)
         for one in pairs
-        if (close := [(b - one[1]) / (a - one[0]) for a, b in pairs if abs(a - one[0]) > _FAR_S])
+        if (close := [(b - one[1]) / (a - one[0]) for a, b in pairs if abs(a - one[0]) > far_s])
     ]
     scale = median(slopes) if slopes else 1.0
-    scale = 1.0 if abs(scale - 1) < _STEADY else scale
+    drift_s, left_s = abs(scale - 1) * span_s, _spread(pairs, scale, _offset(pairs, scale))
+    if abs(scale - 1) < _STEADY or drift_s < _LEAST_GAIN * left_s:
+        return Shift(1.0, steady_s, _spread(pairs, 1.0, steady_s))
     if abs(scale - 1) > _MOST_DRIFT:
         raise InputError(f"The text runs at {scale:.3f} times the speed of the film; it is of another cut.")
-    offset_s = median(film - text * scale for text, film in pairs)
-    return Shift(scale, offset_s, median(abs(text * scale + offset_s - film) for text, film in pairs))
+    return Shift(scale, _offset(pairs, scale), left_s)
 
 
 def move(cues: Sequence[Cue], shift: Shift) -> list[Cue]:
@@ -123,47 +146,86 @@ def words_of(cues: Sequence[Cue]) -> list[str]:
 
 
 def _pairs(cues: Sequence[Cue], aligned: Aligned) -> list[tuple[float, float]]:
-    """Return when cues begin by the text and by the film, of those whose first word was heard."""
-    found: list[tuple[float, float]] = []
+    """Return when words are spoken by the text and by the film, in order: the first that was heard of each cue."""
+    exact: list[tuple[float, float]] = []
+    rough: list[tuple[float, float]] = []
     at = 0
     for cue in cues:
-        count = len(" ".join(cue.lines).split())
-        if count and aligned.is_heard[at]:
-            found.append((cue.start_ms / 1000, aligned.words[at].start_s))
-        at += count
-    if not found:
-        raise InputError("No cue begins with a word that was heard; the text cannot be aligned.")
-    return found
+        texts = words_of([cue])
+        heard = next((step for step in range(len(texts)) if aligned.is_heard[at + step]), None)
+        if heard is not None:
+            before = sum(map(len, texts[:heard])) / max(1, sum(map(len, texts)))
+            pair = (cue.start_ms + before * cue.length_ms) / 1000, aligned.words[at + heard].start_s
+            rough.append(pair)
+            exact += [] if heard else [pair]
+        at += len(texts)
+    return exact if len(exact) >= _EXACT_PAIRS else rough
 
 
-def _fill(texts: Sequence[str], words: Sequence[Word | None]) -> tuple[Word, ...]:
-    """Return all words, with shares of the time between those that have one."""
+def _offset(pairs: Sequence[tuple[float, float]], scale: float) -> float:
+    return median(film - text * scale for text, film in pairs)
+
+
+def _spread(pairs: Sequence[tuple[float, float]], scale: float, offset_s: float) -> float:
+    return median(abs(text * scale + offset_s - film) for text, film in pairs)
+
+
+def _fill(texts: Sequence[str], heard: Sequence[Word], found: Mapping[int, int]) -> tuple[Word, ...]:
+    """Return all words: those that were found with their times, those between in the time of what was heard there."""
     done: list[Word] = []
-    at = 0
-    while at < len(words):
-        if word := words[at]:
-            done.append(word)
-            at += 1
-            continue
-        behind = next((number for number in range(at, len(words)) if words[number]), len(words))
-        following = words[behind] if behind < len(words) else None
-        done += _share(texts[at:behind], done[-1].end_s if done else None, following.start_s if following else None)
-        at = behind
+    places = [(-1, -1), *sorted(found.items()), (len(texts), len(heard))]
+    for (ours, theirs), (next_ours, next_theirs) in pairwise(places):
+        if ours >= 0:
+            done.append(msgspec.structs.replace(heard[theirs], text=texts[ours]))
+        missing = texts[ours + 1 : next_ours]
+        if missing:
+            following = heard[next_theirs].start_s if next_theirs < len(heard) else None
+            before = done[-1].end_s if done else None
+            spans = _spans(heard[theirs + 1 : next_theirs], before, following)
+            is_enough = sum(end_s - start_s for start_s, end_s in spans) >= _LEAST_WORD_S * len(missing)
+            done += _share(missing, spans if is_enough else [_usual_span(missing, before, following)])
     return tuple(done)
 
 
-def _share(texts: Sequence[str], start_s: float | None, end_s: float | None) -> list[Word]:
+def _spans(heard: Sequence[Word], after_s: float | None, before_s: float | None) -> list[tuple[float, float]]:
+    """Return the times of words, in order and apart from each other, within what is free."""
+    spans: list[tuple[float, float]] = []
+    at_s = after_s or 0.0
+    for word in heard:
+        begin_s, end_s = max(at_s, word.start_s), word.end_s if before_s is None else min(word.end_s, before_s)
+        if end_s > begin_s:
+            spans.append((begin_s, end_s))
+            at_s = end_s
+    return spans
+
+
+def _usual_span(texts: Sequence[str], start_s: float | None, end_s: float | None) -> tuple[float, float]:
     usual_s = _WORD_S * len(texts)
     if start_s is None:
         start_s = max(0.0, (end_s or 0.0) - usual_s)
-    end_s = max(start_s, start_s + usual_s if end_s is None else min(end_s, start_s + 4 * usual_s))
-    total, at = sum(map(len, texts)), start_s
+    return start_s, max(start_s, start_s + usual_s if end_s is None else min(end_s, start_s + 4 * usual_s))
+
+
+def _share(texts: Sequence[str], spans: Sequence[tuple[float, float]]) -> list[Word]:
+    """Return words that are spoken one after the other in some spans of time, each for as long as it is written."""
+    total, spoken_s = sum(map(len, texts)), sum(end_s - start_s for start_s, end_s in spans)
     shared: list[Word] = []
+    done = 0
     for text in texts:
-        length_s = (end_s - start_s) * len(text) / total
-        shared.append(Word(text, at, at + length_s, 0.0))
-        at += length_s
+        start_s = _moment(spans, spoken_s * done / total, is_end=False)
+        done += len(text)
+        shared.append(Word(text, start_s, max(start_s, _moment(spans, spoken_s * done / total, is_end=True)), 0.0))
     return shared
+
+
+def _moment(spans: Sequence[tuple[float, float]], into_s: float, *, is_end: bool) -> float:
+    """Return when so much of some spans is over: before a pause for what ends there, behind it for what begins."""
+    for start_s, end_s in spans:
+        length_s = end_s - start_s
+        if into_s < length_s - _SAME_S or (is_end and into_s <= length_s + _SAME_S):
+            return min(start_s + into_s, end_s)
+        into_s -= length_s
+    return spans[-1][1]
 
 
 def _plain(text: str) -> str:

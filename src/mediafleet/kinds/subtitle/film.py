@@ -42,6 +42,9 @@ _KEPT = {
     "webm": ("video", "audio", "subtitle"),
 }
 _DRAWN = "drawn.ass"
+_SHOWN_TWICE = (
+    "An MP4 file has always one track of subtitles that players may show unasked, also over those that are drawn."
+)
 _LATE_S = 0.1
 """By which a copy may end earlier than its source: a last packet of sound."""
 
@@ -53,6 +56,15 @@ class MadeFilm(NamedTuple):
     """None where nothing was to be done."""
     name: str
     warnings: tuple[str, ...]
+
+
+class Flags(NamedTuple):
+    """What players are told of tracks that are added."""
+
+    is_forced: bool = False
+    """Whether they show them also where nobody asked for subtitles."""
+    has_default: bool = True
+    """Whether they show the last where they are told nothing; not of a film that has subtitles in its picture."""
 
 
 async def make_film(
@@ -77,9 +89,16 @@ async def make_film(
         words += [chosen.language, "burned"]
         warnings += found
     if params.mux:
-        source, found = await _mux(context, source, info, transcripts, film=order.film, forced=params.forced)
-        words.append("subtitled")
-        warnings += found
+        # A track's own text is in the film, unless somebody has corrected it.
+        has_first = params.subtitle_track is not None and not params.review
+        added = transcripts[1:] if has_first else transcripts
+        if not added:
+            warnings.append(f"{show_name(ref.name)} has that text as a track already; there is none to add.")
+        else:
+            flags = Flags(is_forced=params.forced, has_default="burned" not in words)
+            source, found = await _mux(context, source, info, added, film=order.film, flags=flags)
+            words.append("subtitled")
+            warnings += found
     return MadeFilm(source if words else None, ".".join([stem, *words]) + source.suffix, tuple(warnings))
 
 
@@ -92,16 +111,16 @@ def container_of(info: MediaInfo) -> str:
 
 
 def mux_arguments(
-    info: MediaInfo, tracks: Sequence[tuple[Path, str]], *, source: Path, output: Path, forced: bool = False
+    info: MediaInfo, tracks: Sequence[tuple[Path, str]], *, source: Path, output: Path, flags: Flags
 ) -> list[str]:
     """Return FFmpeg's arguments, without the program, that copy a film and add tracks of subtitles.
 
     Args:
         info: The source.
-        tracks: Absolute paths of SRT files, and their languages; the last is shown where a player is told nothing.
+        tracks: Absolute paths of SRT files, and their languages.
         source: Absolute path of the film.
         output: Absolute path to write, whose ending tells the container.
-        forced: Whether players show these tracks also where nobody asked for subtitles.
+        flags: Of the tracks that are added; where one of them is shown by default, none that was there is any more.
     """
     container = output.suffix[1:]
     kept = [stream for stream in info.streams if stream.type in _KEPT[container]]
@@ -114,6 +133,8 @@ def mux_arguments(
     for number in range(1, len(tracks) + 1):
         words += ["-map", f"{number}:0"]
     words += ["-c", "copy", "-map_metadata", "0", "-map_chapters", "0"]
+    for number in range(before):
+        words += [f"-disposition:s:{number}", "-default"] if flags.has_default else []
     for number, (_, language) in enumerate(tracks, start=before):
         words += [
             f"-c:s:{number}",
@@ -121,9 +142,9 @@ def mux_arguments(
             f"-metadata:s:s:{number}",
             f"language={long_code(language)}",
         ]
-        flags = ["default"] if number == before + len(tracks) - 1 else []
-        flags += ["forced"] if forced else []
-        words += [f"-disposition:s:{number}", "+".join(flags) or "0"]
+        is_default = flags.has_default and number == before + len(tracks) - 1
+        marks = [*(["default"] if is_default else []), *(["forced"] if flags.is_forced else [])]
+        words += [f"-disposition:s:{number}", "+".join(marks) or "0"]
     if container == "mp4":
         words += ["-movflags", "+faststart", "-strict", "unofficial"]
     return [*words, url(output)]
@@ -179,7 +200,7 @@ async def _burn(
 
 
 async def _mux(
-    context: TaskContext, source: Path, info: MediaInfo, transcripts: Sequence[Transcript], *, film: Film, forced: bool
+    context: TaskContext, source: Path, info: MediaInfo, transcripts: Sequence[Transcript], *, film: Film, flags: Flags
 ) -> tuple[Path, list[str]]:
     container = container_of(info)
     tracks: list[tuple[Path, str]] = []
@@ -189,7 +210,7 @@ async def _mux(
         tracks.append((path, transcript.language))
     output = context.workspace / f"subtitled.{container}"
     ffmpeg = await asyncio.to_thread(find_ffmpeg)
-    arguments = mux_arguments(info, tracks, source=source, output=output, forced=forced)
+    arguments = mux_arguments(info, tracks, source=source, output=output, flags=flags)
 
     def note(position: Position) -> None:
         context.report(position.fraction(info.duration_s), stage="adding tracks")
@@ -201,4 +222,6 @@ async def _mux(
         raise OutputRejected(f"The copy of {show_name(film.name)} with subtitles was rejected: {'; '.join(faults)}.")
     left = [stream for stream in info.streams if stream.type not in _KEPT[container]]
     warnings = [f"Track {one.index} ({one.type}) has no place in {container} and is left out." for one in left]
+    if container == "mp4" and not any("default" in one.disposition for one in info.streams if one.type == "subtitle"):
+        warnings += [] if flags.has_default else [_SHOWN_TWICE]
     return output, warnings

@@ -28,6 +28,14 @@ _BLANKS = re.compile(r"[ \t\u00a0]+")
 _LRC_LINE = re.compile(r"\[(\d{1,3}):(\d{2})(?:[.:](\d{1,3}))?\]")
 _LRC_TAIL_MS = 4_000
 """LRC has no ends: a line stays until the next, the last one so long."""
+LOOKS_LEFT = "Of {} only texts and times are kept: its styles, positions, italics and colours are not."
+"""What is told of a file with such; `{}` is its name."""
+_LOOKS = re.compile(
+    # Tags of SRT and WebVTT; commands of ASS, and styles beside the usual one; settings of WebVTT cues; TTML; MicroDVD.
+    r"<(?:i|b|u|s|font|c|ruby)[\s.>]|\{\\(?!k)[a-z1-9]|^Style:(?! ?Default,)|-->.*\b(?:line|position|align|size|region|vertical):"
+    r"|<(?:span|p|div|body)\b[^>]*\btts:(?!textAlign)|\{[ycfso]:",
+    re.IGNORECASE | re.MULTILINE,
+)
 _COMMANDS = str.maketrans("{}\\", "()/")
 _AT_THE_BOTTOM, _SURE_CUES = "{DEFAULT}{}{P:1}\n", 2
 """A line of MicroDVD that shows no text, and from how many cues on a file is known without it."""
@@ -76,6 +84,8 @@ class Transcript(msgspec.Struct, frozen=True):
     """As recognized; empty where there was nothing to recognize."""
     is_drafty: bool = False
     """Whether people must expect many wrong words."""
+    film_s: float = 0.0
+    """How long the film is; 0 where nobody has looked."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +143,11 @@ def read_cues(content: bytes, *, name: str, fps: Fraction = _USUAL_FPS) -> Trans
     if not found.cues:
         raise InputError(f"{shown} holds no subtitles.")
     return found
+
+
+def has_looks(content: bytes) -> bool:
+    """Tell whether a subtitle file says how or where text is shown, which cues do not hold: styles, positions, italics, colours."""
+    return bool(_LOOKS.search(_decode(content[:_LARGEST_BYTES])))
 
 
 def make_bilingual(first: Transcript, second: Transcript) -> Transcript:

@@ -11,10 +11,17 @@ from msgspec import Meta
 from mediafleet.kinds.subtitle.formats import Format
 from mediafleet.kinds.subtitle.rules import Preset
 
-Language = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$(?!\n)")]
+_CODES = "codes of languages, two or three small letters such as en (ISO 639)"
+Language = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$(?!\n)", description=_CODES)]
 """ISO 639-1, or 639-3 where that has no code."""
 _Speed = Annotated[float, Meta(ge=1, le=60)]
-_Name = Annotated[str, Meta(pattern=r"^[^\x00-\x1f<>{}\\]{1,40}$(?!\n)")]
+_Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^\x00-\x1f<>{}\\]{1,40}$(?!\n)",
+        description="names of 1 to 40 characters, none of them <, >, {, } or \\",
+    ),
+]
 _MOST_TERMS = 2_000
 
 
@@ -31,7 +38,10 @@ class Speakers(StrEnum):
 class SubtitleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What becomes of speech."""
 
-    language: Annotated[str, Meta(pattern=r"^(auto|[a-z]{2,3})$(?!\n)")] = "auto"
+    language: Annotated[
+        str,
+        Meta(pattern=r"^(auto|[a-z]{2,3})$(?!\n)", description="auto, or the code of a language such as en (ISO 639)"),
+    ] = "auto"
     """What is spoken, ISO 639-1; `auto` lets the recognizer find out."""
     to: Annotated[tuple[Language, ...], Meta(max_length=30)] = ()
     """Languages to translate into, beside the file of what is spoken."""
@@ -57,7 +67,9 @@ class SubtitleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether there is also a file for each translation that has what is spoken above it."""
     burn: bool = False
     """Whether subtitles are drawn into the picture of a copy of the video."""
-    burn_language: Annotated[str, Meta(pattern=r"^([a-z]{2,3})?$(?!\n)")] = ""
+    burn_language: Annotated[
+        str, Meta(pattern=r"^([a-z]{2,3})?$(?!\n)", description="the code of a language such as en (ISO 639)")
+    ] = ""
     """Which; the first of `to`, or what is spoken, where empty."""
     mux: bool = False
     """Whether a copy of the video gets all subtitles as tracks that players can show."""
@@ -71,7 +83,9 @@ class SubtitleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `Speaker 1` and so on where empty."""
     forced: bool = False
     """Whether the text is only for what is not in the viewer's language: names and tracks say so, and players show it unasked."""
-    recognizer: Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,40}$(?!\n)")] = ""
+    recognizer: Annotated[
+        str, Meta(pattern=r"^[a-z0-9-]{0,40}$(?!\n)", description="the name of an engine such as faster-whisper")
+    ] = ""
     """Name of the only engine to recognize with; the best that there is where empty."""
 
     def __post_init__(self) -> None:

@@ -139,6 +139,11 @@ class _Plan:
         skipped = f"It is in {language} already, so it was not translated into that."
         warnings = [text for task in self._done.values() for text in task.warnings]
         warnings += [skipped] if language in self._params.to else []
+        broken = written.result.get("broken", 0) - report.broken
+        if self._params.review and broken > 0:
+            warnings.append(
+                f"What was put back breaks {broken} more of the style's rules (lines, reading speed, pauses); it is written as it is."
+            )
         if report.is_drafty:
             warnings.append(
                 f"It is a draft: {report.engines[0]} gets about one word in four wrong. "

@@ -10,7 +10,7 @@ import msgspec
 
 from mediafleet.domain.errors import InvalidParams, UnreadableMedia
 from mediafleet.domain.plan import TaskResult
-from mediafleet.kinds.subtitle.formats import read_cues
+from mediafleet.kinds.subtitle.formats import LOOKS_LEFT, has_looks, read_cues
 from mediafleet.kinds.subtitle.language_codes import short_code
 from mediafleet.kinds.subtitle.listening import describe_film
 from mediafleet.kinds.subtitle.names import language_of
@@ -37,7 +37,7 @@ _BITMAPS = frozenset({"dvd_subtitle", "hdmv_pgs_subtitle", "dvb_subtitle", "xsub
 async def read_subtitles(context: TaskContext) -> TaskResult:
     """Fetch, read, publish."""
     params = msgspec.convert(context.spec.params, SubtitleParams)
-    name = context.spec.inputs[0].name
+    name = shown = context.spec.inputs[0].name
     source = await link_source(context, context.spec.inputs[0])
     film = Film(name)
     if params.subtitle_track is not None:
@@ -49,11 +49,13 @@ async def read_subtitles(context: TaskContext) -> TaskResult:
         name = source.name
     else:
         language = _language(params, language_of(name), name=name)
-    found = await asyncio.to_thread(read_cues, source.read_bytes(), name=name, fps=Fraction(*film.fps))
-    transcript = msgspec.structs.replace(found, language=language)
+    content = await asyncio.to_thread(source.read_bytes)
+    found = await asyncio.to_thread(read_cues, content, name=name, fps=Fraction(*film.fps))
+    transcript = msgspec.structs.replace(found, language=language, film_s=film.duration_s)
     output = await publish_record(context, transcript, name="transcript.json")
     report = TextReport(language, len(transcript.cues), len(transcript.words), is_drafty=transcript.is_drafty)
-    return TaskResult({**write(report), "film": write(film)}, (output,))
+    warnings = (LOOKS_LEFT.format(show_name(shown)),) if await asyncio.to_thread(has_looks, content) else ()
+    return TaskResult({**write(report), "film": write(film)}, (output,), warnings)
 
 
 def _language(params: SubtitleParams, found: str, *, name: str) -> str:

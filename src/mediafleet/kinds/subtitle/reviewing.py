@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,31 +15,42 @@ if TYPE_CHECKING:
     from mediafleet.engines.recognition import Word
     from mediafleet.kinds.subtitle.cue import Cue
 
-_LANGUAGE = re.compile("[a-z]{2,3}")
 
-
-def check_review(body: bytes, _: Mapping[str, Any]) -> bytes:
+def check_review(body: bytes, shown: bytes, _: Mapping[str, Any]) -> bytes:
     """Return a corrected transcript in order; `Kind.check_review` of this kind.
 
     Cues whose text is no longer that of their words have no words any more, so karaoke does not light up the old ones.
 
     Raises:
-        InvalidParams: It is no transcript, or its times cannot be.
+        InvalidParams: It is no transcript, of another language than the one that was shown, or its times cannot be.
     """
     try:
         transcript = msgspec.json.decode(body, type=Transcript)
     except msgspec.MsgspecError as error:
         raise InvalidParams(f"This is no transcript of subtitles: {error}. Nothing was changed.") from error
-    if not _LANGUAGE.fullmatch(transcript.language):
-        raise InvalidParams(f"{transcript.language[:40]!r} is no language; leave it as it was.")
+    before = msgspec.json.decode(shown, type=Transcript)
+    if transcript.language != before.language:
+        raise InvalidParams(
+            f"The text is in {before.language!r}, and what was put back says {transcript.language[:40]!r}; leave it as it was. "
+            "Text in another language is made with --to, or from a file of its own."
+        )
     cues = sorted(_tidy_all(transcript), key=lambda cue: cue.start_ms)
     kept = [cue for cue in cues if cue.lines]
     if not kept:
         raise InvalidParams("No cue with text is left in it; cancel the job if nothing is to be written.")
     for cue in kept:
-        if not 0 <= cue.start_ms < cue.end_ms:
-            raise InvalidParams(f"The cue {cue.lines[0][:40]!r} goes from {cue.start_ms} to {cue.end_ms} ms.")
-    return msgspec.json.encode(msgspec.structs.replace(transcript, cues=tuple(kept)))
+        _check_times(cue, before)
+    return msgspec.json.encode(msgspec.structs.replace(transcript, cues=tuple(kept), film_s=before.film_s))
+
+
+def _check_times(cue: Cue, before: Transcript) -> None:
+    shown = f"The cue {cue.lines[0][:40]!r} goes from {cue.start_ms} to {cue.end_ms} ms"
+    if not 0 <= cue.start_ms < cue.end_ms:
+        raise InvalidParams(f"{shown}.")
+    # What was shown may end behind the film, so that its last words can be read.
+    last_ms = max([round(before.film_s * 1000), *(one.end_ms for one in before.cues)])
+    if before.film_s and cue.end_ms > last_ms:
+        raise InvalidParams(f"{shown}; the film ends at {round(before.film_s * 1000)} ms.")
 
 
 def _tidy_all(transcript: Transcript) -> Iterator[Cue]:

@@ -14,7 +14,7 @@ from mediafleet.kinds.subtitle.align import align, find_shift, move, words_of
 from mediafleet.kinds.subtitle.check import check_cues
 from mediafleet.kinds.subtitle.clean import clean
 from mediafleet.kinds.subtitle.cue import Cue
-from mediafleet.kinds.subtitle.formats import Transcript, read_cues
+from mediafleet.kinds.subtitle.formats import LOOKS_LEFT, Transcript, has_looks, read_cues
 from mediafleet.kinds.subtitle.names import is_subtitle_file
 from mediafleet.kinds.subtitle.orders import Heard, TextReport, WordsFile, read, write
 from mediafleet.kinds.subtitle.params import SubtitleParams
@@ -53,6 +53,7 @@ async def make_text(context: TaskContext) -> TaskResult:
         made, warnings = await _align(context, context.spec.inputs[count], tuple(words), heard)
     else:
         made, warnings = await _write_down(context, parts, channels, heard)
+    made = msgspec.structs.replace(made, film_s=heard.film.duration_s)
     rules = rules_of(params, heard.language, heard.film)
     report = TextReport(
         heard.language,
@@ -101,7 +102,11 @@ async def _align(
     shift = await asyncio.to_thread(find_shift, cues, aligned)
     told = f"The times of {show_name(ref.name)} were {shift.offset_s:+.2f} s off"
     told += f" and drifted by {(shift.scale - 1) * 100:+.2f} %" if shift.scale != 1 else ""
-    return Transcript(language, tuple(move(cues, shift))), (f"{told}; they were put right.",)
+    told += "; they were put right." if shift.is_judged else "; that was put right. It is too short to tell a drift by."
+    warnings = (
+        (told, LOOKS_LEFT.format(show_name(ref.name))) if await asyncio.to_thread(has_looks, content) else (told,)
+    )
+    return Transcript(language, tuple(move(cues, shift))), warnings
 
 
 def merge(parts: Sequence[WordsFile]) -> tuple[list[Channel], list[tuple[Word, str]]]:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mediafleet.domain.plan import TaskResult
+from mediafleet.kinds.subtitle.check import check_cues
 from mediafleet.kinds.subtitle.film import make_film
 from mediafleet.kinds.subtitle.formats import Style, Transcript, make_bilingual, write_cues
 from mediafleet.kinds.subtitle.names import subtitle_name
 from mediafleet.kinds.subtitle.orders import FilesOrder, read
 from mediafleet.kinds.subtitle.params import SubtitleParams
 from mediafleet.kinds.subtitle.rules import Preset
+from mediafleet.kinds.subtitle.texting import rules_of
 from mediafleet.kinds.subtitle.workspace import read_record
 
 if TYPE_CHECKING:
@@ -50,7 +52,24 @@ async def write_files(context: TaskContext) -> TaskResult:
         if made.path:
             outputs.append(await context.publish(made.path, name=made.name))
             listed.append({"name": made.name, "language": "+".join(order.languages), "format": made.path.suffix[1:]})
-    return TaskResult({"files": listed}, tuple(outputs), warnings)
+    spoken = transcripts[0]
+    rules = rules_of(params, spoken.language, order.film)
+    # A person may have changed what the step before counted.
+    counted = {
+        "cues": len(spoken.cues),
+        "words": count_words(spoken),
+        "broken": len(check_cues(spoken.cues, rules)) if rules else 0,
+    }
+    return TaskResult({"files": listed, **counted}, tuple(outputs), warnings)
+
+
+def count_words(transcript: Transcript) -> int:
+    """Return how many words stand in cues; those of a text that was corrected as they are written."""
+    return sum(
+        last - first if last > first else len(" ".join(cue.lines).split())
+        for cue in transcript.cues
+        for first, last in [cue.words]
+    )
 
 
 def _bilingual(transcripts: Sequence[Transcript], params: SubtitleParams) -> list[Transcript]:

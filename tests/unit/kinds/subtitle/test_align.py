@@ -103,3 +103,59 @@ def test_another_cut_is_refused() -> None:
     shown, heard = cues(scale=1.2)
     with pytest.raises(InputError, match="it is of another cut"):
         find_shift(shown, align(words_of(shown), heard))
+
+
+@pytest.mark.parametrize("scale", [1.0, 25 / 24, 24 / 25])
+def test_a_film_of_half_a_minute_is_enough_to_tell_a_drift(scale: float) -> None:
+    shown, heard = cues(scale=scale, offset_s=0.5)
+    shown, heard = shown[:10], heard[:20]
+    shift = find_shift(shown, align(words_of(shown), heard))
+    assert shift.is_judged
+    assert shift.scale == pytest.approx(scale, abs=1e-3)
+    assert shift.offset_s == pytest.approx(0.5, abs=0.05)
+
+
+@given(st.lists(st.floats(-0.25, 0.25), min_size=12, max_size=12))
+def test_errors_of_a_short_film_are_not_taken_for_a_drift_that_makes_it_worse(errors: list[float]) -> None:
+    shown, heard = cues()
+    shown = shown[:12]
+    moved = [
+        Word(word.text, word.start_s + 1 + errors[number // 2], word.end_s + 1)
+        for number, word in enumerate(heard[:24])
+    ]
+    shift = find_shift(shown, align(words_of(shown), moved))
+    last_s = shown[-1].start_ms / 1000
+    assert abs(last_s * shift.scale + shift.offset_s - last_s - 1) <= 1.0
+
+
+def test_too_little_to_tell_a_drift_by_is_said() -> None:
+    shown, heard = cues(scale=25 / 24, offset_s=2.0)
+    shift = find_shift(shown[:3], align(words_of(shown[:3]), heard[:6]))
+    assert (shift.scale, shift.is_judged) == (1.0, False)
+    assert shift.offset_s == pytest.approx(2.1, abs=0.05)
+
+
+def test_cues_that_begin_with_what_was_not_heard_are_aligned_by_their_other_words() -> None:
+    shown = [Cue(1_000, 3_000, ("Ehm rather splendid",)), Cue(6_000, 8_000, ("Uhm thoroughly miserable",))]
+    heard = [
+        Word("rather", 4.5, 4.9),
+        Word("splendid", 5.0, 5.8),
+        Word("thoroughly", 9.4, 10.0),
+        Word("bad", 10.1, 10.9),
+    ]
+    shift = find_shift(shown, align(words_of(shown), heard))
+    assert shift.offset_s == pytest.approx(3.1, abs=0.3)
+
+
+def test_what_was_heard_wrong_is_where_something_was_heard() -> None:
+    heard = [
+        Word("one", 1.0, 1.4),
+        Word("two", 1.5, 2.0),
+        Word("free", 5.4, 5.9),
+        Word("fore", 5.9, 6.4),
+        Word("five", 9.0, 9.5),
+    ]
+    heard = [*heard, Word("six", 9.5, 10.0)]
+    words = align(["one", "two", "three", "four", "five", "six"], heard).words
+    assert [word.start_s for word in words] == pytest.approx([1.0, 1.5, 5.4, 5.95, 9.0, 9.5], abs=0.1)
+    assert words[2].end_s <= words[3].start_s

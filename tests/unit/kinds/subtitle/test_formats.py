@@ -15,7 +15,15 @@ from subtitle_samples import spoken
 from mediafleet.domain.errors import InputError
 from mediafleet.engines.recognition import Word
 from mediafleet.kinds.subtitle.cue import Cue
-from mediafleet.kinds.subtitle.formats import Format, Style, Transcript, make_bilingual, read_cues, write_cues
+from mediafleet.kinds.subtitle.formats import (
+    Format,
+    Style,
+    Transcript,
+    has_looks,
+    make_bilingual,
+    read_cues,
+    write_cues,
+)
 from mediafleet.kinds.subtitle.rules import Preset, rules_for
 from mediafleet.kinds.subtitle.segment import segment
 from mediafleet.testing import run_ffmpeg
@@ -218,3 +226,26 @@ def test_angles_and_ampersands_are_text(form: Format) -> None:
 def test_an_arrow_that_is_said_is_no_line_of_times() -> None:
     text = write_cues(Transcript("en", (Cue(0, 1_000, ("a --> b",)),)), Format.SRT)
     assert text.count("-->") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1\n00:00:01,000 --> 00:00:02,000\n<i>Thinking.</i>\n",
+        "1\n00:00:01,000 --> 00:00:02,000\n{\\an8}Above.\n",
+        "WEBVTT\n\n00:01.000 --> 00:02.000 line:10% align:start\nAbove.\n",
+        "WEBVTT\n\n00:01.000 --> 00:02.000\n<c.yellow>Yellow.</c>\n",
+        "[V4+ Styles]\nStyle: Default,Arial,20\nStyle: Sign,Arial,40\n",
+        "Dialogue: 0,0:00:01.00,0:00:02.00,Default,,0,0,0,,{\\pos(10,20)}Sign\n",
+        '<p begin="1s" end="2s"><span tts:fontStyle="italic">x</span></p>',
+        "{24}{48}{y:i}Thinking.\n",
+    ],
+)
+def test_what_cues_do_not_hold_is_found(text: str) -> None:
+    assert has_looks(text.encode())
+
+
+@pytest.mark.parametrize("form", [form for form in Format if form is not Format.JSON])
+def test_files_of_our_own_have_nothing_that_cues_do_not_hold(form: Format) -> None:
+    cue = Cue(0, 2_000, ("a < b, <3 and {so} on", r"C:\new"), (0, 2_000), speaker="Ann")
+    assert not has_looks(write_cues(Transcript("en", (cue,)), form, Style(is_karaoke=form is Format.ASS)).encode())

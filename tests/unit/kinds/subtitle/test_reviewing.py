@@ -12,17 +12,20 @@ from mediafleet.kinds.subtitle.formats import Transcript
 from mediafleet.kinds.subtitle.reviewing import check_review
 
 WORDS = (Word("I", 0.1, 0.2), Word("see.", 0.3, 0.8), Word("No.", 2.0, 2.5))
+FILM_S = 600.0
 FIRST, SECOND = Cue(100, 1000, ("I see.",), (100, 800), (0, 2)), Cue(2000, 2900, ("No.",), (2000, 2500), (2, 3))
+
+SHOWN = msgspec.json.encode(Transcript("en", (FIRST, SECOND), WORDS, film_s=FILM_S))
 
 
 def put_back(*cues: Cue) -> Transcript:
     """Return what the plan is given of these cues."""
     body = msgspec.json.encode(Transcript("en", cues, WORDS))
-    return msgspec.json.decode(check_review(body, {}), type=Transcript)
+    return msgspec.json.decode(check_review(body, SHOWN, {}), type=Transcript)
 
 
 def test_what_was_not_touched_is_the_same() -> None:
-    assert put_back(FIRST, SECOND) == Transcript("en", (FIRST, SECOND), WORDS)
+    assert put_back(FIRST, SECOND) == Transcript("en", (FIRST, SECOND), WORDS, film_s=FILM_S)
 
 
 def test_corrected_text_has_no_words_any_more_and_other_cues_keep_theirs() -> None:
@@ -48,12 +51,24 @@ def test_cues_may_be_folded_anew_taken_out_added_and_in_any_order() -> None:
         (msgspec.json.encode(Transcript("en", ())), "No cue with text is left"),
         (msgspec.json.encode(Transcript("en", (Cue(900, 900, ("x",)),))), "goes from 900 to 900 ms"),
         (msgspec.json.encode(Transcript("en", (Cue(-5, 900, ("x",)),))), "goes from -5 to 900 ms"),
-        (msgspec.json.encode(Transcript("../x", (FIRST,))), "'../x' is no language"),
+        (msgspec.json.encode(Transcript("de", (FIRST,))), "The text is in 'en', and what was put back says 'de'"),
+        (msgspec.json.encode(Transcript("en", (Cue(599_000, 600_500, ("x",)),))), "the film ends at 600000 ms"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_to_mend(body: bytes, sentence: str) -> None:
     with pytest.raises(InvalidParams, match=sentence):
-        check_review(body, {})
+        check_review(body, SHOWN, {})
+
+
+def test_a_last_cue_may_stay_as_long_as_the_one_that_was_shown() -> None:
+    late = Cue(599_000, 600_400, ("The end.",), (599_000, 600_000))
+    shown = msgspec.json.encode(Transcript("en", (late,), film_s=FILM_S))
+    assert check_review(shown, shown, {}) == shown
+
+
+def test_times_have_no_end_where_nobody_knows_the_film() -> None:
+    body = msgspec.json.encode(Transcript("en", (Cue(9_000_000, 9_001_000, ("x",), (9_000_000, 9_001_000)),)))
+    assert check_review(body, msgspec.json.encode(Transcript("en", ())), {}) == body
 
 
 def test_ranges_of_words_that_cannot_be_are_taken_for_none() -> None:

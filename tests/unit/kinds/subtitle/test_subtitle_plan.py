@@ -96,6 +96,17 @@ def test_what_is_spoken_is_not_translated_into_itself() -> None:
     assert step.warnings == ("It is in en already, so it was not translated into that.",)
 
 
+def test_a_review_that_breaks_rules_is_counted_and_told() -> None:
+    asked = job(review=True)
+    finished = [heard(), *WORDS, told(), done("review", {}, "mended.json")]
+    step = plan_subtitle(asked, [*finished, done("files", {"files": [], "cues": 9, "broken": 2}, "film.en.srt")])
+    assert isinstance(step, Complete)
+    assert step.result["cues"] == 9
+    assert step.warnings == (
+        "What was put back breaks 2 more of the style's rules (lines, reading speed, pauses); it is written as it is.",
+    )
+
+
 def test_the_outcome_has_files_report_and_warnings_once() -> None:
     files = done("files", {"files": [{"name": "film.en.srt"}]}, "film.en.srt", warnings=("Odd.",))
     step = plan_subtitle(job(), [heard(), *WORDS, told(is_drafty=True), files])
