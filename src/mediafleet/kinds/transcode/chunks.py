@@ -23,7 +23,7 @@ LEAST_S = Fraction(4)
 """An encoder needs some seconds to look ahead; in shorter chunks quality and speed suffer."""
 MOST_UNITS = 512
 """Pieces of the finest cut; what is known of each is kept with the job."""
-UNIT_S = Fraction(1)
+UNIT_S = Fraction(1, 4)
 """So fine that the chunks that are put together of them can be equal."""
 _REORDER_S = Fraction(14, 100)
 """FFmpeg seeks 3/23 s before the place it is told where pictures are reordered; this and a little."""
@@ -34,8 +34,6 @@ _CLUSTER_BYTES = 6 << 20
 """Matroska is entered at the beginning of a cluster; usual ones have 5 MiB at most."""
 _READ_AHEAD = 96
 """Pictures that FFmpeg's threads and queues may hold at once."""
-_PREROLL_SHARE = 1
-"""Pictures decoded only to be thrown away, at most so many for one that is kept."""
 
 
 class NeedsWholeFile(Exception):
@@ -74,8 +72,7 @@ class Chunk(msgspec.Struct, frozen=True, omit_defaults=True):
 def plan_units(index: FrameIndex, *, demuxer: str, unit_s: Fraction = UNIT_S) -> tuple[Chunk, ...]:
     """Return the finest cut of a stream, of which chunks for any number of slots are put together.
 
-    It is cut at its key pictures, and between them where they are rare: the rarer, the less often, since what is decoded
-    from a key picture on is decoded in vain.
+    It is cut at its key pictures, and between them, where a chunk has to decode from a key picture on in vain.
 
     Args:
         index: The source's pictures.
@@ -91,16 +88,12 @@ def plan_units(index: FrameIndex, *, demuxer: str, unit_s: Fraction = UNIT_S) ->
     is_indexed = bool(_INDEXED & set(demuxer.split(",")))
     scenes = set(likely_scene_cuts(index))
     entries = [0, *_apart(index, _ordinals(index, [shown for shown, _ in index.keys]), least)]
-    piece = least
-    while True:
-        cuts = [*_fill(index, [*entries, len(index.pts)], piece), len(index.pts)]
-        units = tuple(
-            _make_chunk(index, number, begin=begin, stop=stop, is_indexed=is_indexed)
-            for number, (begin, stop) in enumerate(pairwise(cuts))
-        )
-        if piece > length or sum(unit.preroll for unit in units) <= _PREROLL_SHARE * len(index.pts):
-            return tuple(msgspec.structs.replace(unit, is_scene=unit.start in scenes) for unit in units)
-        piece *= 2
+    cuts = [*_fill(index, [*entries, len(index.pts)], least), len(index.pts)]
+    return tuple(
+        msgspec.structs.replace(unit, is_scene=unit.start in scenes)
+        for number, (begin, stop) in enumerate(pairwise(cuts))
+        for unit in [_make_chunk(index, number, begin=begin, stop=stop, is_indexed=is_indexed)]
+    )
 
 
 def _apart(index: FrameIndex, places: Sequence[int], least: Fraction) -> list[int]:

@@ -26,8 +26,13 @@ if TYPE_CHECKING:
 
 _CHUNKS_PER_SLOT = 4
 """So that the last of them to end leaves few slots idle, and a lost one costs little."""
-_WINDOW = Fraction(1, 4)
-"""How far a chunk may begin from its fair place for a better one, as a share of a chunk."""
+_SPARE = Fraction(1, 4)
+"""By which chunks are longer than the least on average, so that each can begin at a better place."""
+_SCENE_WINDOW, _KEY_WINDOW = Fraction(1, 8), Fraction(1, 16)
+"""How far a chunk may begin from its fair place for a better one, as a share of a chunk: the last to end is waited for."""
+_PREROLL_SHARE = Fraction(1, 2)
+"""Pictures that all chunks together decode only to throw them away, at most so many for one that is kept: a film with one key picture is
+halved and no more."""
 
 
 class Sharing(StrEnum):
@@ -95,7 +100,7 @@ def even_count(survey: Survey, slots: int, *, least_s: Fraction = LEAST_S) -> in
     """Return in how many chunks to encode on so many slots, at least one: about four for each, and equally many."""
     length = (survey.units[-1].end - survey.units[0].start) * Fraction(*survey.time_base)
     # On average they are longer, so that each has some time to begin at a better place.
-    usual_s = least_s * (1 + _WINDOW)
+    usual_s = least_s * (1 + _SPARE)
     most = min(max(int(length / usual_s), min(2, int(length / least_s))), len(survey.units))
     # Of a short film: slots that have no chunk in the last round would wait as long as any round takes.
     rounds = min(_CHUNKS_PER_SLOT, most // slots)
@@ -105,11 +110,16 @@ def even_count(survey: Survey, slots: int, *, least_s: Fraction = LEAST_S) -> in
 def join_units(survey: Survey, count: int, *, least_s: Fraction = LEAST_S) -> tuple[Chunk, ...]:
     """Return so many chunks, about equal in pictures, since those are what costs, and none shorter than the least.
 
-    They begin at key pictures where some are near. Where they cannot be so many there are fewer, as if those had been
-    asked for.
+    They begin at key pictures where some are near. Where they cannot be so many, or would decode too much in vain, there are
+    fewer, as if those had been asked for.
     """
     units = survey.units
-    found = (cuts for fewer in range(count, 0, -1) if (cuts := _find_cuts(survey, fewer, least_s)) is not None)
+    most = _PREROLL_SHARE * sum(unit.frames for unit in units)
+    found = (
+        cuts
+        for fewer in range(count, 0, -1)
+        if (cuts := _find_cuts(survey, fewer, least_s)) and sum(units[cut].preroll for cut in cuts) <= most
+    )
     return tuple(
         _join(units[begin:end], number) for number, (begin, end) in enumerate(pairwise([*next(found), len(units)]))
     )
@@ -131,8 +141,8 @@ def _find_cuts(survey: Survey, count: int, least_s: Fraction) -> list[int] | Non
     seen = list(accumulate((unit.frames for unit in units), initial=0))
     total = seen.pop()
     better = [
-        [pictures for pictures, unit in zip(seen, units, strict=True) if unit.is_scene],
-        [pictures for pictures, unit in zip(seen, units, strict=True) if not unit.preroll],
+        ([pictures for pictures, unit in zip(seen, units, strict=True) if unit.is_scene], _SCENE_WINDOW),
+        ([pictures for pictures, unit in zip(seen, units, strict=True) if not unit.preroll], _KEY_WINDOW),
     ]
     cuts = [0]
     for left in range(count, 1, -1):
@@ -142,10 +152,14 @@ def _find_cuts(survey: Survey, count: int, least_s: Fraction) -> list[int] | Non
         if lowest > highest:
             return None
         share = Fraction(total - seen[cuts[-1]], left)
-        ideal, reach = seen[cuts[-1]] + share, share * _WINDOW
-        low, high = max(seen[lowest], ideal - reach), min(seen[highest], ideal + reach)
-        found = (inside for places in better if (inside := _between(places, low, high)))
-        cuts.append(bisect_left(seen, _nearest(next(found, seen[lowest : highest + 1]), ideal)))
+        ideal = seen[cuts[-1]] + share
+        near = seen[lowest : highest + 1]
+        found = (
+            inside
+            for places, window in better
+            if (inside := _between(places, max(near[0], ideal - share * window), min(near[-1], ideal + share * window)))
+        )
+        cuts.append(bisect_left(seen, _nearest(next(found, near), ideal)))
     return cuts
 
 

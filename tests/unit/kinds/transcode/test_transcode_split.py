@@ -122,7 +122,15 @@ def test_long_and_heavy_chunks_come_first() -> None:
 
 
 def test_chunks_begin_at_key_pictures_that_are_near() -> None:
-    found = survey(60, key_every=36)
+    found = survey(60, key_every=20)
     joined = join_units(found, 8)
     assert [chunk.preroll for chunk in joined] == [0] * 8
     assert any(unit.preroll for unit in found.units), "the finest cut has others, too"
+
+
+def test_no_node_waits_long_for_the_chunk_of_another() -> None:
+    """A key picture that is far off makes one chunk longer than all others, and everybody waits for its node."""
+    found = survey(60, key_every=50)
+    for slots in (4, 8):
+        sizes = [chunk.frames for chunk in join_units(found, slots)]
+        assert max(sizes) * slots <= 1500 * 1.07
