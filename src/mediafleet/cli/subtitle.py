@@ -85,7 +85,7 @@ def subtitle(  # noqa: PLR0913 - a command line has as many options as people ne
         align: Text or subtitles that are known already: they get the times of what is spoken in the one film that is named.
         out: Folder for the results; beside each file where not given.
         param: Any other parameter of the kind: track=1, chars_per_s.es=20, recognizer=vosk. Can be repeated.
-        force: Also for files that have subtitles in these languages; replaces them.
+        force: Also for files that have subtitles in these languages, beside them or as a track; replaces those beside them.
         recursive: Look in the folders of a folder, too.
         batch: A name for all of them, which `mediafleet batch` shows how far they are by.
         priority: Which work goes first when there is more than the fleet can do at once.
@@ -100,17 +100,14 @@ def subtitle(  # noqa: PLR0913 - a command line has as many options as people ne
             raise InvalidRequest("Name at least one file or folder.")
         check_align(files, align, out)
         check_batch(batch)
-        params: dict[str, Any] = {
-            "language": from_,
-            "to": _words(to),
-            "formats": _words(format_ or "srt"),
-            "style": style,
-        }
-        flags = {"bilingual": bilingual, "burn": burn, "mux": mux, "forced": forced, "review": review}
-        params |= {name: True for name, value in flags.items() if value}
-        params |= {"speakers": speakers} if speakers else {}
-        params |= {"speaker_names": _names(speaker_names)} if speaker_names else {}
-        params |= {"glossary": read_glossary(glossary)} if glossary else {}
+        params: dict[str, Any] = {"language": from_, "to": _words(to), "style": style}
+        params["formats"] = _words(format_ or "srt")
+        wishes: dict[str, Any] = {"burn": burn, "mux": mux, "forced": forced, "bilingual": bilingual, "review": review}
+        # Who names a format, or wants more than files, wants it whatever the film holds.
+        wishes["skip_tracks"] = not (force or format_ or align or burn or mux or forced)
+        wishes |= {"speakers": speakers, "speaker_names": _names(speaker_names)}
+        wishes["glossary"] = read_glossary(glossary) if glossary else {}
+        params |= {name: value for name, value in wishes.items() if value}
         params |= read_params(param)
         check_params(params, "subtitle")
         request = Request(
@@ -241,7 +238,7 @@ def languages_that_are_there(item: Item, request: Request) -> list[str]:
 
 
 def _names(text: str) -> list[str]:
-    return [" ".join(part.split()) for part in text.split(",")]
+    return [" ".join(part.split()) for part in text.split(",")] if text else []
 
 
 def _words(text: str) -> list[str]:

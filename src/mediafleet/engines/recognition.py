@@ -69,6 +69,8 @@ class RecognizerFacts(msgspec.Struct, frozen=True):
     is_drafty: bool = False
     punctuates: bool = False
     """Whether its words carry casing and punctuation."""
+    doubtful_below: float = 0.0
+    """Mean confidence of some dozen words below which they were said in another language; 0 where nobody has measured it."""
 
 
 class Recognizer(Protocol):

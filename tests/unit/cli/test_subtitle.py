@@ -48,6 +48,18 @@ def test_speakers_are_asked_for_by_name(cli: RunCli, scheduler: FakeScheduler) -
     assert (params["forced"], params["speakers"], params["speaker_names"]) == (True, "channels", ["Anna", "Ben & Co."])
 
 
+@pytest.mark.parametrize(
+    ("words", "counts"),
+    [([], True), (["--to", "es"], True), (["--force"], False), (["--format", "vtt"], False), (["--mux"], False)],
+)
+def test_tracks_of_a_film_count_as_subtitles_unless_more_is_wanted(
+    cli: RunCli, scheduler: FakeScheduler, words: list[str], *, counts: bool
+) -> None:
+    touch("a.mkv")
+    assert cli("subtitle", "a.mkv", *words).code == 0
+    assert scheduler.submissions[0].params.get("skip_tracks", False) is counts
+
+
 def test_results_lie_beside_each_film_under_the_names_that_the_fleet_gave(cli: RunCli) -> None:
     touch("films/one/a.mkv", "films/two/a.mkv")
     ran = cli("subtitle", "films", "--json")

@@ -19,7 +19,8 @@ from mediafleet.engines.recognition import Recognition, RecognizerFacts, Word, c
 if TYPE_CHECKING:
     from mediafleet.engines.offer import Offer
 
-_FACTS = RecognizerFacts(("en",), is_drafty=True)
+# Of twelve English recordings those of 20 words or more have 0.49 to 0.73; German and Spanish ones 0.30 and 0.27.
+_FACTS = RecognizerFacts(("en",), is_drafty=True, doubtful_below=0.4)
 _LEAST_BYTES = 2 * RATE_HZ // 10
 """Less than 0.1 s is no word, and the decoder fails on less than a frame."""
 _FILLERS = "<["

@@ -32,6 +32,7 @@ from mediafleet.kinds.subtitle.sound import (
     read_range,
     read_windows,
 )
+from mediafleet.kinds.subtitle.tracks import find_there
 from mediafleet.kinds.subtitle.turns import Hearing, find_own, mute_others, name_of, name_turns
 from mediafleet.kinds.subtitle.workspace import link_source
 from mediafleet.kinds.transcode.failures import show_name
@@ -79,6 +80,11 @@ async def listen(context: TaskContext) -> TaskResult:
     source = await link_source(context, context.spec.inputs[0])
     context.report(0.0, stage="probing")
     info = await probe(context, source, name=name)
+    if there := find_there(info, params):
+        return TaskResult(write(Heard(describe_film(info, name), params.language, (), 0.0, there=there)))
+    if not any(stream.type == "audio" for stream in info.streams):
+        heard = Heard(describe_film(info, name), params.language, (), 0.0)
+        return TaskResult(write(heard), warnings=(f"{show_name(name)} has no sound.",))
     voices, warnings = await _find_voices(context, source, info, params)
     language, is_guessed = params.language, False
     if language == "auto" and any(voice.spans for voice in voices):

@@ -36,6 +36,8 @@ class Heard(msgspec.Struct, frozen=True):
     speech_s: float
     is_guessed: bool = False
     """Nobody named the language, and no engine there could find it out."""
+    there: tuple[str, ...] = ()
+    """The languages of tracks for the sake of which nothing is to be made."""
 
 
 class PieceFile(msgspec.Struct, frozen=True):
@@ -61,6 +63,8 @@ class WordsFile(msgspec.Struct, frozen=True):
     """Adapter and model."""
     punctuates: bool = False
     channel: int = 0
+    doubtful_below: float = 0.0
+    """Mean confidence of words below which they were said in another language."""
 
 
 class TextReport(msgspec.Struct, frozen=True):

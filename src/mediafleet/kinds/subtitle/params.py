@@ -54,6 +54,8 @@ class SubtitleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which of the sound tracks, counted from 0."""
     subtitle_track: Annotated[int, Meta(ge=0, le=255)] | None = None
     """Take the text of this subtitle track, counted from 0, and recognize nothing."""
+    skip_tracks: bool = False
+    """Whether nothing is made of a film that has a track of text in each language of `to`, or where that is empty in what is spoken."""
     pieces: Annotated[int, Meta(ge=0, le=256)] = 0
     """Into how many pieces the speech is cut, to be recognized on as many nodes; by its length if 0."""
     glossary: Annotated[dict[str, str], Meta(max_length=_MOST_TERMS)] = {}

@@ -31,6 +31,7 @@ REVIEW = "review"
 """Steps, and the names of tasks or their beginnings."""
 ENCODER = "libx264"
 """What pictures are encoded with that subtitles are drawn into."""
+_SILENT = "Nobody speaks in it; it has no subtitles."
 _LISTENING, _WORDS, _TEXT, _TRANSLATION, _FILES, _DRAWING = 5.0, 60.0, 1.0, 8.0, 1.0, 100.0
 """Shares of the progress bar; of words, all together."""
 
@@ -60,14 +61,20 @@ class _Plan:
             return Expand(tuple(tasks))
         if first.step == LISTEN:
             heard = read(begun.result, Heard)
+            if heard.there:
+                told = f"It has {', '.join(heard.there)} as a subtitle track already, so nothing was made."
+                return Complete(write(heard), warnings=(*begun.warnings, told))
             if not heard.pieces:
-                return Complete(write(heard), warnings=(*begun.warnings, "Nobody speaks in it; it has no subtitles."))
+                return Complete(write(heard), warnings=(*begun.warnings, _SILENT))
             film, language = heard.film, heard.language
             words = self._words(begun.outputs, heard)
             text = self._text([task.name for task in words], heard)
             tasks += words if text is None else [*words, text]
             if text is None or not (told := self._done.get(TEXT)):
                 return Expand(tuple(tasks))
+            if not read(told.result, TextReport).cues:
+                warnings = (*begun.warnings, *told.warnings, _SILENT)
+                return Complete(told.result, warnings=warnings)
         else:
             told = begun
             film, language = msgspec.convert(begun.result["film"], Film), begun.result["language"]

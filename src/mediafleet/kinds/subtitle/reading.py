@@ -16,6 +16,7 @@ from mediafleet.kinds.subtitle.listening import describe_film
 from mediafleet.kinds.subtitle.names import language_of
 from mediafleet.kinds.subtitle.orders import Film, TextReport, write
 from mediafleet.kinds.subtitle.params import SubtitleParams
+from mediafleet.kinds.subtitle.tracks import has_text
 from mediafleet.kinds.subtitle.workspace import link_source, publish_record
 from mediafleet.kinds.transcode.arguments import quiet_options
 from mediafleet.kinds.transcode.demuxers import input_options, url
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from mediafleet.kinds.transcode.media import MediaInfo, StreamInfo
 
 _STALL_S = 120.0
-_BITMAPS = frozenset({"dvd_subtitle", "hdmv_pgs_subtitle", "dvb_subtitle", "xsub"})
 
 
 async def read_subtitles(context: TaskContext) -> TaskResult:
@@ -73,7 +73,7 @@ def _choose(info: MediaInfo, number: int, *, name: str) -> StreamInfo:
         raise UnreadableMedia(
             f"{show_name(name)} has {len(tracks)} subtitle track(s), counted from 0; 'subtitle_track' is {number}."
         )
-    if tracks[number].codec in _BITMAPS:
+    if not has_text(tracks[number]):
         raise UnreadableMedia(
             f"Subtitle track {number} of {show_name(name)} is made of pictures ({tracks[number].codec}); its text is not known."
         )

@@ -47,6 +47,6 @@ async def recognize(context: TaskContext) -> TaskResult:
             context.report(done_s / total_s, stage=_STAGE)
     joined = join_results(results)
     said = msgspec.structs.replace(joined, words=name_speakers(joined.words, piece.turns))
-    words = WordsFile(said, piece.spans, offer.shown, facts.punctuates, piece.channel)
+    words = WordsFile(said, piece.spans, offer.shown, facts.punctuates, piece.channel, facts.doubtful_below)
     output = await publish_record(context, words, name=f"{context.spec.name}.json")
     return TaskResult({"words": len(words.recognition.words), "engine": offer.shown}, (output,))

@@ -40,8 +40,6 @@ def choose_track(info: MediaInfo, number: int, *, name: str) -> StreamInfo:
     tracks = [stream for stream in info.streams if stream.type == "audio"]
     if number < len(tracks):
         return tracks[number]
-    if not tracks:
-        raise UnreadableMedia(f"{show_name(name)} has no sound, so nobody speaks in it.")
     raise UnreadableMedia(f"{show_name(name)} has {len(tracks)} sound track(s), counted from 0; 'track' is {number}.")
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from fractions import Fraction
+from statistics import mean
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from mediafleet.domain.errors import InvalidParams
 from mediafleet.domain.plan import TaskResult
 from mediafleet.kinds.subtitle.align import align, find_shift, move, words_of
 from mediafleet.kinds.subtitle.check import check_cues
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from mediafleet.kinds.subtitle.orders import Film
 
 _MOST_TOLD = 20
+_ENOUGH_WORDS = 20
+"""By which a language can be doubted: of few words a recognizer may be unsure by chance."""
 _ROUNDED_S = 0.05
 """By which the first word of a span may begin before it, by rounding."""
 
@@ -47,6 +51,8 @@ async def make_text(context: TaskContext) -> TaskResult:
     count = len(heard.pieces)
     parts = [await read_record(context, ref, WordsFile) for ref in context.spec.inputs[:count]]
     # In threads, as all that takes longer the longer a film is: the node has links to answer meanwhile.
+    if heard.is_guessed:
+        check_guess(heard.language, parts)
     channels, dropped = await asyncio.to_thread(merge, parts)
     if len(context.spec.inputs) > count:
         words = sorted((word for channel in channels for word in channel.words), key=lambda word: word.start_s)
@@ -107,6 +113,22 @@ async def _align(
         (told, LOOKS_LEFT.format(show_name(ref.name))) if await asyncio.to_thread(has_looks, content) else (told,)
     )
     return Transcript(language, tuple(move(cues, shift))), warnings
+
+
+def check_guess(language: str, parts: Sequence[WordsFile]) -> None:
+    """Return if words may well be of a language that nobody named and no engine could find out.
+
+    Raises:
+        InvalidParams: The recognizer, which knows no other, was far less sure than it is of that language.
+    """
+    words = [word for part in parts for word in part.recognition.words]
+    least = min((part.doubtful_below for part in parts), default=0.0)
+    if len(words) >= _ENOUGH_WORDS and mean(word.confidence for word in words) < least:
+        raise InvalidParams(
+            f"This hardly sounds like {language!r}, the only language that the recognizer knows, and nobody said which it is. "
+            f"Name it with --from (`language`), {language} if it is that; for another one install a recognizer that knows it "
+            "(`mediafleet models list`)."
+        )
 
 
 def merge(parts: Sequence[WordsFile]) -> tuple[list[Channel], list[tuple[Word, str]]]:

@@ -123,6 +123,13 @@ def test_a_film_in_which_nobody_speaks_is_no_failure() -> None:
     assert step.warnings == ("Nobody speaks in it; it has no subtitles.",)
 
 
+def test_a_film_in_which_no_word_was_found_has_no_files() -> None:
+    nothing = done("text", write(TextReport("en", 0)), "transcript.json", warnings=("Dropped.",))
+    step = plan_subtitle(job(review=True), [heard(), *WORDS, nothing])
+    assert isinstance(step, Complete)
+    assert (step.outputs, step.warnings) == ((), ("Dropped.", "Nobody speaks in it; it has no subtitles."))
+
+
 def test_subtitles_that_exist_are_only_translated() -> None:
     asked = job("film.en.srt", to=["es"])
     assert list(tasks_of(asked)) == ["read"]
