@@ -53,3 +53,37 @@ async def test_tracks_tell_their_language_and_whether_they_are_forced(
     flag = ".forced" if forced else ""
     assert [one["name"] for one in files][:2] == [f"film.eo{flag}.srt", f"film.en{flag}.srt"]
     assert "One two three." in (folder / f"film.en{flag}.srt").read_text()
+
+
+async def with_track(film: Path, path: Path) -> Path:
+    """Write a film with a track of subtitles that players show unasked."""
+    text = path.with_suffix(".srt")
+    text.write_text("1\n00:00:00,000 --> 00:00:02,000\nUnu du tri.\n")
+    more = ["-metadata:s:s:0", "language=epo", "-disposition:s:0", "default", "-c", "copy", "-c:s", "srt"]
+    await run_ffmpeg(["-i", str(film), "-i", str(text), "-map", "0", "-map", "1", *more], path)
+    return path
+
+
+async def test_a_tracks_own_text_is_not_added_again_and_one_track_is_shown_unasked(tmp_path: Path) -> None:
+    film = await with_track(await write_film(tmp_path / "bare.mkv"), tmp_path / "film.mkv")
+    models = write_models(tmp_path / "models")
+    _, folder = await run_job(KIND, film, folder=tmp_path, models=models, subtitle_track=0, to=["en"], mux=True)
+    assert await subtitle_tracks(folder / "film.subtitled.mkv") == [("epo", set()), ("eng", {"default"})]
+
+
+async def test_a_track_whose_text_is_all_there_is_has_nothing_to_add(tmp_path: Path) -> None:
+    film = await with_track(await write_film(tmp_path / "bare.mkv"), tmp_path / "film.mkv")
+    models = write_models(tmp_path / "models")
+    outcome, _ = await run_job(KIND, film, folder=tmp_path, models=models, subtitle_track=0, mux=True)
+    assert outcome.warnings == ("“film.mkv” has that text as a track already; there is none to add.",)
+    assert [output.name for output in outcome.outputs] == ["film.eo.srt"]
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mp4"])
+async def test_no_track_is_shown_unasked_over_what_is_drawn(tmp_path: Path, ending: str) -> None:
+    film = await write_film(tmp_path / f"film.{ending}")
+    models = write_models(tmp_path / "models")
+    outcome, folder = await run_job(KIND, film, folder=tmp_path, models=models, language="eo", mux=True, burn=True)
+    (track,) = await subtitle_tracks(folder / f"film.eo.burned.subtitled.{ending}")
+    told = [text for text in outcome.warnings if "An MP4 file has always one" in text]
+    assert (track, len(told)) == ((("epo", {"default"}), 1) if ending == "mp4" else (("epo", set[str]()), 0))
