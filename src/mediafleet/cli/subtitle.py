@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from mediafleet.ops.settings import Settings
 
 _NO_OPTIONS = ClientOptions()
+_MORE = ("burn", "mux", "forced", "bilingual", "review")
+"""Params by which more, or something else, is made than files that may be there already."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,8 @@ def subtitle(  # noqa: PLR0913 - a command line has as many options as people ne
         params: dict[str, Any] = {"language": from_, "to": _words(to), "style": style}
         params["formats"] = _words(format_ or "srt")
         wishes: dict[str, Any] = {"burn": burn, "mux": mux, "forced": forced, "bilingual": bilingual, "review": review}
-        # Who names a format, or wants more than files, wants it whatever the film holds.
-        wishes["skip_tracks"] = not (force or format_ or align or burn or mux or forced)
+        # Who names a format, or a track, or wants more than files, wants it whatever the film holds.
+        wishes["skip_tracks"] = not (force or format_ or align or param or any(wishes.values()))
         wishes |= {"speakers": speakers, "speaker_names": _names(speaker_names)}
         wishes["glossary"] = read_glossary(glossary) if glossary else {}
         params |= {name: value for name, value in wishes.items() if value}
@@ -215,7 +217,7 @@ def _make_item(found: Source | Unusable, targets: Targets, request: Request) -> 
     stem = stem_of(found.path.name)
     more = (request.align,) if request.align else ()
     item = Item(found.path, targets.claim(stem, folder), stem=stem, more=more)
-    is_more = request.align or any(request.params.get(name) for name in ("burn", "mux", "forced"))
+    is_more = request.align or any(request.params.get(name) for name in _MORE)
     if not request.force and not is_more and (have := languages_that_are_there(item, request)):
         item.skip(f"it has {', '.join(have)} already; --force makes them anew")
     return item
@@ -228,8 +230,8 @@ def languages_that_are_there(item: Item, request: Request) -> list[str]:
 
     folder = item.place.parent
     beside = [path.name for path in folder.iterdir() if path != item.path] if folder.is_dir() else []
-    have = find_languages(item.path.name, beside, request.endings)
     wanted: Sequence[str] = request.params["to"]
+    have = find_languages(item.path.name, beside, request.endings, known=[*wanted, request.params["language"]])
     if not wanted:
         # Of what is spoken nobody may know the language yet: then any that is there is taken for it.
         spoken = request.params["language"]

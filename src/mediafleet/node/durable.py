@@ -15,9 +15,10 @@ TEMPORARY_SUFFIX = ".tmp"
 def write_durably(path: Path, content: bytes) -> None:
     """Replace the file in one step, and return when the disk has it.
 
-    Blocks; call it in a thread where that matters. One writer a path at a time.
+    Blocks; call it in a thread where that matters. One writer a path and process at a time.
     """
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    # Nodes of one machine may write the same file at the same time.
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -78,6 +78,7 @@ class CapabilityMemory:
         for oldest in list(self._values)[:-_MOST_REMEMBERED]:
             del self._values[oldest]
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             write_durably(self._path, msgspec.json.encode(self._values))
         except OSError as error:
             _log.warning("detected capabilities could not be kept", path=str(self._path), reason=str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -143,7 +144,9 @@ class ReviewDesk:
         found = await self._read(job_id)
         wanted = choose_answered(found, answer)
         shown = await self._fetch(wanted.document.id)
-        checked = check_review(self._kind(found.job), found.job.params, answer.body, shown)
+        # In a thread: a large document takes a second, and this loop leads a cell.
+        kind = self._kind(found.job)
+        checked = await asyncio.to_thread(check_review, kind, found.job.params, answer.body, shown)
         digest = hashlib.sha256(checked).hexdigest()
         if wanted.answer is None:
             if found.status is not JobStatus.REVIEW:

@@ -50,7 +50,14 @@ def test_speakers_are_asked_for_by_name(cli: RunCli, scheduler: FakeScheduler) -
 
 @pytest.mark.parametrize(
     ("words", "counts"),
-    [([], True), (["--to", "es"], True), (["--force"], False), (["--format", "vtt"], False), (["--mux"], False)],
+    [
+        ([], True),
+        (["--to", "es"], True),
+        (["--force"], False),
+        (["--format", "vtt"], False),
+        (["--mux"], False),
+        (["--review"], False),
+    ],
 )
 def test_tracks_of_a_film_count_as_subtitles_unless_more_is_wanted(
     cli: RunCli, scheduler: FakeScheduler, words: list[str], *, counts: bool

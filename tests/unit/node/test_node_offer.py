@@ -225,7 +225,8 @@ def test_a_kind_cannot_pass_its_own_words_off_as_facts_of_the_machine() -> None:
 
 
 def test_a_memory_that_cannot_be_written_still_serves_this_start(tmp_path: Path) -> None:
-    memory = CapabilityMemory(tmp_path / "gone" / "capabilities.json")
+    (tmp_path / "file").touch()
+    memory = CapabilityMemory(tmp_path / "file" / "capabilities.json")
     with capture_logs() as said:
         memory.remember("a", 1)
     assert memory.recall("a") == 1

@@ -6,6 +6,7 @@ right, where it heard other words: those are the time in which it was spoken. So
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from itertools import pairwise
@@ -17,9 +18,11 @@ from rapidfuzz.distance import Levenshtein
 
 from mediafleet.domain.errors import InputError
 from mediafleet.engines.recognition import Word
+from mediafleet.kinds.subtitle.rules import STEP_MS
+from mediafleet.kinds.subtitle.sentences import split_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mediafleet.kinds.subtitle.cue import Cue
 
@@ -46,6 +49,8 @@ _LEAST_SPAN_S, _LEAST_PAIRS = 12.0, 4
 """but not in less than this, or of fewer."""
 _LEAST_GAIN = 3.0
 """A drift must explain so many times what is left unexplained, so that errors of a short film are not taken for one."""
+_FAR_OFF_S, _MOST_FAR_OFF = 1.0, 0.2
+"""Of a text of this cut no more than so many cues are so far off once its times are put right."""
 _EXACT_PAIRS = 5
 """Cues whose first word was heard say most exactly by how much times are off; if there are fewer, other words are asked too."""
 
@@ -70,15 +75,17 @@ class Shift(msgspec.Struct, frozen=True):
 
 
 def align(texts: Sequence[str], heard: Sequence[Word]) -> Aligned:
-    """Return the words of a text with the times of what was recognized.
+    """Return the words of a text with the times of what was recognized, and with who said them.
 
     Args:
-        texts: Words, in order.
-        heard: In the time of the film.
+        texts: Words, in order; of scripts without spaces characters.
+        heard: In the time of the film, parted as the text is.
 
     Raises:
-        InputError: Too few of them were heard: it is the text of something else.
+        InputError: There are none, or too few of them were heard: it is the text of something else.
     """
+    if not texts:
+        raise InputError("There is no word in the text, so there is nothing to align.")
     ours, theirs = [_plain(text) for text in texts], [_plain(word.text) for word in heard]
     rare = {word for word, count in Counter(ours).items() if count == 1 and len(word) >= _LEAST_CHARS}
     rare &= {word for word, count in Counter(theirs).items() if count == 1}
@@ -94,7 +101,7 @@ def align(texts: Sequence[str], heard: Sequence[Word]) -> Aligned:
     return Aligned(_fill(texts, heard, found), tuple(at in found for at in range(len(texts))))
 
 
-def find_shift(cues: Sequence[Cue], aligned: Aligned) -> Shift:
+def find_shift(cues: Sequence[Cue], aligned: Aligned, language: str) -> Shift:
     """Return by how much cues are off whose words were aligned, in their order.
 
     A median of medians (Siegel 1982, "Robust regression using repeated medians"): half of all matches may be wrong.
@@ -102,11 +109,11 @@ def find_shift(cues: Sequence[Cue], aligned: Aligned) -> Shift:
     Raises:
         InputError: Times differ by more than a steady drift: the film was cut differently.
     """
-    pairs = _pairs(cues, aligned)
+    pairs = _pairs(cues, aligned, language)
     span_s = pairs[-1][0] - pairs[0][0]
     steady_s = _offset(pairs, 1.0)
     if len(pairs) < _LEAST_PAIRS or span_s < _LEAST_SPAN_S:
-        return Shift(1.0, steady_s, _spread(pairs, 1.0, steady_s), is_judged=False)
+        return _checked(pairs, Shift(1.0, steady_s, _spread(pairs, 1.0, steady_s), is_judged=False))
     far_s = min(_FAR_S, span_s * _FAR_SHARE)
     slopes = [
         median(close)
@@ -116,17 +123,27 @@ def find_shift(cues: Sequence[Cue], aligned: Aligned) -> Shift:
     scale = median(slopes) if slopes else 1.0
     drift_s, left_s = abs(scale - 1) * span_s, _spread(pairs, scale, _offset(pairs, scale))
     if abs(scale - 1) < _STEADY or drift_s < _LEAST_GAIN * left_s:
-        return Shift(1.0, steady_s, _spread(pairs, 1.0, steady_s))
+        return _checked(pairs, Shift(1.0, steady_s, _spread(pairs, 1.0, steady_s)))
     if abs(scale - 1) > _MOST_DRIFT:
         raise InputError(f"The text runs at {scale:.3f} times the speed of the film; it is of another cut.")
-    return Shift(scale, _offset(pairs, scale), left_s)
+    return _checked(pairs, Shift(scale, _offset(pairs, scale), left_s))
 
 
-def move(cues: Sequence[Cue], shift: Shift) -> list[Cue]:
-    """Return cues in the time of the film; those that would lie before its beginning are left out."""
+def _checked(pairs: Sequence[tuple[float, float]], shift: Shift) -> Shift:
+    off = [abs(text * shift.scale + shift.offset_s - film) > _FAR_OFF_S for text, film in pairs]
+    if sum(off) > _MOST_FAR_OFF * len(pairs) and len(pairs) >= _LEAST_PAIRS:
+        raise InputError(
+            f"The text is of another cut: {sum(off)} of {len(pairs)} cues would be more than a second off wherever it begins. "
+            "Hand it in as plain text (.txt), which is aligned word by word."
+        )
+    return shift
+
+
+def move(cues: Sequence[Cue], shift: Shift, *, film_s: float = math.inf) -> list[Cue]:
+    """Return cues in the time of the film; those that would lie before its beginning or behind its end are left out."""
 
     def ms(time_ms: int) -> int:
-        return round(time_ms * shift.scale + shift.offset_s * 1000)
+        return round((time_ms * shift.scale + shift.offset_s * 1000) / STEP_MS) * STEP_MS
 
     moved = [
         msgspec.structs.replace(
@@ -137,21 +154,33 @@ def move(cues: Sequence[Cue], shift: Shift) -> list[Cue]:
         )
         for cue in cues
     ]
-    return [cue for cue in moved if cue.end_ms > cue.start_ms]
+    return [cue for cue in moved if cue.end_ms > cue.start_ms and cue.start_ms < film_s * 1000]
 
 
-def words_of(cues: Sequence[Cue]) -> list[str]:
-    """Return the words of cues, in order."""
-    return [word for cue in cues for word in " ".join(cue.lines).split()]
+def words_of(cues: Sequence[Cue], language: str) -> list[str]:
+    """Return the words of cues, or of scripts without spaces their characters, in order."""
+    return [word for cue in cues for word in split_words(" ".join(cue.lines), language)]
 
 
-def _pairs(cues: Sequence[Cue], aligned: Aligned) -> list[tuple[float, float]]:
+def part_words(words: Sequence[Word], language: str) -> list[Word]:
+    """Return what was heard in the parts that texts of its language are split into: words as they are, or characters."""
+    return [part for word in words for part in _share_of(word, split_words(word.text, language))]
+
+
+def _share_of(word: Word, parts: Sequence[str]) -> Sequence[Word]:
+    if len(parts) <= 1:
+        return [word]
+    shared = _share(parts, [(word.start_s, word.end_s)])
+    return [msgspec.structs.replace(one, confidence=word.confidence, speaker=word.speaker) for one in shared]
+
+
+def _pairs(cues: Sequence[Cue], aligned: Aligned, language: str) -> list[tuple[float, float]]:
     """Return when words are spoken by the text and by the film, in order: the first that was heard of each cue."""
     exact: list[tuple[float, float]] = []
     rough: list[tuple[float, float]] = []
     at = 0
     for cue in cues:
-        texts = words_of([cue])
+        texts = words_of([cue], language)
         heard = next((step for step in range(len(texts)) if aligned.is_heard[at + step]), None)
         if heard is not None:
             before = sum(map(len, texts[:heard])) / max(1, sum(map(len, texts)))
@@ -184,7 +213,14 @@ def _fill(texts: Sequence[str], heard: Sequence[Word], found: Mapping[int, int])
             spans = _spans(heard[theirs + 1 : next_theirs], before, following)
             is_enough = sum(end_s - start_s for start_s, end_s in spans) >= _LEAST_WORD_S * len(missing)
             done += _share(missing, spans if is_enough else [_usual_span(missing, before, following)])
-    return tuple(done)
+    return tuple(_name_all(done, next((word.speaker for word in done if word.speaker), "")))
+
+
+def _name_all(words: Sequence[Word], speaker: str) -> Iterator[Word]:
+    """Yield words that were not heard with the speaker of the one before."""
+    for word in words:
+        speaker = word.speaker or speaker
+        yield msgspec.structs.replace(word, speaker=speaker)
 
 
 def _spans(heard: Sequence[Word], after_s: float | None, before_s: float | None) -> list[tuple[float, float]]:

@@ -95,7 +95,8 @@ async def make_film(
         if not added:
             warnings.append(f"{show_name(ref.name)} has that text as a track already; there is none to add.")
         else:
-            flags = Flags(is_forced=params.forced, has_default="burned" not in words)
+            is_drawn = "burned" in words
+            flags = Flags(is_forced=params.forced and not is_drawn, has_default=not is_drawn)
             source, found = await _mux(context, source, info, added, film=order.film, flags=flags)
             words.append("subtitled")
             warnings += found

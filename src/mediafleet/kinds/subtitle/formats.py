@@ -117,6 +117,9 @@ def write_cues(transcript: Transcript, form: Format, style: Style = PLAIN) -> st
     for event in file.events if form in {Format.VTT, Format.SRT} else ():
         # An arrow is a line of times to some readers; and WebVTT takes what is in angles for a tag (section 3.2).
         event.text = _voiced(event) if form is Format.VTT else event.text.replace("-->", "->")
+    for event in file.events if form is Format.ASS else ():
+        # Behind a comma the next field would begin.
+        event.name = " ".join(event.name.replace(",", " ").split())
     return file.to_string(_PYSUBS[form])
 
 
@@ -135,7 +138,7 @@ def read_cues(content: bytes, *, name: str, fps: Fraction = _USUAL_FPS) -> Trans
     if len(content) > _LARGEST_BYTES:
         raise InputError(f"{shown} has {len(content):,} bytes; no subtitle file is so large.")
     ending = name.rpartition(".")[2].lower()
-    text = _decode(content)
+    text = decode_text(content)
     try:
         found = _READERS[ending](text) if ending in _READERS else _read_by_pysubs(text, ending, fps)
     except _UNREADABLE as error:
@@ -147,7 +150,7 @@ def read_cues(content: bytes, *, name: str, fps: Fraction = _USUAL_FPS) -> Trans
 
 def has_looks(content: bytes) -> bool:
     """Tell whether a subtitle file says how or where text is shown, which cues do not hold: styles, positions, italics, colours."""
-    return bool(_LOOKS.search(_decode(content[:_LARGEST_BYTES])))
+    return bool(_LOOKS.search(decode_text(content[:_LARGEST_BYTES])))
 
 
 def make_bilingual(first: Transcript, second: Transcript) -> Transcript:
@@ -254,7 +257,7 @@ def _lrc_time(ms: int) -> str:
 # --- reading -----------------------------------------------------------------------------------------
 
 
-def _decode(content: bytes) -> str:
+def decode_text(content: bytes) -> str:
     """Return the text of a file: old ones are no UTF-8."""
     for encoding in ("utf-8-sig", "utf-16" if content[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8"):
         try:

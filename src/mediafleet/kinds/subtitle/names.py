@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from mediafleet.kinds.subtitle.language_codes import is_code
+from mediafleet.kinds.subtitle.language_codes import is_code, short_code
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from mediafleet.kinds.subtitle.formats import Format
 
-_LANGUAGE = re.compile("[a-z]{2,3}")
 _MOST_NAME_BYTES = 190
 """File systems take 255; the rest is for a number, and for what those add who keep it."""
 _FLAGS = frozenset({"sdh", "cc", "hi", "default", "full"})
 _PARTIAL = frozenset({"forced", "signs"})
 """Of what is only there where the film has another language, or something written."""
 SUBTITLE_ENDINGS = frozenset({"srt", "vtt", "ass", "ssa", "ttml", "dfxp", "sub", "lrc", "sbv", "smi", "sami"})
+_OWN_ENDINGS = frozenset({"json", "tsv"})
+"""Of formats of ours; files of others have these endings, too, so they tell nothing of what a film has."""
 
 
 def subtitle_name(film: str, language: str, form: Format, *, forced: bool = False) -> str:
@@ -39,36 +40,44 @@ def subtitle_name(film: str, language: str, form: Format, *, forced: bool = Fals
 def stem_of(film: str) -> str:
     """Return the name of a film without its ending; of a file of subtitles also without its language."""
     stem = PurePath(film).stem
-    if is_subtitle_file(film) and (language := language_of(film)):
-        return stem[: stem.lower().rindex(f".{language}")]
+    if is_subtitle_file(film) and (tag := _tag_of(film)):
+        return stem[: stem.lower().rindex(f".{tag}")]
     return stem
 
 
-def find_languages(film: str, beside: Iterable[str], endings: Iterable[str] = ()) -> set[str]:
-    """Return the languages in which a film has all its subtitles, by the names of files.
+def find_languages(
+    film: str, beside: Iterable[str], endings: Collection[str] = (), *, known: Collection[str] = ()
+) -> set[str]:
+    """Return the languages in which a film has all its subtitles, by the names of files, ISO 639-1 where that has a code.
 
     Args:
         film: File name.
         beside: All names in the film's folder.
-        endings: Only those with one of these; any of subtitles where none is named.
+        endings: A language must be there with each of these; with any of subtitles where none is named.
+        known: Codes that count beside the usual ones; other words in names tell of something else (`film.old.srt`).
     """
     start = f"{stem_of(film)}.".casefold()
-    wanted = frozenset(endings) or SUBTITLE_ENDINGS
-    found: set[str] = set()
+    found: dict[str, set[str]] = {}
     for name in map(str.casefold, beside):
         language, *flags = name.removeprefix(start).split(".")
-        if name.startswith(start) and flags and flags[-1] in wanted and _FLAGS.issuperset(flags[:-1]):
-            found.add(language)
-    return {language for language in found if _LANGUAGE.fullmatch(language)}
+        is_language = is_code(language) or language in known
+        if name.startswith(start) and flags and _FLAGS.issuperset(flags[:-1]) and is_language:
+            found.setdefault(flags[-1], set()).add(short_code(language))
+    by_ending = [found.get(ending, set[str]()) for ending in endings or SUBTITLE_ENDINGS]
+    return set[str].intersection(*by_ending) if endings else set[str]().union(*by_ending)
 
 
 def is_subtitle_file(name: str) -> bool:
     """Tell whether an input holds subtitles already, and no sound, by its ending."""
-    return PurePath(name).suffix[1:].lower() in SUBTITLE_ENDINGS
+    return PurePath(name).suffix[1:].lower() in SUBTITLE_ENDINGS | _OWN_ENDINGS
 
 
 def language_of(name: str) -> str:
     """Return the language that the name of a subtitle file tells of, as `film.en.forced.srt` does; empty where none."""
+    return short_code(_tag_of(name))
+
+
+def _tag_of(name: str) -> str:
     parts = [part.lower() for part in PurePath(name).name.split(".")[1:-1]]
     while len(parts) > 1 and parts[-1] in _FLAGS | _PARTIAL:
         parts.pop()

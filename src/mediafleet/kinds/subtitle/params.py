@@ -100,6 +100,8 @@ class SubtitleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("'bilingual' needs a language in 'to'")
         if self.speaker_names and self.speakers is Speakers.NONE:
             raise ValueError("'speaker_names' needs 'speakers'")
+        if len(set(self.speaker_names)) < len(self.speaker_names):
+            raise ValueError("'speaker_names' has a name twice, and then nobody could tell the two apart")
         if self.burn_language and self.burn_language not in {*self.to, self.language} and self.language != "auto":
             raise ValueError(f"'burn_language' is {self.burn_language!r}, which is neither spoken nor in 'to'")
         if self.style is Preset.KARAOKE and Format.ASS not in self.formats:

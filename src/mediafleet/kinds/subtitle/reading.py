@@ -47,6 +47,10 @@ async def read_subtitles(context: TaskContext) -> TaskResult:
         language = _language(params, short_code(track.language), name=name)
         source = await _extract(context, source, track, name=name)
         name = source.name
+    elif params.mux or params.burn:
+        raise InvalidParams(
+            f"{show_name(name)} is a file of subtitles, which has no film to make a copy of; hand in the film, with its text by --align."
+        )
     else:
         language = _language(params, language_of(name), name=name)
     content = await asyncio.to_thread(source.read_bytes)

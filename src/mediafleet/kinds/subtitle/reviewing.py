@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from mediafleet.engines.recognition import Word
     from mediafleet.kinds.subtitle.cue import Cue
 
+_LONGEST_MS = 60_000
+"""Speech of one cue; what is longer is a mistake."""
+
 
 def check_review(body: bytes, shown: bytes, _: Mapping[str, Any]) -> bytes:
     """Return a corrected transcript in order; `Kind.check_review` of this kind.
 
-    Cues whose text is no longer that of their words have no words any more, so karaoke does not light up the old ones.
+    Only cues are taken; all else is as it was shown. Cues whose text is no longer that of their words have no words any more, so
+    karaoke does not light up the old ones.
 
     Raises:
         InvalidParams: It is no transcript, of another language than the one that was shown, or its times cannot be.
@@ -34,13 +38,13 @@ def check_review(body: bytes, shown: bytes, _: Mapping[str, Any]) -> bytes:
             f"The text is in {before.language!r}, and what was put back says {transcript.language[:40]!r}; leave it as it was. "
             "Text in another language is made with --to, or from a file of its own."
         )
-    cues = sorted(_tidy_all(transcript), key=lambda cue: cue.start_ms)
+    cues = sorted(_tidy_all(transcript.cues, before.words), key=lambda cue: cue.start_ms)
     kept = [cue for cue in cues if cue.lines]
     if not kept:
         raise InvalidParams("No cue with text is left in it; cancel the job if nothing is to be written.")
     for cue in kept:
         _check_times(cue, before)
-    return msgspec.json.encode(msgspec.structs.replace(transcript, cues=tuple(kept), film_s=before.film_s))
+    return msgspec.json.encode(msgspec.structs.replace(before, cues=tuple(kept)))
 
 
 def _check_times(cue: Cue, before: Transcript) -> None:
@@ -53,13 +57,13 @@ def _check_times(cue: Cue, before: Transcript) -> None:
         raise InvalidParams(f"{shown}; the film ends at {round(before.film_s * 1000)} ms.")
 
 
-def _tidy_all(transcript: Transcript) -> Iterator[Cue]:
-    """Yield the cues in order; each word is looked at once, whatever ranges somebody wrote."""
+def _tidy_all(cues: Sequence[Cue], words: Sequence[Word]) -> Iterator[Cue]:
+    """Yield cues in order; each word is looked at once, whatever ranges somebody wrote."""
     behind = 0
-    for cue in transcript.cues:
+    for cue in cues:
         first, last = cue.words
-        is_range = behind <= first <= last <= len(transcript.words)
-        yield _tidy(cue, transcript.words[first:last] if is_range else ())
+        is_range = behind <= first <= last <= len(words)
+        yield _tidy(cue, words[first:last] if is_range else ())
         behind = last if is_range else behind
 
 
@@ -67,7 +71,10 @@ def _tidy(cue: Cue, words: Sequence[Word]) -> Cue:
     lines = tuple(line for part in cue.lines for text in part.splitlines() if (line := " ".join(text.split())))
     said = "".join("".join(word.text.split()) for word in words)
     is_same = bool(words) and "".join("".join(lines).split()) == said
-    spoken = cue.spoken_ms if any(cue.spoken_ms) else (cue.start_ms, cue.end_ms)
+    begin, end = cue.spoken_ms
+    # Speech of a cue lies about where it is shown; nobody edits that by hand.
+    is_near = begin < end and begin < cue.end_ms and end > cue.start_ms
+    spoken = cue.spoken_ms if is_near and end - begin <= _LONGEST_MS else (cue.start_ms, cue.end_ms)
     speaker = " ".join(cue.speaker.split())
     kept = cue.words if is_same else (0, 0)
     return msgspec.structs.replace(cue, lines=lines, words=kept, spoken_ms=spoken, speaker=speaker)

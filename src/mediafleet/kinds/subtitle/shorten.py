@@ -24,14 +24,25 @@ _LEFT_OUT = "…"
 _MOST_LEFT_OUT = 0.25
 """Of a cue's characters: who speaks even faster is not to be understood by what would be left."""
 _MARKS = "\"'([¿¡,.;:!?…»”)]"
+_ENDINGS = ("n't", "n’t")
+"""Of words that say that something is not."""
 
 
 class _Shorter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One language of `shorter.toml`."""
+    """One language of `shorter.toml`; each but `forms` is words with spaces between them."""
 
     forms: tuple[tuple[str, str], ...] = ()
-    fillers: str = ""
+    sounds: str = ""
+    openers: str = ""
+    stresses: str = ""
     articles: str = ""
+    kept: str = ""
+
+    def keeps(self, text: str) -> bool:
+        """Tell whether a word must stay: it counts, turns what is said, or names somebody."""
+        plain = _plain(text)
+        is_name = text.strip(_MARKS)[:1].isupper() and plain not in {"i", ""}
+        return is_name or any(map(str.isdigit, plain)) or plain.endswith(_ENDINGS) or plain in self.kept.split()
 
 
 @cache
@@ -43,16 +54,19 @@ def _load() -> dict[str, _Shorter]:
 def shorten(cues: Sequence[Cue], rules: CueRules | None, language: str) -> tuple[list[Cue], int]:
     """Return cues of which none takes longer to read than it is shown, and how many had to be made shorter for that.
 
-    Where even a quarter less text would not do, a cue stays as it is. A cue that was changed is no longer made of its words.
+    Numbers, names and what turns the meaning stay (`shorter.toml`). Where that, or even a quarter less text, would not do, a cue
+    stays as it is. A cue that was changed is no longer made of its words.
 
     Args:
         cues: With their times.
         rules: What cues must keep to; None for nothing.
-        language: ISO 639-1; of others than en, es, de and fr text is only left out.
+        language: ISO 639-1; of others than en, es, de and fr nobody here knows what turns the meaning, so nothing is changed.
     """
     if rules is None:
         return list(cues), 0
-    known = _load().get(language, _Shorter())
+    known = _load().get(language)
+    if known is None:
+        return list(cues), 0
     made = [_shorten(cue, rules, language, known) for cue in cues]
     return made, sum(one != other for one, other in zip(cues, made, strict=True))
 
@@ -80,21 +94,48 @@ def _shorten(cue: Cue, rules: CueRules, language: str, known: _Shorter) -> Cue:
 def _tries(words: Sequence[str], known: _Shorter) -> Iterator[list[str]]:
     """Yield ever shorter texts."""
     texts = list(words)
-    fillers, articles = frozenset(known.fillers.split()), frozenset(known.articles.split())
     steps: tuple[Callable[[list[str]], bool], ...] = (
         lambda found: _use_form(found, known.forms),
-        lambda found: _drop_one(found, fillers),
-        lambda found: _drop_one(found, articles),
+        lambda found: _drop_one(found, known, _is_filler),
+        lambda found: _drop_one(found, known, _is_article),
     )
     for step in steps:
         while step(texts):
             yield list(texts)
     least = sum(map(len, words)) * (1 - _MOST_LEFT_OUT)
-    while len(texts) > 1:
+    while len(texts) > 1 and not known.keeps(texts[-1]):
         texts.pop()
         if sum(map(len, texts)) < least:
             return
-        yield [*texts[:-1], texts[-1].rstrip(_MARKS) + _LEFT_OUT]
+        # What stands before the ellipsis must not be what the next word was needed for: "and they did not…".
+        if not known.keeps(texts[-1]):
+            yield [*texts[:-1], texts[-1].rstrip(_MARKS) + _LEFT_OUT]
+
+
+def _is_filler(texts: Sequence[str], at: int, known: _Shorter) -> bool:
+    """Tell whether nobody would miss a word where it stands."""
+    plain = _plain(texts[at])
+    if plain in known.sounds.split():
+        return True
+    if plain in known.openers.split():
+        return _is_first(texts, at) and texts[at].endswith(",")
+    # A word that is stressed follows at once, and nothing turns the stress: "not really", "very well" but not "very, very".
+    is_open = texts[at].lower() == plain and at + 1 < len(texts)
+    return plain in known.stresses.split() and is_open and not _is_first(texts, at) and not known.keeps(texts[at - 1])
+
+
+def _is_article(texts: Sequence[str], at: int, known: _Shorter) -> bool:
+    follows = texts[at + 1] if at + 1 < len(texts) else ""
+    is_plain = texts[at] == _plain(texts[at]) and len(follows.strip(_MARKS)) > 1
+    return texts[at] in known.articles.split() and is_plain and not known.keeps(follows)
+
+
+def _is_first(texts: Sequence[str], at: int) -> bool:
+    return not at or ends_sentence(texts[at - 1])
+
+
+def _plain(text: str) -> str:
+    return text.strip(_MARKS).lower()
 
 
 def _use_form(texts: list[str], forms: Sequence[tuple[str, str]]) -> bool:
@@ -109,18 +150,17 @@ def _use_form(texts: list[str], forms: Sequence[tuple[str, str]]) -> bool:
     return False
 
 
-def _drop_one(texts: list[str], droppable: frozenset[str]) -> bool:
+def _drop_one(texts: list[str], known: _Shorter, may_go: Callable[[Sequence[str], int, _Shorter], bool]) -> bool:
     """Leave out the last word that may be; tell whether there was one."""
     for at in range(len(texts) - 1, -1, -1):
         text = texts[at]
-        if text.strip(_MARKS).lower() not in droppable or len(texts) == 1:
+        if len(texts) == 1 or not may_go(texts, at, known):
             continue
-        is_first = not at or ends_sentence(texts[at - 1])
         if ends_sentence(text):
-            if is_first:
+            if _is_first(texts, at):
                 continue
             texts[at - 1] = texts[at - 1].rstrip(_MARKS) + text[len(text.rstrip(_MARKS)) :]
-        elif is_first and at + 1 < len(texts):
+        elif _is_first(texts, at) and at + 1 < len(texts):
             texts[at + 1] = _cased_like(text, texts[at + 1])
         del texts[at]
         return True

@@ -12,12 +12,12 @@ from mediafleet.engines.offer import Need, Role
 from mediafleet.engines.translation import Brief
 from mediafleet.engines.wire import Translate
 from mediafleet.kinds.subtitle.check import check_cues
+from mediafleet.kinds.subtitle.cueing import reading_rules, rules_of
 from mediafleet.kinds.subtitle.formats import Transcript
 from mediafleet.kinds.subtitle.orders import Film
 from mediafleet.kinds.subtitle.params import SubtitleParams
 from mediafleet.kinds.subtitle.sentences import find_sentences, spread
 from mediafleet.kinds.subtitle.shorten import shorten, shortening_warning
-from mediafleet.kinds.subtitle.texting import reading_rules, rules_of
 from mediafleet.kinds.subtitle.workspace import publish_record, read_record
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ import msgspec
 
 from mediafleet.domain.plan import TaskResult
 from mediafleet.kinds.subtitle.check import check_cues
+from mediafleet.kinds.subtitle.cueing import rules_of
 from mediafleet.kinds.subtitle.film import make_film
 from mediafleet.kinds.subtitle.formats import Style, Transcript, make_bilingual, write_cues
 from mediafleet.kinds.subtitle.names import subtitle_name
 from mediafleet.kinds.subtitle.orders import FilesOrder, read
 from mediafleet.kinds.subtitle.params import SubtitleParams
 from mediafleet.kinds.subtitle.rules import Preset
-from mediafleet.kinds.subtitle.texting import rules_of
 from mediafleet.kinds.subtitle.workspace import read_record
 
 if TYPE_CHECKING:

@@ -84,7 +84,7 @@ def test_the_text_of_something_else_is_refused() -> None:
 @pytest.mark.parametrize(("scale", "offset_s"), [(1.0, 0.0), (1.0, -1.25), (1.0, 62.5), (25 / 24, 0.8), (24 / 25, 3.0)])
 def test_cues_that_are_off_or_drift_are_put_right(scale: float, offset_s: float) -> None:
     shown, heard = cues(scale=scale, offset_s=offset_s)
-    shift = find_shift(shown, align(words_of(shown), half_wrong(heard)))
+    shift = find_shift(shown, align(words_of(shown, "en"), half_wrong(heard)), "en")
     assert shift.scale == pytest.approx(scale, abs=1e-4)
     assert shift.offset_s == pytest.approx(offset_s, abs=0.05)
     moved = move(shown, shift)
@@ -94,7 +94,7 @@ def test_cues_that_are_off_or_drift_are_put_right(scale: float, offset_s: float)
 def test_cues_before_the_beginning_are_left_out() -> None:
     shown, heard = cues(offset_s=-10.0)
     kept = [word for word in heard if word.start_s >= 0]
-    moved = move(shown, find_shift(shown, align(words_of(shown), kept)))
+    moved = move(shown, find_shift(shown, align(words_of(shown, "en"), kept), "en"))
     assert len(moved) == len(shown) - 3
     assert moved[0].start_ms == 0
 
@@ -102,14 +102,14 @@ def test_cues_before_the_beginning_are_left_out() -> None:
 def test_another_cut_is_refused() -> None:
     shown, heard = cues(scale=1.2)
     with pytest.raises(InputError, match="it is of another cut"):
-        find_shift(shown, align(words_of(shown), heard))
+        find_shift(shown, align(words_of(shown, "en"), heard), "en")
 
 
 @pytest.mark.parametrize("scale", [1.0, 25 / 24, 24 / 25])
 def test_a_film_of_half_a_minute_is_enough_to_tell_a_drift(scale: float) -> None:
     shown, heard = cues(scale=scale, offset_s=0.5)
     shown, heard = shown[:10], heard[:20]
-    shift = find_shift(shown, align(words_of(shown), heard))
+    shift = find_shift(shown, align(words_of(shown, "en"), heard), "en")
     assert shift.is_judged
     assert shift.scale == pytest.approx(scale, abs=1e-3)
     assert shift.offset_s == pytest.approx(0.5, abs=0.05)
@@ -123,14 +123,14 @@ def test_errors_of_a_short_film_are_not_taken_for_a_drift_that_makes_it_worse(er
         Word(word.text, word.start_s + 1 + errors[number // 2], word.end_s + 1)
         for number, word in enumerate(heard[:24])
     ]
-    shift = find_shift(shown, align(words_of(shown), moved))
+    shift = find_shift(shown, align(words_of(shown, "en"), moved), "en")
     last_s = shown[-1].start_ms / 1000
     assert abs(last_s * shift.scale + shift.offset_s - last_s - 1) <= 1.0
 
 
 def test_too_little_to_tell_a_drift_by_is_said() -> None:
     shown, heard = cues(scale=25 / 24, offset_s=2.0)
-    shift = find_shift(shown[:3], align(words_of(shown[:3]), heard[:6]))
+    shift = find_shift(shown[:3], align(words_of(shown[:3], "en"), heard[:6]), "en")
     assert (shift.scale, shift.is_judged) == (1.0, False)
     assert shift.offset_s == pytest.approx(2.1, abs=0.05)
 
@@ -143,7 +143,7 @@ def test_cues_that_begin_with_what_was_not_heard_are_aligned_by_their_other_word
         Word("thoroughly", 9.4, 10.0),
         Word("bad", 10.1, 10.9),
     ]
-    shift = find_shift(shown, align(words_of(shown), heard))
+    shift = find_shift(shown, align(words_of(shown, "en"), heard), "en")
     assert shift.offset_s == pytest.approx(3.1, abs=0.3)
 
 

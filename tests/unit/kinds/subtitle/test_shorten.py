@@ -27,10 +27,10 @@ def cue(*lines: str, chars_per_s: float, speaker: str = "") -> Cue:
         ("en", "Well, she was late, and the dog ran away.", 18.9, "She was late, and the dog ran away."),
         ("en", "He put the letter under the door.", 18.5, "He put the letter under door."),
         ("en", "Nobody knows what becomes of them.", 18.5, "Nobody knows what becomes of…"),
+        ("en", "They waited, uh, for a long time.", 18.5, "They waited, for a long time."),
         ("es", "Yo tenía un perro muy grande.", 18.0, "Yo tenía un perro grande."),
-        ("de", "Er ging mit ihr in dem Garten auf und ab.", 17.6, "Er ging mit ihr im Garten auf und ab."),
+        ("de", "Es ist sehr kalt in diesem Garten.", 18.0, "Es ist kalt in diesem Garten."),
         ("fr", "Elle avait vraiment froid.", 19.0, "Elle avait froid."),
-        ("nl", "Niemand weet wat er van hen geworden is.", 18.0, "Niemand weet wat er van hen geworden…"),
     ],
 )
 def test_forms_come_first_then_words_that_nobody_misses(
@@ -47,8 +47,51 @@ def test_a_form_that_is_stressed_is_not_used() -> None:
     assert " ".join(made.lines).endswith("…")
 
 
+@pytest.mark.parametrize("chars_per_s", [17.3, 18.0, 19.0, 20.0, 22.0])
+@pytest.mark.parametrize(
+    ("language", "text", "stays"),
+    [
+        ("en", "They said they would and they did not.", "not"),
+        ("en", "They came and perhaps there were 25.", "25"),
+        ("en", "The number that you want is 555 9876", "9876"),
+        ("en", "I presume that you are Doctor Livingstone?", "Livingstone"),
+        ("en", "He is not really dead, he is only asleep.", "really"),
+        ("en", "He came to the party as well as Juan", "well"),
+        ("en", "She sings very well", "well"),
+        ("en", "It was not just, and he knew it.", "just"),
+        ("en", "We will follow plan A and then go home.", " A "),
+        ("en", "He only wanted the one thing that he saw.", "one"),
+        ("en", "We all saw the Who in London last year.", "the Who"),
+        ("es", "No es nada bueno lo que me dices ahora.", "bueno"),
+        ("es", "Ella tenía solo un hijo y una casa vieja.", "un hijo"),
+        ("es", "Gané un millón y lo he perdido todo.", "un millón"),
+        ("de", "Ich sah drei mal ein Prozent davon.", "drei mal ein Prozent"),
+        ("de", "Halt dich fest und komm mit mir mit.", "Halt"),
+        ("de", "Und wir wollen es nicht.", "nicht"),
+        ("de", "Er sah nur eine Tür und ging hinein.", "eine Tür"),
+        ("de", "Das ist das Haus, in dem wir wohnen wollen.", "in dem"),
+        ("fr", "Il y a des gens qui ne parlent pas.", "pas"),
+        ("nl", "Niemand weet het, en ik ook niet.", "niet"),
+    ],
+)
+def test_numbers_names_and_what_turns_the_meaning_stay(
+    language: str, text: str, stays: str, chars_per_s: float
+) -> None:
+    (made,), _ = shorten([cue(text, chars_per_s=chars_per_s)], RULES, language)
+    said = " ".join(made.lines)
+    assert stays in said
+
+
+def test_a_text_is_not_cut_where_what_is_left_would_say_something_else() -> None:
+    text = "Why, they did not know them"
+    (made,), _ = shorten([cue(text, chars_per_s=20.0)], RULES, "en")
+    assert " ".join(made.lines) == "Why, they didn't know…"
+    negated = cue("And so we have, as I said, not him", chars_per_s=21.0)
+    assert shorten([negated], RULES, "en") == ([negated], 0)
+
+
 def test_a_mark_at_the_end_of_a_sentence_stays_when_its_word_goes() -> None:
-    (made,), _ = shorten([cue("She was late indeed. Nobody saw him.", chars_per_s=18.0)], RULES, "en")
+    (made,), _ = shorten([cue("She was late, uh. Nobody saw him.", chars_per_s=18.5)], RULES, "en")
     assert " ".join(made.lines) == "She was late. Nobody saw him."
 
 

@@ -74,8 +74,18 @@ def test_a_language_that_a_film_has_is_seen_in_any_format() -> None:
     assert find_languages("Movie.mkv", beside, ["srt"]) == set()
 
 
+def test_a_language_is_there_with_each_format_that_is_wanted_and_under_any_code() -> None:
+    beside = ["movie.eng.srt", "movie.en.vtt", "movie.ger.srt", "movie.old.srt", "movie.ast.srt"]
+    assert find_languages("movie.mkv", beside) == {"en", "de"}
+    assert find_languages("movie.mkv", beside, ["srt", "vtt"]) == {"en"}
+    assert find_languages("movie.mkv", beside, ["srt", "vtt", "json"]) == set()
+    assert find_languages("movie.mkv", beside, known=["ast"]) == {"en", "de", "ast"}
+    assert language_of("movie.ger.forced.srt") == "de"
+    assert subtitle_name("movie.ger.srt", "es", Format.SRT) == "movie.es.srt"
+
+
 def test_files_of_subtitles_are_known_by_their_ending() -> None:
-    assert [is_subtitle_file(name) for name in ("a.SRT", "a.mkv", "a.json", "srt")] == [True, False, False, False]
+    assert [is_subtitle_file(name) for name in ("a.SRT", "a.mkv", "a.json", "srt")] == [True, False, True, False]
 
 
 @pytest.mark.parametrize(
