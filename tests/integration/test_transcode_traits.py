@@ -337,3 +337,19 @@ async def test_every_way_to_colour_each_line_is_known(tmp_path: Path) -> None:
         "yuv410p": False,
         **dict.fromkeys(("yuv411p", "yuv422p10le", "yuv444p", "gbrp", "bgra"), True),
     }
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize("marks", [("0", "0"), ("0", "default")])
+async def test_subtitles_are_shown_unasked_only_where_the_source_says_so(
+    tmp_path: Path, container: str, marks: tuple[str, str]
+) -> None:
+    (tmp_path / "s.srt").write_text("1\n00:00:00,000 --> 00:00:00,400\nHello\n")
+    clip, source = await make_clip(tmp_path / "clip.mkv"), tmp_path / "film.mkv"
+    words = ["-i", clip.name, "-i", "s.srt", "-map", "0", "-map", "1", "-map", "1", "-c", "copy"]
+    words += [word for number, mark in enumerate(marks) for word in (f"-disposition:s:{number}", mark)]
+    await run_ffmpeg([*words, "-default_mode", "passthrough"], source)
+    done = await transcode(source, {"preset": "copy", "container": container})
+    assert done.unforeseen == []
+    found = ["default" in one.disposition for one in done.output.streams if one.type == "subtitle"]
+    assert found == [mark == "default" for mark in marks]

@@ -57,7 +57,10 @@ def encode_arguments(
     per_stream = [
         word
         for number, stream in enumerate(plan.tracks)
-        for word in stream_options(number, stream, params, muxer=plan.container.muxer)
+        for word in (
+            *stream_options(number, stream, params, muxer=plan.container.muxer),
+            *_subtitle_marks(number, stream),
+        )
     ]
     return [
         *quiet_options(),
@@ -74,6 +77,12 @@ def encode_arguments(
         *per_stream,
         *ending_options(plan, output),
     ]
+
+
+def _subtitle_marks(number: int, stream: StreamPlan) -> list[str]:
+    # Where several are there and none is the default FFmpeg would make the first one so, and players show it unasked.
+    marks = "+".join(stream.source.disposition) or "0"
+    return [f"-disposition:{number}", marks] if stream.source.type == "subtitle" else []
 
 
 def draw(arguments: Sequence[str], plan: OutputPlan, shown: str) -> list[str]:

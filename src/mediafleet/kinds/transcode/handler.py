@@ -39,6 +39,7 @@ from mediafleet.kinds.transcode.replace_plan import SOURCE_MTIME
 from mediafleet.kinds.transcode.running import FfmpegRun, Finished
 from mediafleet.kinds.transcode.split import Survey, make_survey
 from mediafleet.kinds.transcode.streams import Action, OutputPlan, plan_output
+from mediafleet.kinds.transcode.track_flags import show_no_subtitles
 from mediafleet.kinds.transcode.verify import check_source, count_pictures, describe_damage, find_faults
 from mediafleet.kinds.transcode.verifying import (
     find_growth,
@@ -194,6 +195,7 @@ class FileTask:
             plan = self._fall_back(plan, error)
             arguments = self._arguments(plan, source, path, info)
             encoded = await self._encode(arguments, path, info)
+        await asyncio.to_thread(show_no_subtitles, plan, path)
         return await self.verify(plan, (source, info), path, arguments=arguments, encoded=encoded)
 
     def _arguments(self, plan: OutputPlan, source: Path, path: Path, info: MediaInfo) -> list[str]:

@@ -38,7 +38,7 @@ def test_a_film_with_everything_as_h264() -> None:
     assert command(source) == (
         f"{TOLD} -y {SAFE} -f matroska -i file:/w/input.mkv -map 0:0 -map 0:1 -map 0:2 -map 0:3 -map_metadata 0 -map_chapters 0 "
         "-c:0 libx264 -preset:0 medium -crf:0 21 -pix_fmt:0 yuv420p -fps_mode:0 vfr -enc_time_base:0 1/12800 "
-        "-c:1 copy -c:2 aac -b:2 480000 -c:3 mov_text "
+        "-c:1 copy -c:2 aac -b:2 480000 -c:3 mov_text -disposition:3 0 "
         "-max_muxing_queue_size 4096 -movflags +faststart -strict unofficial -f mp4 file:/w/output.mp4"
     )
 
