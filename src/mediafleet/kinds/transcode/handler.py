@@ -381,7 +381,7 @@ class FileTask:
             "frames": last.frame,
             "dropped": last.dropped,
             "duplicated": last.duplicated,
-            "fps": last.fps,
+            "fps": mean_rate(last.frame, self.seconds["encode_s"]),
             "speed": last.speed,
             **self.extra,
             **{key: round(value, 3) for key, value in self.seconds.items()},
@@ -420,6 +420,11 @@ class TranscodeHandler:
 async def open_task(context: TaskContext, *, ffmpeg: Ffmpeg | None, stall_s: float) -> FileTask:
     """Return a task with its tools; without an FFmpeg given, with the machine's."""
     return FileTask(context, ffmpeg or await asyncio.to_thread(find_ffmpeg), stall_s)
+
+
+def mean_rate(frames: int, seconds: float) -> float:
+    """Return how many pictures were encoded a second; FFmpeg tells it only of what takes longer than one."""
+    return round(frames / seconds, 2) if seconds > 0 else 0.0
 
 
 def output_name(source: str, container: str) -> str:
