@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from asyncio.subprocess import PIPE
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from mediafleet.kinds.transcode.media import MediaInfo
 from mediafleet.kinds.transcode.params import TranscodeParams
 from mediafleet.kinds.transcode.preview import Preview, preview
 from mediafleet.kinds.transcode.probe import probe
+from mediafleet.kinds.transcode.program import find_ffmpeg
 from mediafleet.kinds.transcode.streams import plan_output
 from mediafleet.testing import LocalTaskContext, make_clip, run_ffmpeg
 
@@ -180,6 +183,11 @@ async def test_fields_stay_fields_in_h264(tmp_path: Path, order: str) -> None:
     done = await transcode(source, {"preset": "h264"})
     assert done.source.streams[0].interlaced
     assert (done.output.streams[0].interlaced, done.plan.losses) == (True, ())
+    assert [info.streams[0].bottom_first for info in (done.source, done.output)] == [order == "bottom"] * 2
+    # What FFmpeg reads before it decodes a picture.
+    process = await asyncio.create_subprocess_exec(find_ffmpeg().path, "-i", str(done.path), stderr=PIPE)
+    told = (await process.communicate())[1].decode()
+    assert f"({order} first)" in told
 
 
 async def test_colours_of_two_fields_are_not_mixed(tmp_path: Path) -> None:

@@ -308,7 +308,8 @@ def _video_options(number: int, stream: StreamPlan, params: TranscodeParams) -> 
     if shown := chain.picture_chain(source, filters, scale_of(params), preset) or picture.field_filter(source, form):
         words += [f"-filter:{number}", shown]
     if keeps_fields(source, params):
-        words += [word for name, value in preset.facts.woven for word in (f"-{name}:{number}", value)]
+        pairs = [*preset.facts.woven, *(preset.facts.bottom_first if source.bottom_first else ())]
+        words += [word for name, value in pairs for word in (f"-{name}:{number}", value)]
     # In the source's own ticks no frame's time is rounded, so a variable frame rate stays as it is.
     tick = chain.ticks(source, filters)
     words += [f"-fps_mode:{number}", "vfr", f"-enc_time_base:{number}", f"{tick.numerator}/{tick.denominator}"]

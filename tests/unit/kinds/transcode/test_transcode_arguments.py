@@ -56,6 +56,14 @@ def test_a_scaled_hevc_in_mp4_at_a_bit_rate() -> None:
     )
 
 
+def test_an_encoder_that_keeps_fields_is_told_which_comes_first() -> None:
+    bottom = video(interlaced=True, bottom_first=True)
+    assert " -flags:0 +ildct+ilme -x264-params:0 bff=1 " in command(media(bottom))
+    assert "bff" not in command(media(video(interlaced=True)))
+    assert "bff" not in command(media(bottom), params(filters={"deinterlace": "frame"}))
+    assert "bff" not in command(media(bottom), params(preset="hevc"))
+
+
 def test_finer_colour_of_two_fields_is_made_coarser_in_each() -> None:
     woven = video(interlaced=True, colours_lines=True, bit_depth=10)
     assert "-filter:0 scale=interl=1,format=yuv420p " in command(media(woven))
