@@ -41,6 +41,19 @@ async def test_pictures_are_in_the_order_of_showing_with_the_times_a_decoder_giv
     assert float((index.end - index.pts[0]) * index.tick) == pytest.approx(2.0, abs=0.001)
 
 
+@pytest.mark.parametrize(
+    ("ending", "flags", "is_placed"),
+    [("mp4", "+faststart", True), ("mp4", "+frag_keyframe+empty_moov", False), ("mkv", "+faststart", True)],
+)
+async def test_places_in_a_file_that_is_read_piece_by_piece_help_nobody(
+    tmp_path: Path, ending: str, flags: str, *, is_placed: bool
+) -> None:
+    extra = [*H264, *(("-movflags", flags) if ending == "mp4" else ())]
+    index = await read(await make_clip(tmp_path / f"film.{ending}", seconds=2, extra=extra))
+    assert len(index.keys) == 5
+    assert (len(index.begins), len(index.ends)) == ((5, 50) if is_placed else (0, 0))
+
+
 async def test_pictures_that_an_edit_list_hides_are_left_out(tmp_path: Path) -> None:
     plain = await make_clip(tmp_path / "plain.mp4", seconds=2, sound=False, extra=H264)
     await run_ffmpeg(["-ss", "0.52", "-i", str(plain), "-c", "copy"], tmp_path / "cut.mp4")

@@ -71,6 +71,7 @@ async def test_a_film_becomes_a_verified_mp4(tmp_path: Path) -> None:
     assert fractions == sorted(fractions)
     assert {"probe_s", "encode_s", "verify_s", "fps", "dropped", "streams", "command"} <= done.result.keys()
     assert done.result["command"][-1] == "file:film.mp4"
+    assert done.result["fps"] == pytest.approx(done.result["frames"] / done.result["encode_s"], rel=0.02)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,16 @@ async def test_a_damaged_source_stays_where_it_is(film: Path, tmp_path: Path) ->
     assert made.outputs == ()
     assert any("The source is damaged" in warning for warning in made.warnings)
     assert "The original stays" in made.warnings[-1]
+
+
+async def test_a_folder_that_does_not_take_the_result_is_refused_before_anything_is_encoded(
+    film: Path, tmp_path: Path
+) -> None:
+    film.with_name(".mediafleet-trash").symlink_to(tmp_path)
+    # No film lies there, so that anybody who looked into it would say something else.
+    await asyncio.to_thread(film.write_bytes, b"no film")
+    with pytest.raises(InputError, match="is no folder of its own"):
+        await transcode(film, tmp_path, replace={})
 
 
 async def test_a_link_is_refused_before_anything_is_encoded(film: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from asyncio.subprocess import PIPE
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from mediafleet.kinds.transcode.media import MediaInfo
 from mediafleet.kinds.transcode.params import TranscodeParams
 from mediafleet.kinds.transcode.preview import Preview, preview
 from mediafleet.kinds.transcode.probe import probe
+from mediafleet.kinds.transcode.program import find_ffmpeg
 from mediafleet.kinds.transcode.streams import plan_output
 from mediafleet.testing import LocalTaskContext, make_clip, run_ffmpeg
 
@@ -180,6 +183,11 @@ async def test_fields_stay_fields_in_h264(tmp_path: Path, order: str) -> None:
     done = await transcode(source, {"preset": "h264"})
     assert done.source.streams[0].interlaced
     assert (done.output.streams[0].interlaced, done.plan.losses) == (True, ())
+    assert [info.streams[0].bottom_first for info in (done.source, done.output)] == [order == "bottom"] * 2
+    # What FFmpeg reads before it decodes a picture.
+    process = await asyncio.create_subprocess_exec(find_ffmpeg().path, "-i", str(done.path), stderr=PIPE)
+    told = (await process.communicate())[1].decode()
+    assert f"({order} first)" in told
 
 
 async def test_colours_of_two_fields_are_not_mixed(tmp_path: Path) -> None:
@@ -337,3 +345,19 @@ async def test_every_way_to_colour_each_line_is_known(tmp_path: Path) -> None:
         "yuv410p": False,
         **dict.fromkeys(("yuv411p", "yuv422p10le", "yuv444p", "gbrp", "bgra"), True),
     }
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize("marks", [("0", "0"), ("0", "default")])
+async def test_subtitles_are_shown_unasked_only_where_the_source_says_so(
+    tmp_path: Path, container: str, marks: tuple[str, str]
+) -> None:
+    (tmp_path / "s.srt").write_text("1\n00:00:00,000 --> 00:00:00,400\nHello\n")
+    clip, source = await make_clip(tmp_path / "clip.mkv"), tmp_path / "film.mkv"
+    words = ["-i", clip.name, "-i", "s.srt", "-map", "0", "-map", "1", "-map", "1", "-c", "copy"]
+    words += [word for number, mark in enumerate(marks) for word in (f"-disposition:s:{number}", mark)]
+    await run_ffmpeg([*words, "-default_mode", "passthrough"], source)
+    done = await transcode(source, {"preset": "copy", "container": container})
+    assert done.unforeseen == []
+    found = ["default" in one.disposition for one in done.output.streams if one.type == "subtitle"]
+    assert found == [mark == "default" for mark in marks]

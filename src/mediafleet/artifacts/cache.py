@@ -237,9 +237,18 @@ class ArtifactCache:
 
 
 def _key(ref: ArtifactRef) -> str:
-    # Without a hash nothing says that two artifacts are the same: samples may miss what was changed between them.
-    name = ref.sha256 if _HASH.fullmatch(ref.sha256) else f"id-{hashlib.sha256(ref.id.encode()).hexdigest()}"
-    return f"{name}-{ref.size}"
+    return f"{_content(ref)}-{ref.size}"
+
+
+def _content(ref: ArtifactRef) -> str:
+    """Return a word that artifacts have in common only where their bytes are the same."""
+    if _HASH.fullmatch(ref.sha256):
+        return ref.sha256
+    # Samples alone may miss what was changed between them.
+    if ref.uri and ref.version and ref.fingerprint:
+        said = f"{ref.uri}\n{ref.version}\n{ref.fingerprint.sample_sha256}"
+        return f"at-{hashlib.sha256(said.encode()).hexdigest()}"
+    return f"id-{hashlib.sha256(ref.id.encode()).hexdigest()}"
 
 
 def _touch(path: Path, size: int) -> bool:

@@ -40,7 +40,14 @@ class FileRoots:
             NotFound: There is no such file.
             InvalidRequest: It is no regular file, cannot be read, or is still being written to.
         """
-        return await asyncio.to_thread(self._fingerprint, path)
+        return (await self.prove(path))[0]
+
+    async def prove(self, path: Path) -> tuple[Fingerprint, str]:
+        """Return the fingerprint of a file that may be used, and a word that is another one after each change of the file.
+
+        The word differs from one machine to the next. Errors are those of `fingerprint`.
+        """
+        return await asyncio.to_thread(self._prove, path)
 
     async def read(self, path: Path, expected: Fingerprint, *, start: int, length: int) -> AsyncGenerator[bytes]:
         """Stream a range of the file that was fingerprinted, in pieces of bounded size.
@@ -93,10 +100,14 @@ class FileRoots:
             opening.add_done_callback(_close_opened)
             raise
 
-    def _fingerprint(self, path: Path) -> Fingerprint:
+    def _prove(self, path: Path) -> tuple[Fingerprint, str]:
         descriptor = self._open(path)
         try:
-            return fingerprint_of_open(descriptor, path)
+            # First: what changes while it is read must not pass for what was read.
+            found = os.fstat(descriptor)
+            # The second time cannot be set, unlike the first, which programs that copy files do set.
+            version = f"{found.st_ino}-{found.st_mtime_ns}-{found.st_ctime_ns}"
+            return fingerprint_of_open(descriptor, path), version
         finally:
             os.close(descriptor)
 

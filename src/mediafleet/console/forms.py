@@ -34,23 +34,49 @@ class Field(msgspec.Struct, frozen=True):
     default: str = ""
     hint: str = ""
     is_integer: bool = False
+    group: str = ""
+    """The param that it is a part of, as a label; its name is that of both with a dot between."""
 
 
 def fields_of(kind: Kind) -> list[Field]:
-    """Return a field for each param that a form can hold; the others keep their defaults."""
+    """Return a field for each param that a form can hold, and for each part of one that is always there.
+
+    The others keep their defaults.
+    """
     (schema,), components = msgspec.json.schema_components([kind.params], ref_template="{name}")
-    properties = components.get(schema.get("$ref", ""), schema).get("properties", {})
-    drawn = (_field_of(name, part, components) for name, part in properties.items())
-    return [field for field in drawn if field]
+    fields, parts = list[Field](), list[Field]()
+    for name, param in _properties(schema, components).items():
+        if field := _field_of(name, param, components):
+            fields.append(field)
+        # One that may be left out is left out: with empty parts it would mean something.
+        elif "$ref" in param:
+            parts += _parts_of(name, param, components)
+    return fields + parts
+
+
+def _parts_of(name: str, schema: Mapping[str, Any], components: Mapping[str, Any]) -> list[Field]:
+    drawn = (_field_of(part, one, components) for part, one in _properties(schema, components).items())
+    group = _label(name)
+    return [
+        msgspec.structs.replace(field, name=f"{name}.{field.name}", label=f"{group} {field.label.lower()}", group=group)
+        for field in drawn
+        if field
+    ]
+
+
+def _properties(schema: Mapping[str, Any], components: Mapping[str, Any]) -> Mapping[str, Any]:
+    return components.get(schema.get("$ref", ""), schema).get("properties", {})
 
 
 def _field_of(name: str, schema: Mapping[str, Any], components: Mapping[str, Any]) -> Field | None:
     part = _plain_part(schema, components)
-    label = name.replace("_", " ").capitalize()
+    label = _label(name)
     default, hint = schema.get("default"), str(schema.get("description", ""))
     if choices := part.get("enum"):
-        options = tuple(str(choice) for choice in choices)
-        return Field(name, label, "select", options, _default_text(default), hint)
+        # A browser chooses the first where none is the default.
+        options = [*([] if default in choices else [""]), *(str(choice) for choice in choices)]
+        is_integer = all(isinstance(choice, int) for choice in choices)
+        return Field(name, label, "select", tuple(options), _default_text(default), hint, is_integer=is_integer)
     match part.get("type"):
         case "boolean":
             return Field(name, label, "checkbox", default="on" if default else "", hint=hint)
@@ -63,12 +89,18 @@ def _field_of(name: str, schema: Mapping[str, Any], components: Mapping[str, Any
             return None
 
 
+def _label(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
 def _plain_part(schema: Mapping[str, Any], components: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the part of a schema that says what to enter: references followed, `null` left aside."""
     if "$ref" in schema:
         return components.get(schema["$ref"], {})
     # This is how msgspec writes a param that may be None, which a form says by an empty input.
     parts = [part for part in schema.get("anyOf", []) if part.get("type") != "null"]
+    if parts and all("enum" in part for part in parts):
+        return {"enum": [choice for part in parts for choice in part["enum"]]}
     return _plain_part(parts[0], components) if len(parts) == 1 else schema
 
 
@@ -84,13 +116,25 @@ def read_params(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, A
     """
     params: dict[str, Any] = {}
     for field in fields:
-        text = form.get(PREFIX + field.name, "").strip()
-        if field.control == "checkbox":
-            # A browser leaves an empty checkbox out of the form: absent is a choice here, not the default.
-            params[field.name] = bool(text)
-        elif text and text != field.default:
-            params[field.name] = _read_number(field, text) if field.control == "number" else text
+        if (value := _read_value(field, form.get(PREFIX + field.name, "").strip())) is None:
+            continue
+        if not field.group:
+            params[field.name] = value
+        else:
+            whole, _, part = field.name.partition(".")
+            params.setdefault(whole, {})[part] = value
     return params
+
+
+def _read_value(field: Field, text: str) -> bool | float | str | None:
+    """Return what was entered; None for the kind's default."""
+    if field.control == "checkbox":
+        # A browser leaves an empty checkbox out of the form: absent is a choice here, not the default.
+        is_said = not field.group or bool(text) != bool(field.default)
+        return bool(text) if is_said else None
+    if not text or text == field.default:
+        return None
+    return _read_number(field, text) if field.control == "number" or field.is_integer else text
 
 
 def _read_number(field: Field, text: str) -> int | float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -15,6 +14,7 @@ from litestar.params import FromPath, FromQuery, SkipValidation
 
 from mediafleet.console.forms import PRIORITIES, fields_of, read_submission
 from mediafleet.console.rendering import HTML, View, missing_vendor_files, render
+from mediafleet.console.words import is_preview
 from mediafleet.domain.clock import Clock
 from mediafleet.domain.errors import InvalidRequest, MediafleetError
 from mediafleet.domain.job import JobPage, JobView
@@ -203,11 +203,6 @@ class ConsoleController(Controller):
         # The table of jobs says whether the fleet is paused, and changes with it.
         context = {**await _nodes_context(fleet), "address": address}
         return render(View("nodes.html", context, headers=REFRESH))
-
-
-def is_preview(kind: str, params: Mapping[str, Any]) -> bool:
-    """Tell whether a job only says what it would do, in a table of streams."""
-    return kind == "transcode" and params.get("dry_run") is True
 
 
 def is_partial(request: AnyRequest) -> bool:

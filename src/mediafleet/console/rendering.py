@@ -73,6 +73,7 @@ def _make_templates() -> Environment:
         "ago_text": words.ago_text,
         "is_final": words.is_final,
         "can_retry": words.can_retry,
+        "is_preview": words.is_preview,
         "STATUS_MEANINGS": words.STATUS_MEANINGS,
         "NODE_MEANINGS": words.NODE_MEANINGS,
         "STATUSES": list(JobStatus),

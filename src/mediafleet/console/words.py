@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from mediafleet.domain.job import JobView, shown_stage
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, RETRYABLE_JOB_STATUSES, JobStatus
@@ -102,3 +104,8 @@ def is_final(view: JobView) -> bool:
 def can_retry(view: JobView) -> bool:
     """Tell whether a person may give the job another go."""
     return view.status in RETRYABLE_JOB_STATUSES
+
+
+def is_preview(kind: str, params: Mapping[str, Any]) -> bool:
+    """Tell whether a job only says what it would do, in a table of streams."""
+    return kind == "transcode" and params.get("dry_run") is True

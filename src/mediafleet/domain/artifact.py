@@ -48,7 +48,8 @@ class ArtifactRef(msgspec.Struct, frozen=True, omit_defaults=True):
     fingerprint: Fingerprint | None = None
     """Set where `uri` may be used in place, once proven."""
     version: str = ""
-    """The entity tag (RFC 9110) of an object that was named as input: other bytes under its name are another's."""
+    """Of an object or a file that was named as input: other bytes under its address have another one. An object's is its entity
+    tag (RFC 9110); a file's is made of what the scheduler's system says of it, and proves nothing to other machines."""
 
 
 class Location(msgspec.Struct, frozen=True, omit_defaults=True):

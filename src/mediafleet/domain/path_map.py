@@ -15,9 +15,15 @@ class PathMap:
         """Take mappings as `/mnt/media=/Volumes/media`, the fleet's name first.
 
         Raises:
-            InvalidRequest: One is none, or a path in it is relative.
+            InvalidRequest: One is none, a path in it is relative, or a folder is mapped to two.
         """
-        self._folders = sorted(map(_parse, texts), key=lambda pair: len(pair[0].parts), reverse=True)
+        found: dict[PurePosixPath, Path] = {}
+        for folder, here in map(_parse, texts):
+            if found.setdefault(folder, here) != here:
+                raise InvalidRequest(
+                    f"{str(folder)!r} is mapped twice, to {str(found[folder])!r} and to {str(here)!r}; leave one of them out."
+                )
+        self._folders = sorted(found.items(), key=lambda pair: len(pair[0].parts), reverse=True)
 
     def __bool__(self) -> bool:
         return bool(self._folders)

@@ -109,10 +109,10 @@ def _left(artifact: Artifact, arrived: int) -> OpenUpload:
     return OpenUpload(artifact.ref.id, arrived, artifact.ref.size - arrived)
 
 
-def _named(artifact_id: str, name: str, uri: str, proof: Fingerprint) -> ArtifactRef:
+def _named(artifact_id: str, name: str, uri: str, proof: Fingerprint, version: str) -> ArtifactRef:
     # A name that is no UTF-8 cannot be written as JSON; it is shown with '?', the address keeps its bytes.
     shown = name.encode("utf-8", "replace").decode()
-    return ArtifactRef(artifact_id, shown, uri=uri, size=proof.size, fingerprint=proof)
+    return ArtifactRef(artifact_id, shown, uri=uri, size=proof.size, fingerprint=proof, version=version)
 
 
 async def _whole(body: bytes) -> AsyncGenerator[bytes]:
@@ -297,7 +297,7 @@ class Uploads:
         path, _ = parse_input_uri(artifact.ref.uri)
         # A job may wait for days; bytes of another file under the same name would be worse than none.
         try:
-            found = await self._fingerprint(path)
+            found, _ = await self._prove(path)
         except InputError as error:
             raise NotFound(error.message) from error
         if found is None or found != artifact.ref.fingerprint:
@@ -371,24 +371,24 @@ class Uploads:
             return (await self._find(uri.removeprefix("artifact:"))).ref
         if is_object_address(uri):
             name, proof, version = await self._objects.prove(uri)
-            named = _named(new_artifact_id(self._store.keys.cell), name, uri, proof)
-            return await self._adopt(msgspec.structs.replace(named, version=version), principal=principal)
+            ref = _named(new_artifact_id(self._store.keys.cell), name, uri, proof, version)
+            return await self._adopt(ref, principal=principal)
         if not uri.startswith("file:"):
             raise InputError(
                 f"{uri[:200]!r} cannot be used as input; give a file:// or s3:// address or upload the file first."
             )
         path, claimed = parse_input_uri(uri)
-        found = await self._fingerprint(path)
+        found, version = await self._prove(path)
         if found is None or (claimed and claimed != found):
             raise InputError(f"The scheduler cannot see the file {str(path)!r} as given; upload it instead.")
-        ref = _named(new_artifact_id(self._store.keys.cell), path.name, uri_of_path(path), found)
+        ref = _named(new_artifact_id(self._store.keys.cell), path.name, uri_of_path(path), found, version)
         return await self._adopt(ref, principal=principal)
 
-    async def _fingerprint(self, path: Path) -> Fingerprint | None:
+    async def _prove(self, path: Path) -> tuple[Fingerprint | None, str]:
         try:
-            return await self._roots.fingerprint(path)
+            return await self._roots.prove(path)
         except (NotFound, InvalidRequest):
-            return None
+            return None, ""
 
     async def _adopt(self, ref: ArtifactRef, *, principal: str) -> ArtifactRef:
         artifact = Artifact(

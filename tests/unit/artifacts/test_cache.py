@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 from artifact_routes import CONTENT, DIGEST, TOKEN, Scheduler
 
@@ -65,6 +66,29 @@ async def test_the_second_task_fetches_nothing(
     assert first.read_bytes() == second.read_bytes() == CONTENT
     assert (first.name, second.name) == ("a.mkv", "other name.mp4")
     assert scheduler.sent == SIZE
+
+
+async def test_a_film_that_is_used_in_place_is_fetched_once_as_long_as_nobody_changes_it(
+    node: tuple[ArtifactClient, ArtifactCache], scheduler: Scheduler, tmp_path: Path
+) -> None:
+    client, _ = node
+    (tmp_path / "film.mkv").write_bytes(CONTENT)
+    proof = await fingerprint(tmp_path / "film.mkv")
+    first = ArtifactRef("up1", "a.mkv", "file:///m/a.mkv", SIZE, fingerprint=proof, version="7-1-1")
+    refs = [
+        first,
+        msgspec.structs.replace(first, id="up2"),
+        msgspec.structs.replace(first, id="up3", version="7-1-2"),
+        msgspec.structs.replace(first, id="up4", uri="file:///m/b.mkv"),
+        msgspec.structs.replace(first, id="up5", version=""),
+        msgspec.structs.replace(first, id="up6", version=""),
+    ]
+    sent: list[int] = []
+    for ref in refs:
+        scheduler.blobs[ref.id] = CONTENT
+        await client.resolve(ref, tmp_path / ref.id)
+        sent.append(scheduler.sent // SIZE)
+    assert sent == [1, 1, 2, 3, 4, 5]
 
 
 async def test_a_kept_file_survives_the_process_and_a_half_one_does_not(

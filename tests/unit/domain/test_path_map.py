@@ -32,6 +32,17 @@ def test_what_is_no_mapping_is_refused_with_how_to_write_it(text: str) -> None:
         PathMap([text])
 
 
+@pytest.mark.parametrize("again", ["/mnt/media=/n", "/mnt/media/=/n", " /mnt//media = /n"])
+def test_a_folder_that_is_mapped_to_two_is_refused(again: str) -> None:
+    with pytest.raises(InvalidRequest, match="'/mnt/media' is mapped twice, to '/m' and to '/n'"):
+        PathMap(["/mnt/media=/m", again])
+
+
+def test_a_mapping_may_be_said_twice_and_two_folders_be_one_here() -> None:
+    paths = PathMap(["/mnt/media=/m", "/mnt/media/=/m/", "/srv=/m"])
+    assert paths.folders == [(PurePosixPath("/mnt/media"), Path("/m")), (PurePosixPath("/srv"), Path("/m"))]
+
+
 def test_a_file_may_be_where_it_is_mapped_to_or_where_it_is_named() -> None:
     assert PATHS.places(Path("/mnt/media/a.mkv")) == (Path("/m/a.mkv"), Path("/mnt/media/a.mkv"))
     assert PATHS.places(Path("/srv/a.mkv")) == (Path("/srv/a.mkv"),)

@@ -16,9 +16,11 @@ from mediafleet.domain.errors import InvalidParams, InvalidRequest
 from mediafleet.domain.lifecycle import PriorityClass
 from mediafleet.kinds.noop import KIND as NOOP
 from mediafleet.kinds.seam import Kind
+from mediafleet.kinds.transcode import KIND as TRANSCODE
+from mediafleet.kinds.transcode.params import TranscodeParams
 
 
-class Canvas(msgspec.Struct):
+class Canvas(msgspec.Struct, frozen=True):
     """A part that is no single value."""
 
     width: int = 0
@@ -118,10 +120,80 @@ def kind_of(params: type[msgspec.Struct], inputs: tuple[int, int | None] = (1, 1
 
 def test_params_that_may_be_left_out_are_drawn_as_what_they_are() -> None:
     fields = {field.name: field for field in fields_of(kind_of(ShapeParams))}
-    assert (fields["mode"].control, fields["mode"].choices, fields["mode"].default) == ("select", ("fast",), "")
+    assert (fields["mode"].control, fields["mode"].choices, fields["mode"].default) == ("select", ("", "fast"), "")
     assert (fields["rate"].control, fields["rate"].default) == ("number", "")
     assert (fields["needed"].control, fields["needed"].default) == ("text", "")
     assert (fields["wanted"].control, fields["wanted"].default) == ("checkbox", "")
+
+
+class Stroke(msgspec.Struct, frozen=True):
+    """A param with parts."""
+
+    width: int = 2
+    end: Literal["round", "flat"] | None = None
+    dashed: bool = False
+    smooth: bool = True
+    canvas: Canvas = Canvas()
+
+
+class DrawParams(msgspec.Struct, frozen=True):
+    """Params with parts, and with choices that are no texts, or of two sorts."""
+
+    passes: Literal[1, 2] = 1
+    form: Literal["mp4", "mkv"] | Literal[""] = ""  # noqa: PYI030 - as others write them who join two types
+    stroke: Stroke = Stroke()
+    other: Stroke | None = None
+
+
+def test_parts_of_a_param_that_is_always_there_are_fields() -> None:
+    fields = {field.name: field for field in fields_of(kind_of(DrawParams))}
+    assert list(fields) == ["passes", "form", "stroke.width", "stroke.end", "stroke.dashed", "stroke.smooth"]
+    assert (fields["stroke.width"].label, fields["stroke.width"].group) == ("Stroke width", "Stroke")
+    assert set(fields["form"].choices) == {"", "mp4", "mkv"}
+
+
+@pytest.mark.parametrize(
+    ("form", "params"),
+    [
+        ({"params.stroke.smooth": "on", "params.stroke.width": "2", "params.stroke.end": ""}, {}),
+        (
+            {"params.stroke.smooth": "on", "params.stroke.width": "5", "params.stroke.end": "flat"},
+            {"stroke": {"width": 5, "end": "flat"}},
+        ),
+        ({"params.stroke.dashed": "on"}, {"stroke": {"dashed": True, "smooth": False}}),
+        (
+            {"params.stroke.smooth": "on", "params.passes": "2", "params.form": "mkv"},
+            {"passes": 2, "form": "mkv"},
+        ),
+    ],
+)
+def test_what_is_entered_of_parts_goes_where_it_belongs(form: dict[str, str], params: dict[str, Any]) -> None:
+    found = read_params(fields_of(kind_of(DrawParams)), form)
+    assert found == params
+    msgspec.convert(found, DrawParams)
+
+
+def test_a_transcode_can_be_asked_for_what_people_want_of_it() -> None:
+    form = {
+        "params.container": "mkv",
+        "params.bitrate": "4000000",
+        "params.passes": "2",
+        "params.speed": "slow",
+        "params.chunks": "never",
+        "params.scale.max": "1280",
+        "params.audio.codec": "opus",
+        "params.audio.bitrate": "96000",
+        "params.filters.deinterlace": "frame",
+        "params.verify.smaller": "on",
+    }
+    fields = fields_of(TRANSCODE)
+    assert [field.name for field in fields[:2]] == ["preset", "container"]
+    assert form.keys() <= {f"params.{field.name}" for field in fields}
+    wanted = msgspec.convert(read_params(fields, form), TranscodeParams)
+    assert (wanted.container, wanted.passes, wanted.scale.max, wanted.audio.codec) == ("mkv", 2, 1280, "opus")
+    assert (wanted.filters.deinterlace, wanted.verify.smaller, wanted.video.tune) == ("frame", True, None)
+    untouched = {f"params.{field.name}": field.default for field in fields}
+    assert msgspec.convert(read_params(fields, untouched), TranscodeParams) == TranscodeParams()
 
 
 def test_an_enumeration_is_a_choice_of_its_values() -> None:

@@ -247,6 +247,17 @@ async def test_a_preview_waits_for_a_node_and_shows_what_becomes_of_each_stream(
         assert "/console/previews/" not in page, "there is nothing to wait for"
 
 
+async def test_the_list_says_which_jobs_only_look(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
+    for name, params in (("looks", {"dry_run": True}), ("works", {"dry_run": False})):
+        fleet.add_job(name, kind="transcode", params=params)
+    async with client.get("/console/jobs", headers=PARTIAL) as response:
+        rows = (await response.text()).split("<tr ")
+    assert {name: "preview only" in row for row in rows for name in ("looks", "works") if name in row} == {
+        "looks": True,
+        "works": False,
+    }
+
+
 async def test_a_preview_that_failed_says_why(client: aiohttp.ClientSession, fleet: FakeFleet) -> None:
     error = ErrorInfo("unreadable-media", "It is no film.")
     about: dict[str, Any] = {"kind": "transcode", "params": {"dry_run": True}}

@@ -50,6 +50,7 @@ def test_the_defaults_work() -> None:
         ("node", {"slots": -1}, "0 or more"),
         ("node", {"paths": ("/mnt/media",)}, "maps no folder"),
         ("node", {"paths": ("media=/m",)}, "maps no folder"),
+        ("node", {"paths": ("/mnt=/a", "/mnt=/b")}, "node.paths: '/mnt' is mapped twice"),
         ("node", {"child_memory_percent": 1_001}, "0 to 1000"),
         ("node", {"child_nice": 20}, "0 to 19"),
         ("node", {"child_open_files": 63}, "64 or more"),

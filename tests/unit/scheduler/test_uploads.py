@@ -425,6 +425,15 @@ async def test_a_file_that_has_changed_since_is_not_handed_out(
         await uploads.open(ref.id)
 
 
+async def test_a_file_has_the_same_version_until_it_is_changed(uploads: Uploads, folder: Path) -> None:
+    path = a_file(folder)
+    first, second = [await uploads.resolve_input(uri_of_path(path), principal="ann") for _ in range(2)]
+    assert first.id != second.id
+    assert first.version == second.version != ""
+    os.utime(path, ns=(1, 1))
+    assert (await uploads.resolve_input(uri_of_path(path), principal="ann")).version != first.version
+
+
 async def test_a_file_that_another_machine_proved_must_be_the_same_here(uploads: Uploads, folder: Path) -> None:
     path = a_file(folder)
     proven = input_uri(path, fingerprint_of(path))

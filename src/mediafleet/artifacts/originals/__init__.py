@@ -1,7 +1,8 @@
 """Results that take the place of their originals, and originals that come back.
 
 `keeper` is what nodes use; `replacing` and `restoring` take the steps that `steps` enumerates, `journal` says on the disk
-which of them are taken, and `folder` touches the files. Why it is done this way: docs/decisions/0023.
+which of them are taken, `obstacles` says beforehand what would fail, and `folder` touches the files. Why it is done this
+way: docs/decisions/0023.
 """
 
 from __future__ import annotations

@@ -131,6 +131,12 @@ class Folder:
 
     # --- looking -------------------------------------------------------------------------------
 
+    def may_change(self) -> bool:
+        """Tell whether names may be made and removed here, by rights and by how the file system is mounted."""
+        # By descriptor, since the path may be another folder by now.
+        is_as_acting = os.access in os.supports_effective_ids
+        return os.access(".", os.W_OK | os.X_OK, dir_fd=self._descriptor, effective_ids=is_as_acting)
+
     def find(self, name: str) -> os.stat_result | None:
         """Return what a name stands for, not following links; None where nothing has it."""
         try:

@@ -19,6 +19,7 @@ from mediafleet.artifacts.fingerprint import fingerprint_of
 from mediafleet.artifacts.originals.folder import Folder
 from mediafleet.artifacts.originals.journal import TRASH, Journal, JournalState, check_name
 from mediafleet.artifacts.originals.ledger import Entry, Ledger
+from mediafleet.artifacts.originals.obstacles import check_place
 from mediafleet.artifacts.originals.replacing import check_free, check_original, settle, swap
 from mediafleet.artifacts.originals.restoring import finish_restoring, restore
 from mediafleet.artifacts.originals.scene import Scene, journal_name, open_scene
@@ -114,6 +115,21 @@ class Originals:
     def is_in_place(self, asked: Path, path: Path) -> bool:
         """Tell whether a path of this machine is a file of the fleet itself, and no copy of it."""
         return path in self._paths.places(asked)
+
+    def check(self, original: Path) -> None:
+        """Return if this node could replace a file, or if that is for another to do; hours of work must not be in vain.
+
+        Args:
+            original: As the fleet names it.
+
+        Raises:
+            InputError: What is in its folder cannot be replaced.
+        """
+        chosen = self._choose(original.parent, [original.name])
+        if chosen is None:
+            return
+        with Folder(*chosen) as folder:
+            check_place(folder)
 
     async def replace(self, wanted: Replacement, made: Path) -> Replaced:
         """Let a verified result take the place of its original, and return when the disk has it so.
@@ -314,6 +330,14 @@ class Originals:
         """Open what the fleet knows as that folder: of those that it may be here, the one with the file or its journal."""
         # A journal says more: a file of that name may be another one, or a copy of long ago.
         traces = [TRASH + "/" + journal_name(job), *([name] if name else [])]
+        if (chosen := self._choose(asked, traces)) is None:
+            # Another node may see it, or may do so.
+            raise CapabilityMissing(CAPABILITY)
+        with self._scene(*chosen, make=make) as scene:
+            yield scene
+
+    def _choose(self, asked: Path, traces: Sequence[str]) -> tuple[int, Path] | None:
+        """Open the folder of this machine that has the first of the traces; None where files may be replaced in none."""
         opened: list[tuple[int, Path]] = []
         for place in self._paths.places(asked):
             try:
@@ -321,15 +345,13 @@ class Originals:
             except (InputError, NotFound) as error:
                 _log.warning("this node cannot replace files there", folder=str(place), reason=error.message)
         if not opened:
-            # Another node may see it, or may do so.
-            raise CapabilityMissing(CAPABILITY)
+            return None
         found = (one for trace in traces for one in opened if os.path.lexists(one[1] / trace))
         chosen = next(found, opened[0])
         for other, _ in opened:
             if other != chosen[0]:
                 os.close(other)
-        with self._scene(*chosen, make=make) as scene:
-            yield scene
+        return chosen
 
     @contextmanager
     def _scene_at(self, folder: Path) -> Generator[Scene]:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import runpy
+import struct
 import sys
 from itertools import accumulate
 from pathlib import Path
@@ -20,6 +21,9 @@ from typing import Any
 import av
 import av.error
 import av.logging
+
+_BOX_BYTES, _LONG_BOX = 8, struct.Struct(">I4sQ")
+"""Header of an ISO box: its size and name; a size of 1 says that the true one follows."""
 
 
 def _read(container: Any, stream: Any) -> tuple[list[Any], str]:
@@ -46,6 +50,24 @@ def _ends(timed: list[Any]) -> list[int]:
     return list(accumulate((packet[5] for packet in timed), max))
 
 
+def _is_fragmented(path: str) -> bool:
+    """Tell whether an MP4 file says where its pictures are only piece by piece: to enter it, FFmpeg reads all pieces before."""
+    with Path(path).open("rb") as file:
+        end, place = file.seek(0, os.SEEK_END), 0
+        while place < end:
+            file.seek(place)
+            header = file.read(_LONG_BOX.size).ljust(_LONG_BOX.size, b"\0")
+            size, kind, long_size = _LONG_BOX.unpack(header)
+            if kind == b"moof":
+                return True
+            size = long_size if size == 1 else size
+            # 0 says that it is the last one; less than its own header says that it is no box.
+            if size < _BOX_BYTES:
+                return False
+            place += size
+    return False
+
+
 def index(path: str, demuxers: str, number: int, *, most_pixels: int) -> dict[str, Any]:
     """Return the shown pictures of one stream in the order of showing."""
     options = {"protocol_whitelist": "file", "format_whitelist": demuxers, "max_pixels": str(most_pixels)}
@@ -55,7 +77,7 @@ def index(path: str, demuxers: str, number: int, *, most_pixels: int) -> dict[st
         base = stream.time_base
         header = bytes(stream.codec_context.extradata or b"")
     timed = sorted(packet for packet in packets if packet[0] is not None)
-    is_placed = all(packet[4] >= 0 for packet in timed)
+    is_placed = all(packet[4] >= 0 for packet in timed) and not ("mp4" in demuxers.split(",") and _is_fragmented(path))
     return {
         "time_base": [base.numerator, base.denominator] if base else [1, 1000],
         "pts": [packet[0] for packet in timed],

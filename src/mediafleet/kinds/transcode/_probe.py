@@ -18,10 +18,11 @@ from array import array
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import av.error
+import av.filter
 import av.logging
 from av.container import InputContainer
 from av.format import Flags
@@ -124,7 +125,7 @@ class Track:
             stream.type == "video" and not stream.disposition & Disposition.attached_pic
         )
         self.kinds: set[str] = set()
-        self.is_interlaced = False
+        self.is_interlaced = self.is_bottom_first = False
         self.times = array("q")
 
     def note(self, packet: Any) -> None:
@@ -157,7 +158,8 @@ class Track:
             self.frame, self.tries_left = frames[0], min(self.tries_left, _LOOKED_AT)
         for frame in frames:
             self.kinds |= {_text(data.type) for data in frame.side_data}
-            self.is_interlaced |= frame.interlaced_frame
+            if frame.interlaced_frame and not self.is_interlaced:
+                self.is_interlaced, self.is_bottom_first = True, _is_bottom_first(frame)
 
     @property
     def is_uneven(self) -> bool:
@@ -167,6 +169,20 @@ class Track:
         # The last picture may be shown for longer, and one odd gap is a cut and no rate.
         usual = gaps[1:-1]
         return bool(usual) and usual[-1] - usual[0] > max(2, _UNEVEN_SHARE * usual[len(usual) // 2])
+
+
+def _is_bottom_first(frame: Any) -> bool:
+    """Tell whether the lower lines of a picture come first. PyAV does not say, but a filter lets only such pictures pass."""
+    graph = cast("Any", av.filter.Graph())
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))
+    graph.link_nodes(source, graph.add("select", "eq(interlace_type,BOTTOMFIRST)"), graph.add("buffersink"))
+    try:
+        graph.configure()
+        graph.push(frame)
+        graph.pull()
+    except av.error.FFmpegError:
+        return False
+    return True
 
 
 def _seconds(ticks: int | None, base: Fraction | None) -> float | None:
@@ -213,6 +229,7 @@ def _picture(track: Track) -> dict[str, Any]:
         "hdr10_plus": any("hdr_plus" in kind for kind in track.kinds),
         "decodable": frame is not None,
         "interlaced": track.is_interlaced,
+        "bottom_first": track.is_bottom_first,
         "variable": track.is_uneven,
         "extras": sorted(word for kind, word in _EXTRAS.items() if kind in track.kinds),
         **_side_numbers(frame),

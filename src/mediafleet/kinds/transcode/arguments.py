@@ -57,7 +57,10 @@ def encode_arguments(
     per_stream = [
         word
         for number, stream in enumerate(plan.tracks)
-        for word in stream_options(number, stream, params, muxer=plan.container.muxer)
+        for word in (
+            *stream_options(number, stream, params, muxer=plan.container.muxer),
+            *_subtitle_marks(number, stream),
+        )
     ]
     return [
         *quiet_options(),
@@ -74,6 +77,12 @@ def encode_arguments(
         *per_stream,
         *ending_options(plan, output),
     ]
+
+
+def _subtitle_marks(number: int, stream: StreamPlan) -> list[str]:
+    # Where several are there and none is the default FFmpeg would make the first one so, and players show it unasked.
+    marks = "+".join(stream.source.disposition) or "0"
+    return [f"-disposition:{number}", marks] if stream.source.type == "subtitle" else []
 
 
 def draw(arguments: Sequence[str], plan: OutputPlan, shown: str) -> list[str]:
@@ -299,7 +308,8 @@ def _video_options(number: int, stream: StreamPlan, params: TranscodeParams) -> 
     if shown := chain.picture_chain(source, filters, scale_of(params), preset) or picture.field_filter(source, form):
         words += [f"-filter:{number}", shown]
     if keeps_fields(source, params):
-        words += [word for name, value in preset.facts.woven for word in (f"-{name}:{number}", value)]
+        pairs = [*preset.facts.woven, *(preset.facts.bottom_first if source.bottom_first else ())]
+        words += [word for name, value in pairs for word in (f"-{name}:{number}", value)]
     # In the source's own ticks no frame's time is rounded, so a variable frame rate stays as it is.
     tick = chain.ticks(source, filters)
     words += [f"-fps_mode:{number}", "vfr", f"-enc_time_base:{number}", f"{tick.numerator}/{tick.denominator}"]

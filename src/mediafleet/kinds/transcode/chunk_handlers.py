@@ -5,6 +5,7 @@ Whatever makes chunks doubtful is an answer and not an error: the plan then has 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from mediafleet.kinds.transcode.handler import DEFAULT_STALL_S, FileTask, open_t
 from mediafleet.kinds.transcode.index import FrameIndex
 from mediafleet.kinds.transcode.orders import Answer, ChunkOrder, write
 from mediafleet.kinds.transcode.streams import plan_output
+from mediafleet.kinds.transcode.track_flags import show_no_subtitles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -118,6 +120,7 @@ class JoinHandler(_Handler):
         sound = await _bring(context, parts[-1], context.workspace / "sound.media") if order.has_sound else None
         output = context.workspace / f"output.{job.plan.container.name}"
         joined = await join(task.tools(), job, order.chunks, source=source, sound=sound, output=output)
+        await asyncio.to_thread(show_no_subtitles, job.plan, output)
         task.seconds["encode_s"] = order.encode_s
         made = await task.verify(
             job.plan, (source, order.info), output, arguments=joined.arguments, encoded=joined.finished

@@ -29,9 +29,10 @@ _REORDER_S = Fraction(14, 100)
 """FFmpeg seeks 3/23 s before the place it is told where pictures are reordered; this and a little."""
 _UNINDEXED_S = Fraction(1)
 """How far before a key picture to enter a format without an index, where a seek only finds the neighbourhood."""
-_INDEXED = frozenset({"mov", "mp4", "matroska", "webm"})
 _CLUSTER_BYTES = 6 << 20
 """Matroska is entered at the beginning of a cluster; usual ones have 5 MiB at most."""
+_INDEXED = {"mov": 0, "mp4": 0, "matroska": _CLUSTER_BYTES, "webm": _CLUSTER_BYTES}
+"""Formats with an index, and how many bytes before a picture they may be entered."""
 _READ_AHEAD = 96
 """Pictures that FFmpeg's threads and queues may hold at once."""
 
@@ -85,14 +86,14 @@ def plan_units(index: FrameIndex, *, demuxer: str, unit_s: Fraction = UNIT_S) ->
     _check_index(index)
     length = index.end - index.pts[0]
     least = max(unit_s / index.tick, Fraction(length, MOST_UNITS))
-    is_indexed = bool(_INDEXED & set(demuxer.split(",")))
+    lead = next((_INDEXED[name] for name in demuxer.split(",") if name in _INDEXED), None)
     scenes = set(likely_scene_cuts(index))
     entries = [0, *_apart(index, _ordinals(index, [shown for shown, _ in index.keys]), least)]
     cuts = [*_fill(index, [*entries, len(index.pts)], least), len(index.pts)]
     return tuple(
         msgspec.structs.replace(unit, is_scene=unit.start in scenes)
         for number, (begin, stop) in enumerate(pairwise(cuts))
-        for unit in [_make_chunk(index, number, begin=begin, stop=stop, is_indexed=is_indexed)]
+        for unit in [_make_chunk(index, number, begin=begin, stop=stop, lead=lead)]
     )
 
 
@@ -143,7 +144,7 @@ def _ordinals(index: FrameIndex, times: Collection[int]) -> list[int]:
     return sorted(place for place, time in places.items() if place < len(index.pts) and index.pts[place] == time)
 
 
-def _make_chunk(index: FrameIndex, number: int, *, begin: int, stop: int, is_indexed: bool) -> Chunk:
+def _make_chunk(index: FrameIndex, number: int, *, begin: int, stop: int, lead: int | None) -> Chunk:
     start, is_last = index.pts[begin], stop == len(index.pts)
     key = bisect_right(index.keys, (start, start)) - 1
     return Chunk(
@@ -153,17 +154,17 @@ def _make_chunk(index: FrameIndex, number: int, *, begin: int, stop: int, is_ind
         end=index.end if is_last else index.pts[stop],
         frames=stop - begin,
         is_last=is_last,
-        seek=_seek_place(index, key, is_indexed=is_indexed) if begin and key > 0 else None,
+        seek=_seek_place(index, key, is_indexed=lead is not None) if begin and key > 0 else None,
         preroll=begin - bisect_left(index.pts, index.keys[key][0]) if key >= 0 else begin,
-        span=_span(index, max(key, 0), stop) if is_indexed and index.begins else None,
+        span=_span(index, max(key, 0), stop, lead=lead) if lead is not None and index.begins else None,
         size=index.ends[stop - 1] - (index.ends[begin - 1] if begin else min(index.begins)) if index.begins else 0,
     )
 
 
-def _span(index: FrameIndex, key: int, stop: int) -> tuple[int, int]:
+def _span(index: FrameIndex, key: int, stop: int, *, lead: int) -> tuple[int, int]:
     """Return the bytes from a place before a key picture to one behind the last picture of a chunk."""
     # An entry may begin with the cluster that the key picture lies in, or with the key picture before.
-    begin = min(index.begins[max(0, key - 1)], index.begins[key] - _CLUSTER_BYTES)
+    begin = min(index.begins[max(0, key - 1)], index.begins[key] - lead)
     # FFmpeg has read on for some pictures when it notices that it has enough.
     return max(0, begin), index.ends[min(stop + _READ_AHEAD, len(index.ends) - 1)]
 

@@ -62,6 +62,8 @@ class VideoEncoder(msgspec.Struct, frozen=True):
     """How it is told how many cores are its own, where it would count all cores of the machine."""
     woven: Words = ()
     """What makes it keep two fields in one picture; empty where it knows whole pictures only."""
+    bottom_first: Words = ()
+    """What has it begin with the lower field; by itself it learns that only after it has begun."""
 
 
 def _presets(*words: str) -> dict[Speed, Words]:
@@ -101,6 +103,7 @@ VIDEO_ENCODERS = {
         split_ratio=0.85,
         carries=STATIC | {"captions"},
         woven=(("flags", "+ildct+ilme"),),
+        bottom_first=(("x264-params", "bff=1"),),
     ),
     "libx265": VideoEncoder(
         codec="hevc",

@@ -39,6 +39,7 @@ from mediafleet.kinds.transcode.replace_plan import SOURCE_MTIME
 from mediafleet.kinds.transcode.running import FfmpegRun, Finished
 from mediafleet.kinds.transcode.split import Survey, make_survey
 from mediafleet.kinds.transcode.streams import Action, OutputPlan, plan_output
+from mediafleet.kinds.transcode.track_flags import show_no_subtitles
 from mediafleet.kinds.transcode.verify import check_source, count_pictures, describe_damage, find_faults
 from mediafleet.kinds.transcode.verifying import (
     find_growth,
@@ -194,6 +195,7 @@ class FileTask:
             plan = self._fall_back(plan, error)
             arguments = self._arguments(plan, source, path, info)
             encoded = await self._encode(arguments, path, info)
+        await asyncio.to_thread(show_no_subtitles, plan, path)
         return await self.verify(plan, (source, info), path, arguments=arguments, encoded=encoded)
 
     def _arguments(self, plan: OutputPlan, source: Path, path: Path, info: MediaInfo) -> list[str]:
@@ -379,7 +381,7 @@ class FileTask:
             "frames": last.frame,
             "dropped": last.dropped,
             "duplicated": last.duplicated,
-            "fps": last.fps,
+            "fps": mean_rate(last.frame, self.seconds["encode_s"]),
             "speed": last.speed,
             **self.extra,
             **{key: round(value, 3) for key, value in self.seconds.items()},
@@ -418,6 +420,11 @@ class TranscodeHandler:
 async def open_task(context: TaskContext, *, ffmpeg: Ffmpeg | None, stall_s: float) -> FileTask:
     """Return a task with its tools; without an FFmpeg given, with the machine's."""
     return FileTask(context, ffmpeg or await asyncio.to_thread(find_ffmpeg), stall_s)
+
+
+def mean_rate(frames: int, seconds: float) -> float:
+    """Return how many pictures were encoded a second; FFmpeg tells it only of what takes longer than one."""
+    return round(frames / seconds, 2) if seconds > 0 else 0.0
 
 
 def output_name(source: str, container: str) -> str:

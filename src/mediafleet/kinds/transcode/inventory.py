@@ -130,6 +130,9 @@ def _compare_marks(before: StreamInfo, after: StreamInfo) -> Iterator[_Said]:
         yield Topic.TITLE, "title", before.title, after.title or "none"
     if marks := [mark for mark in before.disposition if mark != "default" and mark not in after.disposition]:
         yield Topic.MARKS, "marks", ", ".join(marks), ", ".join(after.disposition) or "none"
+    elif before.type == "subtitle" and "default" in after.disposition and "default" not in before.disposition:
+        # Players show it unasked then; of pictures and sound they take the first anyway.
+        yield Topic.MARKS, "marks", ", ".join(before.disposition) or "none", ", ".join(after.disposition)
     if before.type == "attachment":
         return
     lost = _missing_tags(before.metadata, after.metadata)

@@ -57,6 +57,8 @@ class StreamInfo(msgspec.Struct, frozen=True):
     hdr10_plus: bool = False
     interlaced: bool = False
     """Whether its pictures are woven of two fields."""
+    bottom_first: bool = False
+    """Whether the lower field of its first woven picture comes before the upper one."""
     variable: bool = False
     """Whether its pictures do not follow each other evenly."""
     mirrored: bool = False

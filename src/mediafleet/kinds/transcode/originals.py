@@ -64,13 +64,16 @@ def look_in_place(originals: Originals, params: TranscodeParams, ref: ArtifactRe
     """Return when a source was changed last, nanoseconds as text, if it is read in place; "0" for a copy of it.
 
     Raises:
-        InputError: It is to be replaced and is a link: to be said now and not after hours of encoding.
+        InputError: It is to be replaced, and is a link or in a folder that this node may replace files in but cannot write
+            to: to be said now and not after hours of encoding.
     """
     # A copy has a time of its own, which says nothing of its source.
-    if not ref.uri.startswith("file://") or not originals.is_in_place(path_of_uri(ref.uri), path):
+    if not ref.uri.startswith("file://") or not originals.is_in_place(asked := path_of_uri(ref.uri), path):
         return "0"
-    if params.replace and path.is_symlink():
-        raise InputError(f"{ref.name!r} is a link, and only files are replaced; name the file that it leads to.")
+    if params.replace:
+        if path.is_symlink():
+            raise InputError(f"{ref.name!r} is a link, and only files are replaced; name the file that it leads to.")
+        originals.check(asked)
     return str(path.stat().st_mtime_ns)
 
 

@@ -38,7 +38,7 @@ def test_a_film_with_everything_as_h264() -> None:
     assert command(source) == (
         f"{TOLD} -y {SAFE} -f matroska -i file:/w/input.mkv -map 0:0 -map 0:1 -map 0:2 -map 0:3 -map_metadata 0 -map_chapters 0 "
         "-c:0 libx264 -preset:0 medium -crf:0 21 -pix_fmt:0 yuv420p -fps_mode:0 vfr -enc_time_base:0 1/12800 "
-        "-c:1 copy -c:2 aac -b:2 480000 -c:3 mov_text "
+        "-c:1 copy -c:2 aac -b:2 480000 -c:3 mov_text -disposition:3 0 "
         "-max_muxing_queue_size 4096 -movflags +faststart -strict unofficial -f mp4 file:/w/output.mp4"
     )
 
@@ -54,6 +54,14 @@ def test_a_scaled_hevc_in_mp4_at_a_bit_rate() -> None:
         "-filter:0 scale=360:640:flags=bicubic,setsar=1/1 -fps_mode:0 vfr -enc_time_base:0 1/90000 -tag:0 hvc1 "
         "-max_muxing_queue_size 4096 -movflags +faststart -strict unofficial -f mp4 file:/w/output.mp4"
     )
+
+
+def test_an_encoder_that_keeps_fields_is_told_which_comes_first() -> None:
+    bottom = video(interlaced=True, bottom_first=True)
+    assert " -flags:0 +ildct+ilme -x264-params:0 bff=1 " in command(media(bottom))
+    assert "bff" not in command(media(video(interlaced=True)))
+    assert "bff" not in command(media(bottom), params(filters={"deinterlace": "frame"}))
+    assert "bff" not in command(media(bottom), params(preset="hevc"))
 
 
 def test_finer_colour_of_two_fields_is_made_coarser_in_each() -> None:

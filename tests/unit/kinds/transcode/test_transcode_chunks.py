@@ -145,6 +145,16 @@ def test_a_chunk_tells_how_many_bytes_its_pictures_take() -> None:
     assert [chunk.size for chunk in chunks_of(film(1000))] == [0] * 4, "nobody knows"
 
 
+def test_the_cluster_before_a_picture_is_needed_where_pictures_are_small() -> None:
+    ends = tuple(1000 * n for n in range(1, 1001))
+    index = msgspec.structs.replace(film(1000), ends=ends, begins=tuple(25_000 * n for n in range(40)))
+    for unit in plan_units(index, demuxer=MP4):
+        # With the key picture before its own, to which a seek may go.
+        assert unit.span
+        assert unit.span[0] == max(0, unit.start // (25 * 512) - 1) * 25_000
+    assert {unit.span and unit.span[0] for unit in plan_units(index, demuxer="webm")} == {0}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

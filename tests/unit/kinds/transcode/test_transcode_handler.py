@@ -14,7 +14,7 @@ from mediafleet.domain.errors import CapabilityMissing, InvalidRequest, NotFound
 from mediafleet.domain.plan import TaskSpec
 from mediafleet.kinds.transcode import TranscodeHandler, program
 from mediafleet.kinds.transcode.containers import CONTAINERS
-from mediafleet.kinds.transcode.handler import output_name
+from mediafleet.kinds.transcode.handler import mean_rate, output_name
 from mediafleet.kinds.transcode.params import TranscodeParams
 from mediafleet.kinds.transcode.program import Ffmpeg
 from mediafleet.testing import LocalTaskContext
@@ -52,6 +52,13 @@ def test_every_source_gives_a_name_that_a_file_system_takes(source: str, contain
     assert len(name.encode()) <= 240
     assert name.endswith(f".{container}")
     assert Path(name).name == name
+
+
+@pytest.mark.parametrize(("frames", "seconds", "rate"), [(50, 0.4, 125.0), (1, 3, 0.33), (0, 2.0, 0.0), (5, 0.0, 0.0)])
+def test_pictures_are_counted_a_second_of_encoding_however_short_it_was(
+    frames: int, seconds: float, rate: float
+) -> None:
+    assert mean_rate(frames, seconds) == rate
 
 
 @pytest.mark.parametrize("inputs", [(), (ArtifactRef("a0-1", "a.mkv"), ArtifactRef("a0-2", "b.mkv"))])

@@ -69,6 +69,14 @@ def test_each_thing_that_a_picture_lost_without_a_word_is_found(change: dict[str
     assert differences(media(before), media(changed(before, **change))) == [(topic, 0, False)]
 
 
+@pytest.mark.parametrize(("before", "is_found"), [((), True), (("forced",), True), (("default",), False)])
+def test_a_subtitle_that_players_would_show_unasked_is_found(before: tuple[str, ...], *, is_found: bool) -> None:
+    film = media(video(), sound(), subtitle("subrip", disposition=before), format=MKV)
+    shown = subtitle("subrip", disposition=(*before, "default") if is_found else before)
+    found = differences(film, media(video(disposition=("default",)), sound(), shown, format=MKV))
+    assert found == ([(Topic.MARKS, shown.index, False)] if is_found else [])
+
+
 def test_numbers_of_the_display_may_be_rounded() -> None:
     before = video(**RICH)
     rounded = tuple(value * 1.001 for value in MASTERING)
