@@ -49,7 +49,7 @@ _LEAST_SPAN_S, _LEAST_PAIRS = 12.0, 4
 """but not in less than this, or of fewer."""
 _LEAST_GAIN = 3.0
 """A drift must explain so many times what is left unexplained, so that errors of a short film are not taken for one."""
-_FAR_OFF_S, _MOST_FAR_OFF = 1.0, 0.2
+_FAR_OFF_S, _MOST_FAR_OFF = 1.0, 0.1
 """Of a text of this cut no more than so many cues are so far off once its times are put right."""
 _EXACT_PAIRS = 5
 """Cues whose first word was heard say most exactly by how much times are off; if there are fewer, other words are asked too."""
@@ -70,6 +70,8 @@ class Shift(msgspec.Struct, frozen=True):
     offset_s: float
     spread_s: float
     """Half of all matched words are off by more than this after it was put right."""
+    far_off: int = 0
+    """Cues whose words were heard more than a second from where they are put."""
     is_judged: bool = True
     """Whether there was enough to tell a drift by; `scale` is 1 else."""
 
@@ -130,13 +132,13 @@ def find_shift(cues: Sequence[Cue], aligned: Aligned, language: str) -> Shift:
 
 
 def _checked(pairs: Sequence[tuple[float, float]], shift: Shift) -> Shift:
-    off = [abs(text * shift.scale + shift.offset_s - film) > _FAR_OFF_S for text, film in pairs]
-    if sum(off) > _MOST_FAR_OFF * len(pairs) and len(pairs) >= _LEAST_PAIRS:
+    far_off = sum(abs(text * shift.scale + shift.offset_s - film) > _FAR_OFF_S for text, film in pairs)
+    if far_off > _MOST_FAR_OFF * len(pairs) and len(pairs) >= _LEAST_PAIRS:
         raise InputError(
-            f"The text is of another cut: {sum(off)} of {len(pairs)} cues would be more than a second off wherever it begins. "
+            f"The text is of another cut: {far_off} of {len(pairs)} cues would be more than a second off wherever it begins. "
             "Hand it in as plain text (.txt), which is aligned word by word."
         )
-    return shift
+    return msgspec.structs.replace(shift, far_off=far_off)
 
 
 def move(cues: Sequence[Cue], shift: Shift, *, film_s: float = math.inf) -> list[Cue]:

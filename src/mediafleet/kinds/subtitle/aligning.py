@@ -55,6 +55,8 @@ def _move_cues(content: bytes, name: str, words: Sequence[Word], heard: Heard) -
     told += f" and drifted by {(shift.scale - 1) * 100:+.2f} %" if shift.scale != 1 else ""
     told += "; they were put right." if shift.is_judged else "; that was put right. It is too short to tell a drift by."
     warnings = [told]
+    if shift.far_off:
+        warnings.append(f"{shift.far_off} cue(s) of {show_name(name)} may still be more than a second off.")
     if outside := len(cues) - len(moved):
         warnings.append(f"{outside} cue(s) of {show_name(name)} lie outside the film and were left out.")
     warnings += [LOOKS_LEFT.format(show_name(name))] if has_looks(content) else []

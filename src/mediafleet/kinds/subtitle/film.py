@@ -22,6 +22,7 @@ from mediafleet.kinds.transcode.params import TranscodeParams
 from mediafleet.kinds.transcode.probe import probe
 from mediafleet.kinds.transcode.program import find_ffmpeg
 from mediafleet.kinds.transcode.running import FfmpegRun
+from mediafleet.kinds.transcode.track_flags import disable_subtitles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,9 +43,6 @@ _KEPT = {
     "webm": ("video", "audio", "subtitle"),
 }
 _DRAWN = "drawn.ass"
-_SHOWN_TWICE = (
-    "An MP4 file has always one track of subtitles that players may show unasked, also over those that are drawn."
-)
 _LATE_S = 0.1
 """By which a copy may end earlier than its source: a last packet of sound."""
 
@@ -218,11 +216,12 @@ async def _mux(
 
     words = [ffmpeg.path, *arguments]
     await FfmpegRun(context, words, film.name, DEFAULT_STALL_S, output=output, on_progress=note).succeed()
+    marked = [one for one in info.streams if one.type == "subtitle" and "default" in one.disposition]
+    if container == "mp4" and not (marked or flags.has_default):
+        await asyncio.to_thread(disable_subtitles, output)
     copy = await probe(context, output, name=output.name)
     if faults := find_missing(info, copy, added=len(tracks), container=container):
         raise OutputRejected(f"The copy of {show_name(film.name)} with subtitles was rejected: {'; '.join(faults)}.")
     left = [stream for stream in info.streams if stream.type not in _KEPT[container]]
     warnings = [f"Track {one.index} ({one.type}) has no place in {container} and is left out." for one in left]
-    if container == "mp4" and not any("default" in one.disposition for one in info.streams if one.type == "subtitle"):
-        warnings += [] if flags.has_default else [_SHOWN_TWICE]
     return output, warnings

@@ -11,7 +11,7 @@ from subtitle_samples import spoken
 
 from mediafleet.domain.errors import InputError
 from mediafleet.engines.recognition import Word
-from mediafleet.kinds.subtitle.align import align, find_shift, move, words_of
+from mediafleet.kinds.subtitle.align import align, find_shift, move, part_words, words_of
 from mediafleet.kinds.subtitle.cue import Cue
 
 TEXT = (
@@ -159,3 +159,29 @@ def test_what_was_heard_wrong_is_where_something_was_heard() -> None:
     words = align(["one", "two", "three", "four", "five", "six"], heard).words
     assert [word.start_s for word in words] == pytest.approx([1.0, 1.5, 5.4, 5.95, 9.0, 9.5], abs=0.1)
     assert words[2].end_s <= words[3].start_s
+
+
+@pytest.mark.parametrize(("at_s", "more_s"), [(160.0, 5.0), (600.0, -4.0), (160.0, 30.0)])
+def test_a_text_of_a_film_with_something_cut_in_or_out_is_refused(at_s: float, more_s: float) -> None:
+    shown, heard = cues()
+    shown, heard = shown[:240], heard[:480]
+    cut = [
+        Word(word.text, word.start_s + by, word.end_s + by)
+        for word in heard
+        for by in [more_s if word.start_s > at_s else 0.0]
+    ]
+    cut.sort(key=lambda word: word.start_s)
+    with pytest.raises(InputError, match=r"another cut.*plain text"):
+        find_shift(shown, align(words_of(shown, "en"), half_wrong(cut)), "en")
+
+
+def test_scripts_without_spaces_are_aligned_character_by_character() -> None:
+    texts = ["雨停了他们就回家", "没有人看见那封信", "它在旧钢琴下面", "第二天早上", "谁也没有说话"]
+    shown = [Cue(4_000 * number, 4_000 * number + 2_000, (text,)) for number, text in enumerate(texts)]
+    heard = [
+        Word(text[at : at + 2], 4 * number + 2.5 + at * 0.2, 4 * number + 2.5 + at * 0.2 + 0.4)
+        for number, text in enumerate(texts)
+        for at in range(0, len(text), 2)
+    ]
+    shift = find_shift(shown, align(words_of(shown, "zh"), part_words(heard, "zh")), "zh")
+    assert (shift.scale, shift.offset_s) == (1.0, pytest.approx(2.5, abs=0.05))

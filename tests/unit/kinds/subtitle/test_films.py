@@ -9,6 +9,7 @@ import pytest
 from tests_support.local_job import run_job
 from toy_talk import LOW, samples, write_models, write_talk
 
+from mediafleet.domain.errors import InvalidParams
 from mediafleet.kinds.subtitle import KIND
 from mediafleet.testing import LocalChildProcess, find_program, run_ffmpeg
 
@@ -83,7 +84,14 @@ async def test_a_track_whose_text_is_all_there_is_has_nothing_to_add(tmp_path: P
 async def test_no_track_is_shown_unasked_over_what_is_drawn(tmp_path: Path, ending: str) -> None:
     film = await write_film(tmp_path / f"film.{ending}")
     models = write_models(tmp_path / "models")
-    outcome, folder = await run_job(KIND, film, folder=tmp_path, models=models, language="eo", mux=True, burn=True)
-    (track,) = await subtitle_tracks(folder / f"film.eo.burned.subtitled.{ending}")
-    told = [text for text in outcome.warnings if "An MP4 file has always one" in text]
-    assert (track, len(told)) == ((("epo", {"default"}), 1) if ending == "mp4" else (("epo", set[str]()), 0))
+    wishes: dict[str, Any] = {"mux": True, "burn": True, "forced": True}
+    _, folder = await run_job(KIND, film, folder=tmp_path, models=models, language="eo", **wishes)
+    assert await subtitle_tracks(folder / f"film.eo.burned.subtitled.{ending}") == [("epo", set())]
+
+
+async def test_a_file_of_subtitles_has_no_film_to_copy(tmp_path: Path) -> None:
+    text = tmp_path / "film.eo.srt"
+    text.write_text("1\n00:00:00,000 --> 00:00:02,000\nUnu du tri.\n")
+    models = write_models(tmp_path / "models")
+    with pytest.raises(InvalidParams, match="is a file of subtitles, which has no film to make a copy of"):
+        await run_job(KIND, text, folder=tmp_path, models=models, to=["en"], mux=True)

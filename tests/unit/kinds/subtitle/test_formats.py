@@ -249,3 +249,9 @@ def test_what_cues_do_not_hold_is_found(text: str) -> None:
 def test_files_of_our_own_have_nothing_that_cues_do_not_hold(form: Format) -> None:
     cue = Cue(0, 2_000, ("a < b, <3 and {so} on", r"C:\new"), (0, 2_000), speaker="Ann")
     assert not has_looks(write_cues(Transcript("en", (cue,)), form, Style(is_karaoke=form is Format.ASS)).encode())
+
+
+def test_a_comma_in_a_name_does_not_end_up_in_the_text() -> None:
+    text = write_cues(Transcript("en", (Cue(0, 900, ("Yes.",), speaker="Smith, Anna"),)), Format.ASS)
+    (event,) = pysubs2.SSAFile.from_string(text).events
+    assert (event.name, event.text) == ("Smith Anna", "Yes.")

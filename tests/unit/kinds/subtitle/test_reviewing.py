@@ -83,3 +83,11 @@ def test_a_speaker_is_one_line() -> None:
 
 def test_cues_may_overlap_as_two_people_do() -> None:
     assert len(put_back(FIRST, Cue(900, 1500, ("Too soon.",))).cues) == 2
+
+
+def test_only_cues_are_taken() -> None:
+    odd = msgspec.structs.replace(FIRST, spoken_ms=(-(10**12), 10**12))
+    body = msgspec.json.encode(Transcript("en", (odd,), (Word("No.", 1e9, 1e9),), is_drafty=True))
+    made = msgspec.json.decode(check_review(body, SHOWN, {}), type=Transcript)
+    assert made.cues[0].spoken_ms == (100, 1000)
+    assert (made.words, made.is_drafty, made.film_s) == (WORDS, False, FILM_S)

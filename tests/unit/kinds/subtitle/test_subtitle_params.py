@@ -19,6 +19,7 @@ from mediafleet.kinds.subtitle.params import SubtitleParams
         ({"language": "en", "to": ["en"]}, "which is what is spoken"),
         ({"bilingual": True}, "needs a language in 'to'"),
         ({"language": "en", "to": ["es"], "burn_language": "de"}, "neither spoken nor in 'to'"),
+        ({"speakers": "channels", "speaker_names": ["Anna", "Anna"]}, "has a name twice"),
         ({"style": "karaoke"}, "add it to 'formats'"),
         ({"to": ["spanish"]}, "matching regex"),
         ({"formats": []}, "length >= 1"),
