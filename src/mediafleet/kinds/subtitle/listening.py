@@ -154,13 +154,20 @@ def _part_channels(
         alike = "one channel" if len(hearings) == 1 else f"{len(hearings)} channels that carry the same"
         told = f"{show_name(name)} has {alike}; who speaks cannot be told by that."
         return [Voice(sounds[0], hearings[0].mark())], [told]
+    warnings: list[str] = []
+    if alike := len(hearings) - len(own):
+        warnings.append(
+            f"{alike} of the {len(hearings)} channels of {show_name(name)} carry what others do; they are heard once."
+        )
+    if len(names) > len(hearings):
+        warnings.append(f"{len(names)} speakers are named, and {show_name(name)} has {len(hearings)} channels.")
     muted = mute_others([hearings[number] for number in own])
     voices: list[Voice] = []
     for number, hearing in zip(own, muted, strict=True):
         spans = hearing.mark()
         turns = tuple(Turn(span.start_s, span.end_s, name_of(number, names)) for span in spans)
         voices.append(Voice(sounds[number], spans, turns))
-    return voices, ()
+    return voices, warnings
 
 
 async def _extract(

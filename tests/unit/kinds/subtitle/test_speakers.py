@@ -95,3 +95,16 @@ async def test_more_channels_than_anybody_has_microphones_are_refused(tmp_path: 
     talk = write_talk(tmp_path / "talk.wav", *[samples([LOW])] * 17)
     with pytest.raises(InvalidParams, match="has 17 channels; speakers of 16 at most"):
         await run_job(KIND, talk, folder=tmp_path, models=models, language="eo", speakers="channels")
+
+
+async def test_channels_that_repeat_others_and_names_that_are_too_many_are_told(tmp_path: Path, models: Path) -> None:
+    anna, ben = samples([LOW]), samples([HIGH], after_s=6.0)
+    talk = write_talk(tmp_path / "talk.wav", anna, ben, anna)
+    names = ["Anna", "Ben", "Carl", "Dora"]
+    wishes: dict[str, Any] = {"language": "eo", "formats": ["json"], "speakers": "channels", "speaker_names": names}
+    outcome, folder = await run_job(KIND, talk, folder=tmp_path, models=models, **wishes)
+    assert cues_of(folder) == [("Anna", LOW), ("Ben", HIGH)]
+    assert outcome.warnings == (
+        "1 of the 3 channels of “talk.wav” carry what others do; they are heard once.",
+        "4 speakers are named, and “talk.wav” has 3 channels.",
+    )
