@@ -12,13 +12,12 @@ TEMPORARY_SUFFIX = ".tmp"
 """Ends the name of a file that is not complete; safe to remove at start."""
 
 
-def write_durably(path: Path, content: bytes) -> None:
+def write_durably(path: Path, content: bytes, *, writer: str = "") -> None:
     """Replace the file in one step, and return when the disk has it.
 
-    Blocks; call it in a thread where that matters. One writer a path and process at a time.
+    Blocks; call it in a thread where that matters. One writer a path at a time, or of one name.
     """
-    # Nodes of one machine may write the same file at the same time.
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    temporary = path.with_name(f"{path.name}{writer}{TEMPORARY_SUFFIX}")
     try:
         with temporary.open("wb") as file:
             file.write(content)

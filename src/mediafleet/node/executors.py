@@ -79,7 +79,8 @@ class CapabilityMemory:
             del self._values[oldest]
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_durably(self._path, msgspec.json.encode(self._values))
+            # Nodes of one machine share the file that says which engines load.
+            write_durably(self._path, msgspec.json.encode(self._values), writer=f".{os.getpid()}")
         except OSError as error:
             _log.warning("detected capabilities could not be kept", path=str(self._path), reason=str(error))
 
