@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import msgspec
 
 from mediafleet.domain.errors import InvalidRequest
+from mediafleet.doors.http.application import Extras, build_application
+from mediafleet.doors.http.server import HttpServer
 from mediafleet.doors.signalr.connection import Connection, Event
+from mediafleet.doors.signalr.door import SignalrDoor
 from mediafleet.doors.signalr.hub import Caller, Hub, Methods
-from mediafleet.ops.settings import SignalrSettings
+from mediafleet.ops.settings import ServerSettings, SignalrSettings
+from mediafleet.scheduler.facade import Fleet
 
 END = b"\x1e"
 
@@ -80,6 +85,18 @@ class EchoHub:
 
     async def _disconnected(self, caller: Caller, error: str) -> None:
         self.disconnected.append((caller.connection_id, error))
+
+
+@asynccontextmanager
+async def served_hub(
+    echo: EchoHub, *, server: ServerSettings | None = None, signalr: SignalrSettings | None = None, port: int = 0
+) -> AsyncGenerator[HttpServer]:
+    """Serve a hub on loopback."""
+    extras = Extras(signalr=SignalrDoor(echo.hub(), signalr))
+    # The hub asks nothing of a fleet.
+    application = build_application(cast("Fleet", None), server or ServerSettings(), extras)
+    async with HttpServer(application, host="127.0.0.1", port=port) as running:
+        yield running
 
 
 def record(**fields: Any) -> bytes:

@@ -97,12 +97,14 @@ class Connection:
             find_method: Returns the method of a name.
             now: Seconds.
             is_stateful: Whether a stateful reconnect was negotiated.
-            is_text_only: The transport cannot carry MessagePack.
+            is_text_only: See the attribute.
         """
         self.phase = Phase.SHAKING
         self._settings = settings
         self._find_method = find_method
-        self._is_stateful, self._is_text_only = is_stateful, is_text_only
+        self._is_stateful = is_stateful
+        self.is_text_only = is_text_only
+        """Set by the owner before the handshake: the transport cannot carry MessagePack."""
         self._shaking: RecordSplitter | None = RecordSplitter(settings.message_bytes)
         self._codec: Codec = open_codec("json", limit=settings.message_bytes)
         self._events: list[Event] = []
@@ -165,6 +167,14 @@ class Connection:
         output, self._output = self._output, []
         self._output_bytes = 0
         return output
+
+    def take_one(self) -> bytes:
+        """Return the first message that is to be sent, and only that; empty if there is none."""
+        if not self._output:
+            return b""
+        first = self._output.pop(0)
+        self._output_bytes -= len(first)
+        return first
 
     # What happens to it.
 
@@ -261,7 +271,7 @@ class Connection:
         record = splitter.next()
         if record is None:
             return
-        agreement = read_handshake(record, is_text_only=self._is_text_only)
+        agreement = read_handshake(record, is_text_only=self.is_text_only)
         if agreement.refusal:
             self._refuse(agreement.refusal, now)
             return

@@ -71,7 +71,7 @@ class SignalrDoor:
             case "GET":
                 await polling.serve_poll(self._lines, line, receive, send)
             case "POST":
-                await _take_body(line, receive, send)
+                await _take_body(self._lines, line, receive, send)
             case "DELETE":
                 await _delete(line, send)
             case _:
@@ -106,11 +106,9 @@ class SignalrDoor:
         return agreed | {"availableTransports": TRANSPORTS}
 
 
-async def _take_body(line: Line, receive: Any, send: Any) -> None:
-    session = line.session
-    if session is None:
-        await answer(send, 404, b"No Connection with that ID")
-        return
+async def _take_body(lines: Lines, line: Line, receive: Any, send: Any) -> None:
+    # A client in use says hello before it asks for the answer.
+    session = line.session or lines.open(line)
     async with line.posting:
         more = True
         while more and await session.room():

@@ -34,7 +34,7 @@ class Line:
         self.connection_id = connection_id
         self.is_stateful = is_stateful
         self.transport = ""
-        """Name of the transport, empty before the first has opened."""
+        """Name of the transport, empty before the first has opened, though a body may have come before."""
         self.session: Session | None = None
         self.posting = asyncio.Lock()
         """Bodies are read one after another, in the order in which they came."""
@@ -113,14 +113,13 @@ class Lines:
             self._keep(line)
         return None if line is None or line.is_spent else line
 
-    def open(self, line: Line, transport: str, *, is_text_only: bool = False) -> Session:
-        """Begin the session of a line, with its first transport."""
+    def open(self, line: Line, transport: str = "") -> Session:
+        """Begin the session of a line, with its first transport or before it is known."""
         machine = Connection(
             self._settings,
             self._methods.find,
             now=asyncio.get_running_loop().time(),
             is_stateful=line.is_stateful,
-            is_text_only=is_text_only,
         )
         line.transport = transport
         line.session = session = Session(self._hub, machine, line.connection_id)

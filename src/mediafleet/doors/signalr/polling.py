@@ -23,6 +23,7 @@ async def serve_poll(lines: Lines, line: Line, receive: Any, send: Any) -> None:
         # The client says hello only after an answer.
         await answer(send, 200)
         return
+    line.transport = POLLING
     if await _Poll(line, line.session).run(receive, send):
         lines.forget(line)
 
@@ -57,8 +58,9 @@ class _Poll:
             await answer(send, 204)
             return False
         # Taken at the last moment: what a poll that nobody waits for took would be lost.
-        if output := self._session.machine.take_output():
-            await answer(send, 200, b"".join(output), media_type=BYTES)
+        # One message an answer: a client in use reads the first and keeps the rest until the next answer.
+        if message := self._session.machine.take_one():
+            await answer(send, 200, message, media_type=BYTES)
             return False
         await answer(send, 204 if self._session.is_over else 200)
         return self._session.is_over

@@ -17,7 +17,9 @@ async def serve_events(lines: Lines, line: Line, receive: Any, send: Any) -> Non
     if line.transport:
         await answer(send, 409, b"The connection has a transport already")
         return
-    session = lines.open(line, EVENTS, is_text_only=True)
+    session = line.session or lines.open(line)
+    line.transport = EVENTS
+    session.machine.is_text_only = True
     tasks = {
         asyncio.create_task(_wait_gone(receive), name="signalr-gone"),
         asyncio.create_task(_write(session, send), name="signalr-events"),

@@ -24,7 +24,7 @@ async def serve_socket(lines: Lines, word: str, scope: Any, receive: Any, send: 
     line = lines.find_for_socket(word)
     if line is None:
         await refuse_socket(scope, send, 404, "No Connection with that ID")
-    elif line.transport and line.transport != SOCKETS:
+    elif line.session and line.transport != SOCKETS:
         await refuse_socket(scope, send, 400, "Cannot change transports mid-connection")
     elif line.is_carried and not (line.session and line.session.machine.can_resume):
         await refuse_socket(scope, send, 409, "The connection has a WebSocket already")

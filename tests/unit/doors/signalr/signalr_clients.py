@@ -9,27 +9,10 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import aiohttp
-from fake_fleet import FakeFleet
-from tests_support.signalr_parts import EchoHub, record, records
-
-from mediafleet.doors.http.application import Extras, build_application
-from mediafleet.doors.http.server import HttpServer
-from mediafleet.doors.signalr.door import SignalrDoor
-from mediafleet.ops.settings import ServerSettings, SignalrSettings
+from tests_support.signalr_parts import record, records
 
 PATH = "/signalrhub"
 PATIENCE_S = 15.0
-
-
-@asynccontextmanager
-async def served_hub(
-    echo: EchoHub, *, server: ServerSettings | None = None, signalr: SignalrSettings | None = None, port: int = 0
-) -> AsyncGenerator[HttpServer]:
-    """Serve a hub on loopback."""
-    extras = Extras(signalr=SignalrDoor(echo.hub(), signalr))
-    application = build_application(FakeFleet(), server or ServerSettings(), extras)
-    async with HttpServer(application, host="127.0.0.1", port=port) as running:
-        yield running
 
 
 async def negotiate(client: aiohttp.ClientSession, query: str = "negotiateVersion=1") -> dict[str, Any]:

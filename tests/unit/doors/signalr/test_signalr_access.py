@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from signalr_clients import PATH, SocketWire, negotiated_word, served_hub
+from signalr_clients import PATH, SocketWire, negotiated_word
 from structlog.testing import capture_logs
-from tests_support.signalr_parts import EchoHub, call, record
+from tests_support.signalr_parts import EchoHub, call, record, served_hub
 
 from mediafleet.doors.http.security import COOKIE, cookie_value
 from mediafleet.doors.signalr.access import take_token

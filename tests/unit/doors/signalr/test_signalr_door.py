@@ -17,10 +17,9 @@ from signalr_clients import (
     connected,
     negotiate,
     negotiated_word,
-    served_hub,
     until,
 )
-from tests_support.signalr_parts import EchoHub, call, record
+from tests_support.signalr_parts import EchoHub, call, record, served_hub
 
 from mediafleet.doors.http.server import HttpServer
 from mediafleet.doors.signalr.framing import prefix_length
@@ -345,8 +344,23 @@ async def test_requests_without_an_id_or_with_an_unknown_one_are_refused(hub_cli
             assert response.status == 404
 
 
-async def test_a_post_before_any_transport_is_refused(hub_client: aiohttp.ClientSession) -> None:
-    assert await PostWire(hub_client, await negotiated_word(hub_client)).post(b"x") == 404
+@pytest.mark.parametrize("accept", ["text/event-stream", "*/*"])
+async def test_a_client_may_say_hello_before_it_asks_for_the_answer(
+    hub_client: aiohttp.ClientSession, accept: str
+) -> None:
+    word = await negotiated_word(hub_client)
+    await PostWire(hub_client, word).send(record(protocol="json", version=1) + call("Echo", 1, invocationId="1"))
+    with pytest.raises(aiohttp.WSServerHandshakeError, match="400"):
+        await hub_client.ws_connect(f"{PATH}?id={word}")
+    async with hub_client.get(f"{PATH}?id={word}", headers={"Accept": accept}) as response:
+        line = await response.content.readline()
+    assert line.removeprefix(b"data: ").strip() == b"{}\x1e"
+
+
+async def test_a_poll_brings_one_message(hub_client: aiohttp.ClientSession) -> None:
+    async with connected("LongPolling", hub_client) as wire:
+        await wire.send(b"".join(call("Echo", number, invocationId=str(number)) for number in range(3)))
+        assert [(await wire.receive()).count(b"\x1e") for _ in range(3)] == [1, 1, 1]
 
 
 async def test_a_transport_cannot_be_changed(hub_client: aiohttp.ClientSession) -> None:

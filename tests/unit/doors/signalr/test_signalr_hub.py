@@ -11,8 +11,8 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
-from signalr_clients import Wire, connected, served_hub, until
-from tests_support.signalr_parts import EchoHub, call
+from signalr_clients import Wire, connected, until
+from tests_support.signalr_parts import EchoHub, call, served_hub
 
 from mediafleet.domain.errors import Unavailable
 from mediafleet.doors.signalr import lines
