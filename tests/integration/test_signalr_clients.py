@@ -21,11 +21,13 @@ from signalrcore.types import HttpTransportType
 from tests_support.signalr_parts import EchoHub, served_hub
 
 from mediafleet.doors.http.server import HttpServer
-from mediafleet.ops.settings import ServerSettings
+from mediafleet.ops.settings import ServerSettings, SignalrSettings
 
 TOKEN = "a-token-of-the-fleet"  # noqa: S105 - of this test
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 PATIENCE_S = 30
+CHATTY = SignalrSettings(ping_ms=300)
+"""signalrcore closes its socket while a thread of it reads, which ends only when something comes: the next ping."""
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def echo() -> EchoHub:
 
 @pytest.fixture
 async def guarded(echo: EchoHub) -> AsyncIterator[HttpServer]:
-    async with served_hub(echo, server=ServerSettings(token=TOKEN)) as hub:
+    async with served_hub(echo, server=ServerSettings(token=TOKEN), signalr=CHATTY) as hub:
         yield hub
 
 
@@ -187,7 +189,7 @@ async def test_signalrcore_calls_and_is_called(guarded: HttpServer, transport: A
 @pytest.mark.parametrize("protocol", [None, MessagePackHubProtocol])
 async def test_signalrcore_comes_back_when_its_socket_breaks(echo: EchoHub, protocol: Any) -> None:
     # After a restart it does not, whoever serves: its one attempt finds nobody, and it takes that for the end.
-    async with served_hub(echo) as hub, CutProxy(hub.port) as proxy:
+    async with served_hub(echo, signalr=CHATTY) as hub, CutProxy(hub.port) as proxy:
         url = f"http://127.0.0.1:{proxy.port}/signalrhub"
         client = CoreClient(url, HttpTransportType.web_sockets, protocol() if protocol else None)
         await client.start()

@@ -33,7 +33,9 @@ class HubAccess:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection, as ASGI asks for."""
-        if scope["type"] not in {"http", "websocket"} or scope["path"].rstrip("/") not in _PATHS:
+        # Letter case does not count in addresses of ASP.NET Core, and clients of the older fleet write it as they like.
+        path = scope["path"].rstrip("/").lower() if scope["type"] in {"http", "websocket"} else ""
+        if path not in _PATHS:
             await self._app(scope, receive, send)
             return
         token = take_token(scope)
@@ -45,7 +47,7 @@ class HubAccess:
             await _answer_preflight(origin, fields, send)
             return
         headers = _admit(scope["headers"], token, drops_origin=is_known)
-        inner = {**scope, "headers": headers}
+        inner = {**scope, "headers": headers, "path": path, "raw_path": path.encode()}
         await self._app(inner, receive, _with_cors(send, origin) if is_known else send)
 
     def _knows(self, origin: bytes) -> bool:

@@ -110,15 +110,16 @@ async def _take_body(lines: Lines, line: Line, receive: Any, send: Any) -> None:
     # A client in use says hello before it asks for the answer.
     session = line.session or lines.open(line)
     async with line.posting:
-        more = True
-        while more and await session.room():
+        more = is_wanted = True
+        while more and is_wanted:
             message = await receive()
             if message["type"] == "http.disconnect":
                 # Half a message has come: what the next request brings cannot be told from the rest of it.
                 session.close("A request ended before its body did.", allow_reconnect=True)
                 return
-            session.feed(message.get("body", b""))
+            body: bytes = message.get("body", b"")
             more = message.get("more_body", False)
+            is_wanted = not body or await session.take(body)
     if more:
         await answer(send, 404, b"No Connection with that ID")
     else:

@@ -14,6 +14,7 @@ from mediafleet.doors.signalr.hub import Hub
 from mediafleet.doors.signalr.messages import NOTHING
 
 _LONGEST_ECHO = 200
+_SLICE_BYTES = 16 * 1024
 STALL_S = 1.0
 """A timer that is later than this was held up by this process, not by its client."""
 
@@ -65,13 +66,19 @@ class Session:
         """Whether nothing more will come; what is queued may still be sent."""
         return self.machine.phase is Phase.CLOSED
 
-    def feed(self, data: bytes) -> None:
-        """Take what the client sent."""
-        self.machine.receive(data, self._loop.time())
-        self._looked()
+    async def take(self, data: bytes) -> bool:
+        """Take what the client sent, as fast as there is room for it; False if nothing more is wanted."""
+        for start in range(0, len(data), _SLICE_BYTES):
+            if not await self.room():
+                return False
+            self.machine.receive(data[start : start + _SLICE_BYTES], self._loop.time())
+            self._looked()
+            # A frame may hold a million pings: others have their turn between them.
+            await asyncio.sleep(0)
+        return await self.room()
 
     async def room(self) -> bool:
-        """Wait until more may be fed; False if nothing more is wanted."""
+        """Wait until more may be taken; False if nothing more is wanted."""
         await self._until(lambda: self.machine.wants_input or self._is_ending)
         return self.machine.wants_input
 

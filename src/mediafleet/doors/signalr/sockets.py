@@ -83,15 +83,14 @@ class _Carrier:
 
     async def _read(self, session: Session) -> None:
         while True:
-            # Not before there is room: a client that calls too much is slowed down by its own connection.
-            await session.room()
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
                 if message.get("code") == CODE_NORMAL:
                     session.leave()
                 return
             text: str | None = message.get("text")
-            session.feed(message.get("bytes") or b"" if text is None else text.encode("utf-8", "surrogatepass"))
+            # Not before there is room: a client that calls too much is slowed down by its own connection.
+            await session.take(message.get("bytes") or b"" if text is None else text.encode("utf-8", "surrogatepass"))
 
     async def _write(self, session: Session) -> None:
         while output := await session.output():

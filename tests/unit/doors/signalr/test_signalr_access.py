@@ -174,6 +174,13 @@ async def test_without_a_token_other_sites_cannot_read_what_they_may_ask(loopbac
         assert "Access-Control-Allow-Origin" not in response.headers
 
 
+async def test_letter_case_of_the_address_does_not_count(guarded: aiohttp.ClientSession) -> None:
+    async with guarded.post("/SignalRHub/Negotiate/?negotiateVersion=1") as response:
+        assert response.status == 401
+    async with guarded.post("/SignalRHub/Negotiate/?negotiateVersion=1", headers=BEARER) as response:
+        assert (await response.json())["negotiateVersion"] == 1
+
+
 async def test_without_a_hub_there_is_nothing_at_its_address(client: aiohttp.ClientSession) -> None:
     async with client.post(f"{PATH}/negotiate") as response:
         assert response.status == 404

@@ -288,6 +288,20 @@ async def test_a_client_that_does_not_read_is_sent_away(echo: EchoHub) -> None:
         assert "does not read" in echo.disconnected[0][1]
 
 
+async def test_a_frame_of_very_many_messages_holds_up_nobody_else(hub_client: aiohttp.ClientSession) -> None:
+    async with connected("WebSockets", hub_client) as busy, connected("WebSockets", hub_client) as other:
+        sent = record(type=6) * 200_000 + call("Echo", "busy", invocationId="1")
+        assert len(sent) > 2_000_000
+        await busy.send(sent)
+        turns, done = 0, asyncio.create_task(busy.next())
+        while not done.done():
+            await other.send(call("Echo", turns, invocationId="1"))
+            assert (await other.next())["result"] == turns
+            turns += 1
+        assert (await done)["result"] == "busy"
+        assert turns > 10
+
+
 # Stateful reconnect.
 
 
