@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from tests_support.signalr_parts import Driver, call, record
 
-from mediafleet.doors.signalr.connection import Closed, Connected, Invoked, Phase
+from mediafleet.doors.signalr.connection import MOST_WAITING_CALLS, Closed, Connected, Invoked, Phase
 from mediafleet.doors.signalr.framing import prefix_length
 from mediafleet.ops.settings import SignalrSettings
 
@@ -155,6 +155,7 @@ def test_while_calls_wait_no_more_is_read_and_the_client_is_not_taken_for_silent
     driver = Driver().shake()
     driver.give(call("Echo", 1) * 20)
     assert not driver.machine.wants_input
+    assert len(driver.machine._waiting) == MOST_WAITING_CALLS
     assert [sent["type"] for sent in driver.wait(300.0)] == [6] * 20
     assert driver.machine.phase is Phase.OPEN
     for _ in range(20):
