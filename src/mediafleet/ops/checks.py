@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         SchedulerSettings,
         ServerSettings,
         Settings,
+        SignalrSettings,
         StoreSettings,
     )
 
@@ -107,6 +108,7 @@ def _check_all(settings: Settings) -> list[str]:
         *_check_node(settings.node),
         *_check_children(settings.node),
         *_check_server(settings.server),
+        *_check_signalr(settings.signalr),
         *_check_artifacts(settings.artifacts),
         *_check_catalogue(settings.catalogue),
         *_check_engines(settings.engines),
@@ -233,6 +235,19 @@ def _check_server(server: ServerSettings) -> Iterator[str]:
         yield f"server.token has {len(server.token)} characters; it must have {LEAST_TOKEN_LENGTH} or more."
     if not server.token.isascii() or any(character.isspace() for character in server.token):
         yield "server.token must be ASCII without spaces, since it travels in a header."
+
+
+def _check_signalr(signalr: SignalrSettings) -> Iterator[str]:
+    if signalr.client_timeout_ms < 2 * signalr.ping_ms:
+        yield (
+            f"signalr.client_timeout_ms is {signalr.client_timeout_ms}, less than twice signalr.ping_ms, "
+            f"{signalr.ping_ms}: one late ping would end a connection."
+        )
+    if signalr.replay_bytes > signalr.queue_bytes:
+        yield (
+            f"signalr.replay_bytes is {signalr.replay_bytes}; it must not be more than signalr.queue_bytes, "
+            f"{signalr.queue_bytes}."
+        )
 
 
 def _check_artifacts(artifacts: ArtifactSettings) -> Iterator[str]:

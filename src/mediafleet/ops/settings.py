@@ -167,6 +167,26 @@ class ServerSettings:
 
 
 @dataclass(frozen=True)
+class SignalrSettings:
+    """The hub at `/signalrhub`, for workers and programs that speak SignalR."""
+
+    message_bytes: int = 32 * 1024
+    """Largest message that a client may send, bytes; a larger one ends its connection."""
+    ping_ms: int = 15_000
+    """How long the hub may be silent before it sends a ping, milliseconds."""
+    client_timeout_ms: int = 30_000
+    """How long a client may be silent, or away before a stateful reconnect, milliseconds; at least 2 pings."""
+    handshake_ms: int = 15_000
+    """How long a client has for its first message, and to connect after negotiation, milliseconds."""
+    queue_bytes: int = 1024 * 1024
+    """How much may wait for a client that does not read, bytes; beyond that it is sent away."""
+    replay_bytes: int = 100_000
+    """How much is kept of what a client did not acknowledge, for stateful reconnects, bytes."""
+    origins: tuple[str, ...] = ()
+    """Sites whose pages may connect where no token is asked for, `https://studio.example`."""
+
+
+@dataclass(frozen=True)
 class ArtifactSettings:
     """Where bytes live."""
 
@@ -294,6 +314,7 @@ class Settings:
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
     node: NodeSettings = field(default_factory=NodeSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
+    signalr: SignalrSettings = field(default_factory=SignalrSettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     catalogue: CatalogueSettings = field(default_factory=CatalogueSettings)
     transcode: TranscodeSettings = field(default_factory=TranscodeSettings)

@@ -72,6 +72,9 @@ def test_the_defaults_work() -> None:
         ("catalogue", {"url": "https://models.example:port/"}, "names a host"),
         ("catalogue", {"url": "https://[models/"}, "names a host"),
         ("catalogue", {"refresh_s": 0}, "1 or more"),
+        ("signalr", {"client_timeout_ms": 20_000}, "signalr.client_timeout_ms"),
+        ("signalr", {"replay_bytes": 2_000_000}, "signalr.replay_bytes"),
+        ("signalr", {"message_bytes": 0}, "signalr.message_bytes"),
     ],
 )
 def test_each_problem_is_one_sentence(section: str, changes: dict[str, Any], word: str) -> None:

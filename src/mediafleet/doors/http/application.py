@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from litestar import Litestar, Router
 from litestar.config.app import AppConfig
@@ -33,6 +33,8 @@ from mediafleet.doors.http.reviews import ReviewsController
 from mediafleet.doors.http.security import SecurityShell
 from mediafleet.doors.http.sse import StreamEnd
 from mediafleet.doors.http.why import WhyController
+from mediafleet.doors.signalr.access import HubAccess
+from mediafleet.doors.signalr.door import SignalrDoor
 from mediafleet.doors.websocket.node import NodeDoor
 from mediafleet.ops.settings import ServerSettings
 from mediafleet.scheduler.facade import Fleet
@@ -49,6 +51,8 @@ class Extras:
     """Further routes: the console, doors for older fleets."""
     count_answer: CountAnswer | None = None
     """Told of each answer of an HTTP route: its pattern, method and status."""
+    signalr: SignalrDoor | None = None
+    """The hub for workers and programs that speak SignalR."""
     end: StreamEnd = field(default_factory=lambda: StreamEnd(asyncio.Event()))
     """When event streams end; `HttpServer` sets it at shutdown."""
 
@@ -60,15 +64,18 @@ class Application:
     shell: ASGIApp
     end: StreamEnd
     nodes: NodeDoor
+    signalr: SignalrDoor | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection, as ASGI asks for."""
         await self.shell(scope, receive, send)
 
     def stop(self) -> None:
-        """End event streams and node links, so that a server need not wait for their clients."""
+        """End event streams, node links and hub connections, so that a server need not wait for their clients."""
         self.end.stopping.set()
         self.nodes.close_all()
+        if self.signalr:
+            self.signalr.stop()
 
 
 def build_application(fleet: Fleet, settings: ServerSettings, extras: Extras | None = None) -> Application:
@@ -82,7 +89,10 @@ def build_application(fleet: Fleet, settings: ServerSettings, extras: Extras | N
     extras = extras or Extras()
     nodes = NodeDoor(fleet)
     litestar = Litestar.from_config(_configure(fleet, extras, nodes))
-    return Application(AnswerCounter(SecurityShell(litestar, settings), extras.count_answer), extras.end, nodes)
+    shell: ASGIApp = AnswerCounter(SecurityShell(litestar, settings), extras.count_answer)
+    if extras.signalr:
+        shell = cast("ASGIApp", HubAccess(shell, settings, extras.signalr.settings))
+    return Application(shell, extras.end, nodes, extras.signalr)
 
 
 def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
@@ -91,7 +101,13 @@ def _configure(fleet: Fleet, extras: Extras, nodes: NodeDoor) -> AppConfig:
         return Provide(lambda: value, sync_to_thread=False, use_cache=True)
 
     return AppConfig(
-        route_handlers=[*_api_handlers(), nodes.handler(), *extras.handlers],
+        route_handlers=[
+            *_api_handlers(),
+            nodes.handler(),
+            *(extras.signalr.handlers() if extras.signalr else ()),
+            *extras.handlers,
+        ],
+        on_shutdown=[extras.signalr.end] if extras.signalr else [],
         dependencies={
             "fleet": provide(fleet),
             "end": provide(extras.end),
