@@ -46,6 +46,8 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
     except subprocess.TimeoutExpired:
         pytest.skip(f"npm did not fetch the official client within {INSTALL_S} s")
+    # A version that does not exist is a fault of ours; all else is the network, or what this machine lacks.
+    assert not {"E404", "ETARGET"}.intersection(done.stderr.split()), done.stderr[-500:]
     if done.returncode:
         pytest.skip(f"npm could not fetch the official client: {done.stderr[-200:]}")
     return folder
