@@ -25,6 +25,7 @@ from mediafleet.bench.noop import measure_noop, measure_noop_with_peers
 from mediafleet.bench.overhead import measure_batch_overhead, measure_overhead
 from mediafleet.bench.placement import measure_placement
 from mediafleet.bench.recovery import measure_recovery
+from mediafleet.bench.small_files import measure_small_files
 from mediafleet.bench.subtitles import measure_subtitles
 from mediafleet.domain.errors import InvalidRequest
 
@@ -64,9 +65,10 @@ BENCHES: dict[str, Bench] = {
     "batch": Bench(measure_batch_overhead, ("batch_overhead_ratio", "batch_verify_s")),
     "chunks": Bench(
         measure_chunks,
-        ("chunk_speedup_ratio", "chunk_speedup_ratio_av1", "small_files_ratio", "chunk_scaling_4", "chunk_scaling_8"),
+        ("chunk_speedup_ratio", "chunk_speedup_ratio_av1", "chunk_scaling_4", "chunk_scaling_8"),
         measure_with_film=measure_chunks,
     ),
+    "files": Bench(measure_small_files, ("small_files_ratio", "small_files_ratio_180p")),
     "splits": Bench(
         measure_split_ratios,
         ("split_ratio_libx264", "split_ratio_libsvtav1", "split_ratio_libx265", "split_ratio_libvpx_vp9"),

@@ -21,7 +21,7 @@ import msgspec
 
 from mediafleet.bench.figure import Figure
 from mediafleet.bench.fleet import bench_fleet
-from mediafleet.bench.overhead import finished_jobs, hand_in, plain_ffmpeg, time_command, until_ready
+from mediafleet.bench.overhead import finished_jobs, hand_in, time_command, until_ready
 from mediafleet.bench.pinned import check_system, start_pinned_node
 from mediafleet.domain.plan import TaskSpec
 from mediafleet.kinds.transcode.arguments import encode_arguments
@@ -39,7 +39,6 @@ SIZE = "1920x1080"
 NODES = 2
 FEWER, MORE = 4, 8
 ROUNDS = 2
-SMALL_FILES, SMALL_S = 20, 6
 ENCODERS: dict[str, dict[str, Any]] = {
     "libx264": {"preset": "h264", "speed": "medium"},
     "libsvtav1": {"preset": "av1", "speed": "medium"},
@@ -50,16 +49,14 @@ ENCODERS: dict[str, dict[str, Any]] = {
 
 
 async def measure_chunks(own: Path | None = None) -> list[Figure]:
-    """Measure a film, the user's own or a generated one, with x264 and SVT-AV1 on two nodes, and small files."""
+    """Measure a film, the user's own or a generated one, with x264 and SVT-AV1 on two nodes."""
     check_system()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        film = own or await _film(folder, SECONDS)
-        small = [await _film(folder, SMALL_S, number) for number in range(SMALL_FILES)]
-        async with _two_nodes(folder) as session:
+        film = own or await make_film(folder, SECONDS, SIZE)
+        async with two_nodes(folder) as session:
             figures = [await _one_film(session, film, folder, "libx264", "chunk_speedup_ratio")]
             figures.append(await _one_film(session, film, folder, "libsvtav1", "chunk_speedup_ratio_av1"))
-            figures += await _many_files(session, small)
         return figures + await _scaling(film, folder)
 
 
@@ -68,24 +65,25 @@ async def measure_split_ratios(own: Path | None = None) -> list[Figure]:
     check_system()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        film = own or await _film(folder, SECONDS)
-        async with _two_nodes(folder) as session:
+        film = own or await make_film(folder, SECONDS, SIZE)
+        async with two_nodes(folder) as session:
             return [
                 await _one_film(session, film, folder, one, f"split_ratio_{one.replace('-', '_')}") for one in ENCODERS
             ]
 
 
-async def _film(folder: Path, seconds: int, number: int = 0) -> Path:
-    path = folder / f"{seconds} s of {SIZE} number {number + 1}.mkv"
+async def make_film(folder: Path, seconds: int, size: str, number: int = 0) -> Path:
+    """Make a film for benchmarks, of such a size (`640x360`)."""
+    path = folder / f"{seconds} s of {size} number {number + 1}.mkv"
     # A little noise on moving shapes: something for an encoder to do in every picture, as in a film.
-    picture = f"testsrc2=s={SIZE}:r=25:d={seconds},noise=alls=3:allf=t"
+    picture = f"testsrc2=s={size}:r=25:d={seconds},noise=alls=3:allf=t"
     words = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", f"sine=d={seconds}:r=48000"]
     await run_ffmpeg([*words, "-c:v", "libx264", "-preset", "ultrafast", "-crf", "18", "-g", "50", "-c:a", "aac"], path)
     return path
 
 
 @asynccontextmanager
-async def _two_nodes(folder: Path) -> AsyncGenerator[aiohttp.ClientSession]:
+async def two_nodes(folder: Path) -> AsyncGenerator[aiohttp.ClientSession]:
     """Run a scheduler and two nodes of one slot, each on a core of its own."""
     async with bench_fleet("scheduler") as fleet, aiohttp.ClientSession(fleet.url) as session:
         nodes = [await start_pinned_node(fleet.url, folder, number) for number in range(NODES)]
@@ -122,22 +120,6 @@ async def _plain_command(film: Path, wanted: dict[str, Any], folder: Path) -> li
     plan, output = plan_output(info, params, name=film.name), folder / "plain.mkv"
     arguments = encode_arguments(plan, params, source=film, output=output, info=info)
     return [(await asyncio.to_thread(find_ffmpeg)).path, *arguments]
-
-
-async def _many_files(session: aiohttp.ClientSession, files: Sequence[Path]) -> list[Figure]:
-    params = {**ENCODERS["libx264"], "container": "mkv"}
-    await finished_jobs(session, await hand_in(session, files[:1], params))
-    started = time.perf_counter()
-    views = await finished_jobs(session, await hand_in(session, files, params))
-    fleet_s = time.perf_counter() - started
-    plain_s = 0.0
-    for file in files:
-        plain_s += await plain_ffmpeg(views[0], file, file.with_name("plain.mkv"), threads=NODES)
-    # Two nodes verify at the same time.
-    verify_s = sum(float(view["result"]["verify_s"]) for view in views) / NODES
-    net = fleet_s - verify_s
-    about = f"plain ffmpeg one by one {plain_s:.1f} s; {len(files)} files of {SMALL_S} s on {NODES} nodes, decodes of {verify_s:.1f} s not counted"
-    return [Figure("small_files_ratio", net / plain_s, "", about, net / plain_s)]
 
 
 async def _scaling(film: Path, folder: Path) -> list[Figure]:

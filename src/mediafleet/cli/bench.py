@@ -24,7 +24,7 @@ def bench(
     """Measure this machine and print one table.
 
     Args:
-        names: Which benchmarks (noop, transcode, copy, batch, chunks, splits, subtitles, instances, recovery, placement) or figures of them; all where none is named.
+        names: Which benchmarks (noop, transcode, copy, batch, chunks, files, splits, subtitles, instances, recovery, placement) or figures of them; all where none is named.
         json: Print a list of {name, value, unit, compared_to, ratio}.
         with_peers: Also measure the peers that are installed; installs nothing.
         peers_python: A Python that has peers, in place of this one; may be given several times.
