@@ -4,7 +4,7 @@
 
 FOLDER has recordings and `refs.json`, as `measure_words.py` takes them. Counted are wrong words, and cues that break a rule; each
 file is opened by pysubs2 and by FFmpeg. Then all recordings are joined into one, which is recognized as one piece and as several.
-The exit code is 1 if a rule is broken or a file does not open. Needs the test dependencies.
+The exit code is 1 if a rule is broken, a file does not open, or more words are wrong than there may be. Needs the test dependencies.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from mediafleet.kinds.subtitle.formats import Transcript
 from mediafleet.kinds.subtitle.rules import Preset, rules_for
 from mediafleet.kinds.transcode.program import find_ffmpeg
 
+MOST_WRONG, MOST_APART = 0.30, 0.01
+"""Share of words that may be wrong, and by how much one piece and several may differ in that."""
 FORMATS = ("srt", "vtt", "ass", "ttml", "sub", "json")
 
 
@@ -62,7 +64,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mediafleet-subtitles-") as name:
         work = Path(name)
         results = subtitle(known, work / "each", work / "data", options)
-        good = print_table({path.stem: (references[path.stem], results[path.stem]) for path in known})
+        faults = print_table({path.stem: (references[path.stem], results[path.stem]) for path in known})
         joined = join(known, work / "joined.wav")
         reference = " ".join(references[path.stem] for path in known)
         ways = {
@@ -70,7 +72,12 @@ def main() -> int:
             for count in (1, options.pieces)
         }
         rows = {f"joined, {way}": (reference, found[joined.stem]) for way, found in ways.items()}
-        return 0 if print_table(rows) and good else 1
+        faults += print_table(rows)
+        one, several = (wrong_share(*row) for row in rows.values())
+        if abs(one - several) > MOST_APART:
+            faults.append(f"One piece and several differ by more than {100 * MOST_APART:.0f} point in wrong words.")
+        print("\n".join(faults))
+        return 1 if faults else 0
 
 
 def subtitle(paths: list[Path], out: Path, data: Path, options: argparse.Namespace, *params: str) -> dict[str, Found]:
@@ -131,8 +138,8 @@ def join(paths: list[Path], output: Path) -> Path:
     return output
 
 
-def print_table(rows: dict[str, tuple[str, Found]]) -> bool:
-    """Print a line each, and what is wrong; return whether nothing is."""
+def print_table(rows: dict[str, tuple[str, Found]]) -> list[str]:
+    """Print a line each; return what is wrong."""
     table = Table("recording", "words", "wrong", "rate", "cues", "rules broken", "do not open")
     total = wrong = 0
     for name, (reference, found) in rows.items():
@@ -143,8 +150,14 @@ def print_table(rows: dict[str, tuple[str, Found]]) -> bool:
     table.add_row("all", str(total), str(wrong), f"{100 * wrong / max(1, total):.1f} %")
     Console().print(table)
     faults = [f"{name}: {fault}" for name, (_, found) in rows.items() for fault in [*found.broken, *found.unreadable]]
-    print("\n".join(faults))
-    return not faults
+    if wrong > MOST_WRONG * total:
+        faults.append(f"More than {100 * MOST_WRONG:.0f} % of {total} words are wrong.")
+    return faults
+
+
+def wrong_share(reference: str, found: Found) -> float:
+    """Return how many of the words of a recording are wrong, as a share."""
+    return count_wrong(reference, found.words) / len(reference.split())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -163,7 +164,13 @@ def read_glossary(path: Path) -> dict[str, str]:
 async def subtitle_all(request: Request, options: ClientOptions, output: Output) -> int:
     """Work on all that is asked for, print what became of it, and return the exit code."""
     work = Work(
-        "subtitle", request.params, request.priority, times=request.times, batch=request.batch, keeps_names=True
+        "subtitle",
+        request.params,
+        request.priority,
+        times=request.times,
+        batch=request.batch,
+        keeps_names=True,
+        find_done=partial(find_done, request=request),
     )
     # Not at the top: their package knows media, which takes time to import.
     from mediafleet.kinds.subtitle.names import SUBTITLE_ENDINGS  # noqa: PLC0415
@@ -217,10 +224,16 @@ def _make_item(found: Source | Unusable, targets: Targets, request: Request) -> 
     stem = stem_of(found.path.name)
     more = (request.align,) if request.align else ()
     item = Item(found.path, targets.claim(stem, folder), stem=stem, more=more)
-    is_more = request.align or any(request.params.get(name) for name in _MORE)
-    if not request.force and not is_more and (have := languages_that_are_there(item, request)):
-        item.skip(f"it has {', '.join(have)} already; --force makes them anew")
+    if done := find_done(item, request):
+        item.skip(done)
     return item
+
+
+def find_done(item: Item, request: Request) -> str:
+    """Return why nothing has to be done for a film; empty where something has."""
+    is_more = request.align or any(request.params.get(name) for name in _MORE)
+    have = [] if request.force or is_more else languages_that_are_there(item, request)
+    return f"it has {', '.join(have)} already; --force makes them anew" if have else ""
 
 
 def languages_that_are_there(item: Item, request: Request) -> list[str]:

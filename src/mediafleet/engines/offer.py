@@ -53,7 +53,9 @@ class Need(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """Return the need in words, as `translate en>es`."""
-        what = self.pair if self.role is Role.TRANSLATE else self.language
+        what = self.language
+        if self.role is Role.TRANSLATE:
+            what = self.pair if self.language else f"into {self.target}"
         return f"{_VERBS[self.role]} {what}".rstrip()
 
 
@@ -119,7 +121,11 @@ class Offer(msgspec.Struct, frozen=True):
         if self.role is not need.role:
             return False
         if need.role is Role.TRANSLATE:
-            return not self.pairs or need.pair in self.pairs
+            # From nobody knows what: one that comes from anywhere may do.
+            fitting = [
+                pair for pair in self.pairs if pair == need.pair or (not need.language and pair.endswith(need.pair))
+            ]
+            return not self.pairs or bool(fitting)
         return not self.languages or not need.language or need.language in self.languages
 
     @property
@@ -140,3 +146,5 @@ class Offer(msgspec.Struct, frozen=True):
             yield from (f"lang:{language}" for language in self.languages or (ANY,))
             # One that does not detect it takes its own language for granted, and says so.
             yield "lang:auto"
+            if self.detects_language:
+                yield "lang:detect"

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 GROUP = "mediafleet.engines"
+IN_SPEECH = frozenset({"pocketsphinx", "silero", "webrtcvad"})
+"""Adapters of the extra `speech`, which bring their models along."""
+_SPEECH = "install the extra 'speech' (pip install 'mediafleet[speech]')"
+_DRAFTY_SPEECH = "install the extra 'speech' (pip install 'mediafleet[speech]'; drafty, English only)"
+_READ_ON = "`mediafleet models` lists what else could, and docs/reference/engines.md what each needs"
 
 
 class EngineRegistry:
@@ -77,16 +82,27 @@ class EngineRegistry:
         return f"{who} {need}: {self.advise(need, adapter=adapter)}."
 
     def advise(self, need: Need, *, adapter: str = "") -> str:
-        """Return what to install for a need, the best first, as half a sentence."""
+        """Return what to install for a need, as half a sentence.
+
+        Of what hears and recognizes there is much: the least to do is said, and where to read on; else all, the best first.
+        """
         ranked = sorted(self._adapters.values(), key=lambda one: (-one.rank, one.name))
         fitting = [one for one in ranked if one.role is need.role and adapter in {"", one.name}]
-        return "; or ".join(text for one in fitting if (text := one.advise(need))) or "no known engine does"
+        advice = {one: text for one in fitting if (text := one.advise(need))}
+        texts = list(advice.values())
+        if not adapter and need.role in {Role.VOICE_ACTIVITY, Role.RECOGNIZE} and len(texts) > 1:
+            if any(one.name in IN_SPEECH for one in advice):
+                texts = [_SPEECH if need.role is Role.VOICE_ACTIVITY else _DRAFTY_SPEECH]
+            # Whoever has installed the package of a third party wants to know what that lacks.
+            foreign = [text for one, text in advice.items() if not one.load.startswith("mediafleet.")]
+            return f"{'; or '.join(dict.fromkeys([texts[0], *foreign]))}; {_READ_ON}"
+        return "; or ".join(texts) or "no known engine does"
 
 
 def capability_of(need: Need) -> str:
-    """Return the capability that a task asks for which has this need."""
+    """Return the capability that a task asks for which has this need; `*` in it stands for a language that nobody knows yet."""
     if need.role is Role.TRANSLATE:
-        return f"mt:{need.pair}"
+        return f"mt:{need.language or '*'}>{need.target}"
     if need.role is Role.SYNTHESIZE:
         return f"tts:{need.language or ANY}"
     return f"lang:{need.language or 'auto'}" if need.role is Role.RECOGNIZE else f"engine:{need.role}"

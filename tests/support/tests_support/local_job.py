@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from mediafleet.domain.job import Job
 from mediafleet.domain.lifecycle import PriorityClass, TaskState
@@ -48,5 +49,5 @@ async def run_job(kind: Kind, *sources: Path, folder: Path, models: Path, **para
 def _gather(outcome: Complete, folder: Path) -> Path:
     folder.mkdir()
     for output in outcome.outputs:
-        (folder / output.name).symlink_to(output.uri.removeprefix("file://"))
+        (folder / output.name).symlink_to(unquote(output.uri.removeprefix("file://")))
     return folder

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests_support.command_line import RunCli
 from tests_support.fake_scheduler import RESULT, FakeScheduler
 
+from mediafleet.cli import subtitle as command
+from mediafleet.cli._items import run_items
 from mediafleet.cli.subtitle import read_glossary
 from mediafleet.domain.errors import InvalidRequest
 
@@ -125,6 +128,20 @@ def test_films_that_have_their_subtitles_are_skipped(
     assert len(scheduler.submissions) == (0 if is_skipped else 1)
 
 
+def test_subtitles_that_another_command_made_meanwhile_are_not_made_again(
+    cli: RunCli, scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run_late(*parts: Any) -> None:
+        touch("a.en.srt")
+        await run_items(*parts)
+
+    monkeypatch.setattr(command, "run_items", run_late)
+    touch("a.mkv")
+    ran = cli("subtitle", "a.mkv", "--from", "en", "--json")
+    assert (ran.code, ran.json[0]["status"]) == (0, "skipped")
+    assert not scheduler.submissions
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -151,11 +168,14 @@ def test_what_cannot_be_is_said_before_anything_is_handed_in(
     assert not scheduler.submissions
 
 
-def test_on_this_machine_a_missing_engine_is_named_before_a_fleet_is_started(bare: RunCli) -> None:
+@pytest.mark.parametrize(("spoken", "what"), [("en", "translate en>tlh"), ("auto", "translate into tlh")])
+def test_on_this_machine_a_missing_engine_is_named_before_a_fleet_is_started(
+    bare: RunCli, spoken: str, what: str
+) -> None:
     touch("a.mkv")
-    ran = bare("subtitle", "a.mkv", "--from", "en", "--to", "tlh", "--data", "data")
+    ran = bare("subtitle", "a.mkv", "--from", spoken, "--to", "tlh", "--data", "data")
     assert ran.code != 0
-    assert "translate en>tlh" in ran.err
+    assert what in ran.err
     assert not Path("data").exists()
 
 

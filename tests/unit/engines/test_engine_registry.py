@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,13 @@ import pytest
 from mediafleet.domain.errors import CapabilityMissing, NotFound
 from mediafleet.engines import Adapter, EngineRegistry, Need, Offer, Role, Where
 from mediafleet.engines.adapter import find_package, is_installed
+from mediafleet.engines.catalogue.recognition import FASTER_WHISPER, POCKETSPHINX, VOSK
+from mediafleet.engines.catalogue.voice_activity import SILERO, WEBRTCVAD
+from mediafleet.engines.registry import IN_SPEECH
 
 ENGLISH = Need(Role.RECOGNIZE, "en")
 SPANISH = Need(Role.TRANSLATE, "en", "es")
+BUILT_IN = (FASTER_WHISPER, VOSK, POCKETSPHINX, SILERO, WEBRTCVAD)
 
 
 def adapter(name: str, role: Role, *offers: Offer, rank: int = 1, advice: str = "") -> Adapter:
@@ -41,6 +46,15 @@ def test_a_translator_must_know_the_pair_in_this_direction() -> None:
     assert caught.value.capability == "mt:en>es"
 
 
+def test_from_a_language_that_nobody_knows_yet_any_pair_into_the_other_may_do() -> None:
+    offer = Offer("apertium", Role.TRANSLATE, pairs=("ca>es", "es>ca"))
+    registry = EngineRegistry([adapter("apertium", Role.TRANSLATE, offer)])
+    assert registry.find(Need(Role.TRANSLATE, target="es")) == offer
+    with pytest.raises(CapabilityMissing, match="can translate into de: ") as caught:
+        registry.find(Need(Role.TRANSLATE, target="de"))
+    assert caught.value.capability == "mt:*>de"
+
+
 def test_a_missing_engine_is_told_with_all_that_could_be_installed() -> None:
     small = adapter("small", Role.TRANSLATE, advice="install a")
     large = adapter("large", Role.TRANSLATE, rank=9, advice="install b")
@@ -49,6 +63,39 @@ def test_a_missing_engine_is_told_with_all_that_could_be_installed() -> None:
         registry.find(SPANISH)
     assert caught.value.message == "Nothing that is installed here can translate en>es: install b; or install a."
     assert registry.explain(SPANISH, adapter="small") == "small cannot translate en>es: install a."
+
+
+@pytest.mark.parametrize(
+    ("need", "first"),
+    [
+        (ENGLISH, "install the extra 'speech' (pip install 'mediafleet[speech]'; drafty, English only); "),
+        (Need(Role.RECOGNIZE), "install the extra 'speech' (pip install 'mediafleet[speech]'; drafty, English only); "),
+        (Need(Role.VOICE_ACTIVITY), "install the extra 'speech' (pip install 'mediafleet[speech]'); "),
+        (
+            Need(Role.RECOGNIZE, "de"),
+            "install the extra 'faster-whisper' (pip install 'mediafleet[faster-whisper]') and ",
+        ),
+    ],
+)
+def test_of_many_recognizers_the_simplest_is_named_and_where_to_read_on(need: Need, first: str) -> None:
+    registry = EngineRegistry([*BUILT_IN, adapter("toy", Role.RECOGNIZE)])
+    advice = registry.advise(need)
+    assert advice.startswith(first)
+    assert advice.count("pip install") == 1
+    assert "`mediafleet models` lists" in advice
+    assert "docs/reference/engines.md" in advice
+
+
+def test_the_engine_of_a_third_party_is_named_as_well() -> None:
+    registry = EngineRegistry([*BUILT_IN, adapter("toy", Role.RECOGNIZE, advice="get a toy")])
+    assert "'mediafleet[speech]'; drafty, English only); or get a toy; `" in registry.advise(ENGLISH)
+    assert registry.advise(ENGLISH, adapter="toy") == "get a toy"
+
+
+def test_the_extra_that_is_named_first_has_what_it_is_named_for() -> None:
+    root = Path(__file__).parents[3]
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras["speech"] == [f"mediafleet[{','.join(sorted(IN_SPEECH))}]"]
 
 
 def test_what_nobody_can_do_is_said_so() -> None:
@@ -68,6 +115,10 @@ def test_an_engine_that_is_there_is_named() -> None:
         (
             Offer("pocketsphinx", Role.RECOGNIZE, languages=("en",)),
             ("asr:pocketsphinx", "engine:asr", "lang:auto", "lang:en"),
+        ),
+        (
+            Offer("faster-whisper", Role.RECOGNIZE, languages=("de", "en"), detects_language=True),
+            ("asr:faster-whisper", "engine:asr", "lang:auto", "lang:de", "lang:detect", "lang:en"),
         ),
         (Offer("apertium", Role.TRANSLATE, pairs=("en>es", "es>en")), ("engine:mt", "mt:en>es", "mt:es>en")),
         (Offer("openai-translate", Role.TRANSLATE), ("engine:mt", "mt:any")),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mediafleet.kinds.subtitle.formats import Transcript
     from mediafleet.kinds.subtitle.orders import FilesOrder, Film
     from mediafleet.kinds.subtitle.params import SubtitleParams
-    from mediafleet.kinds.transcode.media import MediaInfo
+    from mediafleet.kinds.transcode.media import MediaInfo, StreamInfo
     from mediafleet.kinds.transcode.progress import Position
 
 _ISO = frozenset({"mov", "mp4"})
@@ -42,6 +42,8 @@ _KEPT = {
     "mp4": ("video", "audio", "subtitle"),
     "webm": ("video", "audio", "subtitle"),
 }
+_COVERS = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
+"""Codec of a cover picture → ending and type of a file of it."""
 _DRAWN = "drawn.ass"
 _LATE_S = 0.1
 """By which a copy may end earlier than its source: a last packet of sound."""
@@ -122,7 +124,8 @@ def mux_arguments(
         flags: Of the tracks that are added; where one of them is shown by default, none that was there is any more.
     """
     container = output.suffix[1:]
-    kept = [stream for stream in info.streams if stream.type in _KEPT[container]]
+    covers = covers_beside(info, container)
+    kept = [stream for stream in info.streams if has_place(stream, container) and stream not in covers]
     before = sum(stream.type == "subtitle" for stream in kept)
     words = [*quiet_options(), *input_options(), "-i", url(source)]
     for path, _ in tracks:
@@ -144,16 +147,41 @@ def mux_arguments(
         is_default = flags.has_default and number == before + len(tracks) - 1
         marks = [*(["default"] if is_default else []), *(["forced"] if flags.is_forced else [])]
         words += [f"-disposition:s:{number}", "+".join(marks) or "0"]
+    # FFmpeg numbers attached files behind all mapped streams.
+    for number, cover in enumerate(covers, start=len(kept) + len(tracks)):
+        ending, mime = _COVERS[cover.codec]
+        words += ["-attach", url(_cover_path(cover, output.parent)), f"-metadata:s:{number}", f"mimetype={mime}"]
+        words += [f"-metadata:s:{number}", f"filename=cover.{ending}"]
     if container == "mp4":
         words += ["-movflags", "+faststart", "-strict", "unofficial"]
     return [*words, url(output)]
 
 
+def has_place(stream: StreamInfo, container: str) -> bool:
+    """Tell whether a copy of a film in that container has a stream as well."""
+    return stream.type in _KEPT[container] and (not stream.is_cover or stream.codec in _COVERS)
+
+
+def covers_beside(info: MediaInfo, container: str) -> list[StreamInfo]:
+    """Return the covers that a copy in that container must be handed as files; mapped, they would be tracks that play."""
+    return [one for one in info.streams if one.is_cover and has_place(one, container)] if container == "mkv" else []
+
+
+def cover_arguments(cover: StreamInfo, *, source: Path, folder: Path) -> list[str]:
+    """Return FFmpeg's arguments, without the program, that take a cover out of a film into the file that is attached."""
+    words = [*quiet_options(tells_progress=False), *input_options(), "-i", url(source), "-map", f"0:{cover.index}"]
+    return [*words, "-c", "copy", "-frames:v", "1", "-f", "image2", "-update", "1", url(_cover_path(cover, folder))]
+
+
+def _cover_path(cover: StreamInfo, folder: Path) -> Path:
+    return folder / f"cover-{cover.index}.{_COVERS[cover.codec][0]}"
+
+
 def find_missing(info: MediaInfo, copy: MediaInfo, *, added: int, container: str) -> list[str]:
     """Return half a sentence for each thing that a copy should have and has not."""
-    wanted = Counter(stream.type for stream in info.streams if stream.type in _KEPT[container])
+    wanted = Counter(_sort(stream) for stream in info.streams if has_place(stream, container))
     wanted["subtitle"] += added
-    there = Counter(stream.type for stream in copy.streams)
+    there = Counter(_sort(stream) for stream in copy.streams)
     faults = [
         f"it has {there[kind]} {kind} track(s) and not {count}"
         for kind, count in wanted.items()
@@ -162,6 +190,10 @@ def find_missing(info: MediaInfo, copy: MediaInfo, *, added: int, container: str
     if copy.duration_s < info.duration_s - _LATE_S:
         faults.append(f"it ends {info.duration_s - copy.duration_s:.1f} s early")
     return faults
+
+
+def _sort(stream: StreamInfo) -> str:
+    return "cover" if stream.is_cover else stream.type
 
 
 def _choose(params: SubtitleParams, order: FilesOrder, transcripts: Sequence[Transcript]) -> Transcript:
@@ -214,6 +246,10 @@ async def _mux(
     def note(position: Position) -> None:
         context.report(position.fraction(info.duration_s), stage="adding tracks")
 
+    for cover in covers_beside(info, container):
+        take = [ffmpeg.path, *cover_arguments(cover, source=source, folder=output.parent)]
+        file = _cover_path(cover, output.parent)
+        await FfmpegRun(context, take, film.name, DEFAULT_STALL_S, output=file).succeed()
     words = [ffmpeg.path, *arguments]
     await FfmpegRun(context, words, film.name, DEFAULT_STALL_S, output=output, on_progress=note).succeed()
     marked = [one for one in info.streams if one.type == "subtitle" and "default" in one.disposition]
@@ -222,6 +258,6 @@ async def _mux(
     copy = await probe(context, output, name=output.name)
     if faults := find_missing(info, copy, added=len(tracks), container=container):
         raise OutputRejected(f"The copy of {show_name(film.name)} with subtitles was rejected: {'; '.join(faults)}.")
-    left = [stream for stream in info.streams if stream.type not in _KEPT[container]]
-    warnings = [f"Track {one.index} ({one.type}) has no place in {container} and is left out." for one in left]
+    left = [stream for stream in info.streams if not has_place(stream, container)]
+    warnings = [f"Track {one.index} ({_sort(one)}) has no place in {container} and is left out." for one in left]
     return output, warnings

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +21,8 @@ from mediafleet.kinds.subtitle.rules import UNSPACED
 
 _LARGEST_BYTES = 32 << 20
 """A season of subtitles has less."""
+_LONGEST_MS = 1_000 * 3_600_000
+"""A thousand hours."""
 _USUAL_FPS = Fraction(24000, 1001)
 """MicroDVD files without a rate: what most films have that they are of."""
 _BLANKS = re.compile(r"[ \t\u00a0]+")
@@ -36,6 +37,10 @@ _LOOKS = re.compile(
     r"|<(?:span|p|div|body)\b[^>]*\btts:(?!textAlign)|\{[ycfso]:",
     re.IGNORECASE | re.MULTILINE,
 )
+_UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+"""What XML does not take (XML 1.0, section 2.2), nor discourages, and no player shows."""
+_LRC_TAG = re.compile(r"\[([^\[\]]*:[^\[\]]*)\]")
+"""What would be a time, or say something of the whole song."""
 _COMMANDS = str.maketrans("{}\\", "()/")
 _AT_THE_BOTTOM, _SURE_CUES = "{DEFAULT}{}{P:1}\n", 2
 """A line of MicroDVD that shows no text, and from how many cues on a file is known without it."""
@@ -143,28 +148,16 @@ def read_cues(content: bytes, *, name: str, fps: Fraction = _USUAL_FPS) -> Trans
         found = _READERS[ending](text) if ending in _READERS else _read_by_pysubs(text, ending, fps)
     except _UNREADABLE as error:
         raise InputError(f"{shown} cannot be read as subtitles: {_first_line(error)}.") from error
-    if not found.cues:
+    # Times that no film has, such as an end before its begin, are shown by no player.
+    cues = tuple(cue for cue in found.cues if 0 <= cue.start_ms < cue.end_ms <= _LONGEST_MS)
+    if not cues:
         raise InputError(f"{shown} holds no subtitles.")
-    return found
+    return msgspec.structs.replace(found, cues=cues) if len(cues) < len(found.cues) else found
 
 
 def has_looks(content: bytes) -> bool:
     """Tell whether a subtitle file says how or where text is shown, which cues do not hold: styles, positions, italics, colours."""
     return bool(_LOOKS.search(decode_text(content[:_LARGEST_BYTES])))
-
-
-def make_bilingual(first: Transcript, second: Transcript) -> Transcript:
-    """Return the first's cues, each with those of the second below that lie in its time: a translation may need two for one."""
-    starts = [cue.start_ms for cue in first.cues]
-    below: dict[int, tuple[str, ...]] = {}
-    for cue in second.cues:
-        at = max(0, bisect_right(starts, (cue.start_ms + cue.end_ms) // 2) - 1)
-        below[at] = (*below.get(at, ()), *cue.lines)
-    cues = tuple(
-        msgspec.structs.replace(cue, lines=cue.lines + below.get(number, ()), words=(0, 0))
-        for number, cue in enumerate(first.cues)
-    )
-    return Transcript(f"{first.language}+{second.language}", cues, (), first.is_drafty)
 
 
 # --- writing -----------------------------------------------------------------------------------------
@@ -179,7 +172,7 @@ def _to_file(transcript: Transcript, style: Style) -> pysubs2.SSAFile:
     joint = _joint(transcript)
     for cue in transcript.cues:
         # Not in a layer of ASS: what is in another layer is drawn over it, and not above it.
-        event = pysubs2.SSAEvent(cue.start_ms, cue.end_ms, name=" ".join(cue.speaker.split()))
+        event = pysubs2.SSAEvent(cue.start_ms, cue.end_ms, name=_escape(cue.speaker))
         event.text = _karaoke(cue, transcript.words, joint) if style.is_karaoke else r"\N".join(map(_escape, cue.lines))
         file.events.append(event)
     return file
@@ -203,7 +196,7 @@ def _karaoke(cue: Cue, words: Sequence[Word], joint: str) -> str:
 
 def _escape(text: str) -> str:
     """Return text without what is a command to ASS and to all that pysubs2 makes of it: braces and backslashes."""
-    return " ".join(text.split("\n")).translate(_COMMANDS)
+    return " ".join(_UNWRITABLE.sub("", text).split("\n")).translate(_COMMANDS)
 
 
 def _write_json(transcript: Transcript) -> str:
@@ -221,7 +214,7 @@ def _write_txt(transcript: Transcript) -> str:
 
 
 def _one_line(cue: Cue, transcript: Transcript) -> str:
-    return _joint(transcript).join(cue.lines)
+    return _UNWRITABLE.sub("", _joint(transcript).join(cue.lines))
 
 
 def _joint(transcript: Transcript) -> str:
@@ -241,7 +234,8 @@ def _write_tsv(transcript: Transcript) -> str:
 def _write_lrc(transcript: Transcript) -> str:
     lines: list[str] = []
     for number, cue in enumerate(transcript.cues):
-        lines.append(f"[{_lrc_time(cue.start_ms)}]{_one_line(cue, transcript)}")
+        text = _LRC_TAG.sub(r"(\1)", _one_line(cue, transcript))
+        lines.append(f"[{_lrc_time(cue.start_ms)}]{text}")
         following = transcript.cues[number + 1].start_ms if number + 1 < len(transcript.cues) else None
         # An empty line takes the text away where nothing follows at once.
         if following is None or following - cue.end_ms > _LRC_TAIL_MS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -32,9 +33,17 @@ def subtitle_name(film: str, language: str, form: Format, *, forced: bool = Fals
         language: ISO 639-1; `en+es` for a file with both.
     """
     ending = f".{language}{'.forced' if forced else ''}.{form}"
+    return _fit(stem_of(film), _MOST_NAME_BYTES - len(ending)) + ending
+
+
+def _fit(stem: str, room: int) -> str:
+    """Return a stem in so many bytes: one that is longer is cut, and what tells it from others that begin alike put behind."""
+    content = stem.encode(errors="replace")
+    if len(content) <= room:
+        return stem
+    mark = f"~{hashlib.blake2b(content, digest_size=3).hexdigest()}"
     # Cut as bytes, which file systems count, and decoded again so that no half character stays.
-    room = _MOST_NAME_BYTES - len(ending)
-    return stem_of(film).encode(errors="replace")[:room].decode(errors="ignore") + ending
+    return content[: room - len(mark)].decode(errors="ignore") + mark
 
 
 def stem_of(film: str) -> str:
@@ -56,13 +65,16 @@ def find_languages(
         endings: A language must be there with each of these; with any of subtitles where none is named.
         known: Codes that count beside the usual ones; other words in names tell of something else (`film.old.srt`).
     """
-    start = f"{stem_of(film)}.".casefold()
+    stem = stem_of(film)
     found: dict[str, set[str]] = {}
-    for name in map(str.casefold, beside):
-        language, *flags = name.removeprefix(start).split(".")
-        is_language = is_code(language) or language in known
-        if name.startswith(start) and flags and _FLAGS.issuperset(flags[:-1]) and is_language:
-            found.setdefault(flags[-1], set()).add(short_code(language))
+    for name in beside:
+        parts = name.split(".")
+        for at in range(1, len(parts) - 1):
+            ending = f".{'.'.join(parts[at:])}"
+            language, *flags = ending.casefold().removeprefix(".").split(".")
+            is_of_film = name.casefold() == f"{_fit(stem, _MOST_NAME_BYTES - len(ending.encode()))}{ending}".casefold()
+            if is_of_film and _FLAGS.issuperset(flags[:-1]) and (is_code(language) or language in known):
+                found.setdefault(flags[-1], set()).add(short_code(language))
     by_ending = [found.get(ending, set[str]()) for ending in endings or SUBTITLE_ENDINGS]
     return set[str].intersection(*by_ending) if endings else set[str]().union(*by_ending)
 

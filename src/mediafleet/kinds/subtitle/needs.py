@@ -37,15 +37,14 @@ def needs_of(params: SubtitleParams, name: str) -> list[Need]:
     else:
         needs = [Need(Role.VOICE_ACTIVITY), Need(Role.RECOGNIZE, "" if language == "auto" else language)]
         needs += [Need(Role.DIARIZE)] if params.speakers is Speakers.VOICES else []
-    if language not in {"", "auto"}:
-        needs += [Need(Role.TRANSLATE, language, target) for target in params.to if target != language]
-    return needs
+    language = "" if language == "auto" else language
+    return [*needs, *(Need(Role.TRANSLATE, language, target) for target in params.to if target != language)]
 
 
 def advise(capability: str) -> str:
     """Return what to do where no node offers a capability; `Kind.advise` of this kind."""
     sort, _, what = capability.partition(":")
-    source, _, target = what.partition(">")
+    source, _, target = what.removeprefix("*").partition(">")
     needs = {
         "mt": Need(Role.TRANSLATE, source, target),
         "lang": Need(Role.RECOGNIZE, "" if what == "auto" else what),

@@ -58,7 +58,7 @@ class _Plan:
         first = self._first()
         tasks = [first]
         if not (begun := self._done.get(first.name)):
-            return Expand(tuple(tasks))
+            return self._expand(tasks)
         if first.step == LISTEN:
             heard = read(begun.result, Heard)
             if heard.there:
@@ -71,7 +71,7 @@ class _Plan:
             text = self._text([task.name for task in words], heard)
             tasks += words if text is None else [*words, text]
             if text is None or not (told := self._done.get(TEXT)):
-                return Expand(tuple(tasks))
+                return self._expand(tasks, language)
             if not read(told.result, TextReport).cues:
                 warnings = (*begun.warnings, *told.warnings, _SILENT)
                 return Complete(told.result, warnings=warnings)
@@ -87,7 +87,10 @@ class _Plan:
         needs = ["engine:vad", *(["lang:auto"] if params.language == "auto" else [])]
         needs += ["engine:diarize"] if params.speakers is Speakers.VOICES else []
         needs += [f"asr:{params.recognizer}"] if params.recognizer and params.language == "auto" else []
-        return NewTask(LISTEN, LISTEN, Requirement(tuple(sorted(needs))), (self._source,), weight=_LISTENING)
+        # Who cannot tell languages apart takes its own for granted: that is for fleets in which nobody can.
+        prefers = ("lang:detect",) if params.language == "auto" else ()
+        requirement = Requirement(tuple(sorted(needs)))
+        return NewTask(LISTEN, LISTEN, requirement, (self._source,), weight=_LISTENING, prefers=prefers)
 
     def _words(self, pieces: Sequence[ArtifactRef], heard: Heard) -> list[NewTask]:
         needs = [f"lang:{heard.language}", *([f"asr:{self._params.recognizer}"] if self._params.recognizer else [])]
@@ -119,18 +122,18 @@ class _Plan:
         if self._params.review:
             tasks = [*tasks, review_task(REVIEW, source)]
             if not (reviewed := self._done.get(REVIEW)):
-                return Expand(tuple(tasks))
+                return self._expand(tasks, language)
             source = reviewed.outputs[0]
         targets = [target for target in self._params.to if target != language]
         translations = [_translation(source, language, target, film) for target in targets]
         if any(task.name not in self._done for task in translations):
-            return Expand((*tasks, *translations))
+            return self._expand([*tasks, *translations], language)
         is_new = not (targets and is_subtitle_file(self._source.name))
         order = FilesOrder(film, (language, *targets), writes_first=is_new)
         inputs = (source, *_outputs(self._done, translations))
         files = self._files(order, inputs)
         if not (written := self._done.get(FILES)):
-            return Expand((*tasks, *translations, files))
+            return self._expand([*tasks, *translations, files], language)
         return self._outcome(told, language, written)
 
     def _files(self, order: FilesOrder, inputs: tuple[ArtifactRef, ...]) -> NewTask:
@@ -138,8 +141,17 @@ class _Plan:
         needs = (f"encoder:{ENCODER}",) if params.burn else ()
         if params.burn or params.mux:
             inputs = (*inputs, self._source)
-        weight = _DRAWING if params.burn else _FILES
-        return NewTask(FILES, FILES, Requirement(needs), inputs, write(order), weight=weight)
+        return NewTask(FILES, FILES, Requirement(needs), inputs, write(order), weight=self._files_weight)
+
+    @property
+    def _files_weight(self) -> float:
+        return _DRAWING if self._params.burn else _FILES
+
+    def _expand(self, tasks: Sequence[NewTask], language: str = "") -> Expand:
+        """Return the tasks, with what they and all that may follow them weigh; the language is what is spoken, once known."""
+        begins = _LISTENING + _WORDS + _TEXT if tasks[0].step == LISTEN else _TEXT
+        targets = sum(target != language for target in self._params.to)
+        return Expand(tuple(tasks), whole=begins + targets * _TRANSLATION + self._files_weight)
 
     def _outcome(self, told: FinishedTask, language: str, written: FinishedTask) -> Step:
         report = read(told.result, TextReport)

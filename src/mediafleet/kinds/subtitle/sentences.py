@@ -175,15 +175,22 @@ def _fill(cue: Cue, words: Sequence[str], rules: CueRules | None, language: str)
     """Return the cue with these words, or several of its time where they have no room in one."""
     lines = fold_lines(words, rules, language)
     # Cues that nobody could read are no better than one whose lines are too long.
-    is_short = rules is not None and cue.length_ms < 2 * rules.least_ms + rules.gap_ms
-    if rules is None or is_short or len(words) == 1 or all(len(line) <= rules.line_chars for line in lines):
+    earliest, latest = _part_room(cue, rules) if rules else (0, 0)
+    if rules is None or latest < earliest or len(words) == 1 or all(len(line) <= rules.line_chars for line in lines):
         return [msgspec.structs.replace(cue, lines=lines)]
     middle = _middle(words, language)
     share = sum(map(len, words[:middle])) / sum(map(len, words))
-    at_ms = cue.start_ms + round(cue.length_ms * share / STEP_MS) * STEP_MS
+    # However short the one part is, it has to be read.
+    at_ms = min(max(cue.start_ms + round(cue.length_ms * share / STEP_MS) * STEP_MS, earliest), latest)
     first = msgspec.structs.replace(cue, end_ms=at_ms - rules.gap_ms, spoken_ms=(cue.spoken_ms[0], at_ms))
     second = msgspec.structs.replace(cue, start_ms=at_ms, spoken_ms=(at_ms, cue.spoken_ms[1]))
     return [*_fill(first, words[:middle], rules, language), *_fill(second, words[middle:], rules, language)]
+
+
+def _part_room(cue: Cue, rules: CueRules) -> tuple[int, int]:
+    """Return from when to when a second cue may begin in the time of one, milliseconds; none where the last is before the first."""
+    earliest = cue.start_ms + math.ceil((rules.least_ms + rules.gap_ms) / STEP_MS) * STEP_MS
+    return earliest, cue.end_ms - math.ceil(rules.least_ms / STEP_MS) * STEP_MS
 
 
 def _middle(words: Sequence[str], language: str) -> int:

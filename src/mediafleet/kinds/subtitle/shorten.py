@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LEFT_OUT = "…"
 _MOST_LEFT_OUT = 0.25
 """Of a cue's characters: who speaks even faster is not to be understood by what would be left."""
-_MARKS = "\"'([¿¡,.;:!?…»”)]"
+_MARKS = "\"'([¿¡“„«‘‚,.;:!?…»”’)]"
 _ENDINGS = ("n't", "n’t")
 """Of words that say that something is not."""
 
@@ -37,12 +37,19 @@ class _Shorter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stresses: str = ""
     articles: str = ""
     kept: str = ""
+    kept_ends: str = ""
+    """Of words that are written together and count, such as *zweiundvierzig*."""
 
     def keeps(self, text: str) -> bool:
         """Tell whether a word must stay: it counts, turns what is said, or names somebody."""
         plain = _plain(text)
         is_name = text.strip(_MARKS)[:1].isupper() and plain not in {"i", ""}
-        return is_name or any(map(str.isdigit, plain)) or plain.endswith(_ENDINGS) or plain in self.kept.split()
+        # Of what a hyphen joins, such as *thirty-one*, each.
+        counts = any(part in self.kept.split() or self._ends_kept(part) for part in plain.split("-"))
+        return is_name or counts or any(map(str.isdigit, plain)) or plain.endswith(_ENDINGS)
+
+    def _ends_kept(self, word: str) -> bool:
+        return bool(self.kept_ends) and word.endswith(tuple(self.kept_ends.split()))
 
 
 @cache

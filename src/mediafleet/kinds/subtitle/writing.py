@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mediafleet.domain.plan import TaskResult
+from mediafleet.kinds.subtitle.bilingual import make_bilingual
 from mediafleet.kinds.subtitle.check import check_cues
 from mediafleet.kinds.subtitle.cueing import rules_of
 from mediafleet.kinds.subtitle.film import make_film
-from mediafleet.kinds.subtitle.formats import Style, Transcript, make_bilingual, write_cues
+from mediafleet.kinds.subtitle.formats import Style, Transcript, write_cues
 from mediafleet.kinds.subtitle.names import subtitle_name
-from mediafleet.kinds.subtitle.orders import FilesOrder, read
+from mediafleet.kinds.subtitle.orders import FilesOrder, Film, read
 from mediafleet.kinds.subtitle.params import SubtitleParams
 from mediafleet.kinds.subtitle.rules import Preset
 from mediafleet.kinds.subtitle.workspace import read_record
@@ -36,7 +37,7 @@ async def write_files(context: TaskContext) -> TaskResult:
     outputs: list[ArtifactRef] = []
     listed: list[dict[str, Any]] = []
     written = transcripts if order.writes_first else transcripts[1:]
-    for transcript in [*written, *_bilingual(transcripts, params)]:
+    for transcript in [*written, *_bilingual(transcripts, params, order.film)]:
         for form in params.formats:
             name = subtitle_name(order.film.name, transcript.language, form, forced=params.forced)
             style = Style(Fraction(*order.film.fps), params.style is Preset.KARAOKE, order.film.height)
@@ -72,7 +73,8 @@ def count_words(transcript: Transcript) -> int:
     )
 
 
-def _bilingual(transcripts: Sequence[Transcript], params: SubtitleParams) -> list[Transcript]:
+def _bilingual(transcripts: Sequence[Transcript], params: SubtitleParams, film: Film) -> list[Transcript]:
     if not params.bilingual:
         return []
-    return [make_bilingual(transcripts[0], other) for other in transcripts[1:]]
+    first, *others = ((one, rules_of(params, one.language, film)) for one in transcripts)
+    return [make_bilingual(first[0], other, (first[1], rules)) for other, rules in others]

@@ -99,6 +99,13 @@ def test_cues_before_the_beginning_are_left_out() -> None:
     assert moved[0].start_ms == 0
 
 
+def test_two_words_that_are_not_equally_late_are_of_another_cut() -> None:
+    shown, heard = cues()
+    late = [Word(word.text, word.start_s + 9.0, word.end_s + 9.0) for word in heard[2:4]]
+    with pytest.raises(InputError, match="2 of 2 cues"):
+        find_shift(shown[:2], align(words_of(shown[:2], "en"), [*heard[:2], *late]), "en")
+
+
 def test_another_cut_is_refused() -> None:
     shown, heard = cues(scale=1.2)
     with pytest.raises(InputError, match="it is of another cut"):

@@ -56,6 +56,32 @@ async def test_tracks_tell_their_language_and_whether_they_are_forced(
     assert "One two three." in (folder / f"film.en{flag}.srt").read_text()
 
 
+async def streams_of(path: Path) -> list[str]:
+    """Return what FFmpeg says of each stream."""
+    child = await LocalChildProcess.start([find_program(), "-hide_banner", "-i", str(path)], path.parent)
+    await child.wait()
+    return [line for line in child.errors().splitlines() if "Stream #" in line]
+
+
+@pytest.mark.parametrize(("name", "made"), [("talk.mp3", "talk.subtitled.mkv"), ("talk.m4a", "talk.subtitled.mp4")])
+async def test_a_cover_picture_stays_one_and_plays_as_no_track(tmp_path: Path, name: str, made: str) -> None:
+    talk = write_talk(tmp_path / "talk.wav", samples([LOW, LOW]))
+    cover = tmp_path / "cover.png"
+    await run_ffmpeg(["-f", "lavfi", "-i", "color=s=64x64", "-frames:v", "1", "-c:v", "png"], cover)
+    inputs = ["-i", str(talk), "-i", str(cover), "-map", "0", "-map", "1", "-c:v", "copy"]
+    await run_ffmpeg([*inputs, "-disposition:v", "attached_pic"], tmp_path / name)
+    models = write_models(tmp_path / "models")
+    outcome, folder = await run_job(KIND, tmp_path / name, folder=tmp_path, models=models, language="eo", mux=True)
+    [picture] = [line for line in await streams_of(folder / made) if "Video:" in line]
+    assert "png" in picture
+    assert picture.rstrip().endswith("(attached pic)")
+    assert outcome.warnings == ()
+    # A copy of the copy has it as well.
+    more, folder = await run_job(KIND, folder / made, folder=tmp_path / "2", models=models, language="eo", mux=True)
+    [picture] = [line for line in await streams_of(folder / more.outputs[-1].name) if "Video:" in line]
+    assert picture.rstrip().endswith("(attached pic)")
+
+
 async def with_track(film: Path, path: Path) -> Path:
     """Write a film with a track of subtitles that players show unasked."""
     text = path.with_suffix(".srt")
@@ -95,3 +121,12 @@ async def test_a_file_of_subtitles_has_no_film_to_copy(tmp_path: Path) -> None:
     models = write_models(tmp_path / "models")
     with pytest.raises(InvalidParams, match="is a file of subtitles, which has no film to make a copy of"):
         await run_job(KIND, text, folder=tmp_path, models=models, to=["en"], mux=True)
+
+
+async def test_a_bilingual_file_keeps_each_language_in_as_few_lines_as_its_style_has(tmp_path: Path) -> None:
+    text = tmp_path / "film.eo.srt"
+    text.write_text("1\n00:00:00,000 --> 00:00:03,000\nUnu\ndu tri.\n")
+    models = write_models(tmp_path / "models")
+    _, folder = await run_job(KIND, text, folder=tmp_path, models=models, to=["en"], bilingual=True)
+    lines = (folder / "film.eo+en.srt").read_text().split("\n\n")[0].splitlines()[2:]
+    assert lines == ["Unu du tri.", "One two three."]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -14,13 +15,13 @@ from subtitle_samples import spoken
 
 from mediafleet.domain.errors import InputError
 from mediafleet.engines.recognition import Word
+from mediafleet.kinds.subtitle.bilingual import make_bilingual
 from mediafleet.kinds.subtitle.cue import Cue
 from mediafleet.kinds.subtitle.formats import (
     Format,
     Style,
     Transcript,
     has_looks,
-    make_bilingual,
     read_cues,
     write_cues,
 )
@@ -140,6 +141,25 @@ def test_no_text_becomes_a_command(form: Format, words: str) -> None:
     assert [mark for mark in words if mark.isalnum()] == [mark for mark in shown if mark.isalnum()] or "<b>" in words
 
 
+@pytest.mark.parametrize("form", [*TIMED, Format.LRC])
+def test_characters_that_nobody_can_see_are_left_out(form: Format) -> None:
+    unseen = "\x00\x07\x1b\x7f\x9b\ufffe"
+    read = back(
+        form, Transcript("en", (Cue(1000, 2000, (f"a{unseen}b",), speaker=f"A{unseen}"), Cue(3000, 4000, ("c",))))
+    )
+    shown = "".join(line for cue in read.cues for line in cue.lines)
+    assert shown == (f"a{unseen}bc" if form is Format.JSON else "abc")
+
+
+@pytest.mark.parametrize("words", ["[00:09.00]", "[00:09.00] late", "say [00:09.00]", "[ar:Nobody]", "[[00:09]]"])
+def test_no_text_becomes_a_time_of_lrc(words: str) -> None:
+    read = back(Format.LRC, Transcript("en", (Cue(1000, 2000, (words,)), Cue(3000, 4000, ("next",)))))
+    assert [(cue.start_ms, cue.lines) for cue in read.cues] == [
+        (1000, (re.sub(r"\[([^\[\]]*)\]", r"(\1)", words),)),
+        (3000, ("next",)),
+    ]
+
+
 def test_two_languages_stand_in_one_file() -> None:
     spanish = Transcript("es", tuple(Cue(c.start_ms, c.end_ms, ("Hola.",)) for c in STORY.cues))
     both = make_bilingual(STORY, spanish)
@@ -187,6 +207,45 @@ def test_a_cue_that_became_two_in_translation_has_both_below_it() -> None:
     one = Transcript("en", (Cue(0, 6_000, ("Long.",)), Cue(7_000, 8_000, ("Next.",))))
     two = Transcript("es", (Cue(0, 2_900, ("Uno.",)), Cue(3_000, 6_000, ("Dos.",)), Cue(7_000, 8_000, ("Otro.",))))
     assert [cue.lines for cue in make_bilingual(one, two).cues] == [("Long.", "Uno.", "Dos."), ("Next.", "Otro.")]
+
+
+NETFLIX = rules_for(Preset.NETFLIX, "en"), rules_for(Preset.NETFLIX, "es")
+LONG = "The letter lay beneath the old piano,", "and nobody had ever seen it there."
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "lines"),
+    [
+        (("A letter", "for you."), ("Una carta", "para ti."), ("A letter for you.", "Una carta para ti.")),
+        (LONG, ("Una carta", "para ti."), (*LONG, "Una carta para ti.")),
+        (LONG, LONG, (*LONG, *LONG)),
+        # A part that became two cues has two lines again, where it fits.
+        (("Long.",), ("Uno dos tres.", "Cuatro cinco.", "Seis siete ocho.", "Nueve."), None),
+        # And stays as it is where it does not.
+        (("Long.",), (*LONG, *LONG), ("Long.", *LONG, *LONG)),
+        # What two people say is never put into one line.
+        (("- Who?", "- Me."), ("– ¿Quién?", "– Yo."), ("- Who?", "- Me.", "– ¿Quién?", "– Yo.")),
+    ],
+)
+def test_a_language_has_one_line_where_it_fits_else_two(
+    above: tuple[str, ...], below: tuple[str, ...], lines: tuple[str, ...] | None
+) -> None:
+    one, two = Transcript("en", (Cue(0, 6_000, above),)), Transcript("es", (Cue(0, 6_000, below),))
+    made = make_bilingual(one, two, NETFLIX).cues[0].lines
+    if lines is None:
+        assert len(made) == 3
+        assert " ".join(made[1:]) == " ".join(below)
+    else:
+        assert made == lines
+    # Without rules nothing is moved.
+    assert make_bilingual(one, two).cues[0].lines == above + below
+
+
+def test_a_script_without_spaces_is_joined_without_any() -> None:
+    one = Transcript("ja", (Cue(0, 6_000, ("雨が", "止んだ。")),))
+    two = Transcript("en", (Cue(0, 6_000, ("The rain", "stopped.")),))
+    rules = rules_for(Preset.NETFLIX, "ja"), rules_for(Preset.NETFLIX, "en")
+    assert make_bilingual(one, two, rules).cues[0].lines == ("雨が止んだ。", "The rain stopped.")
 
 
 def test_karaoke_waits_for_words_that_come_late() -> None:
@@ -255,3 +314,25 @@ def test_a_comma_in_a_name_does_not_end_up_in_the_text() -> None:
     text = write_cues(Transcript("en", (Cue(0, 900, ("Yes.",), speaker="Smith, Anna"),)), Format.ASS)
     (event,) = pysubs2.SSAFile.from_string(text).events
     assert (event.name, event.text) == ("Smith Anna", "Yes.")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.tsv", b"start\tend\ttext\n0\t900\tyes\n2000\t1000\tno\n-5\t100\tno\n5\t%s\tno\n" % (b"9" * 30)),
+        (
+            "a.json",
+            (
+                b'{"language":"en","cues":[{"start_ms":0,"end_ms":900,"lines":["yes"]},'
+                b'{"start_ms":2000,"end_ms":1000,"lines":["no"]}]}'
+            ),
+        ),
+    ],
+)
+def test_times_that_no_film_has_are_left_out_of_every_format(name: str, content: bytes) -> None:
+    assert [(cue.start_ms, cue.end_ms, cue.lines) for cue in read_cues(content, name=name).cues] == [(0, 900, ("yes",))]
+
+
+def test_a_file_of_nothing_but_such_times_holds_no_subtitles() -> None:
+    with pytest.raises(InputError, match="holds no subtitles"):
+        read_cues(b"start\tend\ttext\n2000\t1000\tno\n", name="a.tsv")

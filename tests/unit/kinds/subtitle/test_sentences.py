@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,3 +101,17 @@ def test_one_that_has_no_room_in_a_long_cue_becomes_several_in_its_time() -> Non
     assert len(made) == 2
     assert (made[0].start_ms, made[-1].end_ms) == (0, 6_000)
     assert made[1].start_ms - made[0].end_ms == SPANISH.gap_ms
+
+
+@pytest.mark.parametrize("texts", ["a " + "b" * 200, "b" * 200 + " a", "a " + "b" * 60 + " a " + "b" * 90])
+def test_a_short_word_beside_one_that_is_longer_than_a_line_can_be_read(texts: str) -> None:
+    made = spread(
+        long := [Cue(0, 7_000, ("Why?",), (0, 7_000))],
+        find_sentences(long, "en"),
+        [texts],
+        rules=SPANISH,
+        language="es",
+    )
+    assert len(made) > 1
+    assert all(one.length_ms >= SPANISH.least_ms for one in made)
+    assert all(before.end_ms < after.start_ms for before, after in pairwise(made))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -56,7 +57,22 @@ def test_players_find_the_file(film: str, language: str, *, forced: bool, name: 
 def test_a_long_name_is_cut_between_its_characters() -> None:
     name = subtitle_name("ü" * 200 + ".mkv", "es", Format.SRT)
     assert len(name.encode()) <= 190
-    assert name.endswith("ü.es.srt")
+    assert re.fullmatch("ü{80,}~[0-9a-f]{6}[.]es[.]srt", name)
+
+
+@pytest.mark.parametrize("kind", ["a", "ü", "\N{CLAPPER BOARD}"])
+def test_a_long_name_is_found_again_and_is_of_one_film_only(kind: str) -> None:
+    first, second = f"{kind * 60}{'x' * 150}1.mkv", f"{kind * 60}{'x' * 150}2.mkv"
+    names = [subtitle_name(film, "es", Format.SRT) for film in (first, second)]
+    assert names[0] != names[1]
+    assert find_languages(first, names[:1]) == {"es"}
+    assert find_languages(second, names[:1]) == set()
+
+
+def test_a_word_that_is_a_flag_and_a_language_is_both() -> None:
+    assert find_languages("movie.mkv", ["movie.hi.srt"]) == {"hi"}
+    assert find_languages("movie.mkv", ["movie.en.hi.srt"]) == {"en"}
+    assert find_languages("movie.en.mkv", ["movie.en.srt"]) == set()
 
 
 def test_a_language_that_a_film_has_is_seen_in_any_format() -> None:

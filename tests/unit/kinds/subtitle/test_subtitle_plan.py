@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
 from mediafleet.domain.artifact import ArtifactRef
 from mediafleet.domain.errors import ErrorInfo
@@ -51,8 +52,9 @@ def tasks_of(asked: Job, *finished: FinishedTask) -> dict[str, NewTask]:
 def test_first_somebody_listens() -> None:
     tasks = tasks_of(job(language="en"))
     assert list(tasks) == ["listen"]
-    assert tasks["listen"].requirement.capabilities == ("engine:vad",)
-    assert tasks_of(job())["listen"].requirement.capabilities == ("engine:vad", "lang:auto")
+    assert (tasks["listen"].requirement.capabilities, tasks["listen"].prefers) == (("engine:vad",), ())
+    asks = tasks_of(job())["listen"]
+    assert (asks.requirement.capabilities, asks.prefers) == (("engine:vad", "lang:auto"), ("lang:detect",))
 
 
 def test_each_piece_is_recognized_by_whoever_knows_the_language() -> None:
@@ -105,6 +107,35 @@ def test_a_review_that_breaks_rules_is_counted_and_told() -> None:
     assert step.warnings == (
         "What was put back breaks 2 more of the style's rules (lines, reading speed, pauses); it is written as it is.",
     )
+
+
+REPORT = {**write(TextReport("en", 3)), "film": write(FILM), "language": "en"}
+RESULTS = {"listen": heard(), "text": told(), "read": done("read", REPORT, "transcript.json")}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        job(),
+        job(to=["es", "de"], review=True),
+        job(to=["es"], burn=True, language="en"),
+        job("film.en.srt", to=["es", "de"], review=True),
+    ],
+)
+def test_progress_neither_falls_nor_is_complete_before_the_last_task_is_done(asked: Job) -> None:
+    finished: dict[str, FinishedTask] = {}
+    shares: list[float] = []
+    whole, weights = 0.0, dict[str, float]()
+    while isinstance(step := plan_subtitle(asked, list(finished.values())), Expand):
+        whole, weights = step.whole, {task.name: task.weight for task in step.tasks}
+        # One after the other, as on one slot.
+        name = next(name for name in weights if name not in finished)
+        shares.append(sum(weights[one] for one in finished) / step.whole)
+        finished[name] = RESULTS.get(name) or done(name, {"files": []}, f"{name}.json")
+    assert isinstance(step, Complete)
+    assert shares == sorted(shares)
+    assert shares[-1] < 1
+    assert sum(weights.values()) == pytest.approx(whole)
 
 
 def test_the_outcome_has_files_report_and_warnings_once() -> None:
