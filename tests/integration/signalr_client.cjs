@@ -36,7 +36,36 @@ async function attempt(action) {
 const stream = (connection, name) =>
   new Promise((resolve, reject) => connection.stream(name, "x").subscribe({ next() {}, complete: resolve, error: reject }));
 
+// As the programs of an older fleet are written.
+async function registered(connection) {
+  const capabilities = { gpu_available: false, concurrent_tasks: 1 };
+  await connection.invoke("RegisterWorker", options.worker, "http://127.0.0.1:9000");
+  await connection.invoke("UpdateWorkerStatus", options.worker, { status: "ready", capabilities });
+  tell("registered");
+}
+
 const scenarios = {
+  // Works through tasks until standard input ends; a line on it lets the next step of a task go on.
+  async work(connection) {
+    const steps = [];
+    process.stdin.on("data", (data) => String(data).trim().split("\n").forEach(() => steps.shift()?.()));
+    const ended = new Promise((resolve) => process.stdin.on("end", resolve));
+    connection.on("StartSubtitize", async (id, video, raw, translated, language) => {
+      tell("task", [id, video, raw, translated, language]);
+      await connection.invoke("UpdateTaskProgress", id, 2500, "recognizing");
+      await new Promise((resolve) => steps.push(resolve));
+      const answer = await attempt(() => connection.invoke("TaskCompleted", id, raw, translated));
+      tell("delivered", answer);
+    });
+    connection.on("StopSubtitize", (id) => tell("stop", id));
+    connection.on("Acknowledge", (id) => tell("acknowledged", id));
+    connection.on("Ping", () => tell("ping"));
+    connection.onreconnected(() => registered(connection));
+    await registered(connection);
+    await ended;
+    await connection.stop();
+  },
+
   async exchange(connection) {
     tell("echo", await attempt(() => connection.invoke("Echo", { a: [1, null, "ü"] })));
     tell("add", await attempt(() => connection.invoke("Add", 40, 2)));

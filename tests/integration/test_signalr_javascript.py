@@ -2,115 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import shutil
-import subprocess
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cut_proxy import CutProxy
+from javascript_client import WAYS, javascript
 from tests_support.signalr_parts import EchoHub, served_hub
 
 from mediafleet.ops.settings import ServerSettings
 
-VERSION = "10.0.11"
-SCRIPT = Path(__file__).with_name("signalr_client.cjs")
 TOKEN = "a-token-of-the-fleet"  # noqa: S105 - of this test
-PATIENCE_S = 60
-INSTALL_S = 90
 
-WAYS = [
-    ("WebSockets", "json"),
-    ("WebSockets", "messagepack"),
-    ("ServerSentEvents", "json"),
-    ("LongPolling", "json"),
-    ("LongPolling", "messagepack"),
-]
 each_way = pytest.mark.parametrize(("transport", "encoding"), WAYS)
-
-
-@pytest.fixture(scope="session")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the official client in it."""
-    npm = shutil.which("npm")
-    if not npm or not shutil.which("node"):
-        pytest.skip("node and npm are not on PATH")
-    folder = tmp_path_factory.mktemp("signalr-npm")
-    names = [f"@microsoft/signalr@{VERSION}", f"@microsoft/signalr-protocol-msgpack@{VERSION}"]
-    command = [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--ignore-scripts", *names]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"npm did not fetch the official client within {INSTALL_S} s")
-    # A version that does not exist is a fault of ours; all else is the network, or what this machine lacks.
-    assert not {"E404", "ETARGET"}.intersection(done.stderr.split()), done.stderr[-500:]
-    if done.returncode:
-        pytest.skip(f"npm could not fetch the official client: {done.stderr[-200:]}")
-    return folder
-
-
-class JavaScript:
-    """The client's process, and what it told so far."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.told: list[tuple[str, Any]] = []
-
-    async def next(self) -> tuple[str, Any] | None:
-        """Return the next thing that the client saw; None at its end."""
-        assert self.process.stdout
-        async with asyncio.timeout(PATIENCE_S):
-            line = await self.process.stdout.readline()
-        if not line:
-            return None
-        entry = json.loads(line)
-        self.told.append((entry["event"], entry["value"]))
-        return self.told[-1]
-
-    async def until(self, event: str) -> Any:
-        """Read on until the client tells of this, and return what."""
-        while (told := await self.next()) is not None:
-            if told[0] == event:
-                return told[1]
-        raise AssertionError(f"the client ended without {event!r}: {self.told[-5:]}")
-
-    async def finish(self) -> list[tuple[str, Any]]:
-        """Read on to the end."""
-        if self.process.stdin:
-            self.process.stdin.close()
-        while await self.next() is not None:
-            pass
-        return self.told
-
-    def events(self) -> list[str]:
-        return [event for event, _ in self.told]
-
-    def counted(self) -> list[Any]:
-        """Return the results of the calls that had one."""
-        return [value["result"] for event, value in self.told if event == "counted" and "result" in value]
-
-
-@asynccontextmanager
-async def javascript(packages: Path, scenario: str, **options: Any) -> AsyncGenerator[JavaScript]:
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        str(SCRIPT),
-        str(packages),
-        scenario,
-        json.dumps(options),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield JavaScript(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 @pytest.fixture

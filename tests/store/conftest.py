@@ -132,6 +132,7 @@ class WholeLife:
         await store.configure(self.lead, FleetRules())
         await store.set_log_level("mediafleet", "debug")
         await store.claim_push("i-1", ["http://a:1"])
+        await store.count_up(store.keys.task_numbers)
         await store.forward([cell_records.Message("n0-nobody-1", "frame", "{}")], instance="i-1")
         await store.open_artifact("a0-up", doc="{}", state="open", retention_ms=RETENTION_MS)
         await store.open_artifact("a0-out", doc="{}", state="complete", retention_ms=RETENTION_MS)

@@ -133,6 +133,27 @@ async def test_a_lease_that_ended_in_a_grace_ends_with_it(driver: StoreDriver, v
     assert await driver.used(f"{NODE}/cpu") == 0
 
 
+@pytest.mark.parametrize("last", ["registered", "renewed"])
+async def test_a_node_keeps_its_work_for_as_long_as_its_own_link_allows(
+    driver: StoreDriver, virtual_time: VirtualTime, last: str
+) -> None:
+    await driver.reap()
+    await driver.join(NODE, lease_ms=3 * LEASE_MS)
+    _, (placed,) = await run_one(driver)
+    if last == "renewed":
+        report = records.NodeReport(NODE, driver.epochs[NODE], "{}", (AttemptRef(placed.task, placed.grant),))
+        await driver.store.renew([report], lease_ms=LEASE_MS)
+    used: list[int] = []
+    for _ in range(0, 3 * LEASE_MS - 1_000, 1_000):
+        used.append(await driver.used(f"{NODE}/cpu"))
+        virtual_time.advance(1_000)
+        await driver.reap()
+    assert set(used) == {1}
+    virtual_time.advance(2_000)
+    await driver.reap()
+    assert await driver.used(f"{NODE}/cpu") == 0
+
+
 async def test_an_entry_of_a_newer_version_does_not_stop_the_reaper(
     driver: StoreDriver, virtual_time: VirtualTime
 ) -> None:

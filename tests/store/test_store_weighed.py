@@ -154,6 +154,39 @@ async def test_progress_stays_while_the_plan_thinks(driver: StoreDriver) -> None
     assert view.progress == pytest.approx((1 + 1.5) / 4)
 
 
+async def test_progress_is_a_share_of_what_is_still_to_come_as_well(driver: StoreDriver) -> None:
+    job = await open_job(driver, "look")
+    await driver.join("n0-a-1", slots=1)
+    shares: list[float] = []
+
+    async def run() -> None:
+        """Run the job's next task, and note how far the job is when it is half done and when it is done."""
+        (placed,) = await driver.place_all()
+        await driver.ack(placed)
+        for share in (0.5, None):
+            if share is None:
+                await driver.finish(placed)
+            else:
+                await driver.store.report([records.ProgressRecord(placed.task, placed.grant, share, "", "{}")])
+            view = await driver.store.read.job(job)
+            assert view
+            shares.append(view.progress)
+
+    async def expand(version: int, name: str, *, weight: float, whole: float) -> None:
+        step = piece(job, version, tasks_of(driver, job, name, weight=weight), weighed=False)
+        assert (await driver.store.expand(msgspec.structs.replace(step, whole=whole))).applied
+
+    (look,) = await driver.place_all()
+    await driver.ack(look)
+    await driver.finish(look)
+    await expand(2, "work", weight=1.0, whole=5.0)
+    await run()
+    # By now the plan knows that it is less than it thought.
+    await expand(3, "rest", weight=2.0, whole=4.0)
+    await run()
+    assert shares == pytest.approx([0.3, 0.4, 0.75, 0.75])
+
+
 # --- what is made for other tasks ------------------------------------------------------------
 
 

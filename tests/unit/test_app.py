@@ -8,12 +8,16 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from mediafleet.app import processes
+from mediafleet.app.alone import private
 from mediafleet.app.local_nodes import node_environment, own_headroom, own_replace_roots
 from mediafleet.app.processes import dismissed
 from mediafleet.app.serving import Serving, complete_settings, fleet_record
@@ -98,6 +102,24 @@ def test_a_node_of_up_runs_with_the_settings_of_its_parent(tmp_path: Path) -> No
     expected = replace(settings.node, scheduler=child.node.scheduler, listen="", **own)
     assert (child.node, child.log) == (expected, settings.log)
     assert (child.store.cell, child.server.token) == ("7", "secret-of-twenty-signs")
+
+
+def test_a_node_of_a_fleet_on_one_machine_has_no_master_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It would be a second worker, under a name of its own.
+    monkeypatch.setenv("MEDIAFLEET_MASTER__URL", "http://studio.example/hub")
+    monkeypatch.setenv("MEDIAFLEET_MASTER__TOKEN", "of-the-master")
+    settings = Settings(data=tmp_path, node=NodeSettings(api="127.0.0.1:9000"))
+    child = load_settings(environ=node_environment(settings, ""), flags={})
+    assert (child.master.url, child.master.token, child.node.api) == ("", "", "")
+
+
+def test_a_fleet_that_a_node_brings_along_is_its_own(tmp_path: Path) -> None:
+    shared = StoreSettings(redis_url="redis://store.example:6379/0", cells=4)
+    own = private(Settings(data=tmp_path, store=shared, server=ServerSettings(host="0.0.0.0", port=8000)))  # noqa: S104 - nothing is bound
+    assert (own.server.host, own.server.port) == ("127.0.0.1", 0)
+    assert (own.store.redis_url, own.store.cells) == ("", 1)
 
 
 def test_originals_are_replaced_where_somebody_said_so_or_where_nobody_else_can_ask(tmp_path: Path) -> None:
@@ -210,6 +232,122 @@ async def test_a_dismissed_fleet_goes_on_while_there_is_work_of_others(tmp_path:
     async with asyncio.timeout(DEADLINE_S):
         await ending
     assert signals.interrupted
+
+
+class Client:
+    """Holds a fleet from when it is made until it leaves; an application that serves it."""
+
+    def __init__(self) -> None:
+        self.presence = Presence(self.serve)
+        self.came, self.leave = asyncio.Event(), asyncio.Event()
+
+    async def serve(self, *_: object) -> None:
+        self.came.set()
+        await self.leave.wait()
+
+    async def hold(self) -> asyncio.Task[None]:
+        scope = {"type": "http", "path": "/api/v1/events", "query_string": b"client=1"}
+        task = asyncio.create_task(self.presence(scope, None, None))
+        await self.came.wait()
+        return task
+
+
+async def test_a_client_that_comes_while_a_dismissed_fleet_looks_for_work_keeps_it(tmp_path: Path) -> None:
+    client = Client()
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def has_work() -> bool:
+        asked.set()
+        await answer.wait()
+        return False
+
+    signals = Signals()
+    settings = Settings(data=tmp_path)
+    fleet = Serving("", "", client.presence, tmp_path, has_work=has_work)
+    with fleet_record(settings, ""):
+        ending = asyncio.create_task(dismissed(settings, fleet, signals))
+        signals.dismissal.set()
+        async with asyncio.timeout(DEADLINE_S):
+            await asked.wait()
+            held = await client.hold()
+            answer.set()
+            # A decision takes a few turns of the loop; no clock is asked.
+            for _ in range(20):
+                await asyncio.sleep(0)
+            client.leave.set()
+            await held
+            assert (tmp_path / "fleet.json").exists()
+            assert not signals.interrupted
+            signals.dismissal.set()
+            await ending
+        assert not (tmp_path / "fleet.json").exists()
+    assert signals.interrupted
+    assert client.presence.close()
+
+
+async def test_a_client_that_comes_while_an_abandoned_fleet_finishes_has_it_work_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client()
+    begun: list[bool] = []
+    finishing, finish = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def serving(settings: Settings, *, lingers: bool) -> AsyncGenerator[Serving]:
+        assert lingers
+        with fleet_record(settings, "", lingers=True):
+            yield Serving("", "", client.presence, tmp_path)
+
+    async def nodes(_: Serving, signals: Signals) -> None:
+        begun.append(client.came.is_set())
+        if len(begun) > 1:
+            client.leave.set()
+        await signals.ending.wait()
+        finishing.set()
+        await finish.wait()
+
+    monkeypatch.setattr(processes, "serving", serving)
+    fleet = asyncio.create_task(
+        processes.serve_until(Settings(data=tmp_path), nodes, tell=lambda _: None, linger_s=0.01)
+    )
+    async with asyncio.timeout(DEADLINE_S):
+        await finishing.wait()
+        held = await client.hold()
+        finish.set()
+        await held
+        assert await fleet == 0
+    assert begun == [False, True]
+    assert client.presence.close()
+
+
+async def test_an_interrupted_fleet_lets_nobody_join_while_its_nodes_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client()
+    seen: list[bool] = []
+
+    @asynccontextmanager
+    async def serving(settings: Settings, *, lingers: bool) -> AsyncGenerator[Serving]:
+        assert not lingers
+        with fleet_record(settings, ""):
+            yield Serving("", "", client.presence, tmp_path)
+
+    async def nodes(_: Serving, signals: Signals) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await signals.ending.wait()
+        seen.append(client.presence.close() and not (tmp_path / "fleet.json").exists())
+
+    monkeypatch.setattr(processes, "serving", serving)
+    async with asyncio.timeout(DEADLINE_S):
+        assert await processes.serve_until(Settings(data=tmp_path), nodes, tell=lambda _: None) == 0
+    assert seen == [True]
+
+
+def test_a_fleet_that_ends_leaves_the_record_of_another_one(tmp_path: Path) -> None:
+    record = tmp_path / "fleet.json"
+    with fleet_record(Settings(data=tmp_path), ""):
+        record.write_text('{"url": "http://127.0.0.1:1", "pid": 1}')
+    assert record.exists()
 
 
 def test_a_headroom_of_ones_own_machine_is_kept_where_it_was_asked_for() -> None:

@@ -77,8 +77,8 @@ def node_environment(settings: Settings, token: str) -> dict[str, str]:
     )
     values = dict(_walk({"node": node, "log": settings.log, "engines": settings.engines}))
     del values[variable_of("node.scheduler")]
-    # It is told where its scheduler is, so it calls; and of several only one could listen there.
-    values[variable_of("node.listen")] = ""
+    # It is told where its scheduler is, so it calls; and of several only one could listen there. A master has one worker here.
+    values |= dict.fromkeys(map(variable_of, ("node.listen", "node.api", "master.url", "master.token")), "")
     texts = {name: _as_variable(value) for name, value in values.items()}
     return {**os.environ, **texts, "MEDIAFLEET_STORE__CELL": settings.store.cell, "MEDIAFLEET_TOKEN": token}
 

@@ -62,6 +62,8 @@ async def serve_node(settings: Settings) -> int:
                 engines=settings.engines,
             ),
         )
+        if node.api or settings.master.url:
+            await _stand_alone(settings, stack)
         # Models are installed and cards are plugged in while a node runs.
         asyncio.get_running_loop().add_signal_handler(LOOK_AGAIN, agent.look_again)
         teller = asyncio.create_task(_tell(agent, signals), name="signals")
@@ -70,6 +72,13 @@ async def serve_node(settings: Settings) -> int:
         finally:
             teller.cancel()
     return 0 if farewell is Farewell.DRAINED else ABORTED
+
+
+async def _stand_alone(settings: Settings, stack: AsyncExitStack) -> None:
+    from mediafleet.doors.foreign.node_api import standing_alone  # noqa: PLC0415 - a web server, which most nodes have not
+
+    working = standing_alone(settings, settings.node.scheduler, settings.server.token)
+    print(f"mediafleet node answers at {await stack.enter_async_context(working)}", file=sys.stderr)
 
 
 @asynccontextmanager

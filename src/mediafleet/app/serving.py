@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,9 @@ from mediafleet.doors.http.application import Extras, build_application
 from mediafleet.doors.http.presence import Presence
 from mediafleet.doors.http.server import HttpServer
 from mediafleet.doors.push.keeper import build_keeper
+from mediafleet.doors.signalr.door import SignalrDoor
+from mediafleet.doors.signalr.older_api import older_routes
+from mediafleet.doors.signalr.workers import WorkerHub
 from mediafleet.kinds import KindRegistry
 from mediafleet.ops.auth import TOKEN_FILE_NAME, is_loopback, load_or_make_token, needs_token
 from mediafleet.ops.checks import ALL_OBJECTS
@@ -93,7 +96,12 @@ async def serving(settings: Settings, *, lingers: bool = False) -> AsyncGenerato
         blobs = open_root(settings)
         metrics = Metrics(settings.slow)
         scheduler, store = await _scheduler(instance, settings, _Shared(redis_url, blobs, metrics), stack)
-        extras = Extras(handlers=console_handlers(settings.server), count_answer=metrics.note_answer)
+        cell = settings.store.cell
+        extras = Extras(
+            handlers=[*console_handlers(settings.server), older_routes(cell, settings.signalr)],
+            count_answer=metrics.note_answer,
+            signalr=SignalrDoor(WorkerHub(scheduler, cell, settings.signalr).hub(), settings.signalr),
+        )
         application = build_application(scheduler, settings.server, extras)
         # Before the server, whose end closes all links; these need a moment for it.
         await stack.enter_async_context(build_keeper(settings, instance, store, application.nodes))
@@ -223,7 +231,22 @@ def fleet_record(settings: Settings, url: str, *, lingers: bool = False) -> Gene
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        remove_record(settings)
+
+
+def remove_record(settings: Settings) -> None:
+    """Take back what tells clients where the fleet is; safe to repeat."""
+    path = record_path(settings)
+    # One that was withdrawn takes a while to end, and on a Redis of its own another fleet may have begun meanwhile.
+    with suppress(OSError, ValueError, msgspec.MsgspecError):
+        if msgspec.json.decode(path.read_bytes(), type=_Owner).pid == os.getpid():
+            path.unlink(missing_ok=True)
+
+
+class _Owner(msgspec.Struct, frozen=True):
+    """Whose a record is."""
+
+    pid: int
 
 
 def record_path(settings: Settings) -> Path:

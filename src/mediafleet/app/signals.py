@@ -32,6 +32,11 @@ class Signals:
             self.interrupt()
         self._first.set()
 
+    @property
+    def came(self) -> bool:
+        """Whether somebody asked this process to end."""
+        return self._first.is_set()
+
     def interrupt(self) -> None:
         """Let nothing wait for running work any more."""
         self.interrupted = True

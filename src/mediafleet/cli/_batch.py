@@ -14,12 +14,12 @@ from mediafleet.cli._item import INTERRUPTED, Item, Phase
 from mediafleet.cli._names import safe_name
 from mediafleet.cli._replace import check_source, replaced_path
 from mediafleet.cli._text import utf8
-from mediafleet.domain.errors import ErrorInfo, MediafleetError, Unavailable
+from mediafleet.domain.errors import Conflict, ErrorInfo, MediafleetError, Unavailable
 from mediafleet.domain.job import JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus, PriorityClass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mediafleet.cli._fleet import Fleet
     from mediafleet.cli._names import Targets
@@ -57,6 +57,8 @@ class Work:
     """The name of the batch that all of them belong to."""
     keeps_names: bool = False
     """Whether results have the names that the kind gave them; those that exist already are left as they are."""
+    find_done: Callable[[Item], str] = lambda _: ""
+    """Tells why nothing has to be done for an item, if that is so; asked once more before it is handed in."""
 
 
 class Batch:
@@ -108,6 +110,10 @@ class Batch:
             self._check_target(item)
         # Given back once the job is handed in: what waits is in the fleet's queue, where it can be put in order.
         async with self._senders:
+            # Another command may have made it while this one waited for the fleet, or for its turn.
+            if done := self._work.find_done(item):
+                item.skip(done)
+                return
             view = await self._hand_in(item)
         view = await self._watch.follow(view.id, lambda seen: self._see(item, seen))
         if view.status is JobStatus.COMPLETED:
@@ -162,18 +168,24 @@ class Batch:
         item.enter(Phase.FETCHING)
         for index, ref in enumerate(view.outputs):
             target = self._place(item, ref, index)
-            if self._work.keeps_names and not self._targets.is_free(target):
+            try:
+                await self._download(item, ref, target)
+            except Conflict:
+                # Also of two commands that do the same at once the second finds the files of the first.
+                if not self._work.keeps_names or self._targets.is_free(target):
+                    raise
                 item.warnings = (*item.warnings, f"{target} exists already and was left as it is.")
-                continue
+            else:
+                item.outputs.append(target)
 
-            def advance(done: int, size: int = ref.size) -> None:
-                # A size of -1 says that nobody knows it.
-                item.progress = min(1.0, done / size) if size > 0 else 0.0
-                self._on_change(item)
+    async def _download(self, item: Item, ref: ArtifactRef, target: Path) -> None:
+        def advance(done: int) -> None:
+            # A size of -1 says that nobody knows it.
+            item.progress = min(1.0, done / ref.size) if ref.size > 0 else 0.0
+            self._on_change(item)
 
-            with self._targets.write(target) as partial:
-                await self._fleet.client.artifacts.download(ref, partial, on_progress=advance)
-            item.outputs.append(target)
+        with self._targets.write(target) as partial:
+            await self._fleet.client.artifacts.download(ref, partial, on_progress=advance)
 
     def _place(self, item: Item, ref: ArtifactRef, index: int) -> Path:
         name = Path(safe_name(ref.name))

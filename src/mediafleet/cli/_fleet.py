@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mediafleet.cli._local import FleetRecord, dismiss_fleet, ensure_fleet
+from mediafleet.cli._local import FleetRecord, dismiss_fleet, ensure_fleet, wait_until_gone
 from mediafleet.client import FleetClient
-from mediafleet.domain.errors import SchedulerUnavailable, Unavailable
+from mediafleet.domain.errors import FleetEnding, SchedulerUnavailable, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -117,6 +117,7 @@ async def _open_local(ensure: Callable[[], Awaitable[tuple[FleetRecord, bool]]],
             hold = asyncio.create_task(_hold(client, held), name="hold the local fleet")
             try:
                 if not await _is_held(hold, held) and tries_left:
+                    await _make_way(hold, record)
                     continue
                 yield Fleet(client, record, is_new)
                 return
@@ -137,6 +138,12 @@ async def _is_held(hold: asyncio.Task[None], held: asyncio.Event) -> bool:
     if hold.done() and (error := hold.exception()) and not isinstance(error, Unavailable):
         raise error
     return held.is_set()
+
+
+async def _make_way(hold: asyncio.Task[None], record: FleetRecord) -> None:
+    """Wait for the end of a fleet that said that it ends; another can serve here only then."""
+    if hold.done() and isinstance(hold.exception(), FleetEnding):
+        await wait_until_gone(record)
 
 
 async def _hold(client: FleetClient, held: asyncio.Event) -> None:

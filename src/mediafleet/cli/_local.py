@@ -2,7 +2,8 @@
 
 A serving fleet writes `fleet.json` into its data directory. Commands that find none there start one in a
 session of its own; a lock file sees to it that commands which start at once get one fleet together. It ends by
-itself some seconds after its last client left.
+itself some seconds after its last client left. Whether a client joined in time is for the fleet to say
+(`doors.http.presence`); one that came too late waits here until that fleet is gone.
 """
 
 from __future__ import annotations
@@ -96,17 +97,28 @@ async def ensure_fleet(data: Path, options: ClientOptions, *, nodes: int = 1) ->
         # Looked for once more: whoever held the lock before us may have started it.
         if record := await find_fleet(data):
             return record, False
-        log = data / LOG_NAME
+        return await _start(data, options, nodes)
+
+
+async def _start(data: Path, options: ClientOptions, nodes: int) -> tuple[FleetRecord, bool]:
+    """Start a fleet, as soon as the one that may still be ending here has let go; return it and whether it is ours."""
+    deadline = time.monotonic() + START_S
+    while True:
         process = _start_detached(data, options, nodes)
         try:
-            record = await _until_serving(data, process, log)
+            record = await _until_serving(data, process)
         except asyncio.CancelledError:
             # Nobody else knows of it yet: without us it would serve nobody, and linger.
             await end_fleet(FleetRecord("", process.pid))
             process.poll()
             raise
-        # Ours may have found the directory in use, and then this is the record of the fleet that uses it.
-        return record, record.pid == process.pid
+        if record:
+            return record, record.pid == process.pid
+        if time.monotonic() >= deadline:
+            raise _explain_end(data, process.returncode)
+        # Another process has the directory: one that will serve here, or one that is about to be gone.
+        if record := await _until_let_go(data, deadline):
+            return record, False
 
 
 def _start_detached(data: Path, options: ClientOptions, nodes: int) -> subprocess.Popen[bytes]:
@@ -142,6 +154,11 @@ async def dismiss_fleet(data: Path, record: FleetRecord) -> None:
                 await _turns(lambda: not record.is_running, LEAVE_S)
 
 
+async def wait_until_gone(record: FleetRecord) -> None:
+    """Return when a fleet that takes no clients any more is gone, or does not go for as long as a start may take."""
+    await _turns(lambda: not record.is_running, START_S)
+
+
 async def replace_lingering(data: Path) -> None:
     """Have a fleet that a command left behind in the data directory make room for one that is to stay.
 
@@ -149,6 +166,9 @@ async def replace_lingering(data: Path) -> None:
     """
     if (record := read_record(data)) and record.lingers:
         await dismiss_fleet(data, record)
+        # Once it has withdrawn its record it ends in any case, and holds the directory until then.
+        if read_record(data) != record:
+            await wait_until_gone(record)
 
 
 async def _turns(claim: Callable[[], bool], patience_s: float) -> bool:
@@ -181,13 +201,17 @@ async def _start_lock(data: Path) -> AsyncGenerator[None]:
         yield
 
 
-async def _until_serving(data: Path, process: subprocess.Popen[bytes], log: Path) -> FleetRecord:
+async def _until_serving(data: Path, process: subprocess.Popen[bytes]) -> FleetRecord | None:
+    """Return the fleet that serves here, ours or not; None if ours ended because another has the directory."""
+    log = data / LOG_NAME
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if record := await find_fleet(data):
             return record
         if process.poll() is not None:
-            return await _join_or_explain(data, process.returncode, log)
+            if DataDirectoryInUse.code in _read(log):
+                return None
+            raise _explain_end(data, process.returncode)
         await asyncio.sleep(_LOOK_EVERY_S)
     # Not left to itself: it would go on starting, with nobody who could know of it.
     await end_fleet(FleetRecord("", process.pid))
@@ -197,17 +221,32 @@ async def _until_serving(data: Path, process: subprocess.Popen[bytes], log: Path
     )
 
 
-async def _join_or_explain(data: Path, code: int, log: Path) -> FleetRecord:
-    """Join the fleet that kept ours from starting, if there is one; else say why ours ended."""
-    # The other one has the directory but writes its record only once it serves.
-    deadline = time.monotonic() + LINGER_S / 2
-    while DataDirectoryInUse.code in _read(log) and time.monotonic() < deadline:
+async def _until_let_go(data: Path, deadline: float) -> FleetRecord | None:
+    """Wait for the process that has the directory: return its record once it serves, None once it is gone."""
+    holder = _holder_of(data)
+    while True:
+        # The other one has the directory but writes its record only once it serves.
         if record := await find_fleet(data):
             return record
         await asyncio.sleep(_LOOK_EVERY_S)
+        if holder is None or not holder.is_running or time.monotonic() >= deadline:
+            return None
+
+
+def _holder_of(data: Path) -> FleetRecord | None:
+    """Return the process that locked the directory when ours could not; None if that cannot be read."""
+    # Only good at that moment: the file stays when the lock goes, and the number may be another process's later.
+    try:
+        return FleetRecord("", int((data / "lock").read_text(encoding="ascii")))
+    except (OSError, ValueError):
+        return None
+
+
+def _explain_end(data: Path, code: int | None) -> SchedulerUnavailable:
+    log = data / LOG_NAME
     tail = _tail(log)
     said = f" It said:\n{tail}" if tail else ""
-    raise SchedulerUnavailable(
+    return SchedulerUnavailable(
         f"The local fleet could not start (exit code {code}); its log is {log}.{said}", detail=tail
     )
 

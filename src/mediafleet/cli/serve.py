@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from mediafleet.cli._local import replace_lingering
-from mediafleet.cli._options import CONNECTION, NodeOptions, ServerOptions
+from mediafleet.cli._options import CONNECTION, NodeOptions, ServerOptions, read_token
 from mediafleet.cli._output import Output
 from mediafleet.cli._run import guard
-from mediafleet.domain.errors import InvalidRequest
+from mediafleet.domain.errors import ConfigError, InvalidRequest
 from mediafleet.ops.logs import configure_logs
+from mediafleet.ops.settings import NodeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,10 +73,13 @@ def scheduler(*, options: ServerOptions = _NO_OPTIONS) -> int:
     return _run(serve, options.settings, output, debug=options.debug)
 
 
-def node(
+def node(  # noqa: PLR0913 - a command line has as many options as people need
     *,
     scheduler: Annotated[str | None, Parameter(group=CONNECTION, metavar="URL")] = None,
     listen: Annotated[str | None, Parameter(group=CONNECTION, metavar="HOST:PORT")] = None,
+    master: Annotated[str | None, Parameter(group=CONNECTION, metavar="URL")] = None,
+    master_token_file: Annotated[Path | None, Parameter(group=CONNECTION, metavar="FILE")] = None,
+    api: Annotated[str | None, Parameter(group=CONNECTION, metavar="HOST:PORT")] = None,
     name: Annotated[str | None, Parameter(group=CONNECTION)] = None,
     slots: Annotated[int | None, Parameter(group=CONNECTION)] = None,
     label: Annotated[tuple[str, ...], Parameter(group=CONNECTION, negative="", show_default=False)] = (),
@@ -85,9 +90,14 @@ def node(
     SIGTERM drains it: running work is finished first. Ctrl-C or a second signal aborts; other nodes go on with its work.
     SIGUSR2 has it look again at what the machine can do, after a model was installed or a card was added.
 
+    With --master or --api and without --scheduler it brings a private fleet along, and needs nobody else.
+
     Args:
         scheduler: Address of a scheduler (default http://127.0.0.1:8000).
         listen: Wait here for schedulers that call this node (their scheduler.push_nodes), instead of calling one.
+        master: Hub of a SignalR master to work for, https://host/signalrhub.
+        master_token_file: File with the credential that the master asks for.
+        api: Where this node's own HTTP API listens (with --master 127.0.0.1:9000, else there is none).
         name: Shown name; the host's where not given.
         slots: How many tasks the cpu executor takes at once.
         label: A word that jobs can ask for, as the capability label:WORD. Can be repeated.
@@ -100,16 +110,40 @@ def node(
 
         for option in options.without_effect:
             output.note(f"note: {option} has no effect on a node, which has neither a port nor a store.")
-        return node.run_node(settings)
+        if scheduler is not None or not _is_alone(settings):
+            return node.run_node(settings)
+        from mediafleet.app import alone  # noqa: PLC0415 - the whole server, which most nodes have not
 
-    given = {
-        "node.scheduler": scheduler,
-        "node.listen": listen,
-        "node.name": name,
-        "node.slots": slots,
-        "node.labels": list(label) or None,
-    }
-    return _run(work, lambda: options.settings(given), output, debug=options.debug)
+        _make_room(settings)
+        return alone.run_alone(settings)
+
+    def read() -> Settings:
+        given: dict[str, Any] = {
+            "node.scheduler": scheduler,
+            "node.listen": listen,
+            "node.api": api,
+            "node.name": name,
+            "node.slots": slots,
+            "node.labels": list(label) or None,
+            "master.url": master,
+            "master.token": read_token(master_token_file) if master_token_file else None,
+        }
+        return options.settings(given)
+
+    return _run(work, read, output, debug=options.debug)
+
+
+def _is_alone(settings: Settings) -> bool:
+    """Tell whether a node has work of its own, and no scheduler that somebody named.
+
+    Raises:
+        ConfigError: It is called by schedulers, and none is named that the work could be handed to.
+    """
+    is_unnamed = settings.node.scheduler == NodeSettings().scheduler
+    has_own_work = bool(settings.master.url or settings.node.api)
+    if has_own_work and is_unnamed and settings.node.listen:
+        raise ConfigError("With --listen, name with --scheduler where the work of --master and --api is handed in.")
+    return has_own_work and is_unnamed
 
 
 def _make_room(settings: Settings) -> None:

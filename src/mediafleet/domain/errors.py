@@ -14,6 +14,7 @@
     ├── Unavailable           a part is away for now; trying again later can help
     │   ├── QueueFull         as many tasks wait or run as the operator allows; nothing was taken
     │   ├── StoreUnavailable · SchedulerUnavailable
+    │   ├── FleetEnding       it takes no clients any more; another can be started once it is gone
     │   └── CapabilityMissing an executor lacks what a task needs; costs no try
     └── TaskFailed            a handler could not do its task
         ├── TransientFailure  the next try may succeed
@@ -168,6 +169,12 @@ class SchedulerUnavailable(Unavailable):
     """No scheduler answered at the address in use."""
 
     code = "scheduler-unavailable"
+
+
+class FleetEnding(Unavailable):
+    """A fleet that nobody needed is on its way out and takes no clients; another can be started once it is gone."""
+
+    code = "fleet-ending"
 
 
 class CapabilityMissing(Unavailable):

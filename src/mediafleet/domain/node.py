@@ -153,7 +153,7 @@ class NodeView(msgspec.Struct, frozen=True):
     reason: str = ""
     """Why it takes no new work, where it does not."""
     link: str = "websocket"
-    """What carries, or last carried, its link: `websocket`, where it dialled in, or `push`, where it is called."""
+    """What carries, or last carried, its link: `websocket`, where it dialled in, `push`, where it is called, or `signalr`."""
 
 
 class PoolView(msgspec.Struct, frozen=True):

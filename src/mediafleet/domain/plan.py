@@ -57,6 +57,8 @@ class NewTask(msgspec.Struct, frozen=True, omit_defaults=True):
     their speed should depend on the node alone. 1 to 80 of a-z, 0-9, `:`, `.`, `_` and `-`."""
     size: float = 0.0
     """How much work of that sort, in a unit of the kind's own; 0 where that is not known, and tasks are taken as equal."""
+    prefers: tuple[str, ...] = ()
+    """Capabilities that it asks for as well, if an executor that could run it has them when it is planned."""
 
 
 class FinishedTask(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -83,6 +85,9 @@ class Expand(msgspec.Struct, frozen=True, tag="expand"):
     drop: tuple[str, ...] = ()
     """Names of tasks that are not needed after all: they are removed as if they had never been. Only for tasks that no
     executor has (`Room.unplaced`); if one has begun meanwhile, nothing of the step is applied and the plan asked again."""
+    whole: float = 0.0
+    """Weight of all tasks that the job will have had at its end, those that only a later answer names among them, so that its
+    progress neither falls nor is complete before; 0 where it has no more than were named."""
     chains: tuple[Chain, ...] = ()
     """Modules that should run; their results come back as finished tasks named `<chain>_<module>`, whatever tasks ran
     them. `mediafleet.kinds.chains.plan_chain` is a plan of one chain."""

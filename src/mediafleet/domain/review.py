@@ -77,6 +77,8 @@ class ReviewResult(msgspec.Struct, frozen=True):
     """Who put it back: the principal, as of a job."""
     changed: bool
     """Whether it differs from the document in any byte."""
+    put: str = ""
+    """SHA-256 of the bytes that were put back, before a kind has put them in order; hexadecimal."""
 
 
 class Review(msgspec.Struct, frozen=True):
@@ -87,7 +89,9 @@ class Review(msgspec.Struct, frozen=True):
     state: TaskState
     document: ArtifactRef
     answer: ArtifactRef | None = None
-    """What was put back."""
+    """What was put back, as its kind has put it in order."""
+    put: str = ""
+    """As in `ReviewResult`."""
 
 
 class ReviewDocument(msgspec.Struct, frozen=True):

@@ -2,6 +2,10 @@
 
 Such a script imports what it needs, then reads one line from standard input, which is a JSON list of its arguments,
 does its work once, and ends. At the end of standard input without a line it ends without a word: it is not needed.
+
+On Linux the script runs once up to that line, and a child is forked from there for each piece of work. So what comes before
+it is not to depend on who does the work, and a script that has started a thread by then, or reads otherwise than by
+`sys.stdin.readline()`, is started from nothing each time.
 """
 
 from __future__ import annotations

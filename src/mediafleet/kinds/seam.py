@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mediafleet.artifacts.originals import Originals
     from mediafleet.domain.artifact import ArtifactRef
-    from mediafleet.domain.job import Job
+    from mediafleet.domain.job import Job, Submission
     from mediafleet.engines.offer import Need, Offer
     from mediafleet.engines.wire import Request
     from mediafleet.ops.settings import Settings
@@ -264,6 +264,9 @@ class Kind:
     """Spells out in the params what they name of this machine, such as a file of its user's; called before they are checked,
     where a job is accepted and on no node. Must give the same for what it gave before, and takes milliseconds at most.
     Raises InvalidParams."""
+    check: Callable[[Submission], None] = field(default=lambda _: None)
+    """Checks what params alone do not show, such as whether a submission has the idempotency key that goes with them. Pure.
+    Raises InvalidParams."""
     limits: KindLimits = field(default_factory=KindLimits)
     """How long its tasks may take where plan and submission say nothing, and how much a submission may ask for."""
     policy: Policy = Policy.LEAST_LOADED
@@ -281,7 +284,8 @@ class Kind:
     scripts: tuple[Path, ...] = ()
     """Scripts for `start_script` that nearly every task runs: spares of them wait from the start of a node."""
     needs: Callable[[Job], Sequence[str]] = field(default=lambda _: ())
-    """Capabilities that a job will ask for sooner or later, as far as its params and inputs tell."""
+    """Capabilities that a job will ask for sooner or later, as far as its params and inputs tell; `*` in one stands for what they
+    do not tell, as in `mt:*>es`."""
     advise: Callable[[str], str] | None = None
     """Says in a sentence what to install for a capability. Of a kind with this a job is refused, or fails, where no executor
     offers what it needs; jobs of others wait for one."""

@@ -18,14 +18,18 @@ from mediafleet.domain.errors import TransientFailure
 from mediafleet.kinds.last_words import TAIL_BYTES, LastWords
 from mediafleet.kinds.scripts import script_command, script_line
 from mediafleet.node.containment import Containment
+from mediafleet.node.guard import DeathSignal
 from mediafleet.node.isolation import Isolation
+from mediafleet.node.nursery import Nurseries, nursery_command
 from mediafleet.node.patience import finish
 from mediafleet.node.spares import Spares
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from mediafleet.node.guard import Guard
+    from mediafleet.node.nursery import Forked
 
 _LINE_BYTES = 1024 * 1024
 """A longer line of standard output is handed over in pieces."""
@@ -41,7 +45,7 @@ _log = structlog.get_logger(__name__)
 class Child:
     """One running child; implements `mediafleet.kinds.seam.ChildProcess`. Owned by `Children`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], *, grace_s: float) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Forked, *, grace_s: float) -> None:
         loop = asyncio.get_running_loop()
         self._process = process
         self._grace_s = grace_s
@@ -225,7 +229,9 @@ class Launcher:
         self._containment = containment or Containment()
         self._environment = {name: environment[name] for name in _PASSED_ON if name in environment}
         self._grace_s = grace_s
-        self.spares = Spares(self._spawn_script, guard.forget, most=spares)
+        # The kernel ties a forked child to the node as well; a watchdog would have to be told by whoever forks.
+        nurseries = self._nurseries if isinstance(guard, DeathSignal) else None
+        self.spares = Spares(self._spawn_script, guard.forget, most=spares, nurseries=nurseries)
 
     @asynccontextmanager
     async def children(self, workspace: Path) -> AsyncGenerator[Children]:
@@ -246,7 +252,27 @@ class Launcher:
         command, anywhere = script_command(script), Path("/")
         return self._spawn(command, cwd=anywhere, environment=self._environment, stdin=subprocess.PIPE)
 
-    def _spawn(self, arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str], stdin: int) -> Child:
+    def _nurseries(self, dismiss: Callable[[Child], None]) -> Nurseries:
+        return Nurseries(self._start_nursery, self._adopt, dismiss)
+
+    def _start_nursery(self, script: Path, line: socket.socket) -> Child:
+        # Bound as its children will be: they inherit it all, but for what each process has of its own.
+        command, anywhere, end = nursery_command(script, line.fileno()), Path("/"), line.fileno()
+        return self._spawn(command, cwd=anywhere, environment=self._environment, stdin=subprocess.DEVNULL, keep=(end,))
+
+    def _adopt(self, process: Forked) -> Child:
+        self._containment.settle(process.pid)
+        return Child(process, grace_s=self._grace_s)
+
+    def _spawn(
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: Path,
+        environment: Mapping[str, str],
+        stdin: int,
+        keep: Sequence[int] = (),
+    ) -> Child:
         try:
             process = subprocess.Popen(
                 list(arguments),
@@ -255,6 +281,7 @@ class Launcher:
                 stderr=subprocess.PIPE,
                 cwd=cwd,
                 env=environment,
+                pass_fds=keep,
                 # A group of its own, so that a wrapper script and all it starts can be ended with one signal.
                 start_new_session=True,
                 preexec_fn=self.hook(),  # noqa: PLW1509 - the hooks take no lock, so threads do no harm
@@ -289,7 +316,7 @@ async def _connect(reader: asyncio.StreamReader, pipe: IO[bytes] | None) -> asyn
     return transport
 
 
-def _reap(process: subprocess.Popen[bytes]) -> int:
+def _reap(process: subprocess.Popen[bytes] | Forked) -> int:
     """Wait for the end of the child and of its group; return the exit code."""
     if hasattr(os, "waitid"):
         # The zombie stays until the group is killed: until then its number cannot be given to a stranger.

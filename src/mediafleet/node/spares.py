@@ -1,7 +1,8 @@
 """Interpreters that wait for work: a script of a kind is started and has imported its libraries before it is needed.
 
 A spare is a child as any other (limits, no network, a group of its own) that has been told nothing yet. It serves one
-task once, so that no file can leave anything behind for the next; another takes its place meanwhile.
+task once, so that no file can leave anything behind for the next; another takes its place meanwhile. Where the system permits
+it, a prepared interpreter forks it (`nursery.py`); else it is started from nothing, imports and all.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from mediafleet.node.nursery import Nurseries
     from mediafleet.node.processes import Child
 
 IDLE_S = 600.0
@@ -48,6 +50,7 @@ class Spares:
         release: Callable[[int], None],
         *,
         most: int,
+        nurseries: Callable[[Callable[[Child], None]], Nurseries] | None = None,
         clock: Clock | None = None,
         idle_s: float = IDLE_S,
     ) -> None:
@@ -57,6 +60,7 @@ class Spares:
             spawn: Starts a child that waits for its line, in the thread that calls.
             release: Called with the number of a spare that has ended unused.
             most: How many of each script wait at a time; 0 for none.
+            nurseries: Makes what forks children, of a function that ends one nobody waits for; none where not given.
             clock: Tells how long a script was not needed.
             idle_s: For how long that may be.
         """
@@ -70,6 +74,7 @@ class Spares:
         self._keeper: asyncio.Task[None] | None = None
         self._unready: list[Child] = []
         self._ending: set[asyncio.Task[None]] = set()
+        self._nurseries = nurseries(self._dismiss) if nurseries else None
         self._is_closed = True
 
     async def __aenter__(self) -> Self:
@@ -94,12 +99,21 @@ class Spares:
             self._empty(shelf)
         while self._unready:
             self._dismiss(self._unready.pop())
+        if self._nurseries:
+            await self._nurseries.close()
+        # Once more round the loop: children that were forked last are dismissed by callbacks.
+        await asyncio.sleep(0)
         await asyncio.gather(*self._ending)
 
     @property
     def pids(self) -> list[int]:
         """The numbers of all that wait."""
         return [child.pid for shelf in self._shelves.values() for child in shelf.waiting]
+
+    @property
+    def nurseries(self) -> dict[Path, int]:
+        """Script → number of the prepared interpreter that forks its children."""
+        return self._nurseries.pids if self._nurseries else {}
 
     def prepare(self, scripts: Iterable[Path]) -> None:
         """Have spares of these scripts started, as if each had been used."""
@@ -127,7 +141,7 @@ class Spares:
                 child.tell(line)
                 return child
             # It ended in this moment; the owner clears it away.
-        child = self._spawn(script)
+        child = await self._make(script)
         own(child)
         await child.connect()
         try:
@@ -135,6 +149,11 @@ class Spares:
         except OSError as error:
             raise TransientFailure(f"The script {script.name} could not be told what to do: {error}.") from error
         return child
+
+    async def _make(self, script: Path) -> Child:
+        """Return a new child, whose owner is whoever called; a cancel leaves none. Raises TransientFailure."""
+        forked = await self._nurseries.fork(script) if self._nurseries and not self._is_closed else None
+        return forked or self._spawn(script)
 
     def _note_use(self, script: Path) -> None:
         shelf = self._shelves.setdefault(script, _Shelf())
@@ -155,6 +174,8 @@ class Spares:
             for script, shelf in list(self._shelves.items()):
                 if self._clock.monotonic() - shelf.used_s >= self._idle_s:
                     self._empty(shelf)
+                    if self._nurseries:
+                        self._nurseries.retire(script)
                 elif shelf.is_short:
                     shelf.is_short = False
                     await self._fill(script, shelf)
@@ -163,7 +184,7 @@ class Spares:
         # Counted before the first starts: one that ends at once is not replaced at once.
         for _ in range(self._most - len(shelf.waiting)):
             try:
-                child = self._spawn(script)
+                child = await self._make(script)
             except TransientFailure as error:
                 # Whoever needs one is told the same; until then nobody misses it.
                 _log.warning("a spare child could not be started", script=script.name, reason=error.message)

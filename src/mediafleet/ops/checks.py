@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         CatalogueSettings,
         EndpointSettings,
         EngineSettings,
+        MasterSettings,
         NodeSettings,
         SchedulerSettings,
         ServerSettings,
@@ -50,6 +51,7 @@ _LABEL = re.compile(r"[A-Za-z0-9_.>@/+-]{1,80}")
 ALL_OBJECTS = ("s3:/", "gs:/", "az:/")
 """As roots: each object that the fleet's key can read."""
 _LANGUAGE, _PAIR = re.compile(r"[a-z]{2,3}"), re.compile(r"[a-z]{2,3}>[a-z]{2,3}")
+_SPEECH = re.compile(r"auto|[a-z]{2,3}")
 _TONE = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _ENDPOINT_LANGUAGES = {"recognize": _LANGUAGE, "repair": _LANGUAGE, "translate": _PAIR, "synthesize": _LANGUAGE}
 """Role of an endpoint → how its languages are written."""
@@ -77,6 +79,7 @@ _MAY_BE_ZERO = frozenset(
         "child_nice",
         "memory_gib",
         "processes",
+        "retries",
     }
 ) | {
     "max_open",
@@ -107,8 +110,10 @@ def _check_all(settings: Settings) -> list[str]:
         *_check_health(settings.scheduler),
         *_check_node(settings.node),
         *_check_children(settings.node),
+        *_check_master(settings.master),
         *_check_server(settings.server),
         *_check_signalr(settings.signalr),
+        *_check_workers(settings),
         *_check_artifacts(settings.artifacts),
         *_check_catalogue(settings.catalogue),
         *_check_engines(settings.engines),
@@ -125,6 +130,15 @@ def _check_numbers(component: Any, prefix: str = "") -> Iterator[str]:
             least = 0 if item.name in _MAY_BE_ZERO else 1
             if value < least:
                 yield f"{prefix}{item.name} is {value}; it must be {least} or more."
+
+
+def _check_workers(settings: Settings) -> Iterator[str]:
+    lease, heartbeat = settings.signalr.worker_timeout_ms, settings.scheduler.heartbeat_ms
+    if lease < 2 * heartbeat:
+        yield (
+            f"signalr.worker_timeout_ms is {lease}, less than twice scheduler.heartbeat_ms, {heartbeat}: "
+            "one late heartbeat would lose a worker."
+        )
 
 
 def _check_store(store: StoreSettings) -> Iterator[str]:
@@ -207,6 +221,7 @@ def _check_words(node: NodeSettings) -> Iterator[str]:
     """Check what is written in a form of its own."""
     forms: dict[str, Callable[[], object]] = {
         "listen": lambda: parse_listen(node.listen or "127.0.0.1:0"),
+        "api": lambda: parse_listen(node.api or "127.0.0.1:0"),
         "headroom": lambda: parse_headroom(node.headroom),
         "paths": lambda: PathMap(node.paths),
     }
@@ -224,6 +239,21 @@ def _check_children(node: NodeSettings) -> Iterator[str]:
         yield f"node.child_nice is {node.child_nice}; it must be 0 to {MOST_NICE}."
     if 0 < node.child_open_files < LEAST_OPEN_FILES:
         yield f"node.child_open_files is {node.child_open_files}; it must be 0, or {LEAST_OPEN_FILES} or more."
+
+
+def _check_master(master: MasterSettings) -> Iterator[str]:
+    # The address itself is left out: it may hold a password.
+    if master.url and not _is_web_address(master.url):
+        yield "master.url must be the address of a hub like https://192.0.2.7/signalrhub."
+    if master.retry_longest_s < master.retry_s:
+        yield f"master.retry_longest_s is {master.retry_longest_s}, less than master.retry_s, {master.retry_s}."
+    if not _SPEECH.fullmatch(master.language):
+        yield f"master.language is {master.language!r}; write auto, or the code of a language like en."
+    if not master.token.isascii() or any(character.isspace() for character in master.token):
+        yield "master.token must be ASCII without spaces, since it travels in a header."
+    for root in master.roots:
+        if not PurePath(root).is_absolute():
+            yield f"master.roots has {root!r}, which is no absolute path."
 
 
 def _check_server(server: ServerSettings) -> Iterator[str]:

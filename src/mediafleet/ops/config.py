@@ -221,11 +221,13 @@ def _resolve_paths(settings: Settings) -> Settings:
     node = replace(
         settings.node, replace_roots=tuple(_absolute(root) if root else root for root in settings.node.replace_roots)
     )
+    master = replace(settings.master, roots=tuple(_absolute(root) if root else root for root in settings.master.roots))
     models = settings.engines.models
     return replace(
         settings,
         data=Path(_absolute(settings.data)),
         node=node,
+        master=master,
         artifacts=artifacts,
         catalogue=catalogue,
         transcode=transcode,

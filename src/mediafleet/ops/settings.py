@@ -102,6 +102,8 @@ class NodeSettings:
     """Address of the scheduler; of several instances with commas between them, the first that answers is used."""
     listen: str = ""
     """`host:port` to listen on for schedulers that call this node, instead of calling one; port 0 for a free one."""
+    api: str = ""
+    """`host:port` of the node's own HTTP API, port 0 for a free one; 127.0.0.1:9000 where it has a master and this is empty, else none."""
     name: str = ""
     """Shown name; the machine's host name where empty."""
     slots: int = 0
@@ -152,6 +154,30 @@ class NodeSettings:
 
 
 @dataclass(frozen=True)
+class MasterSettings:
+    """A SignalR master of another fleet that a node works for, beside or in place of a scheduler."""
+
+    url: str = ""
+    """Address of its hub, `https://host/signalrhub`; empty for none."""
+    token: str = field(default="", repr=False)
+    """Credential that the hub asks for; sent nowhere but to the address in `url`, or where that is empty to any that is set later."""
+    retry_s: int = 5
+    """Pause before a master that is away is tried again, seconds."""
+    retries: int = 10
+    """After so many attempts in vain the pause doubles with each, up to `retry_longest_s`."""
+    retry_longest_s: int = 300
+    """Longest pause, seconds."""
+    tasks: int = 1
+    """How many tasks at once the master is told that there is room for; more are taken all the same, and wait."""
+    language: str = "auto"
+    """What is spoken in its films, ISO 639-1, or `auto` to find out."""
+    roots: tuple[str, ...] = ()
+    """Folders in which it may name films to be read and files to be written; anywhere where empty."""
+    keep_s: int = 7 * 24 * 3600
+    """How long a result is kept for a master that does not take it, seconds."""
+
+
+@dataclass(frozen=True)
 class ServerSettings:
     """The address that people, programs and nodes reach."""
 
@@ -182,6 +208,14 @@ class SignalrSettings:
     """How much may wait for a client that does not read, bytes; beyond that it is sent away."""
     replay_bytes: int = 100_000
     """How much is kept of what a client did not acknowledge, for stateful reconnects, bytes."""
+    task_timeout_s: int = 3_600
+    """Longest run of a task of `/api/tasks` on a worker, seconds; then it is tried again."""
+    retries: int = 3
+    """How often such a task is tried again after it failed."""
+    worker_timeout_ms: int = 60_000
+    """How long a worker whose connection is gone keeps its tasks, milliseconds; then others get them."""
+    resume_ms: int = 60_000
+    """How long a worker that came back may be silent about a task that it had, milliseconds; then another gets it."""
     origins: tuple[str, ...] = ()
     """Sites whose pages may connect where no token is asked for, `https://studio.example`."""
 
@@ -313,6 +347,7 @@ class Settings:
     store: StoreSettings = field(default_factory=StoreSettings)
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
     node: NodeSettings = field(default_factory=NodeSettings)
+    master: MasterSettings = field(default_factory=MasterSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
     signalr: SignalrSettings = field(default_factory=SignalrSettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)

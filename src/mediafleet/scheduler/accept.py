@@ -58,7 +58,7 @@ def check_submission(submission: Submission, kind: Kind) -> None:
 
     Raises:
         InvalidRequest: A field is malformed.
-        InvalidParams: The kind does not take so many inputs.
+        InvalidParams: The kind does not take so many inputs, or takes it otherwise only.
     """
     if not _TENANT.fullmatch(submission.tenant):
         raise InvalidRequest(
@@ -75,6 +75,7 @@ def check_submission(submission: Submission, kind: Kind) -> None:
     if count < fewest or (most is not None and count > most):
         wanted = str(fewest) if fewest == most else f"{fewest} to {most}" if most is not None else f"{fewest} or more"
         raise InvalidParams(f"The kind {kind.name!r} takes {wanted} input(s); {count} were given.")
+    kind.check(submission)
 
 
 def check_times(submission: Submission, *, now_ms: int) -> tuple[int, int]:

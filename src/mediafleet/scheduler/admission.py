@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mediafleet.domain.frames import Register
     from mediafleet.domain.node import Executor
     from mediafleet.ops.settings import SchedulerSettings
+    from mediafleet.scheduler.facade import NodeLink
 
 MAX_EXECUTORS = 256
 """Of one node: four for each of the GPUs and cards of the largest machines, and room to spare."""
@@ -76,7 +77,7 @@ def check_gpu(executors: Sequence[Executor], *, is_required: bool) -> None:
 
 
 def node_record(
-    frame: Register, instance: str, settings: SchedulerSettings, *, max_kills: int, link: str = "websocket"
+    frame: Register, instance: str, settings: SchedulerSettings, *, max_kills: int, link: NodeLink
 ) -> NodeRecord:
     """Return a node that registers as the store takes it. Raises InvalidRequest if it may not join."""
     state = state_of(frame)
@@ -86,9 +87,9 @@ def node_record(
         node=frame.node,
         instance=instance,
         incarnation=frame.incarnation,
-        doc=as_text(NodeDocument(frame.host, frame.version, frame.facts, link)),
+        doc=as_text(NodeDocument(frame.host, frame.version, frame.facts, link.kind)),
         draining=frame.draining or state is NodeState.DRAINING,
-        lease_ms=settings.node_lease_ms,
+        lease_ms=link.lease_ms or settings.node_lease_ms,
         executors=declared_executors(frame.node, frame.executors),
         pools=declared_pools(frame.executors),
         announced=(*frame.running, *frame.holding),

@@ -30,6 +30,7 @@ from mediafleet.scheduler.cell_views import best_explanation, merge_clusters, me
 from mediafleet.scheduler.insight import Insight
 from mediafleet.scheduler.loops import end_loops, keep_going
 from mediafleet.scheduler.service import Resources, Scheduler
+from mediafleet.scheduler.workers import WorkerDesk
 from mediafleet.store.cell_store import CellStore
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class CellFleet:
         self.dead = CellDeadLetters(self)
         self.pauses = CellPauses(self)
         self.reviews = CellReviews(self)
+        self.workers = WorkerDesk(stores)
         self.batches = BatchDesk(stores, resources.clock, [cell.remaining for cell in self._cells.values()])
         self._stack = AsyncExitStack()
         self._loops: list[asyncio.Task[None]] = []

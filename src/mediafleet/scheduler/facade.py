@@ -13,13 +13,14 @@ from mediafleet.domain.catalogue import CatalogueView
 from mediafleet.domain.dead import DeadLetter, DeadLetterPage
 from mediafleet.domain.event import Event
 from mediafleet.domain.explanation import Explanation, JobWhy, Simulation
-from mediafleet.domain.frames import NodeFrame, Register, Registered, SchedulerFrame
+from mediafleet.domain.frames import AttemptRef, NodeFrame, Register, Registered, SchedulerFrame
 from mediafleet.domain.insight import LogLevels, MetricView
 from mediafleet.domain.job import JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeView, PoolView
 from mediafleet.domain.pause import FleetPause
 from mediafleet.domain.review import ReviewAnswer, ReviewDocument
+from mediafleet.domain.worker import HeldAttempt
 from mediafleet.kinds.registry import KindRegistry
 
 
@@ -96,7 +97,12 @@ class NodeLink(Protocol):
 
     @property
     def kind(self) -> str:
-        """What carries it: `websocket`, where the node dialled in; `push`, where it is called."""
+        """What carries it: `websocket`, where the node dialled in; `push`, where it is called; `signalr`, a hub connection."""
+        ...
+
+    @property
+    def lease_ms(self) -> int:
+        """How long its node keeps its work after it was last heard, milliseconds; 0 for `scheduler.node_lease_ms`."""
         ...
 
     def send(self, frame: SchedulerFrame) -> bool:
@@ -195,6 +201,26 @@ class Reviews(Protocol):
         ...
 
 
+class Workers(Protocol):
+    """What links need whose nodes know neither jobs nor grants."""
+
+    async def new_number(self) -> int:
+        """Return a number for a task, which none had before: 1, 2 and so on."""
+        ...
+
+    async def numbered(self, number: int) -> str:
+        """Return the job that was submitted with the key of a number (`domain.worker.task_key`). Raises NotFound."""
+        ...
+
+    async def attempts_at(self, node: str) -> list[HeldAttempt]:
+        """Return the attempts that a node holds slots for, without those that it was told to stop."""
+        ...
+
+    async def attempt_at(self, task: str, node: str) -> AttemptRef | None:
+        """Return the attempt of a task by which a result of a node still counts; None if there is none."""
+        ...
+
+
 class Catalogues(Protocol):
     """Which services provide which features."""
 
@@ -249,6 +275,11 @@ class Fleet(Protocol):
     @property
     def reviews(self) -> Reviews:
         """The reviews."""
+        ...
+
+    @property
+    def workers(self) -> Workers:
+        """Numbers and attempts of workers of older fleets."""
         ...
 
     @property

@@ -19,7 +19,7 @@ from mediafleet.scheduler.chains import by_module, end_chains, expand_chains, re
 from mediafleet.scheduler.facts import FactSource
 from mediafleet.scheduler.outcomes import WITHDRAWN
 from mediafleet.scheduler.tasks import expand_pieces, outcome_piece
-from mediafleet.scheduler.unoffered import explain_unoffered
+from mediafleet.scheduler.unoffered import ask_for_preferred, explain_unoffered
 from mediafleet.store.scripts import as_text
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ class Planner:
                 return expand_chains(state, step, kind, await self._facts.now())
             if not isinstance(step, Expand):
                 return [end_chains(outcome_piece(state.job, state.version, step), state)]
+            step = await self._ask_for_preferred(kind, state, step)
             if sentence := await self._find_unoffered(kind, state, step):
                 step = Fail(ErrorInfo("capability-missing", sentence))
                 return [end_chains(outcome_piece(state.job, state.version, step), state)]
@@ -161,6 +162,12 @@ class Planner:
             # To raise would leave the job dirty: it would be planned in vain for ever, and hold up those behind it.
             # With the chains that were seen, since they may have been decided anew while the state was read.
             return [end_chains(outcome_piece(state.job, state.version, Fail(error.info())), state)]
+
+    async def _ask_for_preferred(self, kind: Kind, state: PlanState, step: Expand) -> Expand:
+        if not any(task.prefers for task in step.tasks if task.name not in state.names):
+            return step
+        _, pools = await self._store.read.pool_set()
+        return ask_for_preferred(kind, state.job.kind_version, step, pools.values())
 
     async def _find_unoffered(self, kind: Kind, state: PlanState, step: Expand) -> str:
         """Return what to do where nobody could run a new task, of a kind that does not let it wait for somebody."""

@@ -99,6 +99,10 @@ def _waits_for_none(found: JobReviews) -> Conflict:
     return Conflict(f"The job {found.job.id} is {found.status}; it waits for no review.")
 
 
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def check_review(kind: Kind, params: Mapping[str, Any], body: bytes, shown: bytes) -> bytes:
     """Return what a plan is given for what was put back. Raises InputError, of a fault of the kind as well."""
     if kind.check_review is None:
@@ -143,25 +147,26 @@ class ReviewDesk:
         """See `facade.Reviews.answer`."""
         found = await self._read(job_id)
         wanted = choose_answered(found, answer)
-        shown = await self._fetch(wanted.document.id)
-        # In a thread: a large document takes a second, and this loop leads a cell.
-        kind = self._kind(found.job)
-        checked = await asyncio.to_thread(check_review, kind, found.job.params, answer.body, shown)
-        digest = hashlib.sha256(checked).hexdigest()
         if wanted.answer is None:
             if found.status is not JobStatus.REVIEW:
                 raise _not_now(found)
             # Told apart by what the task is afterwards: of two that come at once one is first.
-            await self._finish(wanted, checked, answer.by)
+            await self._finish(wanted, await self._check(found.job, wanted, answer), answer)
             found = await self._read(job_id)
             wanted = next((one for one in found.answered if one.name == wanted.name), wanted)
         if wanted.answer is None:
             raise _not_now(found)
-        if wanted.answer.sha256 != digest:
+        # By what came and not by what was shown, which need not be there any more.
+        if wanted.put != _digest(answer.body):
             raise Conflict(
                 f"The review {wanted.name!r} of the job {job_id} was answered already, with something else; nothing was changed."
             )
         return await self._show_job(job_id)
+
+    async def _check(self, job: Job, review: Review, answer: ReviewAnswer) -> bytes:
+        kind, shown = self._kind(job), await self._fetch(review.document.id)
+        # In a thread: a large document takes a second, and this loop leads a cell.
+        return await asyncio.to_thread(check_review, kind, job.params, answer.body, shown)
 
     async def _fetch(self, document: str) -> bytes:
         artifact = await self._uploads.open(document)
@@ -170,11 +175,11 @@ class ReviewDesk:
             raise InputError(f"The document has {artifact.size} bytes; a review takes {MOST_DOCUMENT_BYTES} at most.")
         return b"".join([piece async for piece in artifact.read(0, artifact.size)])
 
-    async def _finish(self, review: Review, checked: bytes, by: str) -> None:
-        digest = hashlib.sha256(checked).hexdigest()
+    async def _finish(self, review: Review, checked: bytes, answer: ReviewAnswer) -> None:
+        digest, by = _digest(checked), answer.by
         announcement = UploadAnnouncement(review.document.name, len(checked), digest, grant=REVIEW_GRANT)
         ref = await self._uploads.keep(announcement, checked, principal=by)
-        about = ReviewResult(by, changed=digest != review.document.sha256)
+        about = ReviewResult(by, changed=digest != review.document.sha256, put=_digest(answer.body))
         text, outputs = decode_outputs(TaskResult(msgspec.to_builtins(about), (ref,)))
         finished = await self._store.finish([ResultRecord(review.task, REVIEW_GRANT, text, outputs)])
         if finished.verdicts == ["accepted"]:

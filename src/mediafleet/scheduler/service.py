@@ -48,6 +48,7 @@ from mediafleet.scheduler.standing import StandingDesk, settle_rules
 from mediafleet.scheduler.sweeper import Sweeper
 from mediafleet.scheduler.uploads import Uploads
 from mediafleet.scheduler.waiting import wait_final
+from mediafleet.scheduler.workers import WorkerDesk
 from mediafleet.store.inbox import Inbox
 from mediafleet.store.records import PlaceRules
 from mediafleet.store.schema import SCHEMA
@@ -96,7 +97,7 @@ class Scheduler:
         self._rules = rules
         self._cells = cell_names(settings.store.cells, only=settings.store.cell)
         self._fleet_rules = FleetRules()
-        self._store = store
+        self._store, self.workers = store, WorkerDesk([store])
         self._links = LinkTable()
         self._placer = Placer(
             store, self._links, self.metrics, batch=rules.place_batch, rules=place_rules(instance, rules)
@@ -104,7 +105,8 @@ class Scheduler:
         self.catalogue = CatalogueKeeper(settings.catalogue, resources.clock)
         facts = FactSource(store, lambda: self.catalogue.current)
         self._planner = Planner(store, kinds, self._placer, self._links, facts=facts, metrics=self.metrics)
-        self._standing = StandingDesk(store, self._links, self._placer, rules)
+        self._chains = ChainWatch(store, self._planner, facts, may_look=lambda: self._member.leads)
+        self._standing = StandingDesk(store, self._links, self._placer, rules, settle=self._chains.settle)
         self._settler = Settler(
             store,
             self._links,
@@ -125,7 +127,6 @@ class Scheduler:
         self._courier = Courier(store, Inbox(store, instance), self._links, self._placer, self.metrics)
         self._links.forward = self._courier.send
         self._member = _member(instance, resources, Duties(self._follow, self._bury), rules)
-        self._chains = ChainWatch(store, self._planner, facts, may_look=lambda: self._member.leads)
         self._sweeper = Sweeper(store, resources.blobs, resources.clock, keep_ms=rules.upload_retention_s * 1000)
         sessions = SessionStore(store, ttl_ms=rules.reap_ms * PRESENCE_TICKS, gap_ms=rules.outage_gap_ms)
         self.ownership = Ownership(instance, sessions)
@@ -374,7 +375,7 @@ class Scheduler:
         """See `Fleet.attach`."""
         # The store first: it gives the epoch, from which on it refuses what the older link still says.
         check_register(frame, self._store.keys.cell, self._cells)
-        record = node_record(frame, self.instance, self._rules, max_kills=self._fleet_rules.max_kills, link=link.kind)
+        record = node_record(frame, self.instance, self._rules, max_kills=self._fleet_rules.max_kills, link=link)
         admitted = await self._store.register(record)
         self.metrics.note_dead(admitted.dead)
         current = self._links.get(frame.node)
@@ -395,7 +396,7 @@ class Scheduler:
         return Registered(
             node=frame.node,
             heartbeat_ms=self._rules.heartbeat_ms,
-            lease_ms=self._rules.node_lease_ms,
+            lease_ms=record.lease_ms,
             keep=admitted.keep,
             drop=admitted.drop,
             draining=admitted.draining,

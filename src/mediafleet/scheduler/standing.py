@@ -23,6 +23,8 @@ from mediafleet.store.health import MissingReport, NodeChange
 from mediafleet.store.scripts import as_text
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from mediafleet.domain.frames import Misc, Outcome
     from mediafleet.ops.settings import SchedulerSettings
     from mediafleet.scheduler.links import LinkTable
@@ -42,10 +44,23 @@ LONGEST_REASON = 200
 log = structlog.get_logger(__name__)
 
 
+async def _wait_for_nothing() -> None: ...
+
+
 class StandingDesk:
     """Writes down what nodes say of themselves, in rounds of its own; one for an instance."""
 
-    def __init__(self, store: Store, links: LinkTable, placer: Placer, settings: SchedulerSettings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        links: LinkTable,
+        placer: Placer,
+        settings: SchedulerSettings,
+        *,
+        settle: Callable[[], Awaitable[None]] = _wait_for_nothing,
+    ) -> None:
+        """Take the parts; `settle` is waited for before nodes that have changed are given work."""
+        self._settle = settle
         self._store = store
         self._links = links
         self._placer = placer
@@ -115,6 +130,18 @@ class StandingDesk:
             raise
 
     async def _write_changes(self) -> None:
+        if not self._changes:
+            return
+        try:
+            if await self._write_each_change():
+                await self._settle()
+        finally:
+            # Those before one that failed were written.
+            self._placer.note_executors()
+
+    async def _write_each_change(self) -> bool:
+        """Write what nodes say; tell whether any of it counted."""
+        counted = False
         while self._changes:
             node, change = next(iter(self._changes.items()))
             try:
@@ -131,7 +158,8 @@ class StandingDesk:
             if not reshaped.current:
                 continue
             log.info("node changed", node=node, state=reshaped.state, executors=len(change.executors))
-            self._placer.note_executors()
+            counted = True
+        return counted
 
     async def _write_missing(self) -> None:
         while self._missing:

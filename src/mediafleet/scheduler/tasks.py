@@ -204,6 +204,7 @@ def expand_pieces(
             last=start == starts[-1],
             # With every piece: a queue that exists is left as it is, and no piece depends on an earlier one.
             queues=queues,
+            whole=step.whole,
         )
         for start in starts
     ]
@@ -235,13 +236,24 @@ def output_ids(outputs: Sequence[ArtifactRef]) -> list[str]:
     return [ref.id for ref in outputs]
 
 
+def _first_tasks(step: Step) -> Expand:
+    # What one script call cannot take is not taken at all: the job begins as dirty, and its plan is asked again. Where chains
+    # run is decided there as well, and whether tasks get what they prefer: by what the fleet has then.
+    if (
+        not isinstance(step, Expand)
+        or len(step.tasks) > PIECE
+        or step.chains
+        or any(task.prefers for task in step.tasks)
+    ):
+        return Expand(())
+    return step
+
+
 def job_record(
     job: Job, step: Step, kind: Kind, *, key: str, waits: Sequence[str], retention_ms: int
 ) -> tuple[records.JobRecord, dict[str, str]]:
     """Return what `submit` is given for a job and the first result of its plan. Raises InvalidRequest."""
-    # What one script call cannot take is not taken at all: the job begins as dirty, and its plan is asked again.
-    # Where chains run is decided there as well, by what the fleet has then.
-    first = step if isinstance(step, Expand) and len(step.tasks) <= PIECE and not step.chains else Expand(())
+    first = _first_tasks(step)
     tasks, queues = task_records(job, first.tasks, kind, waits=waits)
     record = records.JobRecord(
         id=job.id,
@@ -253,7 +265,7 @@ def job_record(
         retention_ms=retention_ms,
         outcome_of=first.outcome_of,
         inputs=[ref.id for ref in job.inputs],
-        weight=sum(task.weight for task in first.tasks),
+        weight=first.whole or sum(task.weight for task in first.tasks),
         tasks=tasks,
         deadline=job.deadline_ms,
         batch=job.batch,

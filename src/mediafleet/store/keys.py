@@ -167,6 +167,11 @@ class Keys:
         return f"{self.tag}pushed"
 
     @property
+    def task_numbers(self) -> str:
+        """Counter: the last number that `/api/tasks` gave, in the first cell."""
+        return f"{self.tag}task-numbers"
+
+    @property
     def config(self) -> str:
         """Hash: the rules in force (JSON), their version, and the leader and epoch that wrote them."""
         return f"{self.tag}config"

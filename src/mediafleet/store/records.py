@@ -420,8 +420,8 @@ class ExpandPiece(msgspec.Struct, frozen=True):
     """What was recorded of them when it was decided."""
     drop: list[str] = []
     """Ids of tasks that something else stands for; refused if an executor has one of them."""
-    more_weight: float = 0.0
-    """Beside the weights of the tasks that are new."""
+    more_weight: float = 0.0  # Beside the weights of the tasks that are new.
+    whole: float = 0.0  # As of `Expand`.
     waits: bool = False
     """Whether any of it may be decided anew when the fleet changes."""
     weighed: bool = False

@@ -63,5 +63,6 @@ def _names(text: bytes | None) -> list[str]:
 
 def _review(task: str, doc: bytes, state: bytes, result: bytes | None) -> Review:
     spec = msgspec.json.decode(doc, type=TaskSpec)
-    outputs = msgspec.json.decode(result, type=TaskResult).outputs if result else ()
-    return Review(spec.name, task, TaskState(state.decode()), spec.inputs[0], outputs[0] if outputs else None)
+    told = msgspec.json.decode(result, type=TaskResult) if result else TaskResult()
+    answer, put = told.outputs[0] if told.outputs else None, told.result.get("put", "")
+    return Review(spec.name, task, TaskState(state.decode()), spec.inputs[0], answer, put)

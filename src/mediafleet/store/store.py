@@ -87,6 +87,12 @@ class Store:
             await client.hsetnx(self.keys.schema, "identity", new_token())
             return (await client.hget(self.keys.schema, "identity")).decode()
 
+    async def count_up(self, counter: str) -> int:
+        """Raise a counter by one; return what it is then."""
+        client: Any = self.redis
+        with translate_errors():
+            return int(await client.incr(counter))
+
     async def check_schema(self) -> None:
         """Mark the cell with the shapes that this program writes; see `store/schema.py`.
 

@@ -79,7 +79,7 @@ class StoreDriver:
         **changes: Any,
     ) -> records.NodeAdmitted:
         """Register a node with one executor `cpu`, of which `changes` say more."""
-        instance = changes.pop("instance", "i-1")
+        instance, lease_ms = changes.pop("instance", "i-1"), changes.pop("lease_ms", LEASE_MS)
         standing = {name: changes.pop(name) for name in ("warming", "pressed", "ailing") if name in changes}
         given: dict[str, Any] = {"capabilities": ("kind:noop",)} | changes
         executor = Executor("cpu", slots, **given)
@@ -90,7 +90,7 @@ class StoreDriver:
             incarnation=self.incarnations.setdefault(node, new_token()),
             doc=as_text(records.NodeDocument(host="host", version="0")),
             draining=False,
-            lease_ms=LEASE_MS,
+            lease_ms=lease_ms,
             executors=[records.ExecutorRecord(f"{node}/cpu", slots, pool, executor.live_reserve, as_text(executor))],
             pools={pool: as_text(executor.signature)},
             announced=announced,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -64,6 +65,10 @@ class Bench:
     def put(name: str) -> None:
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text("in the way")
+
+    @staticmethod
+    def read(name: str) -> str:
+        return Path(name).read_text()
 
     async def run(self, items: Sequence[Item], work: Work = TO_MP4) -> None:
         batch = Batch(self.fleet, work, self.targets, display=self.display, output=Output())
@@ -189,6 +194,38 @@ async def test_a_further_result_stays_in_the_folder_whatever_its_name(second: st
             [item] = items = bench.items("a.mkv")
             await bench.run(items)
     assert item.outputs == [Path("done/a.mp4"), Path("done") / kept]
+
+
+class Overtaken(Targets):
+    """Places that another command fills while this one fetches."""
+
+    @contextmanager
+    def write(self, path: Path) -> Generator[Path]:
+        with super().write(path) as partial:
+            yield partial
+            Bench.put(str(path))
+
+
+@pytest.mark.parametrize(("keeps_names", "status"), [(True, "completed"), (False, "failed")])
+async def test_of_two_commands_that_make_the_same_file_the_second_leaves_that_of_the_first(
+    bench: Bench, *, keeps_names: bool, status: str
+) -> None:
+    bench.targets = Overtaken(Path("done"))
+    [item] = items = bench.items("a.mkv")
+    await bench.run(items, Work("subtitle", keeps_names=keeps_names))
+    assert (item.status, item.outputs) == (status, [])
+    assert bench.read("done/a.mp4") == "in the way"
+    told = item.warnings[-1] if keeps_names else item.error and item.error.message
+    assert "done/a.mp4" in (told or "")
+
+
+async def test_what_was_made_since_the_command_began_is_not_handed_in(bench: Bench, scheduler: FakeScheduler) -> None:
+    items = bench.items("a.mkv", "b.mkv")
+    work = Work("subtitle", keeps_names=True, find_done=lambda item: "it has en" if item.path.name == "a.mkv" else "")
+    await bench.run(items, work)
+    assert (items[0].status, items[0].stage) == ("skipped", "it has en")
+    assert [one.name for one in scheduler.submissions] == ["b.mkv"]
+    assert bench.display.phases["a.mkv"] == [Phase.OVER]
 
 
 async def test_a_cancelled_job_is_no_failure_of_the_work(bench: Bench, scheduler: FakeScheduler) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -14,9 +15,11 @@ from tests_support.fake_scheduler import FakeScheduler
 
 from mediafleet.cli import _fleet, _local
 from mediafleet.cli._fleet import LOCAL_PATIENCE_S, REMOTE_PATIENCE_S, open_fleet
-from mediafleet.cli._local import FleetRecord, ensure_fleet, find_fleet
+from mediafleet.cli._local import FleetRecord, ensure_fleet, find_fleet, wait_until_gone
 from mediafleet.cli._options import ClientOptions
 from mediafleet.domain.errors import ConfigError, SchedulerUnavailable, Unauthorized, Unavailable
+from mediafleet.doors.http.presence import Presence
+from mediafleet.doors.http.server import HttpServer
 
 TOKEN = "a-token-of-sufficient-length-000000"  # noqa: S105 - of a fake
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -90,6 +93,57 @@ async def test_a_fleet_that_ends_while_it_is_joined_is_looked_for_again(
 
     async with _fleet._open_local(ensure, "") as fleet:
         assert fleet.client.base_url == scheduler.url
+
+
+class Ending:
+    """A fleet that still answers but takes no clients any more; its process is another one."""
+
+    def __init__(self) -> None:
+        self.presence = Presence(self.serve)
+        self.presence.refuse()
+
+    async def serve(self, *_: Any) -> None:
+        pytest.fail("only clients come here")
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        await self.presence(scope, receive, send)
+
+    def stop(self) -> None:
+        """Nothing waits for its clients."""
+
+
+async def test_a_command_that_comes_to_a_fleet_that_ends_waits_until_it_is_gone(
+    scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_fleet, "_KNOCK_S", 0.01)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=-1, stderr=-1)
+    ending = Ending()
+    were_gone: list[bool] = []
+    async with HttpServer(ending, host="127.0.0.1", port=0) as server:
+        old = FleetRecord(server.url, process.pid)
+
+        async def ensure() -> tuple[FleetRecord, bool]:
+            were_gone.append(not old.is_running)
+            return (old, False) if len(were_gone) == 1 else (record_of(scheduler), True)
+
+        async def wait(record: FleetRecord) -> None:
+            # It ends only now that it is waited for.
+            waiting = asyncio.create_task(wait_until_gone(record))
+            await process.communicate(b"\n")
+            await waiting
+
+        monkeypatch.setattr(_fleet, "wait_until_gone", wait)
+        async with asyncio.timeout(20):
+            async with _fleet._open_local(ensure, "") as fleet:
+                assert fleet.is_new
+                assert await fleet.client.nodes()
+    assert were_gone == [False, True]
 
 
 async def test_after_a_few_tries_the_command_goes_on_and_finds_out_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,6 +231,51 @@ async def test_a_start_that_another_fleet_was_faster_than_joins_it(
     found, is_new = await ensure_fleet(data, ClientOptions(data=data))
     assert found == record_of(scheduler)
     assert not is_new
+
+
+# As above.
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+async def test_a_start_waits_for_the_fleet_of_before_to_let_go_of_the_directory(
+    scheduler: FakeScheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    serve_locally(tmp_path / "prepared", scheduler)
+    holder = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=-1, stderr=-1)
+    data.mkdir()
+    (data / "lock").write_text(f"{holder.pid}\n")
+    # The first start finds the directory in use, the second one serves, which the copy of a record stands for.
+    said = '{"error": {"code": "data-directory-in-use"}}'
+    second = f"[ -e started ] && {{ cp {tmp_path / 'prepared' / 'fleet.json'} .; exec sleep 1000; }}"
+    stand_in(tmp_path, monkeypatch, f"echo $$ >>pids\n{second}\n>started\necho '{said}'\nexit 1")
+    looks = 0
+
+    async def look(data: Path) -> FleetRecord | None:
+        nonlocal looks
+        looks += 1
+        return await find_fleet(data)
+
+    monkeypatch.setattr(_local, "find_fleet", look)
+    start = asyncio.create_task(ensure_fleet(data, ClientOptions(data=data)))
+    async with asyncio.timeout(20):
+        while not (data / "started").exists():  # noqa: ASYNC110 - a process
+            await asyncio.sleep(0)
+        # It looks again and again, and does not start another one while the directory is taken.
+        seen = looks
+        while looks < seen + 4:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+        assert len((data / "pids").read_text().split()) == 1
+        await holder.communicate(b"\n")
+        assert (await start)[0] == record_of(scheduler)
+    first, other = (data / "pids").read_text().split()
+    assert first != other
+    await _local.end_fleet(FleetRecord("", int(other)))
+
+
+async def test_a_directory_that_is_never_let_go_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_local, "START_S", 0.2)
+    stand_in(tmp_path, monkeypatch, "echo data-directory-in-use: stop that process\nexit 1")
+    with pytest.raises(SchedulerUnavailable, match="stop that process"):
+        await ensure_fleet(tmp_path / "data", ClientOptions())
 
 
 async def test_only_the_end_of_a_long_log_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests_support.command_line import RunCli
 
-from mediafleet.app import node, processes
+from mediafleet.app import alone, node, processes
 from mediafleet.app.serving import Serving
 from mediafleet.domain.errors import DataDirectoryInUse
 from mediafleet.ops.settings import Settings
@@ -38,7 +38,7 @@ class Started:
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     recorder = Started()
-    for module, name in ((processes, "run_up"), (processes, "run_scheduler"), (node, "run_node")):
+    for module, name in ((processes, "run_up"), (processes, "run_scheduler"), (node, "run_node"), (alone, "run_alone")):
         monkeypatch.setattr(module, name, recorder)
     return recorder
 
@@ -91,6 +91,50 @@ def test_a_node_knows_its_scheduler_its_name_and_what_it_offers(bare: RunCli, st
 def test_a_node_may_listen_instead_of_calling(bare: RunCli, started: Started) -> None:
     bare("node", "--listen", "127.0.0.1:9000")
     assert started.settings[0].node.listen == "127.0.0.1:9000"
+
+
+def test_a_node_with_a_master_and_no_scheduler_brings_its_fleet_along(
+    bare: RunCli, started: Started, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_fleet: list[Settings] = []
+
+    def run(settings: Settings) -> int:
+        with_fleet.append(settings)
+        return 0
+
+    monkeypatch.setattr(alone, "run_alone", run)
+    (workplace / "token").write_text("what-the-master-asks-for\n")
+    words = ("--master", "https://studio.example/signalrhub")
+    bare("node", *words, "--master-token-file", "token", "--api", "127.0.0.1:0")
+    [settings] = with_fleet
+    assert (settings.master.url, settings.master.token) == (words[1], "what-the-master-asks-for")
+    assert settings.node.api == "127.0.0.1:0"
+    assert settings.server.token == "", "that of the master is not ours"
+    bare("node", "--api", "127.0.0.1:0")
+    assert len(with_fleet) == 2
+    bare("node", *words, "--scheduler", "http://10.0.0.5:8000")
+    assert (len(with_fleet), started.settings[-1].master.url) == (2, words[1])
+    # The usual address counts as well, where somebody names it.
+    bare("node", *words, "--scheduler", "http://127.0.0.1:8000")
+    assert (len(with_fleet), len(started.settings)) == (2, 2)
+
+
+def test_a_node_that_is_called_needs_a_scheduler_for_its_masters_work(bare: RunCli, started: Started) -> None:
+    words = ("node", "--listen", "127.0.0.1:9100", "--master", "https://studio.example/signalrhub")
+    ran = bare(*words)
+    assert ran.code != 0
+    assert "name with --scheduler" in ran.err
+    assert not started.settings
+    assert bare(*words, "--scheduler", "http://10.0.0.5:8000").code == 5
+
+
+@pytest.mark.parametrize("address", ["studio.example/signalrhub", "ftp://studio.example/hub"])
+def test_a_master_without_an_address_is_refused_before_anything_starts(
+    bare: RunCli, started: Started, address: str
+) -> None:
+    ran = bare("node", "--master", address)
+    assert "master.url must be the address of a hub" in ran.err
+    assert not started.settings
 
 
 def test_flags_win_over_the_environment_and_the_environment_over_the_file(

@@ -58,6 +58,7 @@ def test_only_what_may_clear_by_itself_is_retried() -> None:
         "queue-full",
         "store-unavailable",
         "scheduler-unavailable",
+        "fleet-ending",
         "capability-missing",
         "transient-failure",
     }

@@ -26,12 +26,13 @@ from mediafleet.domain.errors import (
 )
 from mediafleet.domain.event import Event, EventType
 from mediafleet.domain.explanation import Ask, Explanation, FleetSnapshot, JobWhy, Simulation
-from mediafleet.domain.frames import NodeFrame, Register, Registered
+from mediafleet.domain.frames import AttemptRef, NodeFrame, Register, Registered
 from mediafleet.domain.ids import new_artifact_id, new_job_id
 from mediafleet.domain.insight import LogLevels, MetricValue, MetricView
 from mediafleet.domain.job import JobPage, JobView, Submission
 from mediafleet.domain.lifecycle import FINAL_JOB_STATUSES, RETRYABLE_JOB_STATUSES, JobStatus
 from mediafleet.domain.node import ExecutorView, NodeState, NodeView, PoolView, RunningView
+from mediafleet.domain.worker import HeldAttempt
 from mediafleet.kinds.noop import KIND as NOOP
 from mediafleet.kinds.registry import KindRegistry
 from mediafleet.kinds.seam import Kind
@@ -116,6 +117,22 @@ class FakeCatalogue:
         )
 
 
+class FakeWorkers:
+    """No worker of an older fleet has anything to do."""
+
+    async def new_number(self) -> int:
+        return 1
+
+    async def numbered(self, number: int) -> str:
+        raise NotFound(f"There is no task {number}.")
+
+    async def attempts_at(self, node: str) -> list[HeldAttempt]:
+        return []
+
+    async def attempt_at(self, task: str, node: str) -> AttemptRef | None:
+        return None
+
+
 @dataclass
 class FakeFleet:
     """Implements `scheduler.facade.Fleet` in memory."""
@@ -149,6 +166,7 @@ class FakeFleet:
         self.dead = FakeDeadLetters(self)
         self.pauses = FakePauses(self)
         self.batches = FakeBatches(self)
+        self.workers = FakeWorkers()
         self.reviews = FakeReviews(self)
 
     def _check(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -166,6 +167,68 @@ async def test_a_dismissal_while_another_client_stays_is_forgotten(streams: Stre
     assert not waiting.done()
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def refusal_of(streams: Streams) -> tuple[int, dict[str, Any]]:
+    """Knock as a client at a fleet that takes none, and return status and document."""
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/api/v1/events", "query_string": CLIENT}
+    await streams.presence(scope, None, send)
+    return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+async def test_a_fleet_that_was_closed_refuses_clients_and_says_that_it_ends(streams: Streams) -> None:
+    assert streams.presence.close()
+    status, problem = await refusal_of(streams)
+    assert (status, problem["code"], problem["retryable"]) == (503, "fleet-ending", True)
+    assert not streams.open
+    assert await is_abandoned(streams)
+
+
+async def test_a_closed_fleet_still_answers_everybody_else(streams: Streams) -> None:
+    assert streams.presence.close()
+    task = await streams.start("/api/v1/jobs")
+    streams.open[0].set()
+    await task
+
+
+@pytest.mark.parametrize("leaves_again", [False, True])
+async def test_a_client_that_comes_before_the_decision_keeps_the_fleet(streams: Streams, *, leaves_again: bool) -> None:
+    await streams.presence.wait_abandoned(0)
+    task = await streams.start()
+    if leaves_again:
+        streams.open[0].set()
+        await task
+    assert not streams.presence.close()
+    late = await streams.start()
+    for end in streams.open:
+        end.set()
+    await asyncio.gather(task, late)
+    await streams.presence.wait_abandoned(0)
+    assert streams.presence.close()
+
+
+async def test_a_dismissal_is_not_decided_before_the_fleet_is_closed(streams: Streams) -> None:
+    dismissal = asyncio.Event()
+    dismissal.set()
+    await streams.presence.wait_dismissed(dismissal, 0)
+    task = await streams.start()
+    assert not streams.presence.close()
+    streams.open[0].set()
+    await task
+
+
+async def test_a_fleet_that_ends_in_any_case_refuses_whoever_comes_and_keeps_who_is_there(streams: Streams) -> None:
+    task = await streams.start()
+    streams.presence.refuse()
+    assert (await refusal_of(streams))[0] == 503
+    assert not task.done()
+    streams.open[0].set()
+    await task
 
 
 async def test_what_opens_no_stream_passes_through_untouched() -> None:

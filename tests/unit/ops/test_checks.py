@@ -72,9 +72,18 @@ def test_the_defaults_work() -> None:
         ("catalogue", {"url": "https://models.example:port/"}, "names a host"),
         ("catalogue", {"url": "https://[models/"}, "names a host"),
         ("catalogue", {"refresh_s": 0}, "1 or more"),
+        ("master", {"url": "ftp://a/hub"}, "master.url"),
+        ("master", {"retry_s": 60, "retry_longest_s": 30}, "master.retry_longest_s"),
+        ("master", {"retry_s": 0}, "master.retry_s"),
+        ("master", {"tasks": 0}, "master.tasks"),
+        ("master", {"language": "English"}, "master.language"),
+        ("master", {"token": "two words"}, "master.token"),
+        ("master", {"roots": ("films",)}, "master.roots"),
+        ("node", {"api": "9000"}, "node.api"),
         ("signalr", {"client_timeout_ms": 20_000}, "signalr.client_timeout_ms"),
         ("signalr", {"replay_bytes": 2_000_000}, "signalr.replay_bytes"),
         ("signalr", {"message_bytes": 0}, "signalr.message_bytes"),
+        ("signalr", {"worker_timeout_ms": 9_999}, "twice scheduler.heartbeat_ms"),
     ],
 )
 def test_each_problem_is_one_sentence(section: str, changes: dict[str, Any], word: str) -> None:

@@ -13,6 +13,7 @@ class RecordingLink:
     """Keeps what it is given; `room` frames fit into its queue."""
 
     kind = "websocket"
+    lease_ms = 0
 
     def __init__(self, node: str) -> None:
         self.node = node

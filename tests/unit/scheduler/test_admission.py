@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from recording_link import RecordingLink
 
 from mediafleet.domain.errors import InvalidRequest
 from mediafleet.domain.frames import PROTOCOL_VERSION, Register
@@ -25,7 +26,7 @@ def register(**changes: Any) -> Register:
 
 
 def admit(frame: Register, **settings: Any) -> NodeRecord:
-    return node_record(frame, "i-1", SchedulerSettings(**settings), max_kills=2)
+    return node_record(frame, "i-1", SchedulerSettings(**settings), max_kills=2, link=RecordingLink(frame.node))
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,20 @@ async def test_new_tasks_are_placed_at_once(store: Store, tmp_path: Path) -> Non
     assert [given.task for given in assigned(link)] == ["j0-made0.first"]
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+async def test_a_task_goes_to_a_node_with_what_it_prefers_if_there_is_one(
+    store: Store, tmp_path: Path, *, is_there: bool
+) -> None:
+    parts = parts_with(store, tmp_path, lambda _, __: Expand((NewTask("a", "noop", prefers=("label:b",)),)))
+    # Left to the policy it would be this one's: it has more room.
+    roomy = await parts.link("n0-a-1", slots=8)
+    able = await parts.link("n0-b-2", slots=1, capabilities=("kind:noop", "label:b" if is_there else "label:c"))
+    await parts.submit()
+    await plan_all(parts)
+    await parts.placer.step()
+    assert [given.task for given in assigned(able if is_there else roomy)] == ["j0-made0.a"]
+
+
 async def test_a_plan_that_fails_the_job_gives_the_reason(store: Store, tmp_path: Path) -> None:
     error = ErrorInfo("no-sound", "The video has no sound.")
     parts = parts_with(store, tmp_path, lambda _, __: Fail(error))

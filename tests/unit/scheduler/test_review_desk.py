@@ -41,6 +41,7 @@ from mediafleet.scheduler.reviews import check_review, choose_answered, choose_s
 from mediafleet.scheduler.service import Scheduler
 from mediafleet.scheduler.tasks import task_record
 from mediafleet.scheduler.unoffered import explain_unoffered
+from mediafleet.scheduler.uploads import Uploads
 from mediafleet.store.review_records import JobReviews
 
 DOCUMENT = b'{"text":"teh end"}'
@@ -186,7 +187,8 @@ async def test_a_job_goes_on_with_what_a_person_puts_back(fleet: Scheduler) -> N
     view = await fleet.reviews.answer(job, put(b'{"text": "the end"}', tags=(document.tag,)))
     assert (view.status, view.reviews) == (JobStatus.PROCESSING, ())
     done = await finish(fleet, job)
-    assert done.result == {"texts": ["the end"], "by": [{"by": "bob", "changed": True}]}
+    put_there = hashlib.sha256(b'{"text": "the end"}').hexdigest()
+    assert done.result == {"texts": ["the end"], "by": [{"by": "bob", "changed": True, "put": put_there}]}
     assert done.status is JobStatus.COMPLETED
 
 
@@ -202,7 +204,7 @@ async def test_what_is_put_back_unchanged_is_told_as_such(fleet: Scheduler) -> N
     await fleet.reviews.answer(job, put(DOCUMENT))
     done = await finish(fleet, job)
     assert done.result is not None
-    assert done.result["by"] == [{"by": "bob", "changed": False}]
+    assert done.result["by"] == [{"by": "bob", "changed": False, "put": hashlib.sha256(DOCUMENT).hexdigest()}]
 
 
 async def test_the_same_answer_may_come_twice_and_another_is_refused(fleet: Scheduler) -> None:
@@ -210,6 +212,21 @@ async def test_the_same_answer_may_come_twice_and_another_is_refused(fleet: Sche
     await fleet.reviews.answer(job, put())
     again = await fleet.reviews.answer(job, put(by="ann"))
     assert again.id == job
+    with pytest.raises(Conflict, match="answered already, with something else"):
+        await fleet.reviews.answer(job, put(DOCUMENT))
+
+
+async def test_the_same_answer_may_come_again_when_what_was_shown_is_gone(
+    fleet: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def is_gone(_: Uploads, artifact: str) -> None:
+        raise NotFound(f"There is no artifact {artifact}.")
+
+    job = await in_review(fleet)
+    await fleet.reviews.answer(job, put())
+    await finish(fleet, job)
+    monkeypatch.setattr(Uploads, "open", is_gone)
+    assert (await fleet.reviews.answer(job, put())).status is JobStatus.COMPLETED
     with pytest.raises(Conflict, match="answered already, with something else"):
         await fleet.reviews.answer(job, put(DOCUMENT))
 

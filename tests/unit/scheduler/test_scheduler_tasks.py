@@ -182,6 +182,18 @@ def test_a_job_is_accepted_together_with_the_tasks_of_its_first_plan() -> None:
     assert msgspec.json.decode(record.doc, type=Job) == JOB
 
 
+def test_a_first_plan_whose_tasks_prefer_something_is_left_to_the_planner() -> None:
+    record, queues = job_record(Expand((NewTask("a", "noop", prefers=("label:b",)),)))
+    assert (record.tasks, queues) == ([], {})
+
+
+def test_what_is_still_to_come_counts_from_the_first_plan_on() -> None:
+    step = Expand((NewTask("a", "noop", weight=1.5),), whole=12.0)
+    assert job_record(step)[0].weight == 12.0
+    step = msgspec.structs.replace(many(PIECE + 1), whole=400.0)
+    assert [piece.whole for piece in tasks.expand_pieces(JOB, 2, step, KIND)] == [400.0, 400.0]
+
+
 def test_a_first_plan_that_is_too_large_for_one_call_is_left_to_the_planner() -> None:
     fits, _ = job_record(many(PIECE))
     large, queues = job_record(many(PIECE + 1))

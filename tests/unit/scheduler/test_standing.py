@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +215,37 @@ async def test_a_word_that_cannot_be_written_does_not_keep_others_waiting(
         await desk.desk.write()
     await desk.desk.write()
     assert (await desk.view()).state is NodeState.DEGRADED
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_waits_is_settled_before_a_node_that_has_changed_is_given_work(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    """A chain that was to go from node to node may go to this one as a whole."""
+    done: list[str] = []
+
+    async def settle() -> None:
+        done.append("settled")
+        if fails:
+            raise RuntimeError("a fault")
+
+    desk = StandingDesk(parts.store, parts.links, parts.placer, SchedulerSettings(), settle=settle)
+    await parts.link(capabilities=ASR)
+    monkeypatch.setattr(parts.placer, "note_executors", lambda: done.append("placed"))
+    desk.note_change(NODE, parts.driver.epochs[NODE], Misc("state", {"state": "degraded"}))
+    with pytest.raises(RuntimeError) if fails else contextlib.nullcontext():
+        await desk.write()
+    assert done == ["settled", "placed"]
+
+
+async def test_a_word_of_a_link_that_was_replaced_settles_nothing(parts: Parts) -> None:
+    done: list[str] = []
+
+    async def settle() -> None:
+        done.append("settled")
+
+    desk = StandingDesk(parts.store, parts.links, parts.placer, SchedulerSettings(), settle=settle)
+    await parts.link(capabilities=ASR)
+    desk.note_change(NODE, 99, Misc("state", {"state": "degraded"}))
+    await desk.write()
+    assert done == []

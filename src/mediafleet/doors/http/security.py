@@ -180,7 +180,7 @@ class SecurityShell:
             reference = note_unforeseen(caller.method, caller.path, error)
             # After the first byte there can be no other answer; the server breaks the connection off.
             if not started:
-                await _send_problem(unforeseen_problem(reference), send_hardened)
+                await send_problem(unforeseen_problem(reference), send_hardened)
 
 
 def _add_headers(message: Any) -> None:
@@ -200,7 +200,7 @@ async def _refuse(problem: Problem, caller: Caller, scope: Scope, send: Send) ->
         target = LOGIN_PATH if caller.path == "/" else f"{LOGIN_PATH}?target={quote(caller.path)}"
         await _send(303, {"Location": target}, b"", send)
     else:
-        await _send_problem(problem, send)
+        await send_problem(problem, send)
 
 
 async def _refuse_socket(problem: Problem, scope: Scope, send: Send) -> None:
@@ -216,7 +216,8 @@ async def _refuse_socket(problem: Problem, scope: Scope, send: Send) -> None:
     await send(body)
 
 
-async def _send_problem(problem: Problem, send: Send) -> None:
+async def send_problem(problem: Problem, send: Send) -> None:
+    """Answer a request with a problem document, where no framework is in between."""
     await _send(problem.status, {"Content-Type": PROBLEM_TYPE, **headers_of(problem)}, encode_problem(problem), send)
 
 

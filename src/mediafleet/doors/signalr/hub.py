@@ -103,6 +103,6 @@ class Methods:
 
 
 def _describe(name: str, handler: Handler) -> Method:
-    hints = get_type_hints(handler)
+    hints = get_type_hints(handler, include_extras=True)
     parameters = list(inspect.signature(handler).parameters.values())[1:]
     return Method(name, handler, tuple(hints.get(parameter.name, Any) for parameter in parameters))

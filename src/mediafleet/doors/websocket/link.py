@@ -23,6 +23,7 @@ class SocketLink:
 
     def __init__(self, send: Send, *, kind: str = "websocket") -> None:
         self.node = ""
+        self.lease_ms = 0
         self.kind = kind
         self._send = send
         self._queue: deque[str] = deque()

@@ -2,8 +2,8 @@
 -- A: job, version, outcome_of, tasks = [see create_task] (at most 256), last = no further piece follows,
 --    outcome = {status, field, text, data, outputs} or nil, queues = {queue id: doc}, chains = what was decided about
 --    the job's chains ('' for none), seen = what was recorded when it was, drop = [ids of tasks that others stand for],
---    more_weight = beside that of new tasks, waits = chains are to be looked at when the fleet changes, pools = version of
---    the pool set that they were decided by, weighed = the version moves by one, people = see await_people
+--    more_weight = beside that of new tasks, whole = weight with what is to come (0: of what is there), waits = look
+--    at chains when the fleet changes, pools = version of the set for that, weighed = version moves, people = await_people
 -- Returns {applied, queues = [touched]}.
 -- @include base events scores record rule names queue held admit counts job settle missing task outputs holds taken
 -- @include children followers followups relief review
@@ -34,7 +34,7 @@ if A.weighed then change(j, 'version', j.version + 1) end
 local count, weight, is_graph = create_tasks(A.job, A.tasks)
 if count > 0 then
   change(j, 'open', j.open + count)
-  change(j, 'weight', tonumber(j.weight) + weight)
+  change(j, 'weight', A.whole > 0 and A.whole or tonumber(j.weight) + weight)
 end
 if is_graph then change(j, 'graph', '1') end
 if A.last then

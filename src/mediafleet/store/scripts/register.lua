@@ -20,7 +20,7 @@ for _, attempt in ipairs(A.announced) do
 end
 settle_doubts(A.node, function(grant) return is_new_process and not announced[grant] end)
 redis.call('HSET', key, 'doc', A.doc, 'instance', A.instance, 'incarnation', A.incarnation, 'seen', NOW, 'load', A.load,
-  'leaving', A.draining and '1' or '0', 'warming', A.warming and '1' or '0', 'pressed', A.pressed, 'ailing', A.ailing)
+  'lease', A.lease_ms, 'leaving', A.draining and '1' or '0', 'warming', A.warming and '1' or '0', 'pressed', A.pressed, 'ailing', A.ailing)
 local state = standing_of(A.node)
 redis.call('HSET', key, 'state', state)
 redis.call('HSETNX', key, 'registered', NOW)
