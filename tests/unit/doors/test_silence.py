@@ -140,14 +140,14 @@ async def test_a_node_that_is_not_there_any_more_is_detached_before_anybody_wait
 
 
 async def test_a_node_that_beats_stays(server: HttpServer, fleet: FakeFleet) -> None:
-    fleet.heartbeat_ms = 200
+    fleet.heartbeat_ms = 500
     async with connect(f"ws://127.0.0.1:{server.port}/ws/node") as socket:
         await register(socket)
         for count in range(1, 11):
             await socket.send('{"type":"heartbeat"}')
             await fleet.wait_for(lambda count=count: len(fleet.received) == count)
             # No event tells that a part of a heartbeat has passed, which is what this is about.
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.25)
         assert [link.node for link in fleet.links] == [NODE]
 
 
@@ -163,14 +163,14 @@ async def test_a_node_whose_frame_is_not_taken_for_long_is_not_silent(
         await receive(link, frame)
 
     monkeypatch.setattr(fleet, "receive", wait)
-    fleet.heartbeat_ms = 40
+    fleet.heartbeat_ms = 400
     mute = Silence()
     async with connect(f"ws://127.0.0.1:{server.port}/ws/node") as socket, asyncio.timeout(20):
         await register(socket)
         await socket.send('{"type":"heartbeat"}')
         await under_way.wait()
         # As long as it would take to end a silent link, and more.
-        mute.watch(3 * fleet.heartbeat_ms)
+        mute.watch(2 * fleet.heartbeat_ms)
         await mute.found
         assert [link.node for link in fleet.links] == [NODE]
         gate.set()
@@ -198,10 +198,10 @@ async def test_a_store_that_is_away_when_a_silent_node_is_detached_changes_nothi
 # --- a line that is slower than a frame is large ---------------------------------------------
 
 OUTCOME = Outcome("j0-a.encode", "g", result=TaskResult({"text": "x" * 600_000}))
-SLOW_BYTES_PER_S = 400_000
-"""So the outcome takes one and a half seconds."""
-BEAT_MS = 300
-"""So a silent link is found within three quarters of a second: half of what the outcome takes, and enough for a busy machine."""
+SLOW_BYTES_PER_S = 200_000
+"""So the outcome takes three seconds."""
+BEAT_MS = 600
+"""So a silent link is found within a second and a half: half of what the outcome takes, and enough for a busy machine."""
 
 
 @pytest.fixture

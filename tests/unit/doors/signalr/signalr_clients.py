@@ -142,3 +142,8 @@ async def until(holds: Callable[[], Any]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not holds():  # noqa: ASYNC110 - what it waits for is anything, and most of it sets no event
             await asyncio.sleep(0.01)
+
+
+async def polls(number: int) -> None:
+    """Wait until so many polls are open at the server, which runs in this loop."""
+    await until(lambda: sum(task.get_name() == "signalr-poll" for task in asyncio.all_tasks()) == number)

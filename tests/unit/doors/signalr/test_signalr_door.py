@@ -17,6 +17,7 @@ from signalr_clients import (
     connected,
     negotiate,
     negotiated_word,
+    polls,
     until,
 )
 from tests_support.signalr_parts import EchoHub, call, record, served_hub
@@ -178,7 +179,7 @@ async def test_a_server_that_stops_asks_its_clients_to_come_again(echo: EchoHub,
         async with aiohttp.ClientSession(hub.url) as client, connected(transport, client) as wire:
             # A poll that is open when the server stops is answered; a later one finds nobody.
             pending = asyncio.create_task(wire.next())
-            await asyncio.sleep(0.1)
+            await polls(1 if transport == "LongPolling" else 0)
             stopping = asyncio.create_task(server.__aexit__(None, None, None))
             assert await pending == {"type": 7, "allowReconnect": True}
             await stopping
@@ -417,7 +418,7 @@ async def test_a_new_poll_ends_the_one_before_with_204(hub_client: aiohttp.Clien
     async with connected("LongPolling", hub_client) as wire:
         assert isinstance(wire, PollWire)
         first = asyncio.create_task(wire.receive())
-        await asyncio.sleep(0.1)
+        await polls(1)
         second = asyncio.create_task(wire.receive())
         assert await first == b""
         await wire.send(call("Echo", 1, invocationId="1"))
@@ -429,10 +430,10 @@ async def test_a_poll_that_was_given_up_takes_nothing_along(hub_client: aiohttp.
         assert isinstance(wire, PollWire)
         for _ in range(5):
             poll = asyncio.create_task(wire.receive())
-            await asyncio.sleep(0.02)
+            await polls(1)
             poll.cancel()
             await asyncio.gather(poll, return_exceptions=True)
-        await asyncio.sleep(0.1)
+            await polls(0)
         await wire.send(call("Echo", 1, invocationId="1"))
         assert (await wire.next())["result"] == 1
 
@@ -441,7 +442,7 @@ async def test_a_delete_ends_the_poll_that_is_open(hub_client: aiohttp.ClientSes
     async with connected("LongPolling", hub_client) as wire:
         assert isinstance(wire, PollWire)
         poll = asyncio.create_task(wire.next())
-        await asyncio.sleep(0.1)
+        await polls(1)
         async with hub_client.delete(wire.url) as response:
             assert response.status == 202
         assert await poll is None
