@@ -35,7 +35,8 @@ async def test_a_real_fleet_copies_a_real_file(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(copying, "ROUNDS", 1)
     figures = await measure_copy()
     assert tuple(figure.name for figure in figures) == BENCHES["copy"].figures
-    assert figures[0].value > figures[1].value > 0
+    # What plain FFmpeg took is the difference; on a machine that halts for a while the fleet may be the faster of the two.
+    assert figures[0].value > max(0, figures[1].value)
 
 
 async def test_a_job_that_is_not_done_is_no_fast_one(scheduler: FakeScheduler, tmp_path: Path) -> None:

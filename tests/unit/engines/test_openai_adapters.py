@@ -74,9 +74,23 @@ def test_a_line_that_is_missing_is_asked_for_again_alone(stub: OpenAIStub, trans
         '{"lines": [{"id": 0, "text": "uno"}, {"id": 0, "text": "otro"}]}',
         '{"lines": [{"id": 0, "text": ""}]}',
         '{"lines": [{"id": 0, "text": null}]}',
+        '{"lines": [{"id": 0, "text": "\\u0007 \\u200b"}]}',
+        '{"lines": [{"id": 0, "text": "' + "uno " * 500 + '"}]}',
         "",
     ],
-    ids=["words", "cut-off", "no-list", "other-names", "wrong-number", "twice", "empty", "null", "nothing"],
+    ids=[
+        "words",
+        "cut-off",
+        "no-list",
+        "other-names",
+        "wrong-number",
+        "twice",
+        "empty",
+        "null",
+        "unseen",
+        "endless",
+        "nothing",
+    ],
 )
 def test_what_never_comes_is_an_error_and_no_translation(
     stub: OpenAIStub, translator: OpenAITranslator, said: str

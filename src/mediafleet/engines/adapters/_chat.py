@@ -43,7 +43,7 @@ def ask_for_lines(
     *,
     instructions: str,
     ask: Callable[[Mapping[int, str]], Mapping[str, object]],
-    fits: Callable[[str], bool] = bool,
+    fits: Callable[[str, str], bool],
 ) -> dict[int, str]:
     """Return an answer to each line, by its number.
 
@@ -52,7 +52,7 @@ def ask_for_lines(
         wanted: Lines by number.
         instructions: What the model is told beforehand.
         ask: Returns what is sent, as JSON, to ask for some of the lines.
-        fits: Tells whether an answer, on one line, can be one; else it counts as missing.
+        fits: Tells by a line and its answer, on one line, whether it can be one; else it counts as missing.
 
     Raises:
         TransientFailure: As `OpenAIClient.post`.
@@ -65,7 +65,7 @@ def ask_for_lines(
         if not missing:
             return done
         said = _complete(client, instructions, msgspec.json.encode(ask(missing)).decode())
-        done |= {number: text for number, text in read_lines(said, missing).items() if fits(text)}
+        done |= {number: text for number, text in read_lines(said, missing).items() if fits(wanted[number], text)}
     if len(done) == len(wanted):
         return done
     raise TaskFailed(
@@ -99,4 +99,13 @@ def read_lines(said: str, wanted: Mapping[int, str]) -> dict[int, str]:
         except msgspec.MsgspecError:
             continue
         found.setdefault(line.id, []).append(" ".join(line.text.split()))
-    return {number: texts[0] for number, texts in found.items() if number in wanted and len(texts) == 1 and texts[0]}
+    return {
+        number: texts[0]
+        for number, texts in found.items()
+        if number in wanted and len(texts) == 1 and is_text(texts[0])
+    }
+
+
+def is_text(answer: str) -> bool:
+    """Tell whether anybody could see it."""
+    return any(one.isprintable() and not one.isspace() for one in answer)

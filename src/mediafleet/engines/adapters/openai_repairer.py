@@ -51,7 +51,7 @@ class OpenAIRepairer:
                 instructions=_INSTRUCTIONS.format(language=language),
                 ask=lambda missing, context=context: make_question(missing, pauses, context),
                 # With a space in it, it would be two words.
-                fits=lambda text: bool(text) and " " not in text,
+                fits=lambda _, text: " " not in text,
             )
             written += [done[number] for number in wanted]
         return tuple(written)

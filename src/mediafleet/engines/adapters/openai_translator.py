@@ -12,6 +12,8 @@ from mediafleet.engines.translation import Brief, TranslatorFacts, check_pair
 if TYPE_CHECKING:
     from mediafleet.engines.offer import Offer
 
+_LONGER, _LEAST_ROOM = 10, 200
+"""What a translation may be longer, in characters: many times where a sign is a word. Beyond it a model has lost its thread."""
 _BATCH = 20
 """Lines of a request: models lose count in longer ones."""
 _CONTEXT = 6
@@ -55,6 +57,7 @@ class OpenAITranslator:
                 "glossary": {term: said for term, said in brief.glossary.items() if _has_term(missing.values(), term)},
                 "lines": [{"id": number, "text": line} for number, line in missing.items()],
             },
+            fits=lambda line, answer: len(answer) <= _LONGER * len(line) + _LEAST_ROOM,
         )
 
 

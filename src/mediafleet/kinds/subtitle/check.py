@@ -56,6 +56,14 @@ def check_cues(cues: Sequence[Cue], rules: CueRules) -> list[Violation]:
     return sorted(found, key=lambda one: one.cue)
 
 
+def breaks_warning(count: int, language: str) -> str:
+    """Return what to tell of so many breaches that nothing could be done about."""
+    return (
+        f"{count} time(s) the subtitles in {language!r} break the style's rules (too fast to be read, lines too long, too short), "
+        "since times and words have no room for more; they are written as they are."
+    )
+
+
 def _look_at(cue: Cue, rules: CueRules) -> Iterator[tuple[Rule, str]]:
     if not cue.chars:
         yield Rule.EMPTY, "has no text"

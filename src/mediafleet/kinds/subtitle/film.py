@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from mediafleet.domain.errors import InvalidParams, OutputRejected
+from mediafleet.kinds.subtitle.fonts import check_fonts
 from mediafleet.kinds.subtitle.formats import Format, Style, write_cues
 from mediafleet.kinds.subtitle.language_codes import long_code
 from mediafleet.kinds.subtitle.workspace import link_source
@@ -222,12 +223,14 @@ async def _burn(
         "filters": {"tone_map": {}} if is_hdr else {},
     }
     params = msgspec.convert(wishes, TranscodeParams)
-    task = FileTask(context, await asyncio.to_thread(find_ffmpeg), DEFAULT_STALL_S, params=params)
+    ffmpeg = await asyncio.to_thread(find_ffmpeg)
+    warnings = await check_fonts(context, ffmpeg, transcript)
+    task = FileTask(context, ffmpeg, DEFAULT_STALL_S, params=params)
     # By its bare name: FFmpeg runs in the workspace, and no path has to be written so that a filter understands it.
     task.drawn = f"ass=filename={_DRAWN}"
     made = await task.make(source, info)
     task.accept(made)
-    return made.path, list(made.plan.warnings)
+    return made.path, [*warnings, *made.plan.warnings]
 
 
 async def _mux(

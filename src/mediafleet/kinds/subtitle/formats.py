@@ -8,15 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from io import StringIO
 from typing import Any
 
 import msgspec
 import pysubs2
 from pysubs2.exceptions import Pysubs2Error, UnknownFPSError
+from pysubs2.formats import autodetect_format
+from pysubs2.formats.substation import SubstationFormat
+from pysubs2.time import ms_to_times
 
 from mediafleet.domain.errors import InputError
 from mediafleet.engines.recognition import Word
 from mediafleet.kinds.subtitle.cue import Cue
+from mediafleet.kinds.subtitle.cue_blocks import number_srt, number_vtt
 from mediafleet.kinds.subtitle.rules import UNSPACED
 
 _LARGEST_BYTES = 32 << 20
@@ -33,8 +38,8 @@ LOOKS_LEFT = "Of {} only texts and times are kept: its styles, positions, italic
 """What is told of a file with such; `{}` is its name."""
 _LOOKS = re.compile(
     # Tags of SRT and WebVTT; commands of ASS, and styles beside the usual one; settings of WebVTT cues; TTML; MicroDVD.
-    r"<(?:i|b|u|s|font|c|ruby)[\s.>]|\{\\(?!k)[a-z1-9]|^Style:(?! ?Default,)|-->.*\b(?:line|position|align|size|region|vertical):"
-    r"|<(?:span|p|div|body)\b[^>]*\btts:(?!textAlign)|\{[ycfso]:",
+    r"<(?:i|b|u|s|font|c|ruby)[\s.>]|\{\\(?!k)[a-z1-9]|^Style:(?! ?Default,)|-->[^>\n]*\b(?:line|position|align|size|region|vertical):"
+    r"|<(?:span|p|div|body)\b[^<>]*\btts:(?!textAlign)|\{[ycfso]:",
     re.IGNORECASE | re.MULTILINE,
 )
 _UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -125,6 +130,10 @@ def write_cues(transcript: Transcript, form: Format, style: Style = PLAIN) -> st
     for event in file.events if form is Format.ASS else ():
         # Behind a comma the next field would begin.
         event.name = " ".join(event.name.replace(",", " ").split())
+    if form is Format.ASS:
+        written = StringIO()
+        _LongAss.to_file(file, written, _PYSUBS[form])
+        return written.getvalue()
     return file.to_string(_PYSUBS[form])
 
 
@@ -158,6 +167,15 @@ def read_cues(content: bytes, *, name: str, fps: Fraction = _USUAL_FPS) -> Trans
 def has_looks(content: bytes) -> bool:
     """Tell whether a subtitle file says how or where text is shown, which cues do not hold: styles, positions, italics, colours."""
     return bool(_LOOKS.search(decode_text(content[:_LARGEST_BYTES])))
+
+
+class _LongAss(SubstationFormat):
+    """ASS of films over ten hours, at which pysubs2 stops; libass and FFmpeg read hours of any length."""
+
+    @staticmethod
+    def ms_to_timestamp(requested_ms: int) -> str:
+        hours, minutes, seconds, ms = ms_to_times(round(requested_ms / 10) * 10)
+        return f"{hours}:{minutes:02}:{seconds:02}.{ms // 10:02}"
 
 
 # --- writing -----------------------------------------------------------------------------------------
@@ -263,12 +281,13 @@ def decode_text(content: bytes) -> str:
 
 def _read_by_pysubs(text: str, ending: str, fps: Fraction) -> Transcript:
     # By content where that tells, since many files have another ending; MicroDVD and TMP look alike to it.
-    form = "microdvd" if ending == "sub" and text.lstrip().startswith("{") else None
+    form = "microdvd" if ending == "sub" and text.lstrip().startswith("{") else autodetect_format(text)
+    text = _NUMBERED[form](text) if form in _NUMBERED else text
     try:
         file = pysubs2.SSAFile.from_string(text, format_=form)
     except UnknownFPSError:
         file = pysubs2.SSAFile.from_string(text, format_=form, fps=float(fps))
-    clear = html.unescape if text.startswith("WEBVTT") else str
+    clear = html.unescape if form == "vtt" else str
     cues = [
         Cue(event.start, event.end, lines, (event.start, event.end), speaker=event.name)
         for event in sorted(file.events)
@@ -279,7 +298,16 @@ def _read_by_pysubs(text: str, ending: str, fps: Fraction) -> Transcript:
 
 
 def _read_json(text: str) -> Transcript:
-    return msgspec.json.decode(text, type=Transcript)
+    found = msgspec.json.decode(text, type=Transcript)
+    if not all(0 <= word.start_s <= word.end_s <= _LONGEST_MS / 1000 for word in found.words):
+        raise ValueError("a word has times that no film has")
+    # Anybody may have written it, and a line that is two would be something else in other formats.
+    return msgspec.structs.replace(found, cues=tuple(tidied for cue in found.cues if (tidied := _tidy(cue)).lines))
+
+
+def _tidy(cue: Cue) -> Cue:
+    lines = tuple(line for part in cue.lines for line in _lines(part))
+    return msgspec.structs.replace(cue, lines=lines, speaker=" ".join(_lines(cue.speaker)))
 
 
 def _read_tsv(text: str) -> Transcript:
@@ -304,7 +332,8 @@ def _lrc_parts(line: str) -> list[tuple[int, str]]:
 
 
 def _lines(text: str) -> tuple[str, ...]:
-    return tuple(line for part in text.splitlines() if (line := _BLANKS.sub(" ", part).strip()))
+    parts = _UNWRITABLE.sub("", text.replace("\x85", "\n")).splitlines()
+    return tuple(line for part in parts if (line := _BLANKS.sub(" ", part).strip()))
 
 
 def _first_line(error: Exception) -> str:
@@ -312,12 +341,22 @@ def _first_line(error: Exception) -> str:
     return words[0][:200].rstrip(".")
 
 
-_UNREADABLE = (Pysubs2Error, ValueError, NotImplementedError, LookupError, SyntaxError, msgspec.MsgspecError)
-"""What readers raise; XML that is none is a SyntaxError."""
+_UNREADABLE = (
+    Pysubs2Error,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    SyntaxError,
+    NotImplementedError,
+    RecursionError,
+    msgspec.MsgspecError,
+)
+"""What readers raise; XML that is none is a SyntaxError, and what is nested too deep a RecursionError."""
 _WRITERS: dict[Format, Callable[[Transcript], str]] = {
     Format.JSON: _write_json,
     Format.TXT: _write_txt,
     Format.TSV: _write_tsv,
     Format.LRC: _write_lrc,
 }
+_NUMBERED: dict[str, Callable[[str], str]] = {"srt": number_srt, "vtt": number_vtt}
 _READERS: dict[str, Callable[[str], Transcript]] = {"json": _read_json, "tsv": _read_tsv, "lrc": _read_lrc}

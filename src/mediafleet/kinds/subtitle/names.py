@@ -73,7 +73,9 @@ def find_languages(
             ending = f".{'.'.join(parts[at:])}"
             language, *flags = ending.casefold().removeprefix(".").split(".")
             is_of_film = name.casefold() == f"{_fit(stem, _MOST_NAME_BYTES - len(ending.encode()))}{ending}".casefold()
-            if is_of_film and _FLAGS.issuperset(flags[:-1]) and (is_code(language) or language in known):
+            # Who has the text of another region may well want theirs.
+            is_language = is_code(language) and "-" not in language
+            if is_of_film and _FLAGS.issuperset(flags[:-1]) and (is_language or language in known):
                 found.setdefault(flags[-1], set()).add(short_code(language))
     by_ending = [found.get(ending, set[str]()) for ending in endings or SUBTITLE_ENDINGS]
     return set[str].intersection(*by_ending) if endings else set[str]().union(*by_ending)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mediafleet.domain.errors import InvalidParams
+from mediafleet.kinds.subtitle.cue_blocks import MOST_CHARS
 from mediafleet.kinds.subtitle.formats import Transcript
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def check_review(body: bytes, shown: bytes, _: Mapping[str, Any]) -> bytes:
     """
     try:
         transcript = msgspec.json.decode(body, type=Transcript)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidParams(f"This is no transcript of subtitles: {error}. Nothing was changed.") from error
     before = msgspec.json.decode(shown, type=Transcript)
     if transcript.language != before.language:
@@ -49,6 +50,8 @@ def check_review(body: bytes, shown: bytes, _: Mapping[str, Any]) -> bytes:
 
 def _check_times(cue: Cue, before: Transcript) -> None:
     shown = f"The cue {cue.lines[0][:40]!r} goes from {cue.start_ms} to {cue.end_ms} ms"
+    if sum(map(len, cue.lines)) > MOST_CHARS:
+        raise InvalidParams(f"{shown} and has more than {MOST_CHARS:,} characters; nobody could read them.")
     if not 0 <= cue.start_ms < cue.end_ms:
         raise InvalidParams(f"{shown}.")
     # What was shown may end behind the film, so that its last words can be read.
@@ -58,13 +61,14 @@ def _check_times(cue: Cue, before: Transcript) -> None:
 
 
 def _tidy_all(cues: Sequence[Cue], words: Sequence[Word]) -> Iterator[Cue]:
-    """Yield cues in order; each word is looked at once, whatever ranges somebody wrote."""
-    behind = 0
+    """Yield cues in order; as many words are looked at as there are, whatever ranges somebody wrote."""
+    left = len(words)
     for cue in cues:
         first, last = cue.words
-        is_range = behind <= first <= last <= len(words)
+        # Those of people who speak at once lie apart in the words, and not in the order of the cues.
+        is_range = 0 <= first <= last <= len(words) and last - first <= left
         yield _tidy(cue, words[first:last] if is_range else ())
-        behind = last if is_range else behind
+        left -= last - first if is_range else 0
 
 
 def _tidy(cue: Cue, words: Sequence[Word]) -> Cue:

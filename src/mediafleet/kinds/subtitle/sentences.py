@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mediafleet.engines.recognition import Word
-from mediafleet.kinds.subtitle.breaks import break_costs, ends_sentence
+from mediafleet.kinds.subtitle.breaks import NEVER, break_costs, ends_sentence
 from mediafleet.kinds.subtitle.rules import STEP_MS, UNSPACED
 from mediafleet.kinds.subtitle.segment import fold_lines
 
@@ -24,10 +24,16 @@ _LONGEST_PAUSE_MS = 3_000
 """Over a longer one no sentence goes on, whatever marks say."""
 _MOST_CUES = 6
 """Of one sentence: text without full stops would be one sentence of an hour."""
+_MOST_WORDS = 150
+"""Of one sentence: translators take no longer ones whole, and spreading takes time that grows with the square."""
 # A letter of another script goes with its word, and a mark with what is before it.
 _CHARACTERS = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9.,:%'-]*|\S)[\s。、，．！？：；」』）】…,.!?;:)\]]*")
 _OFF, _TOO_MUCH, _BREAK = 1.0, 5000.0, 0.15
 """What it costs to give a cue twice its share, twice what it has time for, and to end it at the worst place."""
+_PARTED = 1e6
+"""What it costs to end a cue where nothing may end: more than any share."""
+_DASHES = ("-", "–", "—", "‐")
+"""With which each of two begins who speak in one cue."""
 _USUAL_SPEED = 17.0
 
 
@@ -58,7 +64,7 @@ def find_sentences(cues: Sequence[Cue], language: str) -> list[Sentence]:
         for word in " ".join(cue.lines).split():
             words.append(word)
             chars[number] = chars.get(number, 0) + len(word)
-            if ends_sentence(word):
+            if ends_sentence(word) or len(words) >= _MOST_WORDS:
                 close()
     close()
     return found
@@ -161,9 +167,16 @@ def _share(words: list[str], sentence: Sentence, room: _Room, language: str) -> 
             for end in range(total + 1)
         ]
         if number < count - 1:
-            best = [(cost + _BREAK * costs[end - 1] if end else cost, cuts) for end, (cost, cuts) in enumerate(best)]
+            best = [(cost + _end_cost(costs, end), cuts) for end, (cost, cuts) in enumerate(best)]
     cuts = (0, *best[total][1])
     return [words[begin:end] for begin, end in pairwise(cuts)]
+
+
+def _end_cost(costs: Sequence[float], end: int) -> float:
+    """Return what it costs to end a part before this word; nothing at either end of the text."""
+    if not 0 < end < len(costs):
+        return 0.0
+    return _PARTED if costs[end - 1] >= NEVER else _BREAK * costs[end - 1]
 
 
 def _part_cost(chars: int, room: float, scale: float) -> float:
@@ -173,7 +186,7 @@ def _part_cost(chars: int, room: float, scale: float) -> float:
 
 def _fill(cue: Cue, words: Sequence[str], rules: CueRules | None, language: str) -> list[Cue]:
     """Return the cue with these words, or several of its time where they have no room in one."""
-    lines = fold_lines(words, rules, language)
+    lines = _turns(words, rules) or fold_lines(words, rules, language)
     # Cues that nobody could read are no better than one whose lines are too long.
     earliest, latest = _part_room(cue, rules) if rules else (0, 0)
     if rules is None or latest < earliest or len(words) == 1 or all(len(line) <= rules.line_chars for line in lines):
@@ -187,6 +200,19 @@ def _fill(cue: Cue, words: Sequence[str], rules: CueRules | None, language: str)
     return [*_fill(first, words[:middle], rules, language), *_fill(second, words[middle:], rules, language)]
 
 
+def _turns(words: Sequence[str], rules: CueRules | None) -> tuple[str, ...]:
+    """Return a line for each of those who speak in a cue, told by dashes; none where that is not so, or has no room."""
+    starts = [
+        number
+        for number, word in enumerate(words)
+        if word.startswith(_DASHES) and (not number or ends_sentence(words[number - 1]))
+    ]
+    if rules is None or len(starts) < 2 or len(starts) > rules.lines or starts[0]:  # noqa: PLR2004 - one alone is no dialogue
+        return ()
+    lines = tuple(" ".join(words[one:other]) for one, other in pairwise([*starts, len(words)]))
+    return lines if all(len(line) <= rules.line_chars for line in lines) else ()
+
+
 def _part_room(cue: Cue, rules: CueRules) -> tuple[int, int]:
     """Return from when to when a second cue may begin in the time of one, milliseconds; none where the last is before the first."""
     earliest = cue.start_ms + math.ceil((rules.least_ms + rules.gap_ms) / STEP_MS) * STEP_MS
@@ -198,5 +224,5 @@ def _middle(words: Sequence[str], language: str) -> int:
     half, at, best = sum(map(len, words)) / 2, 0, (math.inf, 1)
     for number, word in enumerate(words[:-1], start=1):
         at += len(word)
-        best = min(best, (abs(at / half - 1) + costs[number - 1] * _BREAK * 2, number))
+        best = min(best, (abs(at / half - 1) + 2 * _end_cost(costs, number), number))
     return best[1]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _LEFT_OUT = "…"
 _MOST_LEFT_OUT = 0.25
 """Of a cue's characters: who speaks even faster is not to be understood by what would be left."""
+_HOPELESS = 4
+"""Times the room: no speech is so fast, and trying would take time that grows with the square of the text."""
 _MARKS = "\"'([¿¡“„«‘‚,.;:!?…»”’)]"
 _ENDINGS = ("n't", "n’t")
 """Of words that say that something is not."""
@@ -88,7 +90,7 @@ def shortening_warning(count: int, language: str) -> str:
 
 def _shorten(cue: Cue, rules: CueRules, language: str, known: _Shorter) -> Cue:
     room = int(rules.chars_per_s * cue.length_ms / 1000)
-    if cue.chars <= room or not rules.is_spaced:
+    if cue.chars <= room or cue.chars > _HOPELESS * room or not rules.is_spaced:
         return cue
     words = " ".join(cue.lines).split()
     for texts in _tries(words, known):

@@ -11,7 +11,7 @@ import msgspec
 from mediafleet.domain.errors import InvalidParams
 from mediafleet.domain.plan import TaskResult
 from mediafleet.kinds.subtitle.aligning import align_text
-from mediafleet.kinds.subtitle.check import check_cues
+from mediafleet.kinds.subtitle.check import breaks_warning, check_cues
 from mediafleet.kinds.subtitle.clean import clean
 from mediafleet.kinds.subtitle.cueing import make_cues, reading_rules, rules_of
 from mediafleet.kinds.subtitle.formats import Transcript
@@ -52,6 +52,8 @@ async def make_text(context: TaskContext) -> TaskResult:
         made, warnings = await _write_down(context, parts, channels, heard)
     made = msgspec.structs.replace(made, film_s=heard.film.duration_s)
     rules = rules_of(params, heard.language, heard.film)
+    broken = len(check_cues(made.cues, rules)) if rules else 0
+    warnings = (*warnings, breaks_warning(broken, heard.language)) if broken else warnings
     report = TextReport(
         heard.language,
         len(made.cues),
@@ -59,7 +61,7 @@ async def make_text(context: TaskContext) -> TaskResult:
         tuple(dict.fromkeys(part.engine for part in parts)),
         made.is_drafty,
         tuple(f'at {word.start_s:.1f} s, "{word.text}" ({reason})' for word, reason in dropped[:_MOST_TOLD]),
-        len(check_cues(made.cues, rules)) if rules else 0,
+        broken,
     )
     output = await publish_record(context, made, name="transcript.json")
     return TaskResult(write(report), (output,), warnings)

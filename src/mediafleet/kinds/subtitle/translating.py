@@ -11,7 +11,7 @@ from mediafleet.domain.plan import TaskResult
 from mediafleet.engines.offer import Need, Role
 from mediafleet.engines.translation import Brief
 from mediafleet.engines.wire import Translate
-from mediafleet.kinds.subtitle.check import check_cues
+from mediafleet.kinds.subtitle.check import breaks_warning, check_cues
 from mediafleet.kinds.subtitle.cueing import reading_rules, rules_of
 from mediafleet.kinds.subtitle.formats import Transcript
 from mediafleet.kinds.subtitle.orders import Film
@@ -63,5 +63,6 @@ async def translate(context: TaskContext) -> TaskResult:
     broken = len(check_cues(cues, rules)) if rules else 0
     made = Transcript(order.target, tuple(cues), is_drafty=transcript.is_drafty)
     output = await publish_record(context, made, name=f"transcript.{order.target}.json")
-    warnings = (shortening_warning(count, order.target),) if count else ()
-    return TaskResult({"sentences": len(texts), "engine": offer.shown, "broken": broken}, (output,), warnings)
+    warnings = [shortening_warning(count, order.target)] if count else []
+    warnings += [breaks_warning(broken, order.target)] if broken else []
+    return TaskResult({"sentences": len(texts), "engine": offer.shown, "broken": broken}, (output,), tuple(warnings))

@@ -9,14 +9,18 @@ import pytest
 from tests_support.local_job import run_job
 from toy_talk import LOW, samples, write_models, write_talk
 
-from mediafleet.domain.errors import InvalidParams
+from mediafleet.domain.errors import InvalidParams, TaskFailed
 from mediafleet.kinds.subtitle import KIND
-from mediafleet.testing import LocalChildProcess, find_program, run_ffmpeg
+from mediafleet.kinds.subtitle.cue import Cue
+from mediafleet.kinds.subtitle.fonts import check_fonts, judge
+from mediafleet.kinds.subtitle.formats import Transcript
+from mediafleet.kinds.transcode.program import find_ffmpeg
+from mediafleet.testing import LocalChildProcess, LocalTaskContext, find_program, run_ffmpeg
 
 
-async def write_film(path: Path) -> Path:
+async def write_film(path: Path, picture: str = "testsrc2=s=128x96") -> Path:
     talk = write_talk(path.with_suffix(".wav"), samples([LOW, LOW]))
-    words = ["-i", str(talk), "-f", "lavfi", "-i", "testsrc2=s=128x96:r=10:d=3", "-map", "1:v", "-map", "0:a"]
+    words = ["-i", str(talk), "-f", "lavfi", "-i", f"{picture}:r=10:d=3", "-map", "1:v", "-map", "0:a"]
     await run_ffmpeg([*words, "-c:v", "mpeg4", "-c:a", "aac", "-shortest"], path)
     return path
 
@@ -106,10 +110,57 @@ async def test_a_track_whose_text_is_all_there_is_has_nothing_to_add(tmp_path: P
     assert [output.name for output in outcome.outputs] == ["film.eo.srt"]
 
 
+async def need_fonts(folder: Path) -> None:
+    """Skip a test that draws, on a machine without any font."""
+    context = LocalTaskContext.for_file(folder, folder=folder)
+    try:
+        assert await check_fonts(context, find_ffmpeg(), Transcript("en", (Cue(0, 1000, ("abc",)),))) == []
+    except TaskFailed as error:
+        pytest.skip(error.message)
+
+
+async def test_what_is_drawn_is_in_the_picture(tmp_path: Path) -> None:
+    await need_fonts(tmp_path)
+    film = await write_film(tmp_path / "film.mkv", "color=gray:s=640x360")
+    models = write_models(tmp_path / "models")
+    outcome, folder = await run_job(KIND, film, folder=tmp_path, models=models, language="eo", burn=True)
+    pictures = tmp_path / "pictures.gray"
+    await run_ffmpeg(["-i", str(folder / "film.eo.burned.mkv"), "-f", "rawvideo", "-pix_fmt", "gray"], pictures)
+    assert max(pictures.read_bytes()) > 220, "letters are white, and all else is gray"
+    assert outcome.warnings == ()
+
+
+NO_FALLBACK = (
+    "[Parsed_ass_0 @ 0x7f] fontselect: failed to find any fallback with glyph 0x{} for font: (Arial, 400, 0)\n"
+)
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "[Parsed_ass_0 @ 0x56] Failed to load fontconfig fonts!\n",
+        NO_FALLBACK.format("0"),
+        "".join(NO_FALLBACK.format(code) for code in ("4F60", "597D")),
+    ],
+    ids=["no fonts", "no font", "none of its letters"],
+)
+def test_what_cannot_be_drawn_is_an_error_that_tells_what_to_install(log: str) -> None:
+    with pytest.raises(TaskFailed, match=r"fonts-(dejavu|noto)"):
+        judge(log, "你好a", "zh")
+
+
+def test_a_letter_that_no_font_has_is_told() -> None:
+    assert judge(NO_FALLBACK.format("4F60"), "abc你", "en") == [
+        "No font of this node has 你; boxes are drawn in their place."
+    ]
+    assert judge("", "abc", "en") == []
+
+
 @pytest.mark.parametrize("ending", ["mkv", "mp4"])
 async def test_no_track_is_shown_unasked_over_what_is_drawn(tmp_path: Path, ending: str) -> None:
     film = await write_film(tmp_path / f"film.{ending}")
     models = write_models(tmp_path / "models")
+    await need_fonts(tmp_path)
     wishes: dict[str, Any] = {"mux": True, "burn": True, "forced": True}
     _, folder = await run_job(KIND, film, folder=tmp_path, models=models, language="eo", **wishes)
     assert await subtitle_tracks(folder / f"film.eo.burned.subtitled.{ending}") == [("epo", set())]

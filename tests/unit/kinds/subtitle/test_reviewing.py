@@ -28,6 +28,33 @@ def test_what_was_not_touched_is_the_same() -> None:
     assert put_back(FIRST, SECOND) == Transcript("en", (FIRST, SECOND), WORDS, film_s=FILM_S)
 
 
+def test_words_of_people_who_speak_at_once_stay_theirs() -> None:
+    words = tuple(Word(f"w{number}", number, number + 0.5) for number in range(6))
+    cues = (
+        Cue(0, 1500, ("w0 w1",), (0, 1500), (0, 2), "A"),
+        Cue(1000, 5500, ("w4 w5",), (4000, 5500), (4, 6), "B", 1),
+        Cue(2000, 3500, ("w2 w3",), (2000, 3500), (2, 4), "A"),
+    )
+    shown = msgspec.json.encode(Transcript("en", cues, words, film_s=FILM_S))
+    assert msgspec.json.decode(check_review(shown, shown, {}), type=Transcript).cues == cues
+
+
+def test_words_are_looked_at_once_whatever_ranges_are_named() -> None:
+    many = [msgspec.structs.replace(FIRST, lines=("I see. No.",), words=(0, 3)) for _ in range(5)]
+    assert [cue.words for cue in put_back(*many).cues] == [(0, 3)] + [(0, 0)] * 4
+
+
+@pytest.mark.parametrize("body", [b'{"language":"\xff"}', b'{"x":' + b"[" * 100_000, b"", b"null"])
+def test_what_is_no_transcript_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidParams, match="Nothing was changed"):
+        check_review(body, SHOWN, {})
+
+
+def test_a_cue_that_nobody_could_read_is_refused() -> None:
+    with pytest.raises(InvalidParams, match="nobody could read them"):
+        put_back(msgspec.structs.replace(FIRST, lines=("x" * 6_000,)))
+
+
 def test_corrected_text_has_no_words_any_more_and_other_cues_keep_theirs() -> None:
     corrected = put_back(msgspec.structs.replace(FIRST, lines=("I  saw.\nReally. ",)), SECOND).cues
     assert corrected[0].lines == ("I saw.", "Really.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -101,6 +102,39 @@ def test_one_that_has_no_room_in_a_long_cue_becomes_several_in_its_time() -> Non
     assert len(made) == 2
     assert (made[0].start_ms, made[-1].end_ms) == (0, 6_000)
     assert made[1].start_ms - made[0].end_ms == SPANISH.gap_ms
+
+
+def test_two_who_speak_in_one_cue_have_a_line_each() -> None:
+    (both,) = [Cue(1000, 3500, ("- Are you coming?", "- No, never."))]
+    sentences = find_sentences([both], "en")
+    (made,) = spread([both], sentences, ["- ¿Vienes?", "- No, nunca."], rules=SPANISH, language="es")
+    assert made.lines == ("- ¿Vienes?", "- No, nunca.")
+    (flat,) = spread([both], sentences, ["- ¿Vienes?", "No, nunca."], rules=SPANISH, language="es")
+    assert flat.lines == ("- ¿Vienes? No, nunca.",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Il y avait donc 1 000 000 personnes", "Ils ont vu 25 km de route et 10 000 000 de gens", "10 000 000 000 000"],
+)
+def test_a_number_is_never_parted_over_cues(text: str) -> None:
+    cues = [
+        Cue(1000, 2500, ("There were one million",)),
+        Cue(2600, 4100, ("people in that town",)),
+        Cue(4200, 5500, ("at the time.",)),
+    ]
+    made = spread(cues, find_sentences(cues, "en"), [text], rules=rules_for(Preset.NETFLIX, "fr"), language="fr")
+    numbers = re.findall(r"\d[\d ]*\d", text)
+    assert numbers
+    shown = [" ".join(cue.lines) for cue in made]
+    assert all(any(number in line for line in shown) for number in numbers), shown
+
+
+def test_text_without_end_is_translated_in_parts() -> None:
+    endless = [Cue(0, 7000, (" ".join(["word"] * 20_000),))]
+    found = find_sentences(endless, "en")
+    assert max(len(sentence.text.split()) for sentence in found) < 200
+    assert sum(len(sentence.text.split()) for sentence in found) == 20_000
 
 
 @pytest.mark.parametrize("texts", ["a " + "b" * 200, "b" * 200 + " a", "a " + "b" * 60 + " a " + "b" * 90])

@@ -19,6 +19,12 @@ def cue(*lines: str, chars_per_s: float, speaker: str = "") -> Cue:
     return Cue(1000, 1000 + length_ms, lines, (1000, 1000 + length_ms), (0, 9), speaker)
 
 
+@pytest.mark.timeout(60)  # It would take hours.
+def test_text_that_is_no_speech_takes_no_time_that_grows_with_its_square() -> None:
+    endless = Cue(0, 5000, (" ".join(["really"] * 50_000),))
+    assert shorten([endless], RULES, "en") == ([endless], 0)
+
+
 @pytest.mark.parametrize(
     ("language", "text", "chars_per_s", "expected"),
     [

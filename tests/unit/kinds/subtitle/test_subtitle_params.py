@@ -69,6 +69,15 @@ def test_a_long_name_is_found_again_and_is_of_one_film_only(kind: str) -> None:
     assert find_languages(second, names[:1]) == set()
 
 
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [("film.pt-BR.srt", "pt"), ("film.zh-Hans.srt", "zh"), ("film.bn.srt", "bn"), ("film.pt-BR.sdh.srt", "pt")],
+)
+def test_a_language_of_a_region_or_of_any_country_is_known(name: str, language: str) -> None:
+    assert language_of(name) == language
+    assert subtitle_name(name, "es", Format.SRT) == "film.es.srt"
+
+
 def test_a_word_that_is_a_flag_and_a_language_is_both() -> None:
     assert find_languages("movie.mkv", ["movie.hi.srt"]) == {"hi"}
     assert find_languages("movie.mkv", ["movie.en.hi.srt"]) == {"en"}
