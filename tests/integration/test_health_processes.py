@@ -138,7 +138,11 @@ def test_a_node_whose_limits_cannot_be_met_gets_no_work_and_says_why(fickle: Fic
     job = fickle.fleet.submit("fickle")
     assert "memory" in fickle.node("full")["reason"]
     why = wait_for(
-        lambda: found if "0 with room" in str(found := fickle.fleet.get(f"/api/v1/jobs/{job}/why")) else None,
+        lambda: (
+            found
+            if "1 short of room on their machines" in str(found := fickle.fleet.get(f"/api/v1/jobs/{job}/why"))
+            else None
+        ),
         "a reason",
     )
     # Nodes of other tests may be known still.

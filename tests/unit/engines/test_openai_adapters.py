@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 
+import httpx
 import numpy as np
 import pytest
 from tests_support.openai_stub import Asked, MakeClient, OpenAIStub, Reply, as_json, chat
@@ -139,6 +141,26 @@ def test_a_service_that_asks_for_minutes_is_left_for_later_at_once(
     with pytest.raises(TransientFailure):
         translator.translate(["one"], BRIEF)
     assert waits == []
+
+
+def test_a_service_that_never_ends_its_answer_is_left_for_later_at_once(
+    stub: OpenAIStub, make: MakeClient, waits: list[float]
+) -> None:
+    gate = threading.Event()
+
+    def hang(_: Asked) -> Reply:
+        gate.wait(20)
+        return chat("{}")
+
+    stub.replies = [hang]
+    client = make(Role.TRANSLATE)
+    client._http.timeout = httpx.Timeout(0.05, connect=10)
+    try:
+        with pytest.raises(TransientFailure, match="for one answer"):
+            OpenAITranslator(client).translate(["one"], BRIEF)
+    finally:
+        gate.set()
+    assert (len(stub.asked), waits) == (1, [])
 
 
 @pytest.mark.parametrize(("status", "said"), [(401, "refuses the key"), (404, "refuses the request")])

@@ -91,6 +91,11 @@ class OpenAIClient:
                 if response.is_success:
                     return response
                 response.read()
+            except httpx.ReadTimeout as error:
+                # It has had all the time there is; what takes as long again must be seen by those who wait for the task.
+                raise TransientFailure(
+                    f"{self.endpoint.address} took more than {_TIMEOUT.read:.0f} s for one answer."
+                ) from error
             except httpx.TransportError as error:
                 failure: MediafleetError = TransientFailure(f"{self.endpoint.address} does not answer: {error!r}.")
                 wait_s = backoff_s(left)

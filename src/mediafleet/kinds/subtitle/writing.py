@@ -38,7 +38,7 @@ async def write_files(context: TaskContext) -> TaskResult:
     listed: list[dict[str, Any]] = []
     written = transcripts if order.writes_first else transcripts[1:]
     for transcript in [*written, *_bilingual(transcripts, params, order.film)]:
-        for form in params.formats:
+        for form in dict.fromkeys(params.formats):
             name = subtitle_name(order.film.name, transcript.language, form, forced=params.forced)
             style = Style(Fraction(*order.film.fps), params.style is Preset.KARAOKE, order.film.height)
             path = context.workspace / f"{len(outputs)}.{form}"

@@ -36,18 +36,21 @@ def cues_of(folder: Path, name: str = "talk.eo.json") -> list[tuple[str, str]]:
 async def test_each_channel_is_a_speaker_and_nothing_is_heard_twice(tmp_path: Path, models: Path) -> None:
     anna, ben = samples([LOW, LOW]), samples([HIGH], after_s=6.0)
     talk = write_talk(tmp_path / "talk.wav", mixed(anna, ben), mixed(ben, anna))
-    _, folder = await run_job(
+    outcome, folder = await run_job(
         KIND,
         talk,
         folder=tmp_path,
         models=models,
         language="eo",
         to=["en"],
-        formats=["json", "txt", "vtt", "ass", "srt"],
+        formats=["json", "txt", "vtt", "ass", "srt", "txt"],
         speakers="channels",
         speaker_names=["Anna", "Ben & Co."],
     )
     assert cues_of(folder) == [("Anna", LOW), ("Anna", LOW), ("Ben & Co.", HIGH)]
+    assert sorted(output.name for output in outcome.outputs) == sorted(
+        f"talk.{language}.{form}" for language in ("eo", "en") for form in ("json", "txt", "vtt", "ass", "srt")
+    )
     assert cues_of(folder, "talk.en.json")[-1] == ("Ben & Co.", "six seven eight ten")
     assert (folder / "talk.eo.txt").read_text().splitlines()[-1] == "Ben & Co.: Ses sep ok dek."
     assert "<v Ben &amp; Co.>Ses sep ok dek." in (folder / "talk.eo.vtt").read_text()
