@@ -31,7 +31,7 @@ from mediafleet.kinds.subtitle.rules import Preset, rules_for
 from mediafleet.kinds.transcode.program import find_ffmpeg
 
 MOST_WRONG, MOST_APART = 0.30, 0.01
-"""Share of words that may be wrong, and by how much one piece and several may differ in that."""
+"""Share of words that may be wrong in recordings one by one, and by how much one piece and several of all may differ in that."""
 FORMATS = ("srt", "vtt", "ass", "ttml", "sub", "json")
 
 
@@ -65,6 +65,10 @@ def main() -> int:
         work = Path(name)
         results = subtitle(known, work / "each", work / "data", options)
         faults = print_table({path.stem: (references[path.stem], results[path.stem]) for path in known})
+        wrong = sum(count_wrong(references[path.stem], results[path.stem].words) for path in known)
+        total = sum(len(references[path.stem].split()) for path in known)
+        if wrong > MOST_WRONG * total:
+            faults.append(f"More than {100 * MOST_WRONG:.0f} % of {total} words are wrong.")
         joined = join(known, work / "joined.wav")
         reference = " ".join(references[path.stem] for path in known)
         ways = {
@@ -149,10 +153,7 @@ def print_table(rows: dict[str, tuple[str, Found]]) -> list[str]:
         table.add_row(name, *cells, str(len(found.broken)), str(len(found.unreadable)))
     table.add_row("all", str(total), str(wrong), f"{100 * wrong / max(1, total):.1f} %")
     Console().print(table)
-    faults = [f"{name}: {fault}" for name, (_, found) in rows.items() for fault in [*found.broken, *found.unreadable]]
-    if wrong > MOST_WRONG * total:
-        faults.append(f"More than {100 * MOST_WRONG:.0f} % of {total} words are wrong.")
-    return faults
+    return [f"{name}: {fault}" for name, (_, found) in rows.items() for fault in [*found.broken, *found.unreadable]]
 
 
 def wrong_share(reference: str, found: Found) -> float:

@@ -183,6 +183,7 @@ async def subtitle_all(request: Request, options: ClientOptions, output: Output)
     if request.out:
         targets.check_folder()
     items = [_make_item(one, targets, request) for one in found]
+    skip_twins(found, items, request)
     if not options.server:
         check_engines(items, request, options.settings())
     try:
@@ -191,6 +192,26 @@ async def subtitle_all(request: Request, options: ClientOptions, output: Output)
     finally:
         report(items, output)
     return 0 if items and all(item.is_good for item in items) else FAILED
+
+
+def skip_twins(found: Sequence[Source | Unusable], items: Sequence[Item], request: Request) -> None:
+    """Skip what a folder has of a film besides the one file of subtitles that is translated: others would take the same names."""
+    # Not at the top: their package knows media, which takes time to import.
+    from mediafleet.kinds.subtitle.names import is_subtitle_file, language_of  # noqa: PLC0415
+
+    first: dict[tuple[Path, str], Path] = {}
+    spoken = request.params["language"]
+    for one, item in zip(found, items, strict=True):
+        # Who names a file means it.
+        if not isinstance(one, Source) or one.path in request.paths or not is_subtitle_file(one.path.name):
+            continue
+        language = language_of(one.path.name)
+        if language and spoken not in {"auto", language}:
+            item.skip(f"it is in {language} by its name, and --from is {spoken}")
+            continue
+        chosen = first.setdefault((one.path.parent, item.stem.casefold()), one.path)
+        if chosen != one.path and item.phase is not Phase.OVER:
+            item.skip(f"{chosen.name} is of the same film; name one of them, or its language with --from")
 
 
 def check_engines(items: Sequence[Item], request: Request, settings: Settings) -> None:

@@ -13,7 +13,6 @@ from mediafleet.domain.frames import AttemptRef
 LINK = "signalr"
 """The kind of link that they are behind."""
 MOST_ID = 200
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class HeldAttempt(msgspec.Struct, frozen=True):
@@ -40,7 +39,7 @@ def task_key(number: object) -> str:
 
 def check_worker_id(worker_id: str) -> str:
     """Return the id that a worker gives itself. Raises InvalidRequest."""
-    if not worker_id.strip() or len(worker_id) > MOST_ID or _UNPRINTABLE.search(worker_id):
+    if not worker_id.strip() or len(worker_id) > MOST_ID or not worker_id.isprintable():
         raise InvalidRequest(
             f"A worker needs an id of 1 to {MOST_ID} printable characters; {worker_id[:40]!r} is none."
         )

@@ -195,6 +195,25 @@ def test_a_known_text_goes_along_with_its_film(cli: RunCli, scheduler: FakeSched
     assert [Path(uri.partition("#")[0]).name for uri in submission.input_uris] == ["a.mkv", "a.en.srt"]
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["season", "--from", "en"], ["e1.en.srt", "e2.srt"]),
+        (["season", "--from", "es"], ["e1.es.srt", "e2.srt"]),
+        (["season"], ["e1.en.srt", "e2.srt"]),
+        (["season/e1.es.srt", "--from", "en"], ["e1.es.srt"]),
+    ],
+)
+def test_of_several_languages_that_a_film_has_one_is_translated(
+    cli: RunCli, scheduler: FakeScheduler, words: list[str], expected: list[str]
+) -> None:
+    touch("season/e1.en.srt", "season/e1.en.vtt", "season/e1.es.srt", "season/e2.srt")
+    ran = cli("subtitle", *words, "--to", "fr")
+    assert ran.code == 0, ran.err
+    names = sorted(Path(one.input_uris[0].partition("#")[0]).name for one in scheduler.submissions)
+    assert names == expected
+
+
 def test_a_folder_of_subtitles_alone_stands_for_them_and_one_with_films_for_those(
     cli: RunCli, scheduler: FakeScheduler
 ) -> None:

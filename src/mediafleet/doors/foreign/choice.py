@@ -77,8 +77,10 @@ class MasterChoice:
         """Work for this master from now on, and after restarts; an empty address for none.
 
         Raises:
-            InvalidRequest: It is no address of a hub.
+            InvalidRequest: It is no address of a hub, or no header could hold the token.
         """
+        if token and not (token.isascii() and token.isprintable()):
+            raise InvalidRequest("The token has characters that no header holds; it was not set.")
         self._chosen = Chosen(check_master(url) if url else "", token, self._given)
         content = msgspec.json.encode(self._chosen)
         try:

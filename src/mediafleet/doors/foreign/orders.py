@@ -68,7 +68,11 @@ def read_order(arguments: Sequence[Any]) -> Order:
         InvalidRequest: They are none, or nothing could be made of them.
     """
     try:
-        order = Order(*(msgspec.convert(value, kind) for value, kind in zip(arguments, _KINDS, strict=True)))
+        task, video, raw, translated, language = (
+            msgspec.convert(value, kind) for value, kind in zip(arguments, _KINDS, strict=True)
+        )
+        # .NET has no string as null.
+        order = Order(task, video, raw, translated, language or "")
     except (msgspec.ValidationError, ValueError) as error:
         raise InvalidRequest("StartSubtitize takes a task id, three paths and a language.") from error
     if not order.video:

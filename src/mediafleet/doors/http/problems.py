@@ -157,9 +157,9 @@ def _innermost(error: Exception) -> str:
 def _explain(request: Request[Any, Any, Any], error: HTTPException) -> Problem:
     if isinstance(error, NotFoundException):
         path = request.url.path[:LONGEST_ECHO]
-        return make_problem("not-found", 404, f"There is nothing at {path!r}; the routes are listed at /schema.")
+        return make_problem("not-found", 404, f"There is nothing at {path!r}{_listed(request)}.")
     if isinstance(error, MethodNotAllowedException):
-        sentence = f"{request.method} is not possible here; the routes and their methods are listed at /schema."
+        sentence = f"{request.method} is not possible here{_listed(request)}."
         return make_problem("method-not-allowed", 405, sentence)
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return make_problem("too-large", 413, "The body is too large for this route; files go to /api/v1/artifacts.")
@@ -169,6 +169,12 @@ def _explain(request: Request[Any, Any, Any], error: HTTPException) -> Problem:
         return make_problem(InvalidRequest.code, 400, _explain_validation(error))
     title = HTTPStatus(error.status_code).phrase
     return make_problem(title.lower().replace(" ", "-"), error.status_code, f"{title}.")
+
+
+def _listed(request: Request[Any, Any, Any]) -> str:
+    """Return where routes are listed, as a half sentence; the API of a node has no such page."""
+    has_page = "litestar_app" not in request.scope or request.app.openapi_config is not None
+    return "; the routes and their methods are listed at /schema" if has_page else ""
 
 
 def _explain_validation(error: HTTPException) -> str:

@@ -43,6 +43,7 @@ class Codec:
         read_type: Callable[[bytes], int],
         decoders: Mapping[int, Callable[[bytes], Shape]],
         write: Callable[[HubMessage], bytes],
+        mend: Callable[[bytes], bytes] = bytes,
     ) -> None:
         self.is_binary = is_binary
         """Whether it needs binary frames; text must go in text frames."""
@@ -50,6 +51,7 @@ class Codec:
         self._read_type = read_type
         self._decoders = decoders
         self._write = write
+        self._mend = mend
 
     def feed(self, data: bytes) -> None:
         """Take what has come."""
@@ -67,13 +69,26 @@ class Codec:
         """
         while (record := self._splitter.next()) is not None:
             try:
-                decode = self._decoders.get(self._read_type(record))
-                if decode is not None:
-                    return decode(record).read()
+                message = self._read(record)
             except _UNREADABLE as error:
                 # The decoder's own sentence may quote what was sent, and that may be a token.
                 raise ProtocolFault(f"A message could not be read ({type(error).__name__}).") from None
+            if message is not None:
+                return message
         return None
+
+    def _read(self, record: bytes) -> HubMessage | None:
+        """Return a message, None of a type that nobody knows; what can be mended is read once more."""
+        try:
+            return self._decode(record)
+        except _UNREADABLE:
+            if (mended := self._mend(record)) == record:
+                raise
+        return self._decode(mended)
+
+    def _decode(self, record: bytes) -> HubMessage | None:
+        decode = self._decoders.get(self._read_type(record))
+        return decode(record).read() if decode else None
 
     def encode(self, message: HubMessage) -> bytes:
         """Return a message as it is sent. Raises Unwritable for a value that has no form in this encoding."""
@@ -95,6 +110,7 @@ def _open_json(limit: int) -> Codec:
         read_type=json_shapes.read_type,
         decoders=json_shapes.DECODERS,
         write=lambda message: end_record(json_shapes.write(message)),
+        mend=json_shapes.mend_escapes,
     )
 
 

@@ -5,6 +5,7 @@ HubProtocol.md, "JSON Encoding". Kinder than it where ASP.NET Core is: an empty 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -100,12 +101,26 @@ DECODERS: Mapping[int, Callable[[bytes], Any]] = {
     MessageType.ACK: msgspec.json.Decoder(_Ack).decode,
     MessageType.SEQUENCE: msgspec.json.Decoder(_Sequence).decode,
 }
+_BACKSLASH, _NO_CHARACTER = rb"\\", rb"\ufffd"
+_ESCAPE = re.compile(
+    rb"\\\\|(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+"""A backslash, a whole pair, or half of one."""
 _TYPES = msgspec.json.Decoder(_Shape)
 
 
 def read_type(record: bytes) -> int:
     """Return the type of a message. Raises msgspec.DecodeError."""
     return _TYPES.decode(record).type
+
+
+def mend_escapes(record: bytes) -> bytes:
+    """Return a record in which each half of a pair of surrogates that is alone stands for a character that is none.
+
+    JavaScript writes such a half for a text that was cut in the middle of a character (ECMA-262, section 25.5.4, JSON.stringify);
+    by RFC 8259, section 8.2, what readers make of it is not defined.
+    """
+    return _ESCAPE.sub(lambda found: found[0] if found[1] or found[0] == _BACKSLASH else _NO_CHARACTER, record)
 
 
 def write(message: HubMessage) -> bytes:

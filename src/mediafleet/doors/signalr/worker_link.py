@@ -75,6 +75,9 @@ class WorkerLink:
         self._said = Said()
         self._recalled_s: float | None = None
         """When its word of an earlier connection was taken for its word, until it says one on this."""
+        self._is_confused = False
+        self._told_away = False
+        """Whether the fleet was told last that it takes no work."""
         self._endpoint = ""
         self._frames: list[NodeFrame] = []
         self._news = asyncio.Event()
@@ -126,6 +129,7 @@ class WorkerLink:
         self._book.carry(held, self._now())
         # One that paused and lost its connection is paused still; it says so, or otherwise, only after this.
         self._said, self._recalled_s = await self._recall(), self._now()
+        self._told_away = self._is_away()
         registered = await self._fleet.attach(
             self,
             Register(
@@ -139,7 +143,7 @@ class WorkerLink:
                 executors=self._executors(),
                 running=tuple(one.ref for one in held),
                 facts=self._facts(),
-                state="degraded" if self._is_away() else "",
+                state="degraded" if self._told_away else "",
             ),
         )
         self._do(self._book.drop(registered.drop))
@@ -170,9 +174,11 @@ class WorkerLink:
         before, self._said = self._said, said
         if said.state is State.IDLE:
             self._do(self._book.idle())
-        if said == before:
-            return
         is_away = self._is_away()
+        # The same word may mean another thing now: busy with its task of ours, and busy still when that is done.
+        if said == before and is_away == self._told_away:
+            return
+        self._told_away = is_away
         data = {"state": "degraded" if is_away else "ready", "facts": self._facts()}
         if is_away:
             data["reason"] = f"the worker says {said.word!r}"
@@ -205,7 +211,10 @@ class WorkerLink:
         except Unavailable:
             raise
         except MediafleetError as error:
-            _log.warning("a worker speaks of a task that nobody knows", worker=self.worker, reason=error.message)
+            if not self._is_confused:
+                _log.warning("a worker speaks of a task that nobody knows", worker=self.worker, reason=error.message)
+            # Told once a connection: it may be said as fast as a worker can.
+            self._is_confused = True
             return None
         return await self._fleet.workers.attempt_at(task_id(job, NAME), self.node)
 

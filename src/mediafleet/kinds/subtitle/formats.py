@@ -21,7 +21,7 @@ from pysubs2.time import ms_to_times
 from mediafleet.domain.errors import InputError
 from mediafleet.engines.recognition import Word
 from mediafleet.kinds.subtitle.cue import Cue
-from mediafleet.kinds.subtitle.cue_blocks import number_srt, number_vtt
+from mediafleet.kinds.subtitle.cue_blocks import MOST_CHARS, number_srt, number_vtt
 from mediafleet.kinds.subtitle.rules import UNSPACED
 
 _LARGEST_BYTES = 32 << 20
@@ -161,6 +161,8 @@ def read_cues(content: bytes, *, name: str, fps: Fraction = _USUAL_FPS) -> Trans
     cues = tuple(cue for cue in found.cues if 0 <= cue.start_ms < cue.end_ms <= _LONGEST_MS)
     if not cues:
         raise InputError(f"{shown} holds no subtitles.")
+    if any(cue.chars > MOST_CHARS for cue in cues):
+        raise InputError(f"{shown} has a cue of more than {MOST_CHARS:,} characters, which is no subtitle.")
     return msgspec.structs.replace(found, cues=cues) if len(cues) < len(found.cues) else found
 
 

@@ -34,6 +34,8 @@ _PARTED = 1e6
 """What it costs to end a cue where nothing may end: more than any share."""
 _DASHES = ("-", "–", "—", "‐")
 """With which each of two begins who speak in one cue."""
+_SOUND_BEGINS, _SOUND_ENDS = ("[", "(", "♪", "♫"), ("]", ")", "♪", "♫")
+"""Marks of what is no speech, as subtitles for people who hear badly have it, and of songs."""
 _USUAL_SPEED = 17.0
 
 
@@ -73,7 +75,10 @@ def find_sentences(cues: Sequence[Cue], language: str) -> list[Sentence]:
 def _is_apart(one: Cue, other: Cue) -> bool:
     """Tell whether no sentence goes from one cue into another."""
     is_far = other.start_ms - one.end_ms > _LONGEST_PAUSE_MS
-    return is_far or (other.speaker, other.layer) != (one.speaker, one.layer)
+    is_marked = bool(one.lines and other.lines) and (
+        one.lines[-1].endswith(_SOUND_ENDS) or other.lines[0].startswith((*_SOUND_BEGINS, *_DASHES))
+    )
+    return is_far or is_marked or (other.speaker, other.layer) != (one.speaker, one.layer)
 
 
 def spread(

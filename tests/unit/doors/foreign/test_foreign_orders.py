@@ -49,6 +49,11 @@ def test_an_order_names_a_task_three_paths_and_a_language() -> None:
     assert read_order(["seven", *GOOD[1:]]).task == "seven"
 
 
+def test_no_language_may_be_null() -> None:
+    assert read_order([*GOOD[:4], None]) == Order(7, "/m/film.mkv", "/out/raw.srt", "/out/es.vtt", "")
+    assert read_order([*GOOD[:4], None]).target == ""
+
+
 @pytest.mark.parametrize(
     ("at", "value", "says"),
     [

@@ -128,6 +128,7 @@ async def test_a_person_may_type_the_address_of_a_master(client: aiohttp.ClientS
         ("POST", "/set-master", b'{"url": 5}'),
         ("POST", "/set-master", b'{"url": "http://a/hub", "tokn": "x"}'),
         ("POST", "/set-master", b'{"url": "http://me:secret@a/hub"}'),
+        ("POST", "/set-master", b'{"url": "http://a/hub", "token": "a\\nsecret"}'),
         ("POST", "/task", None),
         ("POST", "/task", b"[]"),
         ("POST", "/task", b'{"kind": "noop", "prio": 1}'),

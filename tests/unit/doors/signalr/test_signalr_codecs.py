@@ -49,6 +49,19 @@ def plain(message: HubMessage) -> Any:
     return type(message).__name__, msgspec.json.encode(message)
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (rb"cut \ud83d", "cut \ufffd"),
+        (rb"\ude00\ud83d\ud83d\ude00", "\ufffd\ufffd\N{GRINNING FACE}"),
+        (rb"C:\\ud83d", r"C:\ud83d"),
+    ],
+)
+def test_half_a_character_ends_no_connection(written: bytes, text: str) -> None:
+    record = b'{"type":1,"target":"TaskFailed","arguments":[7,"' + written + b'"]}'
+    assert read(open_codec("json", limit=32_768), end_record(record)) == [m.Invocation("TaskFailed", [7, text])]
+
+
 @pytest.mark.parametrize("protocol", ["json", "messagepack"])
 @given(sent=st.lists(MESSAGES, max_size=6), cuts=st.lists(st.integers(1, 40), max_size=20))
 def test_any_split_of_any_messages_reads_the_same(protocol: str, sent: list[HubMessage], cuts: list[int]) -> None:
@@ -151,7 +164,7 @@ def test_types_and_fields_of_later_versions_are_passed_over() -> None:
         "{",
         '{"type":8}',
         '{"type":1,"target":"Go","arguments":' + "[" * 20000,
-        '{"type":1,"target":"Go","arguments":["\\ud800"]}',
+        '{"type":1,"target":"Go","arguments":["\\x"]}',
         '{"type":2}',
         '{"type":3}',
         '{"type":4,"target":"Go","arguments":[]}',

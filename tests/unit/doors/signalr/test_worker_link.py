@@ -198,3 +198,23 @@ async def test_progress_while_the_store_is_away_is_an_error_and_not_the_end(
         await link.progress(5, 1, "x")
     assert worker.calls == []
     await link.detach(left=False)
+
+
+async def test_one_that_is_busy_still_when_its_task_of_ours_is_done_gets_no_other(
+    fleet: SlowFleet, worker: Worker
+) -> None:
+    fleet.takes.set()
+    link = await attached(fleet, worker)
+    busy = Said("busy", State.BUSY)
+    link.send(JobAssign((assigned(7),)))
+    await link.hear(busy)
+    answer = asyncio.create_task(link.complete(7, ("/r", "/t")))
+    await until(lambda: any(type(frame).__name__ == "JobResults" for frame in fleet.taken))
+    link.send(JobResultAck((ref(),)))
+    await answer
+    await link.hear(busy)
+    await link.hear(busy)
+    await link.hear(Said("idle", State.IDLE))
+    await link.detach(left=False)
+    told = [frame.data["state"] for frame in fleet.taken if isinstance(frame, Misc)]
+    assert told == ["ready", "degraded", "ready"]

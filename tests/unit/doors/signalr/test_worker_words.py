@@ -67,7 +67,7 @@ def test_the_node_of_a_worker_is_always_the_same_and_shows_its_name() -> None:
     assert worker_node_id("1", "…").startswith("n1-worker-")
 
 
-@pytest.mark.parametrize("worker", ["", "  ", "a\nb", "x" * 201])
+@pytest.mark.parametrize("worker", ["", "  ", "a\nb", "\u202eb", "x" * 201])
 def test_ids_that_cannot_be_are_refused(worker: str) -> None:
     with pytest.raises(InvalidRequest, match="id"):
         check_worker_id(worker)

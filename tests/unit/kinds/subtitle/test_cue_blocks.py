@@ -72,6 +72,15 @@ def test_text_without_end_is_refused_at_once(part: str) -> None:
         read_cues(content, name="film.srt")
 
 
+def test_text_without_end_is_refused_in_any_format() -> None:
+    with pytest.raises(InputError, match="which is no subtitle"):
+        read_cues(f"start\tend\ttext\n1\t1000\t{'x' * 6_000}\n".encode(), name="film.tsv")
+
+
+def test_lines_may_end_as_on_old_computers() -> None:
+    assert texts("1\r00:00:01,000 --> 00:00:02,000\rHi.\r\r", "film.srt") == ["Hi."]
+
+
 @pytest.mark.timeout(60)
 def test_empty_lines_without_end_are_none() -> None:
     assert texts("1\n00:00:01,000 --> 00:00:03,000\na" + "\n" * 500_000 + "b", "film.srt") == ["a|b"]

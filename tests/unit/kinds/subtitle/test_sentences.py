@@ -130,6 +130,12 @@ def test_a_number_is_never_parted_over_cues(text: str) -> None:
     assert all(any(number in line for line in shown) for number in numbers), shown
 
 
+def test_sounds_songs_and_who_answers_are_no_part_of_a_sentence() -> None:
+    texts = ["[door opens]", "John: 5 * 3", "♪ la la ♪", "and then", "- What?", "- So it", "is."]
+    found = find_sentences([cue(2.0 * number, text) for number, text in enumerate(texts)], "en")
+    assert [sentence.text for sentence in found] == [*texts[:5], "- So it is."]
+
+
 def test_text_without_end_is_translated_in_parts() -> None:
     endless = [Cue(0, 7000, (" ".join(["word"] * 20_000),))]
     found = find_sentences(endless, "en")
