@@ -245,6 +245,8 @@ def _check_master(master: MasterSettings) -> Iterator[str]:
     # The address itself is left out: it may hold a password.
     if master.url and not _is_web_address(master.url):
         yield "master.url must be the address of a hub like https://192.0.2.7/signalrhub."
+    elif "@" in master.url.partition("://")[2].partition("/")[0]:
+        yield "master.url holds a password; give the credential of the master apart, with --master-token-file or master.token."
     if master.retry_longest_s < master.retry_s:
         yield f"master.retry_longest_s is {master.retry_longest_s}, less than master.retry_s, {master.retry_s}."
     if not _SPEECH.fullmatch(master.language):

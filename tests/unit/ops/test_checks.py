@@ -73,6 +73,7 @@ def test_the_defaults_work() -> None:
         ("catalogue", {"url": "https://[models/"}, "names a host"),
         ("catalogue", {"refresh_s": 0}, "1 or more"),
         ("master", {"url": "ftp://a/hub"}, "master.url"),
+        ("master", {"url": "http://user:secret@a/hub"}, "master-token-file"),
         ("master", {"retry_s": 60, "retry_longest_s": 30}, "master.retry_longest_s"),
         ("master", {"retry_s": 0}, "master.retry_s"),
         ("master", {"tasks": 0}, "master.tasks"),

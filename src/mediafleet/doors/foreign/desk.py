@@ -52,6 +52,8 @@ _LOOK_S = 2.0
 _MOST_FAULTS = 8
 """Attempts at putting results in their places while the disk is full or the folder away, about two minutes; then the master is told."""
 _WORKING = LINKED_STATES - {NodeState.WARMUP}
+MOST_FAILED = 200
+"""Failures that wait for their masters: with so many, orders of which nothing can be made are not kept."""
 STOPPED = "The master stopped it."
 
 _log = structlog.get_logger(__name__)
@@ -115,6 +117,10 @@ class Desk:
 
     async def refuse(self, master: str, order: Order, error: str) -> None:
         """Take an order only to tell the master that nothing can be made of it."""
+        waiting = sum(one.stage is Stage.FINISHED and bool(one.error) for one in self._book.entries)
+        if waiting >= MOST_FAILED:
+            _log.warning("too many failures wait for the master; it is not told of this one", task=order.task)
+            return
         entry = Entry(master, order, Stage.FINISHED, error=cut_error(error), finished_ms=self._clock.now_ms())
         await self._book.put(entry)
         self.changed.set()

@@ -235,7 +235,10 @@ async def standing_alone(settings: Settings, scheduler: str, token: str) -> Asyn
         counter = Counter(client)
         try:
             server = HttpServer(
-                _build(counter, replace(settings.server, host=host, port=port, token=token)), host=host, port=port
+                _build(counter, replace(settings.server, host=host, port=port, token=token)),
+                host=host,
+                port=port,
+                option="--api",
             )
         except ConfigError as error:
             raise ConfigError(f"node.api is {address!r}: {error.message}") from error

@@ -43,7 +43,7 @@ class ForeignWorker:
         return {
             "is_connected": self.line.is_connected,
             "master_url": shown(self.choice.url),
-            "status": self.place.status(),
+            "status": self.place.status(len(finished)),
             "worker_id": self.place.me.worker_id,
             "trouble": self.line.trouble,
             "tasks": {"running": self.place.desk.running, "undelivered": len(finished)},

@@ -58,8 +58,13 @@ class Bound:
         return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
 
 
-def bind(host: str, port: int) -> Bound:
+def bind(host: str, port: int, *, option: str = "--port") -> Bound:
     """Bind an address; port 0 takes a free one.
+
+    Args:
+        host: Name or address of this machine.
+        port: 0 to 65535.
+        option: By which another address can be chosen, for sentences.
 
     Raises:
         ConfigError: The port is busy or not allowed, or the host is no address of this machine.
@@ -79,14 +84,14 @@ def bind(host: str, port: int) -> Bound:
         listener.setblocking(False)  # noqa: FBT003 - the name of the method says what it means
     except OSError as error:
         listener.close()
-        raise ConfigError(_explain_bind(host, port, error)) from error
+        raise ConfigError(_explain_bind(host, port, error, option)) from error
     return Bound(listener, host, listener.getsockname()[1])
 
 
-def _explain_bind(host: str, port: int, error: OSError) -> str:
+def _explain_bind(host: str, port: int, error: OSError, option: str) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} on {host} is in use, perhaps by another fleet; stop that, or choose another with --port."
-    return f"Cannot listen on {host} port {port}: {error.strerror or error}; choose another with --host or --port."
+        return f"Port {port} on {host} is in use, perhaps by another fleet; stop that, or choose another with {option}."
+    return f"Cannot listen on {host} port {port}: {error.strerror or error}; choose another with {option}."
 
 
 @asynccontextmanager
@@ -113,8 +118,8 @@ async def serve(application: Application, bound: Bound) -> AsyncGenerator[None]:
 class HttpServer:
     """A server as one `async with`: bound when made, serving inside, gone after."""
 
-    def __init__(self, application: Application, *, host: str, port: int) -> None:
-        self._bound = bind(host, port)
+    def __init__(self, application: Application, *, host: str, port: int, option: str = "--port") -> None:
+        self._bound = bind(host, port, option=option)
         self._serving = serve(application, self._bound)
 
     @property

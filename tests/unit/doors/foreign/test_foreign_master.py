@@ -12,6 +12,7 @@ from mediafleet.domain.lifecycle import JobStatus
 from mediafleet.domain.node import NodeState
 from mediafleet.doors.foreign import desk as desk_module
 from mediafleet.doors.foreign import line as line_module
+from mediafleet.doors.foreign.orders import Order
 from mediafleet.doors.foreign.worker import ForeignWorker
 from mediafleet.doors.signalr.hub import Caller
 
@@ -151,11 +152,21 @@ async def test_a_worker_that_owes_a_result_does_not_say_that_it_is_idle(scene: S
     scene.fleet.complete(job)
     async with scene.worker(url) as worker:
         await finished(worker)
+        assert worker.describe()["status"] == "busy", "as its master is told"
         scene.master.forget()
         async with scene.master.serving():
             await scene.master.until(lambda: scene.master.completed)
             await scene.master.until(lambda: scene.master.statuses[-1]["status"] == "idle")
     assert scene.master.statuses[0]["status"] == "busy"
+
+
+async def test_orders_without_sense_fill_no_disk(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk_module, "MOST_FAILED", 3)
+    nobody = "http://127.0.0.1:1/hub"
+    async with scene.worker(nobody) as worker:
+        for number in range(10):
+            await worker.place.desk.refuse(nobody, Order(number, "", "", "", ""), "No film.")
+        assert [entry.order.task for entry in worker.place.book.entries] == [0, 1, 2]
 
 
 async def test_a_worker_with_room_for_more_says_so(scene: Scene) -> None:
