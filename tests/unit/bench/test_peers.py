@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import psutil
 import pytest
+from tests_support.children import children_with
 
 from mediafleet import bench
 from mediafleet.bench import noop, peer_process, throughput
@@ -136,7 +137,7 @@ async def test_the_workers_run_inside_the_block_and_are_gone_after_it(modules: P
         assert await fake.push(3) >= 0
         assert len(await fake.single(4)) == 4
         assert fake.settings == "nothing set"
-        [child] = [one for one in psutil.Process().children() if "fake_peer" in one.cmdline()]
+        [child] = children_with("fake_peer")
         worker = worker_of(child)
     assert not child.is_running()
     assert not worker.is_running()
@@ -145,7 +146,7 @@ async def test_the_workers_run_inside_the_block_and_are_gone_after_it(modules: P
 async def test_a_peer_that_fails_says_its_last_words_and_leaves_no_worker(modules: Path) -> None:
     async with run_fake() as fake:
         await fake.push(3)
-        [child] = [one for one in psutil.Process().children() if "fake_peer" in one.cmdline()]
+        [child] = children_with("fake_peer")
         worker = worker_of(child)
         with pytest.raises(TaskFailed, match="fake ended") as failure:
             await fake.push(13)
@@ -157,7 +158,7 @@ async def test_a_peer_that_hangs_is_ended_with_its_workers(modules: Path, monkey
     monkeypatch.setattr(peer_process, "STOP_LIMIT_S", 0.1)
     async with run_fake() as fake:
         await fake.push(3)
-        [child] = [one for one in psutil.Process().children() if "fake_peer" in one.cmdline()]
+        [child] = children_with("fake_peer")
         worker = worker_of(child)
         monkeypatch.setattr(peer_process, "ANSWER_LIMIT_S", 0.1)
         with pytest.raises(TaskFailed, match="did not answer"):

@@ -14,6 +14,7 @@ from types import NoneType
 import numpy as np
 import psutil
 import pytest
+from tests_support.children import children_with
 
 from mediafleet.domain.errors import CapabilityMissing, InvalidRequest, TaskFailed, TransientFailure
 from mediafleet.engines import EngineRegistry, Need
@@ -44,7 +45,7 @@ async def make() -> AsyncIterator[Make]:
     yield warm
     for engine in made:
         await engine.close()
-    assert not [child for child in psutil.Process().children() if "mediafleet.engines.host" in child.cmdline()]
+    assert not children_with("mediafleet.engines.host")
 
 
 def hear(hint: str = "") -> Recognize:

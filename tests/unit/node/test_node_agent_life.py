@@ -6,13 +6,13 @@ import asyncio
 import os
 import socket
 import sys
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 from node_samples import DEADLINE_S, REGISTERED, ScriptedLink, Shelf, assignment, kind_of
+from tests_support.children import children_with
 
 from mediafleet.domain.errors import (
     Conflict,
@@ -346,15 +346,6 @@ async def test_the_guard_is_closed_once_however_the_agent_ends(refusal: Exceptio
 # --- children that wait for work -----------------------------------------------------------
 
 
-def spares_of(script: Path) -> list[psutil.Process]:
-    """Return the children of this process that run a script."""
-    found: list[psutil.Process] = []
-    for child in psutil.Process().children():
-        with suppress(psutil.Error):
-            found += [child] if str(script) in child.cmdline() else []
-    return found
-
-
 async def until(claim: Callable[[], object]) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while not claim():  # noqa: ASYNC110 - another process sets no event of ours
@@ -374,10 +365,10 @@ async def test_scripts_of_a_kind_wait_from_the_start_of_a_node_to_its_end(tmp_pa
     settings = replace(SETTINGS, spare_children=3)
     async with running(tmp_path, Switchboard(GONE), kind, settings) as node:
         # On Linux what forks them runs the same script.
-        await until(lambda: len(spares_of(script)) == 3 + (sys.platform == "linux"))
+        await until(lambda: len(children_with(str(script))) == 3 + (sys.platform == "linux"))
         node.agent.drain()
         assert await node.ended() is Farewell.DRAINED
-    assert spares_of(script) == []
+    assert children_with(str(script)) == []
 
 
 async def test_nothing_waits_any_more_while_a_drain_lets_work_finish(tmp_path: Path, script: Path) -> None:
@@ -385,9 +376,9 @@ async def test_nothing_waits_any_more_while_a_drain_lets_work_finish(tmp_path: P
     async with running(tmp_path, Switchboard(link), replace(steps.kind(), scripts=(script,))) as node:
         link.incoming.put_nowait(JobAssign((assignment("wait"),)))
         await steps.began.wait()
-        await until(lambda: spares_of(script))
+        await until(lambda: children_with(str(script)))
         node.agent.drain()
-        await until(lambda: not spares_of(script))
+        await until(lambda: not children_with(str(script)))
         assert all(map(is_alive, steps.pids))
         steps.gate.set()
         await link.expect(JobResults)
@@ -398,4 +389,4 @@ async def test_a_node_may_be_told_to_keep_nothing_waiting(tmp_path: Path, script
     async with running(tmp_path, Switchboard(link), kind, replace(SETTINGS, spare_children=0)):
         link.incoming.put_nowait(JobAssign((assignment("echo"),)))
         await link.expect(JobResults)
-        assert spares_of(script) == []
+        assert children_with(str(script)) == []
