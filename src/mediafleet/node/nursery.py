@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _SCRIPT = Path(__file__).with_name("_nursery.py")
 _PATIENCE_S = 30.0
 """How long a fork may take, the imports before the first included; one that takes longer hangs."""
+_FAREWELL_S = 2.0
+"""How long one may take to end by itself, behind what was asked of it before."""
 _WORD = b"f"
 
 _log = structlog.get_logger(__name__)
@@ -107,6 +110,12 @@ class Nursery:
     async def close(self) -> None:
         """End it; what it forked lives on."""
         await asyncio.wait([self._connecting])
+        if self.is_open:
+            with suppress(OSError, TimeoutError):
+                # Ended by a signal between a fork and its answer it would leave a child that nobody knows.
+                self._line.shutdown(socket.SHUT_WR)
+                async with asyncio.timeout(_FAREWELL_S):
+                    await self.nurse.wait()
         await self.nurse.close()
         # What it answered before its end counts: those children are there.
         self._read()

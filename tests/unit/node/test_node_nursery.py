@@ -123,6 +123,23 @@ async def test_a_script_is_prepared_once_and_every_child_of_it_is_the_nodes_own(
     assert len({one["chance"] for one in told}) == 4
 
 
+async def test_the_end_leaves_no_child_that_was_under_way(tmp_path: Path) -> None:
+    script = write(tmp_path, TELL)
+    before = family()
+    for turns in range(20):
+        async with ready(tmp_path, script) as (launcher, children):
+            asked = asyncio.create_task(children.start_script(script, ["x"]))
+            asked_again = asyncio.create_task(children.start_script(script, ["y"]))
+            # At another moment of the fork each time.
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asked.cancel()
+            asked_again.cancel()
+            await launcher.spares.close()
+        await asyncio.wait([asked, asked_again])
+        assert family() <= before
+
+
 async def test_a_child_is_bound_as_one_that_was_started(tmp_path: Path) -> None:
     script = write(tmp_path, TELL)
     with closing(isolate()) as isolation:
